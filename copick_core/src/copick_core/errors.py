@@ -1,0 +1,271 @@
+"""Every error that this project raises on purpose.
+
+Each one is a built-in exception too, so that callers need not import this module, carries fields, and makes its message
+from them::
+
+    CopickError
+    ├── NotFoundError            FileNotFoundError   nothing is stored under a key
+    ├── AlreadyExistsError       ValueError          a new entity would take a key that is taken
+    ├── ReadOnlyError            PermissionError     a write to something that must not change
+    ├── ConflictError            RuntimeError        somebody else stored in the meantime
+    ├── InvalidNameError         ValueError          a name that no file could hold safely
+    ├── UnknownObjectError       ValueError          an object name that the config does not list
+    ├── InvalidDataError         ValueError          values or bytes that must not be, or cannot be, stored or read
+    ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
+    ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
+    ├── ConfigError              ValueError          a configuration that cannot be used
+    │   └── UnknownBackendError  LookupError         no installed backend answers to a config_type
+    ├── BackendError             RuntimeError        an installed backend that cannot be used
+    ├── MissingDependencyError   ImportError         an optional package that a request needs
+    └── NotPicklableError        TypeError           a project that lives in one process only
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class CopickError(Exception):
+    """Base of all errors of copick-core and its backends.
+
+    Args:
+        message: What happened, where, and what to do next.
+        **fields: What the message was made from; each becomes an attribute.
+    """
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.__dict__.update(fields)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {k: v for k, v in self.__dict__.items() if k != "message"})
+
+
+def _rebuild(cls: type[CopickError], message: str, fields: dict[str, Any]) -> CopickError:
+    """Unpickle an error, whatever arguments its constructor takes."""
+    error = cls.__new__(cls)
+    CopickError.__init__(error, message, **fields)
+    return error
+
+
+def closest(name: str, candidates: Iterable[str]) -> str:
+    """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing."""
+    matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+class NotFoundError(CopickError, FileNotFoundError):
+    """Nothing is stored under a key.
+
+    Attributes:
+        key: The key that was asked for.
+        layer: Name of the layer that was asked.
+        location: Where the layer would keep it, if it can say.
+    """
+
+    def __init__(self, *, key: Any, layer: str, location: str | None = None) -> None:
+        where = f" at {location}" if location else ""
+        super().__init__(
+            f"{key} is not in layer {layer!r}{where}. If it was deleted or renamed by someone else, refresh() its parent.",
+            key=key,
+            layer=layer,
+            location=location,
+        )
+
+
+class AlreadyExistsError(CopickError, ValueError):
+    """A new entity would take the key of one that exists.
+
+    Attributes:
+        key: The key that is taken.
+        layer: Name of the layer that holds it.
+    """
+
+    def __init__(self, *, key: Any, layer: str) -> None:
+        super().__init__(f"{key} already exists in layer {layer!r}. Pass exist_ok=True to get it.", key=key, layer=layer)
+
+
+class ReadOnlyError(CopickError, PermissionError):
+    """A write to an entity, layer or project that must not change.
+
+    Attributes:
+        subject: What was to be written.
+        reason: Why it cannot be, and the way out.
+    """
+
+    def __init__(self, *, subject: Any, reason: str) -> None:
+        super().__init__(f"{subject} is read-only: {reason}", subject=subject, reason=reason)
+
+
+class ConflictError(CopickError, RuntimeError):
+    """What is stored is not what this handle has read: somebody else stored in the meantime.
+
+    Attributes:
+        key: The entity.
+        layer: Name of the layer.
+        expected: The revision that this handle knows (None: that nothing is stored).
+        found: The revision that is stored now (None: nothing).
+    """
+
+    def __init__(self, *, key: Any, layer: str, expected: object, found: object) -> None:
+        what = "was created" if expected is None else "was deleted" if found is None else "was changed"
+        super().__init__(
+            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written: keep your values, "
+            f"refresh() the handle, merge, and store again.",
+            key=key,
+            layer=layer,
+            expected=expected,
+            found=found,
+        )
+
+
+class InvalidNameError(CopickError, ValueError):
+    """A name that would be unsafe, ambiguous or invisible in storage.
+
+    Attributes:
+        what: Which name it is, for example ``"run name"``.
+        name: The name.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, *, what: str, name: str, reason: str) -> None:
+        super().__init__(f"{what} {name!r} cannot be used: {reason}", what=what, name=name, reason=reason)
+
+
+class UnknownObjectError(CopickError, ValueError):
+    """An object name that the project's configuration does not list.
+
+    Attributes:
+        name: The name.
+        known: The names that exist.
+    """
+
+    def __init__(self, *, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"Object {name!r} is not among the project's objects ({', '.join(known) or 'none'}).{closest(name, known)} "
+            "Add it with root.new_object(...).",
+            name=name,
+            known=known,
+        )
+
+
+class InvalidDataError(CopickError, ValueError):
+    """Values or bytes that cannot be stored or read.
+
+    Attributes:
+        source: The entity or file.
+        reason: What is wrong.
+        index: Index of the first offending point or voxel, if there is one.
+    """
+
+    def __init__(self, *, source: Any, reason: str, index: Any = None) -> None:
+        super().__init__(f"{source}: {reason}", source=source, reason=reason, index=index)
+
+
+class LevelNotFoundError(CopickError, KeyError):
+    """A resolution level that a volume does not have.
+
+    Attributes:
+        source: The volume.
+        level: The level that was asked for.
+        levels: The levels that exist.
+    """
+
+    def __init__(self, *, level: str, levels: list[str], source: Any = "the volume") -> None:
+        has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet"
+        super().__init__(f"Level {level!r} is not in {source}: {has}.", source=source, level=level, levels=levels)
+
+
+class RegionTooLargeError(CopickError, ValueError):
+    """A region that does not fit into free memory.
+
+    Attributes:
+        requested: Bytes that the region takes.
+        available: Bytes that are free.
+    """
+
+    def __init__(self, *, requested: int, available: int) -> None:
+        super().__init__(
+            f"The region takes {requested:,} bytes, but only {available:,} bytes of memory are free. "
+            "Read a smaller region (x=, y=, z= slices), or a coarser level (zarr_group=).",
+            requested=requested,
+            available=available,
+        )
+
+
+class ConfigError(CopickError, ValueError):
+    """A configuration that cannot be used.
+
+    Attributes:
+        source: The file, or ``"<dict>"`` / ``"<string>"``.
+        reason: What is wrong, with the path inside the configuration.
+    """
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
+
+
+class UnknownBackendError(ConfigError, LookupError):
+    """No installed backend answers to a ``config_type``.
+
+    Attributes:
+        config_type: The type that was asked for.
+        installed: The types that are installed.
+    """
+
+    def __init__(self, *, config_type: str, installed: list[str], install: str | None, source: str = "<config>") -> None:
+        has = ", ".join(installed) or "none"
+        way_out = f" Install it with: {install}" if install else closest(config_type, installed)
+        super().__init__(source=source, reason=f"no backend for config_type {config_type!r} is installed (installed: {has}).{way_out}")
+        self.config_type = config_type
+        self.installed = installed
+        self.install = install
+
+
+class BackendError(CopickError, RuntimeError):
+    """An installed backend that cannot be used: broken, duplicated, or written for another version.
+
+    Attributes:
+        config_type: Its config type.
+        distributions: The distributions that bring it.
+        reason: What is wrong.
+    """
+
+    def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
+        by = " and ".join(distributions) or "an unknown distribution"
+        super().__init__(
+            f"Backend {config_type!r} (from {by}) cannot be used: {reason}",
+            config_type=config_type,
+            distributions=distributions,
+            reason=reason,
+        )
+
+
+class MissingDependencyError(CopickError, ImportError):
+    """An optional package that a request needs is not installed.
+
+    Attributes:
+        feature: What was asked for.
+        install: The command that installs what it needs.
+    """
+
+    def __init__(self, *, feature: str, install: str) -> None:
+        super().__init__(f"{feature} needs a package that is not installed. Install it with: {install}", feature=feature, install=install)
+
+
+class NotPicklableError(CopickError, TypeError):
+    """A project that lives in one process only.
+
+    Attributes:
+        subject: What was to be pickled.
+        reason: Why it cannot be, and the way out.
+    """
+
+    def __init__(self, *, subject: Any, reason: str) -> None:
+        super().__init__(f"{subject} cannot be pickled: {reason}", subject=subject, reason=reason)

@@ -1,0 +1,246 @@
+"""Keys: the typed, frozen, hashable addresses of entities.
+
+A key says which entity is meant, and nothing about where it is stored: layers translate keys to their own places. Every
+key knows the key of its parent. Voxel sizes in keys are rounded to three decimals (:func:`voxel_size_key`), which is what
+the on-disk layout keeps; two sizes with one rounded value are one spacing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Literal, SupportsFloat
+
+from copick_core.errors import InvalidDataError
+
+SegmentationType = Literal["binary", "multilabel", "instance", "panoptic"]
+
+#: Decimals of a voxel size that identify a spacing: what ``VoxelSpacing10.000`` can hold.
+VOXEL_SIZE_DECIMALS = 3
+
+
+class Kind(Enum):
+    """The kinds of entities below the root."""
+
+    RUN = "run"
+    VOXEL_SPACING = "voxel spacing"
+    TOMOGRAM = "tomogram"
+    FEATURES = "features"
+    PICKS = "picks"
+    MESH = "mesh"
+    SEGMENTATION = "segmentation"
+    OBJECT = "object"
+
+
+#: Kinds whose content is one volume (an OME-Zarr store).
+VOLUME_KINDS = frozenset({Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT})
+#: Kinds whose content is one file.
+FILE_KINDS = frozenset({Kind.PICKS, Kind.MESH})
+#: Kinds that only hold other entities.
+CONTAINER_KINDS = frozenset({Kind.RUN, Kind.VOXEL_SPACING})
+
+
+def voxel_size_key(value: SupportsFloat) -> float:
+    """Round a voxel size to the decimals that identify a spacing.
+
+    Args:
+        value: Voxel size in angstrom; an int, a float or a NumPy scalar.
+
+    Raises:
+        InvalidDataError: The size is not a finite number above 0 (as rounded).
+    """
+    try:
+        size = round(float(value), VOXEL_SIZE_DECIMALS)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(source="voxel size", reason=f"{value!r} is not a number of angstroms") from error
+    if not math.isfinite(size) or size <= 0:
+        raise InvalidDataError(source="voxel size", reason=f"{value!r} must be finite and at least 0.001 angstrom")
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class RootKey:
+    """The project itself: the parent of runs and objects."""
+
+    def __str__(self) -> str:
+        return "the project"
+
+
+ROOT = RootKey()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunKey:
+    """Address of a run."""
+
+    name: str
+    kind: ClassVar[Kind] = Kind.RUN
+
+    @property
+    def parent(self) -> RootKey:
+        """Key of the project."""
+        return ROOT
+
+    def __str__(self) -> str:
+        return f"run {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VoxelSpacingKey:
+    """Address of a voxel spacing; ``voxel_size`` in angstrom, as :func:`voxel_size_key` rounds it."""
+
+    run: str
+    voxel_size: float
+    kind: ClassVar[Kind] = Kind.VOXEL_SPACING
+
+    @property
+    def parent(self) -> RunKey:
+        """Key of the run."""
+        return RunKey(self.run)
+
+    def __str__(self) -> str:
+        return f"voxel spacing {self.voxel_size:.3f} of run {self.run!r}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TomogramKey:
+    """Address of a tomogram.
+
+    ``variant`` tells apart tomograms that share a type in one place, such as two depositions on the CryoET Data Portal;
+    it is empty wherever the type alone identifies a tomogram.
+    """
+
+    run: str
+    voxel_size: float
+    tomo_type: str
+    variant: str = ""
+    kind: ClassVar[Kind] = Kind.TOMOGRAM
+
+    @property
+    def parent(self) -> VoxelSpacingKey:
+        """Key of the voxel spacing."""
+        return VoxelSpacingKey(self.run, self.voxel_size)
+
+    def __str__(self) -> str:
+        variant = f" ({self.variant})" if self.variant else ""
+        return f"tomogram {self.tomo_type!r}{variant} at {self.voxel_size:.3f} of run {self.run!r}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeaturesKey:
+    """Address of a feature map; the first four fields are those of its tomogram."""
+
+    run: str
+    voxel_size: float
+    tomo_type: str
+    feature_type: str
+    variant: str = ""
+    kind: ClassVar[Kind] = Kind.FEATURES
+
+    @property
+    def parent(self) -> TomogramKey:
+        """Key of the tomogram."""
+        return TomogramKey(self.run, self.voxel_size, self.tomo_type, self.variant)
+
+    def __str__(self) -> str:
+        return f"features {self.feature_type!r} of {self.parent}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PicksKey:
+    """Address of picks."""
+
+    run: str
+    object_name: str
+    user_id: str
+    session_id: str
+    kind: ClassVar[Kind] = Kind.PICKS
+
+    @property
+    def parent(self) -> RunKey:
+        """Key of the run."""
+        return RunKey(self.run)
+
+    def __str__(self) -> str:
+        return f"picks {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MeshKey:
+    """Address of a mesh."""
+
+    run: str
+    object_name: str
+    user_id: str
+    session_id: str
+    kind: ClassVar[Kind] = Kind.MESH
+
+    @property
+    def parent(self) -> RunKey:
+        """Key of the run."""
+        return RunKey(self.run)
+
+    def __str__(self) -> str:
+        return f"mesh {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentationKey:
+    """Address of a segmentation; ``voxel_size`` in angstrom, as :func:`voxel_size_key` rounds it."""
+
+    run: str
+    voxel_size: float
+    name: str
+    user_id: str
+    session_id: str
+    segmentation_type: SegmentationType = "binary"
+    kind: ClassVar[Kind] = Kind.SEGMENTATION
+
+    @property
+    def parent(self) -> RunKey:
+        """Key of the run."""
+        return RunKey(self.run)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.segmentation_type} segmentation {self.name!r} of {self.user_id}/{self.session_id} "
+            f"at {self.voxel_size:.3f} in run {self.run!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """Address of an object's density map."""
+
+    name: str
+    kind: ClassVar[Kind] = Kind.OBJECT
+
+    @property
+    def parent(self) -> RootKey:
+        """Key of the project."""
+        return ROOT
+
+    def __str__(self) -> str:
+        return f"object {self.name!r}"
+
+
+Key = RunKey | VoxelSpacingKey | TomogramKey | FeaturesKey | PicksKey | MeshKey | SegmentationKey | ObjectKey
+ParentKey = RootKey | RunKey | VoxelSpacingKey | TomogramKey
+
+#: Kind of the parent of each kind; ``None`` is the project.
+PARENT_KIND: dict[Kind, Kind | None] = {
+    Kind.RUN: None,
+    Kind.OBJECT: None,
+    Kind.VOXEL_SPACING: Kind.RUN,
+    Kind.PICKS: Kind.RUN,
+    Kind.MESH: Kind.RUN,
+    Kind.SEGMENTATION: Kind.RUN,
+    Kind.TOMOGRAM: Kind.VOXEL_SPACING,
+    Kind.FEATURES: Kind.TOMOGRAM,
+}
+
+
+def key_fields(key: Key) -> dict[str, Any]:
+    """Give the fields of a key by name, in order."""
+    return {name: getattr(key, name) for name in key.__dataclass_fields__ if name != "kind"}

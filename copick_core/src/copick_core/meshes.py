@@ -1,0 +1,59 @@
+"""Meshes as GLB bytes (binary glTF 2.0), vertices in angstrom in x, y, z."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from copick_core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from trimesh import Scene
+    from trimesh.parent import Geometry
+
+
+def decode_mesh(data: bytes, source: str) -> Scene:
+    """Read GLB bytes.
+
+    Args:
+        data: The file's bytes.
+        source: What the bytes are, for messages.
+
+    Returns:
+        The scene, vertices in angstrom (x, y, z); an empty one where the file holds no geometry.
+
+    Raises:
+        InvalidDataError: The bytes are not GLB.
+    """
+    import trimesh
+
+    try:
+        return trimesh.load_scene(io.BytesIO(data), file_type="glb", process=False)
+    except Exception as error:
+        raise InvalidDataError(source=source, reason=f"not a readable GLB mesh ({error})") from error
+
+
+def encode_mesh(mesh: Geometry, source: str) -> bytes:
+    """Write a mesh or scene as GLB bytes; every geometry that trimesh exports is possible.
+
+    Raises:
+        InvalidDataError: It cannot be exported, or has vertices that are not finite.
+    """
+    import numpy as np
+    import trimesh
+
+    geometries = mesh.geometry.values() if isinstance(mesh, trimesh.Scene) else [mesh]
+    for geometry in geometries:
+        vertices = np.asarray(getattr(geometry, "vertices", ()), dtype=float)
+        bad = np.argwhere(~np.isfinite(vertices))
+        if len(bad):
+            raise InvalidDataError(source=source, reason="vertices must be finite numbers", index=int(bad[0][0]))
+    try:
+        scene = mesh if isinstance(mesh, trimesh.Scene) else trimesh.Scene(mesh)
+        # An empty scene has nothing to export; copick writes a scene that holds an empty mesh instead.
+        if not scene.geometry:
+            scene = trimesh.Scene(trimesh.Trimesh())
+        data = scene.export(file_type="glb")
+    except Exception as error:
+        raise InvalidDataError(source=source, reason=f"the mesh cannot be exported as GLB ({error})") from error
+    return bytes(data)
