@@ -1,0 +1,54 @@
+"""The abstract hierarchy and the value models: what every project is made of, wherever it is stored.
+
+The classes here know how entities hang together, how they are listed once and forgotten on ``refresh()``, how they are filtered,
+named and checked. They leave open where anything is stored; :mod:`copick_core.overlay` says that over a stack of layers.
+"""
+
+from __future__ import annotations
+
+from copick_core.models.features import CopickFeatures
+from copick_core.models.mesh import CopickMesh
+from copick_core.models.object import CopickObject
+from copick_core.models.picks import CopickPicks
+from copick_core.models.root import CopickRoot
+from copick_core.models.run import CopickRun
+from copick_core.models.segmentation import PANOPTIC_CHANNELS, CopickSegmentation
+from copick_core.models.tomogram import CopickTomogram
+from copick_core.models.voxel_spacing import CopickVoxelSpacing
+from copick_core.schema import (
+    CopickConfig,
+    CopickFeaturesMeta,
+    CopickLocation,
+    CopickMeshMeta,
+    CopickPicksFile,
+    CopickPoint,
+    CopickRunMeta,
+    CopickSegmentationMeta,
+    CopickTomogramMeta,
+    CopickVoxelSpacingMeta,
+    PickableObject,
+)
+
+__all__ = [
+    "PANOPTIC_CHANNELS",
+    "CopickConfig",
+    "CopickFeatures",
+    "CopickFeaturesMeta",
+    "CopickLocation",
+    "CopickMesh",
+    "CopickMeshMeta",
+    "CopickObject",
+    "CopickPicks",
+    "CopickPicksFile",
+    "CopickPoint",
+    "CopickRoot",
+    "CopickRun",
+    "CopickRunMeta",
+    "CopickSegmentation",
+    "CopickSegmentationMeta",
+    "CopickTomogram",
+    "CopickTomogramMeta",
+    "CopickVoxelSpacing",
+    "CopickVoxelSpacingMeta",
+    "PickableObject",
+]

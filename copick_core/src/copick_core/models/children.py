@@ -1,0 +1,115 @@
+"""Lazily listed children of an entity: one list for each kind, with one handle for each key and layer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from copick_core.keys import Key
+    from copick_core.models.entity import Entity  # noqa: F401 - bound of the type variable
+
+E = TypeVar("E", bound="Entity")
+
+
+def _is_unsaved(handle: Entity) -> bool:
+    """Whether the entity was created here and nothing of it has been stored yet."""
+    return getattr(handle, "_unsaved", False)
+
+
+class Children(Generic[E]):
+    """The children of one kind of one parent.
+
+    The same key in the same layer keeps one handle until :meth:`forget`, whether it was found by listing, by asking for it,
+    or by creating it. Lists that are handed out are snapshots.
+    """
+
+    __slots__ = ("_index", "_items", "_listed", "_lock")
+
+    def __init__(self) -> None:
+        self._items: list[E] = []
+        self._listed = False
+        self._index: dict[Key, list[E]] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def listed(self) -> list[E] | None:
+        """Snapshot of the children if they have been listed, else None."""
+        return [*self._items] if self._listed else None
+
+    def all(self, query: Callable[[], list[E]]) -> list[E]:
+        """Snapshot of the children, listed by ``query`` when first asked for."""
+        if not self._listed:
+            with self._lock:
+                if not self._listed:
+                    self._install(query())
+        return [*self._items]
+
+    def install(self, listed: list[E]) -> None:
+        """Take a listing that was made elsewhere, unless the children are listed already."""
+        with self._lock:
+            if not self._listed:
+                self._install(listed)
+
+    def _install(self, listed: list[E]) -> None:
+        if self._items:  # handles that were given out before the listing stay the handles of their keys
+            known = {(h.key, h.layer): h for h in self._items}
+            listed = [known.pop((h.key, h.layer), h) for h in listed]
+            listed += [h for h in known.values() if _is_unsaved(h)]
+        self._items = listed
+        self._index = None
+        self._listed = True
+
+    def get(self, key: Key, probe: Callable[[], Sequence[E]]) -> list[E]:
+        """Children with a key, without listing: known ones, else those that ``probe`` finds in storage."""
+        with self._lock:
+            return self._known(key) or self._adopt(key, probe())
+
+    def current(self, key: Key, probe: Callable[[], Sequence[E]]) -> list[E]:
+        """Children with a key as storage has them now; ones that are gone from it are forgotten."""
+        with self._lock:
+            return self._adopt(key, probe())
+
+    def _known(self, key: Key) -> list[E]:
+        if self._index is None:
+            self._index = {}
+            for handle in self._items:
+                self._index.setdefault(handle.key, []).append(handle)
+        return [*self._index.get(key, ())]
+
+    def _adopt(self, key: Key, stored: Sequence[E]) -> list[E]:
+        before = {h.layer: h for h in self._known(key)}
+        now = [before.pop(h.layer, h) for h in stored]
+        for handle in before.values():
+            if _is_unsaved(handle):
+                now.append(handle)
+            else:
+                self.remove(handle)
+        for handle in now:
+            self.add(handle)
+        return now
+
+    def add(self, handle: E) -> E:
+        """Take in a handle that was created or found; returns the one that is kept for its key and layer."""
+        with self._lock:
+            for known in self._known(handle.key):
+                if known.layer == handle.layer:
+                    return known
+            self._items.append(handle)
+            if self._index is not None:
+                self._index.setdefault(handle.key, []).append(handle)
+            return handle
+
+    def remove(self, handle: E) -> None:
+        """Drop a handle whose entity is gone."""
+        with self._lock:
+            self._items = [h for h in self._items if h is not handle]
+            self._index = None
+
+    def forget(self) -> None:
+        """Forget the listing and all handles; the next access asks again."""
+        with self._lock:
+            self._items = []
+            self._index = None
+            self._listed = False

@@ -1,0 +1,124 @@
+"""What all entities of the hierarchy share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
+
+from copick_core.keys import voxel_size_key
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from copick_core.keys import Key
+
+#: A filter of a getter: one value, several, or None for all.
+StringFilter = str | Iterable[str] | None
+SizeFilter = SupportsFloat | Iterable[SupportsFloat] | None
+
+T = TypeVar("T")
+
+#: Session of everything that a tool made, by convention.
+TOOL_SESSION = "0"
+
+
+class Entity:
+    """One entity: its key, its metadata, and where it lives.
+
+    Metadata are pydantic models, made when they are first asked for.
+    """
+
+    __slots__ = ("_key", "_meta")
+
+    _key: Any
+    _meta: Any
+
+    @property
+    def key(self) -> Key:
+        """Address of the entity."""
+        return self._key  # type: ignore[no-any-return]
+
+    @property
+    def meta(self) -> BaseModel:
+        """Metadata of the entity."""
+        if self._meta is None:
+            self._meta = self._make_meta()
+        return self._meta  # type: ignore[no-any-return]
+
+    def _make_meta(self) -> BaseModel:
+        raise AttributeError(f"{type(self).__name__} was made without metadata")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writes to this entity are refused."""
+        return False
+
+    @property
+    def layer(self) -> str | None:
+        """Name of the layer that the entity lives in."""
+        return None
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._repr_fields())
+        return f"{type(self).__name__}({fields}) at {hex(id(self))}"
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        """Name and value of what ``repr`` shows; nothing is loaded for it."""
+        return ()
+
+
+class Annotation(Entity):
+    """An annotation of a run: made of an object, by a user or tool, in a session."""
+
+    __slots__ = ()
+
+    @property
+    def user_id(self) -> str:
+        """User or tool that made it."""
+        return self._key.user_id  # type: ignore[no-any-return]
+
+    @property
+    def session_id(self) -> str:
+        """Session that it was made in; "0" for tools."""
+        return self._key.session_id  # type: ignore[no-any-return]
+
+    @property
+    def from_tool(self) -> bool:
+        """Whether a tool made it (session "0")."""
+        return self.session_id == TOOL_SESSION
+
+    @property
+    def from_user(self) -> bool:
+        """Whether a user made it."""
+        return not self.from_tool
+
+
+def count(children: list[Any] | None) -> int | None:
+    """Number of loaded children, None if they have not been loaded; for ``repr``."""
+    return None if children is None else len(children)
+
+
+def wanted(values: StringFilter) -> frozenset[str] | None:
+    """Values that a string filter lets through; None for all."""
+    if values is None:
+        return None
+    return frozenset([values] if isinstance(values, str) else values)
+
+
+def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:
+    """Voxel sizes that a filter lets through, as their three-decimal keys; None for all."""
+    if values is None:
+        return None
+    if isinstance(values, Iterable) and not hasattr(values, "__float__"):
+        return frozenset(voxel_size_key(v) for v in values)
+    if getattr(values, "ndim", 0):  # an array of sizes
+        return frozenset(voxel_size_key(v) for v in values)  # type: ignore[union-attr]
+    return frozenset([voxel_size_key(values)])  # type: ignore[arg-type]
+
+
+def only(values: Iterable[T] | None) -> T | None:
+    """The single value of a filter, None if it lets none, several or all through."""
+    if values is None:
+        return None
+    values = [*values]
+    return values[0] if len(values) == 1 else None

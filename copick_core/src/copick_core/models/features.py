@@ -1,0 +1,126 @@
+"""Feature maps of tomograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from copick_core.keys import FeaturesKey
+from copick_core.models.volume import ALL, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from copick_core.models.tomogram import CopickTomogram
+    from copick_core.models.volume import Index
+    from copick_core.schema import CopickConfig, CopickFeaturesMeta
+
+
+class CopickFeatures(Volume):
+    """A feature map that was computed on a tomogram: scalar, vector or tensor valued, of any dimensionality.
+
+    Args:
+        tomogram: The tomogram.
+        meta: Its metadata.
+        config: Configuration; that of the tomogram by default.
+
+    Attributes:
+        tomogram: The tomogram.
+        config: The project's configuration.
+    """
+
+    __slots__ = ("config", "tomogram")
+
+    def __init__(self, tomogram: CopickTomogram, meta: CopickFeaturesMeta, config: CopickConfig | None = None) -> None:
+        parent = tomogram.key
+        self.tomogram = tomogram
+        self.config = config or tomogram.config
+        self._meta = meta
+        self._key = FeaturesKey(parent.run, parent.voxel_size, parent.tomo_type, meta.feature_type, parent.variant)
+        self._arrays = {}
+        self._unsaved = True
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> FeaturesKey: ...
+
+    @property
+    def tomo_type(self) -> str:
+        """Type of the tomogram that it was computed on."""
+        return self._key.tomo_type  # type: ignore[no-any-return]
+
+    @property
+    def feature_type(self) -> str:
+        """Type of the features."""
+        return self._key.feature_type  # type: ignore[no-any-return]
+
+    def numpy(self, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> NDArray[Any]:
+        """Read the feature map, or a region of it.
+
+        Args:
+            zarr_group: Resolution level.
+            slices: One index for each dimension, as NumPy takes them; None for everything.
+
+        Raises:
+            LevelNotFoundError: There is no such level.
+            RegionTooLargeError: The region does not fit into free memory.
+        """
+        return self._read(zarr_group, (...,) if slices is None else tuple(slices))
+
+    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+        """Replace the feature map.
+
+        Args:
+            data: Array of any dimensionality; the last three axes of arrays with three or four are z, y, x.
+            levels: Resolution levels to write; more than 1 needs three or four dimensions.
+            dtype: Type to store; that of the data by default.
+
+        Raises:
+            ReadOnlyError: The feature map is read-only.
+            InvalidDataError: Several levels of something that is not a volume were asked for.
+        """
+        import numpy as np
+
+        from copick_core import ome
+        from copick_core.errors import InvalidDataError
+
+        data = np.asanyarray(data)
+        if data.ndim in (3, 4):
+            axes = "zyx" if data.ndim == 3 else "czyx"
+            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, levels=levels, dtype=dtype, axes=axes)
+            return
+        if levels != 1:
+            raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
+        with self._replace_store() as store:
+            ome.write_array(store, data if dtype is None else data.astype(dtype), self._format())
+
+    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> None:
+        """Write a region of one level; only the chunks that it touches are written.
+
+        Args:
+            data: Values, of the region's shape or broadcastable to it.
+            zarr_group: Resolution level.
+            slices: One index for each dimension; None for everything.
+
+        Raises:
+            ReadOnlyError: The feature map is read-only.
+            LevelNotFoundError: There is no such level.
+        """
+        self._write_region(zarr_group, (ALL,) * self.array(zarr_group).ndim if slices is None else tuple(slices), data)
+
+    def delete(self) -> None:
+        """Delete the feature map from storage.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.tomogram._features.remove(self)
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return ("tomo_type", self.tomo_type), ("feature_type", self.feature_type)

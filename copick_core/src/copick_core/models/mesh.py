@@ -1,0 +1,124 @@
+"""Meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from copick_core.keys import MeshKey
+from copick_core.layers import ANY
+from copick_core.models.entity import Annotation
+
+if TYPE_CHECKING:
+    from trimesh.parent import Geometry
+
+    from copick_core.layers import Revision, _Any
+    from copick_core.models.run import CopickRun
+    from copick_core.schema import CopickMeshMeta
+
+
+class CopickMesh(Annotation):
+    """A triangle mesh of an object, in angstrom (x, y, z).
+
+    Args:
+        run: The run.
+        meta: Its metadata.
+        mesh: Its geometry, if it is known already.
+
+    Attributes:
+        run: The run.
+    """
+
+    __slots__ = ("_mesh", "_revision", "run")
+
+    _mesh: Geometry | None
+    #: Revision that the mesh in memory is based on; ANY if that is not known.
+    _revision: Revision | None | _Any
+
+    def __init__(self, run: CopickRun, meta: CopickMeshMeta, mesh: Geometry | None = None) -> None:
+        self.run = run
+        self._key = MeshKey(run.name, meta.pickable_object_name, meta.user_id, meta.session_id)
+        self._meta = meta
+        self._mesh = mesh
+        self._revision = ANY
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> MeshKey: ...
+
+    @property
+    def pickable_object_name(self) -> str:
+        """Name of the object."""
+        return self._key.object_name  # type: ignore[no-any-return]
+
+    @property
+    def color(self) -> tuple[int, int, int, int]:
+        """RGBA color of the object.
+
+        Raises:
+            UnknownObjectError: The project does not list the object.
+        """
+        return self.run._object(self.pickable_object_name).color
+
+    @property
+    def mesh(self) -> Geometry:
+        """The geometry, a ``trimesh.Scene`` when read; assigning replaces it in memory, :meth:`store` writes it."""
+        if self._mesh is None:
+            self.load()
+        return self._mesh  # type: ignore[return-value]
+
+    @mesh.setter
+    def mesh(self, value: Geometry) -> None:
+        self._mesh = value
+
+    def load(self) -> Geometry:
+        """Read the mesh from storage, dropping what is in memory."""
+        self._mesh, self._revision = self._load()
+        return self._mesh
+
+    def store(self) -> None:
+        """Write the mesh as GLB, all or nothing.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+            ConflictError: Someone else has stored since this mesh was read; nothing was written.
+            InvalidDataError: It cannot be exported.
+        """
+        self._check_writable()
+        if self._mesh is not None:
+            self._revision = self._store(self._mesh)
+
+    def refresh(self) -> None:
+        """Forget what is in memory; the next access reads it again."""
+        self._mesh = None
+        self._revision = ANY
+
+    def delete(self) -> None:
+        """Delete the mesh from storage.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.run._meshes.remove(self)
+
+    def _load(self) -> tuple[Geometry, Revision | None]:
+        raise NotImplementedError(f"{type(self).__name__} must implement _load()")
+
+    def _store(self, mesh: Geometry) -> Revision | None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _store()")
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _check_writable(self) -> None:
+        """Refuse if the mesh is read-only."""
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return (
+            ("pickable_object_name", self.pickable_object_name),
+            ("user_id", self.user_id),
+            ("session_id", self.session_id),
+        )

@@ -1,0 +1,156 @@
+"""Objects that can be annotated, with their density maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from copick_core.keys import ObjectKey
+from copick_core.models.volume import ALL, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from copick_core.models.root import CopickRoot
+    from copick_core.models.volume import Index
+    from copick_core.schema import PickableObject
+
+
+class CopickObject(Volume):
+    """An object of the project's configuration, with its density map if it has one.
+
+    Args:
+        root: The project.
+        meta: Its entry in the configuration.
+
+    Attributes:
+        root: The project.
+        config: The project's configuration.
+    """
+
+    __slots__ = ("config", "root")
+
+    def __init__(self, root: CopickRoot, meta: PickableObject) -> None:
+        self.root = root
+        self.config = root.config
+        self._key = ObjectKey(meta.name)
+        self._meta = meta
+        self._arrays = {}
+        self._unsaved = False
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> ObjectKey: ...
+
+        @property
+        def meta(self) -> PickableObject: ...
+
+    @property
+    def name(self) -> str:
+        """Name."""
+        return self.meta.name
+
+    @property
+    def is_particle(self) -> bool:
+        """Whether points represent it (True) or segmentation masks (False)."""
+        return self.meta.is_particle
+
+    @property
+    def label(self) -> int | None:
+        """Value in multilabel segmentations."""
+        return self.meta.label
+
+    @property
+    def color(self) -> tuple[int, int, int, int]:
+        """RGBA color."""
+        return self.meta.color
+
+    @property
+    def emdb_id(self) -> str | None:
+        """EMDB id."""
+        return self.meta.emdb_id
+
+    @property
+    def pdb_id(self) -> str | None:
+        """PDB id."""
+        return self.meta.pdb_id
+
+    @property
+    def identifier(self) -> str | None:
+        """Gene Ontology id, UniProtKB accession or the like."""
+        return self.meta.identifier
+
+    @property
+    def map_threshold(self) -> float | None:
+        """Density threshold for isosurfaces of the map."""
+        return self.meta.map_threshold
+
+    @property
+    def radius(self) -> float | None:
+        """Radius in angstrom."""
+        return self.meta.radius
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Anything else that is known of it."""
+        return self.meta.metadata
+
+    def numpy(self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> NDArray[Any] | None:
+        """Read the density map, or a region of it.
+
+        Args:
+            zarr_group: Resolution level.
+            x: Index along x: a slice or an int, as NumPy takes them.
+            y: Index along y.
+            z: Index along z.
+
+        Returns:
+            Array (z, y, x); None where the object has no map.
+        """
+        return None if self.zarr() is None else self._read(zarr_group, (z, y, x))
+
+    def from_numpy(self, data: ArrayLike, voxel_size: float, dtype: DTypeLike | None = "float32", levels: int = 1) -> None:
+        """Replace the density map.
+
+        Args:
+            data: Density, (z, y, x).
+            voxel_size: Voxel size in angstrom.
+            dtype: Type to store; None for that of the data.
+            levels: Number of resolution levels.
+
+        Raises:
+            InvalidDataError: The object is not a particle.
+            ReadOnlyError: The map lives in a read-only layer.
+        """
+        self._check_particle()
+        self._write_volume(data, voxel_size, levels=levels, dtype=dtype, kind="mean")
+
+    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
+        """Write a region of the density map; see :meth:`CopickTomogram.set_region`."""
+        self._check_particle()
+        self._write_region(zarr_group, (z, y, x), data)
+
+    def delete(self) -> None:
+        """Remove the object from the configuration in memory, and its density map from storage.
+
+        Annotations of the object stay; ``root.save_config()`` makes the removal permanent.
+
+        Raises:
+            ReadOnlyError: Its map lives in a read-only layer.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.root._remove_object(self)
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _check_particle(self) -> None:
+        if not self.is_particle:
+            from copick_core.errors import InvalidDataError
+
+            raise InvalidDataError(source=self._key, reason="only particles have a density map")
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return ("name", self.name), ("is_particle", self.is_particle), ("label", self.label)

@@ -1,0 +1,277 @@
+"""Picks: points of an object, by one user or tool, in one session."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import InvalidDataError
+from copick_core.keys import PicksKey
+from copick_core.layers import ANY
+from copick_core.models.entity import Annotation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from copick_core.layers import Revision, _Any
+    from copick_core.models.run import CopickRun
+    from copick_core.picks_codec import PicksArrays
+    from copick_core.schema import CopickPicksFile, CopickPoint
+
+#: Fields of the file's header that say which entity it is.
+_IDENTITY_FIELDS = ("pickable_object_name", "user_id", "session_id")
+
+
+class CopickPicks(Annotation):
+    """Points of an object, in angstrom.
+
+    Points are kept as arrays (:meth:`numpy`, :meth:`from_numpy`), which is fast; :attr:`points` builds objects from them when
+    it is first used, and from then on the list is what :meth:`store` writes, however it was changed.
+
+    Args:
+        run: The run.
+        file: Content: names, and points if they are known.
+
+    Attributes:
+        run: The run.
+    """
+
+    __slots__ = ("_arrays", "_loaded", "_revision", "run")
+
+    #: The points while no list of them is in use; the list, ``meta.points``, wins where there is one.
+    _arrays: PicksArrays | None
+    #: Whether memory holds content (read, or set by the user) rather than nothing.
+    _loaded: bool
+    #: Revision that the content in memory is based on (None: nothing was stored); ANY if that is not known.
+    _revision: Revision | None | _Any
+
+    def __init__(self, run: CopickRun, file: CopickPicksFile) -> None:
+        self.run = run
+        self._key = PicksKey(run.name, file.pickable_object_name, file.user_id, file.session_id)
+        self._meta = file
+        self._arrays = None
+        self._loaded = file.points is not None
+        self._revision = ANY
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> PicksKey: ...
+
+    # ------------------------------------------------------------------ content
+
+    @property
+    def pickable_object_name(self) -> str:
+        """Name of the object."""
+        return self._key.object_name  # type: ignore[no-any-return]
+
+    @property
+    def meta(self) -> CopickPicksFile:
+        """Content of the file; ``points`` is None until they are used. Assigning it replaces the content in memory."""
+        return super().meta  # type: ignore[return-value]
+
+    @meta.setter
+    def meta(self, file: CopickPicksFile) -> None:
+        self._meta = file
+        self._arrays = None
+        self._loaded = file.points is not None
+
+    @property
+    def points(self) -> list[CopickPoint]:
+        """The points; read when first asked for. Assigning replaces them in memory; :meth:`store` writes them."""
+        if not self._loaded:
+            self.load()
+        meta = self.meta
+        if meta.points is None:
+            from copick_core.picks_codec import points_of
+
+            meta.points = points_of(self._arrays) if self._arrays is not None else []
+            self._arrays = None
+        return meta.points
+
+    @points.setter
+    def points(self, value: Iterable[CopickPoint]) -> None:
+        if not self._loaded:
+            self._load_header()
+        self.meta.points = list(value)
+        self._arrays = None
+        self._loaded = True
+
+    def numpy(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Locations and transforms as arrays.
+
+        Returns:
+            Locations (n, 3) in angstrom, columns x, y, z; and transforms (n, 4, 4). Both are copies.
+        """
+        arrays = self._as_arrays()
+        return arrays.positions.copy(), arrays.transforms.copy()
+
+    def from_numpy(
+        self,
+        positions: ArrayLike,
+        transforms: ArrayLike | None = None,
+        instance_ids: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+    ) -> None:
+        """Replace all points and store them.
+
+        Args:
+            positions: Locations (n, 3) in angstrom, columns x, y, z.
+            transforms: Transforms (n, 4, 4), last row 0, 0, 0, 1; identity by default.
+            instance_ids: Instance ids (n,), integers from 0; 0 by default.
+            scores: Scores (n,); 1 by default.
+
+        Raises:
+            InvalidDataError: Shapes differ, or values are not finite; names the first such point. Nothing was stored.
+            ReadOnlyError: The picks are read-only.
+            ConflictError: Someone else has stored since these picks were read.
+        """
+        from copick_core.picks_codec import from_arrays
+
+        self._check_writable()
+        arrays = from_arrays(positions, transforms, instance_ids, scores, source=str(self._key))
+        if not self._loaded:
+            self._load_header()
+        self.meta.points = None
+        self._arrays = arrays
+        self._loaded = True
+        self.store()
+
+    def instance_ids(self) -> NDArray[np.int64]:
+        """Instance ids of the points, (n,)."""
+        return self._as_arrays().instance_ids.copy()
+
+    def scores(self) -> NDArray[np.float64]:
+        """Scores of the points, (n,)."""
+        return self._as_arrays().scores.copy()
+
+    def full_positions(self) -> NDArray[np.float64]:
+        """Centres of the particles: locations plus the translations of their transforms; (n, 3) in angstrom."""
+        arrays = self._as_arrays()
+        return arrays.positions + arrays.transforms[:, :3, 3]  # type: ignore[no-any-return]
+
+    @property
+    def trust_orientation(self) -> bool:
+        """Whether the points' rotations mean something; read with the points."""
+        if not self._loaded:
+            self.load()
+        value = self.meta.trust_orientation
+        return True if value is None else value
+
+    @property
+    def color(self) -> tuple[int, int, int, int]:
+        """RGBA color of the object.
+
+        Raises:
+            UnknownObjectError: The project does not list the object.
+        """
+        return self.run._object(self.pickable_object_name).color
+
+    def _as_arrays(self) -> PicksArrays:
+        from copick_core.picks_codec import arrays_of
+
+        if not self._loaded:
+            self.load()
+        points = self.meta.points
+        if points is not None:
+            return arrays_of(points, source=str(self._key))
+        return self._arrays if self._arrays is not None else arrays_of([], source=str(self._key))
+
+    # ------------------------------------------------------------------ storage
+
+    def load(self) -> CopickPicksFile:
+        """Read the picks from storage, dropping what is in memory.
+
+        Which entity they are is told by their file's name; a file that says otherwise (it was copied or renamed) is
+        believed in everything else, with a warning.
+        """
+        arrays, self._revision = self._load()
+        header = dict(arrays.header)
+        for field, value in zip(_IDENTITY_FIELDS, self._identity(), strict=True):
+            found = header.get(field)
+            if found not in (None, value):
+                warnings.warn(f"{self._key}: the file says {field}={found!r}; its name is believed.", UserWarning, stacklevel=2)
+            header[field] = value
+        from copick_core.schema import CopickPicksFile
+
+        self._meta = CopickPicksFile.model_validate({**header, "points": None})
+        self._arrays = arrays
+        self._loaded = True
+        return self._meta  # type: ignore[no-any-return]
+
+    def store(self) -> None:
+        """Write the picks, all or nothing.
+
+        Raises:
+            ReadOnlyError: They are read-only.
+            ConflictError: Someone else has stored since these picks were read; nothing was written.
+            InvalidDataError: A value cannot be stored; names the point. Nothing was written.
+        """
+        self._check_writable()
+        if not self._loaded:
+            return  # nothing was read and nothing was set: what is stored is what there is
+        from dataclasses import replace
+
+        header = self.meta.model_dump(mode="json", exclude={"points"})
+        header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
+        if header.get("run_name") is None:
+            header["run_name"] = self.run.name
+        self._revision = self._store(replace(self._as_arrays(), header=header))
+
+    def refresh(self) -> None:
+        """Forget what is in memory; the next access reads it again."""
+        self._meta = None
+        self._arrays = None
+        self._loaded = False
+        self._revision = ANY
+
+    def delete(self) -> None:
+        """Delete the picks from storage.
+
+        Raises:
+            ReadOnlyError: They are read-only.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.run._picks.remove(self)
+
+    def _identity(self) -> tuple[str, str, str]:
+        return self._key.object_name, self._key.user_id, self._key.session_id
+
+    def _make_meta(self) -> CopickPicksFile:
+        from copick_core.schema import CopickPicksFile
+
+        fields: dict[str, Any] = dict(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
+        return CopickPicksFile.model_validate({**fields, "run_name": self.run.name, "points": None})
+
+    def _load_header(self) -> None:
+        """Read what is stored before its points are replaced: the other fields stay, and a conflict can be noticed."""
+        try:
+            self.load()
+        except FileNotFoundError:
+            self._revision = None
+        except InvalidDataError as error:
+            warnings.warn(f"{error} It will be replaced.", UserWarning, stacklevel=3)
+
+    def _load(self) -> tuple[PicksArrays, Revision | None]:
+        raise NotImplementedError(f"{type(self).__name__} must implement _load()")
+
+    def _store(self, arrays: PicksArrays) -> Revision | None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _store()")
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _check_writable(self) -> None:
+        """Refuse if the picks are read-only."""
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        points = len(self._as_arrays()) if self._loaded else None
+        return (
+            ("pickable_object_name", self.pickable_object_name),
+            ("user_id", self.user_id),
+            ("session_id", self.session_id),
+            ("len(points)", points),
+        )

@@ -1,0 +1,317 @@
+"""Segmentations: binary, multilabel, instance and panoptic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import InvalidDataError
+from copick_core.keys import SegmentationKey, SegmentationType, voxel_size_key
+from copick_core.layout import SEGMENTATION_FOLDERS
+from copick_core.models.entity import Annotation
+from copick_core.models.volume import ALL, Volume
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from copick_core.models.run import CopickRun
+    from copick_core.models.volume import Index
+    from copick_core.schema import CopickConfig, CopickSegmentationMeta
+
+#: Channels of a panoptic segmentation, in order.
+PANOPTIC_CHANNELS = ("label", "instance")
+#: Color of what has no single object: grey, invisible until a viewer maps its values to colors.
+NO_COLOR = (128, 128, 128, 0)
+
+
+def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_panoptic: bool | None) -> SegmentationType:
+    """The type that three flags name.
+
+    Raises:
+        InvalidDataError: More than one is set.
+    """
+    flags: dict[SegmentationType, bool | None] = {
+        "multilabel": is_multilabel,
+        "instance": is_instance,
+        "panoptic": is_panoptic,
+    }
+    named = [name for name, is_set in flags.items() if is_set]
+    if len(named) > 1:
+        raise InvalidDataError(source="segmentation", reason=f"it cannot be {' and '.join(named)} at once; set one flag")
+    return named[0] if named else "binary"
+
+
+class CopickSegmentation(Volume, Annotation):
+    """A segmentation volume.
+
+    ========== ======================= =======================================================
+    type       array                   values
+    ========== ======================= =======================================================
+    binary     (z, y, x)               0 and 1 (or any mask value) for one object
+    multilabel (z, y, x)               labels of objects
+    instance   (z, y, x)               ids of the instances of one object
+    panoptic   (2, z, y, x)            channel "label": labels of objects; channel "instance"
+    ========== ======================= =======================================================
+
+    Args:
+        run: The run.
+        meta: Its metadata.
+
+    Attributes:
+        run: The run.
+        config: The project's configuration.
+    """
+
+    __slots__ = ("config", "run")
+
+    def __init__(self, run: CopickRun, meta: CopickSegmentationMeta, config: CopickConfig | None = None) -> None:
+        self.run = run
+        self.config = config or run.config
+        kind = segmentation_type(meta.is_multilabel, meta.is_instance, meta.is_panoptic)
+        self._key = SegmentationKey(run.name, voxel_size_key(meta.voxel_size), meta.name, meta.user_id, meta.session_id, kind)
+        self._meta = meta
+        self._arrays = {}
+        self._unsaved = True
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> SegmentationKey: ...
+
+    @property
+    def name(self) -> str:
+        """Name: that of the object, or any for multilabel and panoptic ones."""
+        return self._key.name  # type: ignore[no-any-return]
+
+    @property
+    def voxel_size(self) -> float:
+        """Voxel size in angstrom."""
+        return self._key.voxel_size  # type: ignore[no-any-return]
+
+    @property
+    def segmentation_type(self) -> SegmentationType:
+        """``"binary"``, ``"multilabel"``, ``"instance"`` or ``"panoptic"``."""
+        return self._key.segmentation_type  # type: ignore[no-any-return]
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether voxels hold labels of several objects."""
+        return self.segmentation_type == "multilabel"
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether voxels hold ids of instances of one object."""
+        return self.segmentation_type == "instance"
+
+    @property
+    def is_panoptic(self) -> bool:
+        """Whether voxels hold a label and an instance id."""
+        return self.segmentation_type == "panoptic"
+
+    @property
+    def directory(self) -> str:
+        """Name of the folder of the run that segmentations of this type are kept in."""
+        return SEGMENTATION_FOLDERS[self.segmentation_type]
+
+    @property
+    def color(self) -> tuple[int, int, int, int]:
+        """RGBA color of the object; invisible grey where there is no single object."""
+        obj = None if self.is_multilabel or self.is_panoptic else self.run.root.get_object(self.name)
+        return NO_COLOR if obj is None else obj.color
+
+    # ------------------------------------------------------------------ data
+
+    def numpy(
+        self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL, channel: str | int | None = None
+    ) -> NDArray[Any]:
+        """Read the segmentation, or a region of it.
+
+        Args:
+            zarr_group: Resolution level, "0" being full resolution.
+            x: Index along x: a slice or an int, as NumPy takes them.
+            y: Index along y.
+            z: Index along z.
+            channel: Channel of a panoptic segmentation, "label" (0) or "instance" (1); None for both.
+
+        Returns:
+            Array (z, y, x), or (2, z, y, x) for all channels of a panoptic one; without axes that an int was given for.
+
+        Raises:
+            LevelNotFoundError: There is no such level (a KeyError that lists the levels).
+            RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: ``channel`` was given for another type.
+        """
+        return self._read(zarr_group, self._region(z, y, x, channel))
+
+    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+        """Replace the segmentation and its pyramid (nearest neighbour).
+
+        Args:
+            data: (z, y, x), or (2, z, y, x) with channels label and instance for a panoptic one.
+            levels: Number of resolution levels.
+            dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
+                (uint16 for instance and panoptic ones).
+
+        Raises:
+            InvalidDataError: A value would be changed by the type (negative, fractional, not finite, too large), or is no
+                label of the project (panoptic); names the voxel. Nothing was written.
+            ReadOnlyError: The segmentation is read-only.
+        """
+        import numpy as np
+
+        from copick_core import ome
+
+        self._check_writable()
+        data = np.asanyarray(data)
+        ndim = 4 if self.is_panoptic else 3
+        if data.ndim != ndim or (self.is_panoptic and data.shape[0] != len(PANOPTIC_CHANNELS)):
+            wants = "(2, z, y, x) with channels label and instance" if self.is_panoptic else "(z, y, x)"
+            raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}")
+        if dtype is None:
+            dtype = ome.smallest_unsigned(data, "uint16" if self.is_instance or self.is_panoptic else "uint8", source=str(self._key))
+        data = ome.cast_lossless(data, dtype, source=str(self._key))
+        options: dict[str, Any] = {"levels": levels, "kind": "nearest"}
+        if self.is_panoptic:
+            ome.check_panoptic(data, self._object_labels(), source=str(self._key))
+            options["axes"] = "czyx"
+            options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
+        self._write_volume(data, self.voxel_size, **options)
+
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        channel: str | int | None = None,
+    ) -> None:
+        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+
+        Args:
+            data: Values, of the region's shape or broadcastable to it.
+            zarr_group: Resolution level.
+            x: Index along x: a slice or an int.
+            y: Index along y.
+            z: Index along z.
+            channel: Channel of a panoptic segmentation; None for both.
+
+        Raises:
+            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic).
+            ReadOnlyError: The segmentation is read-only.
+            LevelNotFoundError: There is no such level.
+        """
+        import numpy as np
+
+        from copick_core import ome
+
+        self._check_writable()
+        index = self._region(z, y, x, channel)
+        array = self.array(zarr_group)
+        values = ome.cast_lossless(np.asanyarray(data), array.dtype, source=str(self._key))
+        if self.is_panoptic:
+            both = np.array(array[(ALL, *index[1:])])
+            target = both if channel is None else both[self._channel(channel)]
+            target[...] = values
+            ome.check_panoptic(both, self._object_labels(), source=str(self._key))
+        self._write_region(zarr_group, index, values)
+
+    def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:
+        """Ids of the instances, sorted, without 0.
+
+        Args:
+            zarr_group: Resolution level.
+            object_name: Only instances of this object (panoptic segmentations).
+
+        Raises:
+            InvalidDataError: The segmentation has no instances.
+        """
+        import numpy as np
+
+        if not (self.is_instance or self.is_panoptic):
+            raise InvalidDataError(source=self._key, reason="only instance and panoptic segmentations have instances")
+        if self.is_instance:
+            found = [np.unique(block) for block in self._blocks(zarr_group)]
+        else:
+            label = None if object_name is None else self._object_label(object_name)
+            found = [np.unique(b[1] if label is None else b[1][b[0] == label]) for b in self._blocks(zarr_group)]
+        ids = np.unique(np.concatenate(found)) if found else np.empty(0, self.array(zarr_group).dtype)
+        return ids[ids != 0]
+
+    def segments(self, zarr_group: str | int = "0") -> list[tuple[str, int]]:
+        """Pairs of object name and instance id that occur in a panoptic segmentation, sorted."""
+        import numpy as np
+
+        self._check_panoptic()
+        pairs = {tuple(p) for b in self._blocks(zarr_group) for p in np.unique(b.reshape(2, -1), axis=1).T.tolist() if p[0]}
+        names = {o.label: o.name for o in self.run.root.pickable_objects}
+        return sorted((names.get(label, str(label)), instance) for label, instance in pairs)
+
+    def label_volume(self, zarr_group: str | int = "0") -> NDArray[Any]:
+        """The labels of a panoptic segmentation, (z, y, x)."""
+        self._check_panoptic()
+        return self.numpy(zarr_group, channel="label")
+
+    def instance_volume(self, object_name: str, zarr_group: str | int = "0") -> NDArray[Any]:
+        """The instance ids of one object in a panoptic segmentation, (z, y, x); 0 elsewhere."""
+        self._check_panoptic()
+        both = self.numpy(zarr_group)
+        both[1][both[0] != self._object_label(object_name)] = 0
+        return both[1]
+
+    def delete(self) -> None:
+        """Delete the segmentation from storage.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.run._segmentations.remove(self)
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _check_panoptic(self) -> None:
+        if not self.is_panoptic:
+            raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation is not panoptic")
+
+    def _channel(self, channel: str | int) -> int:
+        if channel in PANOPTIC_CHANNELS:
+            return PANOPTIC_CHANNELS.index(channel)  # type: ignore[arg-type]
+        if channel in (0, 1):
+            return int(channel)
+        raise InvalidDataError(source=self._key, reason=f"channel {channel!r} does not exist; there are 'label' (0) and 'instance' (1)")
+
+    def _region(self, z: Index, y: Index, x: Index, channel: str | int | None) -> tuple[Index, ...]:
+        if not self.is_panoptic:
+            if channel is not None:
+                raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation has no channels")
+            return (z, y, x)
+        return (ALL if channel is None else self._channel(channel), z, y, x)
+
+    def _blocks(self, level: str | int) -> Iterator[NDArray[Any]]:
+        """The volume in slabs along z of a chunk's depth, all channels at once."""
+        array = self.array(level)
+        depth, step = array.shape[-3], array.chunks[-3]
+        for start in range(0, depth, step):
+            yield array[..., start : start + step, :, :]  # type: ignore[misc]
+
+    def _object_labels(self) -> list[int]:
+        return [o.label for o in self.run.root.pickable_objects if o.label is not None]
+
+    def _object_label(self, object_name: str) -> int:
+        label = self.run._object(object_name).label
+        if label is None:
+            raise InvalidDataError(source=f"object {object_name!r}", reason="it has no label")
+        return label
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return (
+            ("user_id", self.user_id),
+            ("session_id", self.session_id),
+            ("name", self.name),
+            ("segmentation_type", self.segmentation_type),
+            ("voxel_size", self.voxel_size),
+        )

@@ -1,0 +1,199 @@
+"""Tomograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from copick_core.keys import FeaturesKey, TomogramKey
+from copick_core.models.children import Children
+from copick_core.models.entity import count
+from copick_core.models.features import CopickFeatures
+from copick_core.models.volume import ALL, Volume
+from copick_core.names import checked_name
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from copick_core.models.volume import Index
+    from copick_core.models.voxel_spacing import CopickVoxelSpacing
+    from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
+
+
+class CopickTomogram(Volume):
+    """A tomogram of a certain type at a voxel spacing.
+
+    Args:
+        voxel_spacing: The voxel spacing.
+        meta: Its metadata.
+        config: Configuration; that of the voxel spacing by default.
+
+    Attributes:
+        voxel_spacing: The voxel spacing.
+        config: The project's configuration.
+    """
+
+    __slots__ = ("_features", "config", "voxel_spacing")
+
+    _features: Children[CopickFeatures]
+
+    def __init__(self, voxel_spacing: CopickVoxelSpacing, meta: CopickTomogramMeta, config: CopickConfig | None = None) -> None:
+        parent = voxel_spacing.key
+        self.voxel_spacing = voxel_spacing
+        self.config = config or voxel_spacing.config
+        self._meta = meta
+        self._key = TomogramKey(parent.run, parent.voxel_size, meta.tomo_type)
+        self._arrays = {}
+        self._unsaved = True
+        self._features = Children()
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> TomogramKey: ...
+
+    @property
+    def tomo_type(self) -> str:
+        """Type of the tomogram, for example its reconstruction method."""
+        return self._key.tomo_type  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------ features
+
+    @property
+    def features(self) -> list[CopickFeatures]:
+        """Feature maps computed on this tomogram; listed when first asked for."""
+        return self._features.all(self.query_features)
+
+    def query_features(self) -> list[CopickFeatures]:
+        """List the feature maps from storage."""
+        raise NotImplementedError(f"{type(self).__name__} must implement query_features()")
+
+    def get_features(self, feature_type: str) -> CopickFeatures | None:
+        """The feature map of a type (the static one if there are two), or None."""
+        key = self._feature_key(feature_type)
+        return next(iter(self._features.get(key, lambda: self._probe_features(key))), None)
+
+    def new_features(self, feature_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickFeatures:
+        """Make a feature map; it becomes visible to others when data are written to it.
+
+        Args:
+            feature_type: Type; sanitised, with a warning if that changes it.
+            exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
+            **kwargs: Further metadata.
+
+        Raises:
+            AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            ReadOnlyError: The project has no writable overlay.
+        """
+        feature_type = checked_name("feature_type", feature_type)
+        key = self._feature_key(feature_type)
+        existing = self._features.current(key, lambda: self._probe_features(key))
+        if existing:
+            return self._features.add(self._existing(existing, exist_ok))
+        feature_cls, meta_cls = self._feature_factory()
+        return self._features.add(feature_cls(self, meta_cls(tomo_type=self.tomo_type, feature_type=feature_type, **kwargs)))
+
+    def delete_features(self) -> None:
+        """Delete all feature maps of this tomogram.
+
+        Raises:
+            ReadOnlyError: One of them is read-only; then none is deleted.
+        """
+        features = self.features
+        for feature in features:
+            feature._check_writable()
+        for feature in features:
+            feature.delete()
+
+    def refresh_features(self) -> None:
+        """Forget the feature maps; the next access lists them again."""
+        self._features.forget()
+
+    def _feature_key(self, feature_type: str) -> FeaturesKey:
+        key = self.key
+        return FeaturesKey(key.run, key.voxel_size, key.tomo_type, feature_type, key.variant)
+
+    def _probe_features(self, key: FeaturesKey) -> Sequence[CopickFeatures]:
+        return [f for f in self.features if f.key == key]
+
+    def _existing(self, found: Sequence[Any], exist_ok: bool) -> Any:
+        """What ``new_…`` gives for a key that is taken."""
+        return self.voxel_spacing.run._existing(found, exist_ok)
+
+    def _feature_factory(self) -> tuple[type[CopickFeatures], type[CopickFeaturesMeta]]:
+        """Classes of feature maps and of their metadata."""
+        from copick_core.schema import CopickFeaturesMeta
+
+        return CopickFeatures, CopickFeaturesMeta
+
+    # ------------------------------------------------------------------ data
+
+    def numpy(self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> NDArray[Any]:
+        """Read the tomogram, or a region of it.
+
+        Args:
+            zarr_group: Resolution level, "0" being full resolution.
+            x: Index along x: a slice or an int, as NumPy takes them.
+            y: Index along y.
+            z: Index along z.
+
+        Returns:
+            Array (z, y, x), without the axes that an int was given for.
+
+        Raises:
+            LevelNotFoundError: There is no such level (a KeyError that lists the levels).
+            RegionTooLargeError: The region does not fit into free memory.
+        """
+        return self._read(zarr_group, (z, y, x))
+
+    def from_numpy(self, data: ArrayLike, levels: int = 3, dtype: DTypeLike | None = "float32") -> None:
+        """Replace the tomogram and its pyramid.
+
+        Coarser levels are means of 2 x 2 x 2 voxels; at odd edges, of the voxels that are there.
+
+        Args:
+            data: Density, (z, y, x).
+            levels: Number of resolution levels.
+            dtype: Type to store; None for that of the data.
+
+        Raises:
+            ReadOnlyError: The tomogram is read-only.
+        """
+        self._write_volume(data, self.voxel_spacing.voxel_size, levels=levels, dtype=dtype, kind="mean")
+
+    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
+        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+
+        Args:
+            data: Values, of the region's shape (z, y, x) or broadcastable to it.
+            zarr_group: Resolution level.
+            x: Index along x: a slice or an int.
+            y: Index along y.
+            z: Index along z.
+
+        Raises:
+            ReadOnlyError: The tomogram is read-only.
+            LevelNotFoundError: There is no such level.
+        """
+        self._write_region(zarr_group, (z, y, x), data)
+
+    def refresh(self) -> None:
+        """Forget feature maps and what is known about the stored volume."""
+        super().refresh()
+        self.refresh_features()
+
+    def delete(self) -> None:
+        """Delete the tomogram from storage; feature maps computed on it stay.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+        """
+        self._check_writable()
+        self._delete_data()
+        self.voxel_spacing._tomograms.remove(self)
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return ("tomo_type", self.tomo_type), ("len(features)", count(self._features.listed))

@@ -1,0 +1,156 @@
+"""Voxel spacings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from copick_core.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
+from copick_core.models.children import Children
+from copick_core.models.entity import Entity, StringFilter, count, only, wanted
+from copick_core.models.tomogram import CopickTomogram
+from copick_core.names import checked_name
+
+if TYPE_CHECKING:
+    from copick_core.models.run import CopickRun
+    from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
+
+
+class CopickVoxelSpacing(Entity):
+    """A voxel spacing (resolution) of a run.
+
+    Args:
+        run: The run.
+        meta: Its metadata.
+        config: Configuration; that of the run by default.
+
+    Attributes:
+        run: The run.
+        config: The project's configuration.
+    """
+
+    __slots__ = ("_tomograms", "config", "run")
+
+    _tomograms: Children[CopickTomogram]
+
+    def __init__(self, run: CopickRun, meta: CopickVoxelSpacingMeta, config: CopickConfig | None = None) -> None:
+        self.run = run
+        self.config = config or run.config
+        self._meta = meta
+        self._key = VoxelSpacingKey(run.name, voxel_size_key(meta.voxel_size))
+        self._tomograms = Children()
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> VoxelSpacingKey: ...
+
+    @property
+    def voxel_size(self) -> float:
+        """Voxel size in angstrom."""
+        return self._key.voxel_size  # type: ignore[no-any-return]
+
+    @property
+    def tomograms(self) -> list[CopickTomogram]:
+        """Tomograms at this spacing; listed when first asked for."""
+        return self._tomograms.all(self.query_tomograms)
+
+    def query_tomograms(self) -> list[CopickTomogram]:
+        """List the tomograms from storage."""
+        raise NotImplementedError(f"{type(self).__name__} must implement query_tomograms()")
+
+    def get_tomogram(self, tomo_type: str) -> CopickTomogram | None:
+        """The tomogram of a type (the first one if there are several, static ones first), or None."""
+        return next(iter(self.get_tomograms(tomo_type)), None)
+
+    def get_tomograms(self, tomo_type: StringFilter = None, *, layer: str | None = None, **kwargs: Any) -> list[CopickTomogram]:
+        """Tomograms of a type.
+
+        Args:
+            tomo_type: Type or types; None for all.
+            layer: Only those in the layer of this name.
+            **kwargs: Filters that a backend adds.
+        """
+        types = wanted(tomo_type)
+        one = only(types)
+        if one is not None:
+            key = TomogramKey(self._key.run, self._key.voxel_size, one)
+            found = self._get_tomograms_of_type(key)
+        else:
+            found = [t for t in self.tomograms if types is None or t.tomo_type in types]
+        return [t for t in found if layer is None or t.layer == layer]
+
+    def _get_tomograms_of_type(self, key: TomogramKey) -> list[CopickTomogram]:
+        """Tomograms of the type in a key; places with variants override this, since a key names one variant only."""
+        return self._tomograms.get(key, lambda: self._probe_tomograms(key))
+
+    def new_tomogram(self, tomo_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickTomogram:
+        """Make a tomogram; it becomes visible to others when data are written to it.
+
+        Args:
+            tomo_type: Type; sanitised, with a warning if that changes it.
+            exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
+            **kwargs: Further metadata.
+
+        Raises:
+            AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            ReadOnlyError: The project has no writable overlay.
+        """
+        tomo_type = checked_name("tomo_type", tomo_type)
+        key = TomogramKey(self._key.run, self._key.voxel_size, tomo_type)
+        existing = self._tomograms.current(key, lambda: self._probe_tomograms(key))
+        if existing:
+            return self._tomograms.add(self.run._existing(existing, exist_ok))
+        tomogram_cls, meta_cls = self._tomogram_factory()
+        return self._tomograms.add(tomogram_cls(self, meta_cls(tomo_type=tomo_type, **kwargs)))
+
+    def delete_tomograms(self, tomo_type: StringFilter = None) -> None:
+        """Delete the tomograms of a type, or all of them.
+
+        Raises:
+            ReadOnlyError: One of them is read-only; then none is deleted.
+        """
+        tomograms = self.get_tomograms(tomo_type)
+        for tomogram in tomograms:
+            tomogram._check_writable()
+        for tomogram in tomograms:
+            tomogram.delete()
+
+    def refresh_tomograms(self) -> None:
+        """Forget the tomograms; the next access lists them again."""
+        self._tomograms.forget()
+
+    def refresh(self) -> None:
+        """Forget everything below this spacing."""
+        self.refresh_tomograms()
+
+    def ensure(self, create: bool = False) -> bool:
+        """Whether the spacing is stored; with ``create``, make it if it is not."""
+        raise NotImplementedError(f"{type(self).__name__} must implement ensure()")
+
+    def delete(self) -> None:
+        """Delete the spacing and everything below it from storage.
+
+        Raises:
+            ReadOnlyError: It, or something below it, lives in a read-only layer.
+        """
+        self._delete_data()
+        self.refresh()
+        self.run._voxel_spacings.remove(self)
+
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
+    def _probe_tomograms(self, key: TomogramKey) -> Sequence[CopickTomogram]:
+        return [t for t in self.tomograms if t.key == key]
+
+    def _tomogram_factory(self) -> tuple[type[CopickTomogram], type[CopickTomogramMeta]]:
+        """Classes of tomograms and of their metadata."""
+        from copick_core.schema import CopickTomogramMeta
+
+        return CopickTomogram, CopickTomogramMeta
+
+    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
+        return ("voxel_size", self.voxel_size), ("len(tomograms)", count(self._tomograms.listed))
+
+
