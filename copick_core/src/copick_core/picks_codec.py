@@ -87,7 +87,7 @@ def decode(data: bytes, source: str) -> PicksArrays:
     """Read a picks file.
 
     Missing keys take the specification's defaults (``transformation_`` the identity, ``instance_id`` 0,
-    ``score`` 1.0), as do a null ``instance_id`` and a null ``score``. Null and missing ``points`` are no points.
+    ``score`` 1.0), as do a null ``instance_id`` and a null ``score``. Null or missing ``points`` are none.
 
     Args:
         data: The bytes of the file, UTF-8 JSON.
@@ -439,7 +439,7 @@ def _point_chunks(arrays: PicksArrays, extras: Mapping[int, tuple[bytes, bytes]]
     """The text between the brackets of ``points``.
 
     Arrays become text in one call each; splitting it at the commas gives the numbers, and joining them with
-    the constant text between them gives the points. That takes a quarter less time than a dict for each point.
+    the constant text between them gives the points. That is a quarter faster than a dict for each point.
     """
     write = _array_writer()
     between = (b',"y":', b',"z":', b'},"transformation_":[[', b']],"instance_id":', b',"score":', b"}")
