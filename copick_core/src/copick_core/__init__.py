@@ -1,3 +1,37 @@
-"""Storage framework for collaborative cryoET annotation: the hierarchy, overlays and backend plugins."""
+"""Storage framework for collaborative cryoET annotation.
+
+``copick_core.open(config)`` opens a project; see :mod:`copick_core.models` for what it is made of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from copick_core.copying import copy_project
+    from copick_core.opening import from_file, from_string, new_config, open
+
+__all__ = ["__version__", "copy_project", "from_file", "from_string", "new_config", "open"]
+
+#: Where each public function lives. They are imported when they are used, so that importing copick_core costs nothing.
+_HOMES = {
+    "copy_project": "copick_core.copying",
+    "from_file": "copick_core.opening",
+    "from_string": "copick_core.opening",
+    "new_config": "copick_core.opening",
+    "open": "copick_core.opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

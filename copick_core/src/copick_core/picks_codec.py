@@ -16,18 +16,23 @@ import importlib
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json, to_json
 
-__all__ = ["PicksArrays", "decode", "encode", "from_arrays"]
+from copick_core.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from copick_core.schema import CopickPoint
+
+__all__ = ["PicksArrays", "arrays_of", "decode", "encode", "from_arrays", "points_of"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -97,7 +102,7 @@ def decode(data: bytes, source: str) -> PicksArrays:
         The arrays, which own their memory.
 
     Raises:
-        ValueError: The bytes are no JSON or no picks file. The message names the source and, where there is
+        InvalidDataError: The bytes are no JSON or no picks file. The message names the source and, where there is
             one, the first point at fault.
     """
     with _collector_paused():
@@ -129,7 +134,7 @@ def encode(arrays: PicksArrays, source: str = "picks") -> bytes:
         UTF-8 JSON that the released library reads.
 
     Raises:
-        ValueError: An array has a wrong shape or length, a value is not finite, an instance id is negative
+        InvalidDataError: An array has a wrong shape or length, a value is not finite, an instance id is negative
             or no integer, a transform's last row is not 0, 0, 0, 1, or the header or an unknown key holds
             something that JSON cannot say. The message names the first point at fault.
     """
@@ -158,6 +163,7 @@ def from_arrays(
     scores: npt.ArrayLike | None = None,
     *,
     header: Mapping[str, Any],
+    source: str = "picks",
 ) -> PicksArrays:
     """Check a user's arrays and copy them.
 
@@ -167,12 +173,13 @@ def from_arrays(
         instance_ids: (N,) integers >= 0, floats without a fraction included; None is 0 for each point.
         scores: (N,); None is 1.0 for each point.
         header: The file's other keys: ``pickable_object_name``, ``user_id`` and ``session_id`` at least.
+        source: What the picks are called in errors.
 
     Returns:
         The picks, which share no memory with the arguments.
 
     Raises:
-        ValueError: As for ``encode``.
+        InvalidDataError: As for ``encode``.
 
     Example:
         >>> header = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
@@ -180,7 +187,7 @@ def from_arrays(
         array([[10., 20., 30.]])
     """
     checked = _checked(
-        positions, transforms, instance_ids, scores, header=header, point_extras={}, source="picks"
+        positions, transforms, instance_ids, scores, header=header, point_extras={}, source=source
     )
     return PicksArrays(
         checked.positions.copy(),
@@ -191,9 +198,68 @@ def from_arrays(
     )
 
 
-def _error(reason: str, source: str, index: int | None = None) -> ValueError:
+def points_of(arrays: PicksArrays) -> list["CopickPoint"]:
+    """Build the point objects of arrays."""
+    from copick_core.schema import CopickPoint
+
+    points = []
+    rows = zip(
+        arrays.positions.tolist(),
+        arrays.transforms.tolist(),
+        arrays.instance_ids.tolist(),
+        arrays.scores.tolist(),
+        strict=True,
+    )
+    for index, ((x, y, z), transform, instance_id, score) in enumerate(rows):
+        extras = dict(arrays.point_extras.get(index, {}))
+        location = {"x": x, "y": y, "z": z, **extras.pop("location", {})}
+        points.append(
+            CopickPoint.model_validate(
+                {
+                    "location": location,
+                    "transformation_": transform,
+                    "instance_id": instance_id,
+                    "score": score,
+                    **extras,
+                }
+            )
+        )
+    return points
+
+
+def arrays_of(points: "Sequence[CopickPoint]", header: Mapping[str, Any], source: str) -> PicksArrays:
+    """Arrays of point objects, checked; None as id or score takes the default.
+
+    Args:
+        points: The points.
+        header: The file's other keys.
+        source: What the picks are called in errors.
+
+    Raises:
+        InvalidDataError: As for ``encode``.
+    """
+    extras: dict[int, dict[str, Any]] = {}
+    for index, point in enumerate(points):
+        unknown = dict(point.model_extra or {})
+        if point.location.model_extra:
+            unknown["location"] = dict(point.location.model_extra)
+        if unknown:
+            extras[index] = unknown
+    n = len(points)
+    return _checked(
+        np.array([(p.location.x, p.location.y, p.location.z) for p in points]).reshape(n, 3),
+        [p.transformation_ for p in points] if n else np.empty((0, 4, 4)),
+        [0 if p.instance_id is None else p.instance_id for p in points] if n else np.empty(0, np.int64),
+        [1.0 if p.score is None else p.score for p in points] if n else np.empty(0),
+        header=header,
+        point_extras=extras,
+        source=source,
+    )
+
+
+def _error(reason: str, source: str, index: int | None = None) -> InvalidDataError:
     where = source if index is None else f"{source}: point {index}"
-    return ValueError(f"{where}: {reason}")
+    return InvalidDataError(source=where, reason=reason, index=index)
 
 
 _pause_lock = threading.Lock()

@@ -190,7 +190,7 @@ class CopickConfig(BaseModel):
 class CopickLocation(BaseModel):
     """A location in angstrom."""
 
-    model_config = ConfigDict(defer_build=True)
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     x: float
     y: float

@@ -131,7 +131,8 @@ class CopickPicks(Annotation):
         from copick_core.picks_codec import from_arrays
 
         self._check_writable()
-        arrays = from_arrays(positions, transforms, instance_ids, scores, source=str(self._key))
+        source = str(self._key)
+        arrays = from_arrays(positions, transforms, instance_ids, scores, header=self._header(), source=source)
         if not self._loaded:
             self._load_header()
         self.meta.points = None
@@ -174,10 +175,9 @@ class CopickPicks(Annotation):
 
         if not self._loaded:
             self.load()
-        points = self.meta.points
-        if points is not None:
-            return arrays_of(points, source=str(self._key))
-        return self._arrays if self._arrays is not None else arrays_of([], source=str(self._key))
+        if self.meta.points is None and self._arrays is not None:
+            return self._arrays
+        return arrays_of(self.meta.points or [], self._header(), source=str(self._key))
 
     # ------------------------------------------------------------------ storage
 
@@ -214,11 +214,7 @@ class CopickPicks(Annotation):
             return  # nothing was read and nothing was set: what is stored is what there is
         from dataclasses import replace
 
-        header = self.meta.model_dump(mode="json", exclude={"points"})
-        header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
-        if header.get("run_name") is None:
-            header["run_name"] = self.run.name
-        self._revision = self._store(replace(self._as_arrays(), header=header))
+        self._revision = self._store(replace(self._as_arrays(), header=self._header()))
 
     def refresh(self) -> None:
         """Forget what is in memory; the next access reads it again."""
@@ -236,6 +232,14 @@ class CopickPicks(Annotation):
         self._check_writable()
         self._delete_data()
         self.run._picks.remove(self)
+
+    def _header(self) -> dict[str, Any]:
+        """Everything but the points, as it is to be stored."""
+        header = self.meta.model_dump(mode="json", exclude={"points"})
+        header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
+        if header.get("run_name") is None:
+            header["run_name"] = self.run.name
+        return header
 
     def _identity(self) -> tuple[str, str, str]:
         return self._key.object_name, self._key.user_id, self._key.session_id

@@ -1,0 +1,267 @@
+"""Opening projects: from a config file, a URL, a dict or a JSON string to a root."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from copick_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from copick_core.overlay import CopickRootOverlay
+    from copick_core.schema import CopickConfig
+
+    C = TypeVar("C", bound=CopickConfig)
+
+#: ``scheme://`` of a URL.
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)(?:://|::)")
+_LOCAL_SCHEMES = ("local", "file")
+DEFAULT_CONFIG_TYPE = "filesystem"
+
+
+def open(source: str | os.PathLike[str] | Mapping[str, Any]) -> CopickRootOverlay:
+    """Open a project.
+
+    Nothing is read but the configuration: entities are listed when they are asked for.
+
+    Args:
+        source: Path or URL of a config file, a JSON string, or the configuration as a dict.
+
+    Returns:
+        The project.
+
+    Raises:
+        ConfigError: The configuration cannot be read or is not valid; says where.
+        UnknownBackendError: No backend is installed for its ``config_type``.
+
+    Example:
+        >>> root = open({"config_type": "memory", "pickable_objects": []})
+        >>> root.runs
+        []
+    """
+    if isinstance(source, Mapping):
+        return _open(dict(source), "<dict>", None)
+    text = os.fspath(source)
+    if text.lstrip().startswith("{"):
+        return from_string(text)
+    return from_file(source)
+
+
+def from_file(path: str | os.PathLike[str]) -> CopickRootOverlay:
+    """Open a project from a config file.
+
+    Relative locations in it are resolved against the file's folder.
+
+    Args:
+        path: Path or URL of the JSON file; ``~`` is your home folder.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not a valid configuration.
+        UnknownBackendError: No backend is installed for its ``config_type``.
+    """
+    name = os.fspath(path)
+    return _open(_read_json(name), name, _folder_of(name))
+
+
+def from_string(config: str) -> CopickRootOverlay:
+    """Open a project from a JSON string.
+
+    Raises:
+        ConfigError: The string is not a valid configuration.
+        UnknownBackendError: No backend is installed for its ``config_type``.
+    """
+    return _open(_parse_json(config, "<string>"), "<string>", None)
+
+
+def new_config(
+    config: str | os.PathLike[str],
+    overlay_root: str,
+    proj_name: str = "copick project",
+    proj_description: str = "",
+    pickable_objects: list[Any] | None = None,
+) -> CopickRootOverlay:
+    """Write the configuration of a new filesystem project, and open it.
+
+    Args:
+        config: File to write; folders that are missing are made.
+        overlay_root: Folder or URL that the project's data go to.
+        proj_name: Name of the project.
+        proj_description: Description of the project.
+        pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts.
+
+    Raises:
+        ConfigError: A value is not possible.
+    """
+    from copick_core import __version__
+
+    objects = [o if isinstance(o, Mapping) else o.model_dump(mode="json") for o in pickable_objects or []]
+    content = {
+        "config_type": DEFAULT_CONFIG_TYPE,
+        "name": proj_name,
+        "description": proj_description,
+        "version": __version__,
+        "pickable_objects": objects,
+        "overlay_root": overlay_root if _SCHEME.match(overlay_root) else f"local://{overlay_root}",
+        "overlay_fs_args": {"auto_mkdir": True},
+    }
+    name = os.fspath(config)
+    root = _open(content, name, _folder_of(name))
+    save_config(root.config, name)
+    return root
+
+
+def load_config(path: str | os.PathLike[str], config_cls: type[C]) -> C:
+    """Load a configuration of a known type from a file.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not such a configuration.
+    """
+    name = os.fspath(path)
+    return validated(config_cls, _read_json(name), name, _folder_of(name))
+
+
+def save_config(config: CopickConfig, path: str | os.PathLike[str]) -> None:
+    """Write a configuration as JSON, all or nothing.
+
+    Every field is written, also keys that no model knows. Locations that were relative when it was loaded are relative
+    again if it is saved in the same folder, and absolute elsewhere.
+
+    Args:
+        config: The configuration.
+        path: File or URL to write; local folders that are missing are made.
+    """
+    name = os.fspath(path)
+    content = config.model_dump(mode="json")
+    if config._folder is not None and config._folder == _folder_of(name):
+        for field, (resolved, written) in config._as_written.items():
+            if content.get(field) == resolved:
+                content[field] = written
+    _write(name, json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode())
+
+
+def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None) -> C:
+    """Build a configuration from its content.
+
+    Args:
+        config_cls: Its model.
+        content: The content.
+        source: What it was read from, for messages.
+        folder: Folder that relative locations are resolved against; the working folder if None.
+
+    Raises:
+        ConfigError: It is not valid; tells each field that is wrong, and never its value, which may be a secret.
+    """
+    from pydantic import ValidationError
+
+    try:
+        config = config_cls.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(source=source, reason="; ".join(_complaint(e) for e in error.errors())) from None
+    config._folder = folder
+    for field in config_cls.location_fields:
+        written = getattr(config, field)
+        if isinstance(written, str):
+            resolved = _resolved(written, folder)
+            if resolved != written:
+                setattr(config, field, resolved)
+                config._as_written[field] = (resolved, written)
+    return config
+
+
+def _complaint(error: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    return f"{path}: {error['msg']}" if path else str(error["msg"])
+
+
+def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRootOverlay:
+    from copick_core import plugins
+    from copick_core.overlay import CopickRootOverlay
+
+    config_type = content.get("config_type")
+    if config_type is None:
+        warnings.warn(
+            f"Configuration {source} has no config_type; {DEFAULT_CONFIG_TYPE!r} is assumed. Add it.", DeprecationWarning, stacklevel=3
+        )
+        config_type = content["config_type"] = DEFAULT_CONFIG_TYPE
+    if not isinstance(config_type, str):
+        raise ConfigError(source=source, reason=f"config_type: {config_type!r} is not a string")
+    backend = plugins.get(config_type)
+    config = validated(backend.config_cls, content, source, folder)
+    return (backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+
+
+def _resolved(location: str, folder: str | None) -> str:
+    """A location as seen from everywhere: relative local paths become absolute, URLs stay as they are."""
+    match = _SCHEME.match(location)
+    if match and match[1] not in _LOCAL_SCHEMES:
+        return location
+    prefix = location[: match.end()] if match else ""
+    path = os.path.expanduser(location[len(prefix) :])
+    if folder is not None and _SCHEME.match(folder):
+        return location if os.path.isabs(path) else f"{folder}/{path}"
+    return prefix + os.path.abspath(os.path.join(folder or os.getcwd(), path))
+
+
+def _is_remote(name: str) -> bool:
+    match = _SCHEME.match(name)
+    return match is not None and match[1] not in _LOCAL_SCHEMES
+
+
+def _local_path(name: str) -> str:
+    match = _SCHEME.match(name)
+    return os.path.abspath(os.path.expanduser(name[match.end() :] if match else name))
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0] if _is_remote(name) else os.path.dirname(_local_path(name))
+
+
+def _fsspec(name: str) -> Any:
+    try:
+        import fsspec
+    except ImportError as error:
+        from copick_core.errors import MissingDependencyError
+
+        raise MissingDependencyError(feature=f"A config file at {name}", install='pip install "copick-core[fs]"') from error
+    return fsspec
+
+
+def _read_json(name: str) -> dict[str, Any]:
+    try:
+        if _is_remote(name):
+            fs, path = _fsspec(name).core.url_to_fs(name)
+            data = fs.cat_file(path)
+        else:
+            import io
+
+            with io.open(_local_path(name), "rb") as file:
+                data = file.read()
+    except OSError as error:
+        raise ConfigError(source=name, reason=f"it cannot be read: {error.strerror or error}") from error
+    return _parse_json(data, name)
+
+
+def _parse_json(data: bytes | str, source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise ConfigError(source=source, reason=f"it is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(source=source, reason=f"it is a JSON {type(content).__name__}, not an object")
+    return content
+
+
+def _write(name: str, data: bytes) -> None:
+    if _is_remote(name):
+        fs, path = _fsspec(name).core.url_to_fs(name)
+        fs.pipe_file(path, data)
+        return
+    from copick_core.atomic import replace_file
+
+    path = _local_path(name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    replace_file(path, data)
