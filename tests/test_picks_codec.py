@@ -105,6 +105,41 @@ def _refuse_import(name: str) -> None:
     raise ImportError(name)
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64) | finite | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def any_picks(draw):
+    n = draw(st.integers(0, 6))
+    transforms = draw(hnp.arrays(np.float64, (n, 4, 4), elements=finite))
+    transforms[:, 3] = [0, 0, 0, 1]
+    header = draw(st.dictionaries(text.filter(lambda key: key != "points"), json_values, max_size=3))
+    header |= draw(
+        st.fixed_dictionaries(
+            {"pickable_object_name": text, "user_id": text, "session_id": text, "unit": text},
+            optional={"run_name": text, "voxel_spacing": finite, "trust_orientation": st.booleans()},
+        )
+    )
+    made = from_arrays(
+        draw(hnp.arrays(np.float64, (n, 3), elements=finite)),
+        transforms,
+        draw(hnp.arrays(np.int64, n, elements=st.integers(0, 2**63 - 1))),
+        draw(hnp.arrays(np.float64, n, elements=finite)),
+        header=header,
+    )
+    names = text.filter(lambda key: key not in {"location", "transformation_", "instance_id", "score"})
+    if n:
+        extras = st.dictionaries(names, json_values, min_size=1, max_size=2)
+        made.point_extras = draw(st.dictionaries(st.integers(0, n - 1), extras, max_size=n))
+    return made
+
+
 # Reading
 
 
@@ -258,6 +293,48 @@ def test_a_last_row_within_allclose_is_read_and_written():
 def test_what_is_no_picks_file_is_refused_with_its_name(data):
     with pytest.raises(ValueError, match=r"^some/file\.json: "):
         decode(data, "some/file.json")
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("piece", [1, 200, 1000])
+@given(data=st.data())
+@settings(derandomize=True, deadline=None, max_examples=25)
+def test_reading_in_pieces_is_reading_whole(indent, piece, data):
+    document = json.loads(encode(data.draw(any_picks())))
+    for extra in document["points"][1:3]:
+        extra["nested"] = [point(), point(), {"location": "x},{"}]
+    text = json.dumps(document, indent=indent).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(picks_codec, "_PIECE", piece)
+        read = decode(text, "a")
+
+    assert_same(read, picks_codec._decode_whole(text, "a"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"x": {"points": [point(), point(), point()]}, **HEADER, "points": []},
+        {**HEADER, 'x"points': [point(), point(), point()]},
+        {**HEADER, "x": [1], "points": [point(), point()]},
+        {**HEADER, "points": [point(), point()], "y": {"points": [point(), point()]}},
+        {**HEADER, "points": [point(), point()], "y": [point(), point()]},
+    ],
+)
+def test_lists_of_unknown_keys_are_never_taken_for_the_points(text, monkeypatch):
+    monkeypatch.setattr(picks_codec, "_PIECE", 30)
+    data = json.dumps(text).encode()
+
+    assert_same(decode(data, "a"), picks_codec._decode_whole(data, "a"))
+
+
+def test_a_bad_point_of_a_long_file_is_named_by_its_index():
+    points = [point(transformation_=IDENTITY) for _ in range(12_000)]
+    points[9_876]["score"] = "high"
+
+    with pytest.raises(ValueError, match=r"^a: point 9876: score "):
+        decode(picks_file(points), "a")
 
 
 # Writing
@@ -501,40 +578,6 @@ def test_the_picks_share_no_memory_with_the_arguments():
 
 
 # Round trips
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
-text = st.text(st.characters(exclude_categories=["Cs"]))
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64) | finite | text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@st.composite
-def any_picks(draw):
-    n = draw(st.integers(0, 6))
-    transforms = draw(hnp.arrays(np.float64, (n, 4, 4), elements=finite))
-    transforms[:, 3] = [0, 0, 0, 1]
-    header = draw(st.dictionaries(text.filter(lambda key: key != "points"), json_values, max_size=3))
-    header |= draw(
-        st.fixed_dictionaries(
-            {"pickable_object_name": text, "user_id": text, "session_id": text, "unit": text},
-            optional={"run_name": text, "voxel_spacing": finite, "trust_orientation": st.booleans()},
-        )
-    )
-    made = from_arrays(
-        draw(hnp.arrays(np.float64, (n, 3), elements=finite)),
-        transforms,
-        draw(hnp.arrays(np.int64, n, elements=st.integers(0, 2**63 - 1))),
-        draw(hnp.arrays(np.float64, n, elements=finite)),
-        header=header,
-    )
-    names = text.filter(lambda key: key not in {"location", "transformation_", "instance_id", "score"})
-    if n:
-        extras = st.dictionaries(names, json_values, min_size=1, max_size=2)
-        made.point_extras = draw(st.dictionaries(st.integers(0, n - 1), extras, max_size=n))
-    return made
 
 
 @given(any_picks())

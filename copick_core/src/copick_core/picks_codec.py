@@ -14,6 +14,7 @@ import functools
 import gc
 import importlib
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,6 +58,10 @@ _HEADER_TYPES: dict[str, tuple[type, ...]] = {
 }
 _POINT_KEYS = frozenset({"location", "transformation_", "instance_id", "score"})
 _AXES = frozenset({"x", "y", "z"})
+# Bytes parsed in one go, about 500 points of the released library's files.
+_PIECE = 1 << 19
+_POINTS_OPENING = re.compile(rb'(?<!\\)"points"\s*:\s*\[(?=\s*\{)')
+_BETWEEN_POINTS = re.compile(rb'\}\s*,(?=\s*\{\s*"location"\s*:)')
 # Points formatted in one go: their text and objects fit the processor's cache (200 to 2000 measure the same).
 _CHUNK = 500
 
@@ -106,19 +111,9 @@ def decode(data: bytes, source: str) -> PicksArrays:
             one, the first point at fault.
     """
     with _collector_paused():
-        try:
-            document = from_json(data)
-        except ValueError as error:
-            raise _error(f"not valid JSON: {error}", source) from error
-        if type(document) is not dict:
-            raise _error("not a picks file: the JSON is no object", source)
-        points = document.pop("points", None)
-        header = _checked_header({**_DEFAULTS, **document}, source)
-        if points is None:
-            points = []
-        if type(points) is not list:
-            raise _error("points is no list", source)
-        return _decode_points(points, header, source)
+        if (read := _decode_in_pieces(data, source)) is not None:
+            return read
+        return _decode_whole(data, source)
 
 
 def encode(arrays: PicksArrays, source: str = "picks") -> bytes:
@@ -289,6 +284,64 @@ def _collector_paused() -> Iterator[None]:
 
 
 # Reading
+
+
+def _decode_whole(data: bytes, source: str) -> PicksArrays:
+    try:
+        document = from_json(data)
+    except ValueError as error:
+        raise _error(f"not valid JSON: {error}", source) from error
+    if type(document) is not dict:
+        raise _error("not a picks file: the JSON is no object", source)
+    points = document.pop("points", None)
+    header = _checked_header({**_DEFAULTS, **document}, source)
+    if points is None:
+        points = []
+    if type(points) is not list:
+        raise _error("points is no list", source)
+    return _decode_points(points, header, source)
+
+
+def _decode_in_pieces(data: bytes, source: str) -> PicksArrays | None:
+    """Parse a long file a few hundred points at a time, which saves most of the memory and half the time.
+
+    The text is cut where one object ends and the next begins with a location; JSON has no such bytes inside
+    a string. Each piece must parse as a list by itself, so each cut lies between two points; what is left is
+    the file with its last points only. None for any file where this does not hold or a point is at fault:
+    reading it whole decides, and names the point by its index.
+    """
+    opening = _POINTS_OPENING.search(data, 0, _PIECE)
+    if opening is None or len(data) < 2 * _PIECE:
+        return None
+    # The list must be the file's own and not one of an unknown key.
+    head = data[: opening.end()]
+    if head.count(b"{") != 1 or head.count(b"[") != 1:
+        return None
+    start = opening.end()
+    parts: list[PicksArrays] = []
+    try:
+        while cut := _BETWEEN_POINTS.search(data, start + _PIECE):
+            points = from_json(b"[" + data[start : cut.start() + 1] + b"]")
+            parts.append(_decode_points(points, {}, source))
+            start = cut.end()
+        if data.find(b'"points"', start) >= 0:
+            return None
+        parts.append(_decode_whole(head + data[start:], source))
+    except ValueError:
+        return None
+    extras: dict[int, dict[str, Any]] = {}
+    first = 0
+    for part in parts:
+        extras.update((first + index, unknown) for index, unknown in part.point_extras.items())
+        first += len(part)
+    return PicksArrays(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.transforms for part in parts]),
+        np.concatenate([part.instance_ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        parts[-1].header,
+        extras,
+    )
 
 
 def _decode_points(points: list[Any], header: dict[str, Any], source: str) -> PicksArrays:
