@@ -7,6 +7,9 @@ dealt with here, once.
 from __future__ import annotations
 
 import logging
+import re
+import threading
+import time
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from copick_core import layout
 from copick_core.errors import NotFoundError
-from copick_core.keys import Key, Kind, ParentKey, RunKey, VoxelSpacingKey
+from copick_core.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
 from copick_core.layers import ANY, Layer, Revision, _Any
 
 if TYPE_CHECKING:
@@ -25,6 +28,30 @@ logger = logging.getLogger(__name__)
 
 #: What a folder holds: name of each entry, and whether it is a folder.
 Listing = dict[str, bool]
+
+#: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
+STAGED_SECONDS = 7 * 24 * 3600
+_STAGED = re.compile(r"\.staged-([0-9a-f]+)-[0-9a-f]{32}")
+
+
+def staged_name() -> str:
+    """Name for a file or folder that is being staged.
+
+    Its leading dot keeps it out of every listing, ours and that of copick 1.x; it tells when it was made.
+    """
+    return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether a name is that of something staged by a writer that must have died."""
+    match = _STAGED.fullmatch(name)
+    return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
+
+
+def _is_in(listings: Mapping[str, Listing], path: str) -> bool:
+    """Whether a path is among the names of its listed folder."""
+    folder, _, name = path.rpartition("/")
+    return name in listings.get(folder, {})
 
 
 class PathLayer(Layer):
@@ -36,12 +63,18 @@ class PathLayer(Layer):
 
     The listing of a run's folder and of a spacing's folder serves several kinds of entities; it is remembered until
     :meth:`forget`, so that each folder is asked once. Writes of this layer keep what is remembered up to date.
+
+    Whatever a writer that died has left staged is removed after a week, when this layer first stages something in the
+    same folder.
     """
 
     def __init__(self, name: str, *, read_only: bool = False) -> None:
         self.name = name
         self.read_only = read_only
         self._shared: dict[str, Listing] = {}
+        self._shared_lock = threading.Lock()
+        self._forgotten = 0
+        self._swept: set[str] = set()
 
     # ------------------------------------------------------------------ primitives
 
@@ -50,8 +83,8 @@ class PathLayer(Layer):
         """Names in a folder, and whether each is a folder; nothing for a missing folder."""
 
     @abstractmethod
-    def _path_exists(self, path: str) -> bool:
-        """Whether a file or a folder is there now."""
+    def _path_exists(self, path: str, *, folder: bool) -> bool:
+        """Whether a file, or a folder, is there now."""
 
     @abstractmethod
     def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
@@ -70,11 +103,14 @@ class PathLayer(Layer):
         raise self._refusal(key)
 
     def _delete_path(self, path: str) -> None:
-        """Delete a file, or a folder with all it holds; FileNotFoundError where there is none."""
+        """Delete a file, or a folder with all it holds; FileNotFoundError where there is none. A link loses only itself."""
         raise NotImplementedError(f"{type(self).__name__} does not delete")
 
     def _swap(self, staged: str, path: str) -> None:
-        """Put a staged folder in the place of another one (or of nothing); the old one is gone afterwards."""
+        """Put a staged folder in the place of another one (or of nothing); the old one is gone afterwards.
+
+        The staged folder may be missing if nothing was written into it.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not replace volumes")
 
     def _list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
@@ -99,19 +135,27 @@ class PathLayer(Layer):
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, asking each folder once."""
-        wanted = {parent: [f for f in layout.folders(kind, parent) if self._may_exist(f)] for parent in parents}
         shared = kind in (Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES)
-        missing = [f for fs in wanted.values() for f in fs if not (shared and f in self._shared)]
-        listed = self._list_folders([*dict.fromkeys(missing)])
-        if shared:
-            self._shared.update(listed)
-            listed = self._shared
-        return {p: [*self._parsed(kind, p, {f: listed.get(f, {}) for f in fs})] for p, fs in wanted.items()}
+        wanted = {parent: layout.folders(kind, parent) for parent in parents}
+        if kind is Kind.SEGMENTATION:
+            # Most runs have one of the three folders: ask the run's folder which, instead of asking for all three.
+            runs = self._remembered([layout.path(parent) for parent in parents if isinstance(parent, RunKey)])
+            wanted = {parent: [f for f in fs if _is_in(runs, f)] for parent, fs in wanted.items()}
+        folders = [*dict.fromkeys(f for fs in wanted.values() for f in fs)]
+        listed = self._remembered(folders) if shared else self._list_folders(folders)
+        return {p: [*self._parsed(kind, p, {f: listed[f] for f in fs})] for p, fs in wanted.items()}
 
-    def _may_exist(self, folder: str) -> bool:
-        """False if the remembered listing of the folder's parent shows that there is no such folder."""
-        parent, _, name = folder.rpartition("/")
-        return parent not in self._shared or name in self._shared[parent]
+    def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
+        """List folders that serve several kinds, each one once until :meth:`forget`."""
+        with self._shared_lock:
+            known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
+            forgotten = self._forgotten
+        listed = self._list_folders([folder for folder in dict.fromkeys(folders) if folder not in known])
+        with self._shared_lock:
+            # What was listed before somebody forgot or wrote may be out of date already.
+            if self._forgotten == forgotten:
+                self._shared.update(listed)
+        return {**known, **listed}
 
     def _parsed(self, kind: Kind, parent: ParentKey, listings: Mapping[str, Listing]) -> Iterator[Key]:
         folder_kind = layout.is_folder(kind)
@@ -128,29 +172,39 @@ class PathLayer(Layer):
 
     def forget(self, parent: ParentKey) -> None:
         """Drop the remembered listings of a parent and of everything below it."""
-        if not isinstance(parent, RunKey | VoxelSpacingKey):
-            if not hasattr(parent, "tomo_type"):
+        if isinstance(parent, TomogramKey):
+            parent = parent.parent
+        if isinstance(parent, RunKey | VoxelSpacingKey):
+            self._drop(layout.path(parent))
+        else:
+            self._drop("")
+
+    def _drop(self, *paths: str, below: bool = True) -> None:
+        """Drop the remembered listings of some folders and of what is below them; "" is the project."""
+        with self._shared_lock:
+            self._forgotten += 1
+            if "" in paths:
                 self._shared.clear()
                 return
-            parent = parent.parent  # type: ignore[assignment, union-attr]
-        here = layout.path(parent)  # type: ignore[arg-type]
-        for path in [p for p in self._shared if p == here or p.startswith(f"{here}/")]:
-            self._shared.pop(path, None)
+            for path in paths:
+                self._shared.pop(path, None)
+                if below:
+                    for known in [p for p in self._shared if p.startswith(f"{path}/")]:
+                        del self._shared[known]
 
     def _forget_around(self, key: Key) -> None:
         """Drop the remembered listings that a write or delete of an entity has made out of date."""
         path = layout.path(key)
         parts = path.split("/")
-        for n in range(1, len(parts)):
-            self._shared.pop("/".join(parts[:n]), None)
-        for known in [p for p in self._shared if p == path or p.startswith(f"{path}/")]:
-            self._shared.pop(known, None)
+        self._drop(*("/".join(parts[:n]) for n in range(1, len(parts))), below=False)
+        if key.kind in CONTAINER_KINDS:
+            self._drop(path)
 
     # ------------------------------------------------------------------ reading
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
-        return self._path_exists(layout.path(key))
+        return self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
 
     def read(self, key: Key) -> bytes:
         """Read picks or a mesh."""
@@ -190,9 +244,11 @@ class PathLayer(Layer):
         marker = layout.marker(key)
         if marker is None:
             raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
-        if not self._path_exists(marker):
-            self._write_bytes(marker, layout.MARKER_CONTENT, key, ANY)
-        self._forget_around(key)
+        try:
+            if not self._path_exists(marker, folder=False):
+                self._write_bytes(marker, layout.MARKER_CONTENT, key, ANY)
+        finally:
+            self._forget_around(key)
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:
@@ -200,25 +256,47 @@ class PathLayer(Layer):
         self._check_writable(key)
         path = layout.path(key)
         folder = path.rpartition("/")[0]
-        # The leading dot keeps it out of every listing, ours and that of copick 1.x; it does not end in ".zarr" either.
-        staged = f"{folder}/.staged-{uuid.uuid4().hex}"
+        self._sweep(folder)
+        staged = f"{folder}/{staged_name()}"
         store = self._store(staged)
         try:
             yield store
             self._swap(staged, path)
         except BaseException:
-            if self._path_exists(staged):
-                self._delete_path(staged)
+            self._discard(staged)
             raise
         finally:
             store.close()
             self._forget_around(key)
+
+    def _discard(self, staged: str) -> None:
+        """Delete something staged; where that fails, it stays hidden and :meth:`_sweep` gets it later."""
+        try:
+            self._delete_path(staged)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            logger.warning("layer %r: %s could not be removed: %s", self.name, staged, error)
+
+    def _sweep(self, folder: str) -> None:
+        """Remove what writers that died have left in a folder, once for each folder."""
+        if folder in self._swept:
+            return
+        self._swept.add(folder)
+        for name in self._list_folder(folder):
+            if is_abandoned(name):
+                self._discard(f"{folder}/{name}")
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it."""
         self._check_writable(key)
         path = layout.path(key)
         try:
+            if isinstance(key, TomogramKey) and self.exists(key):
+                # They lie beside their tomogram, not in it. They go first, so that none is ever left without it.
+                self.forget(key)
+                for features in self.list(Kind.FEATURES, key):
+                    self._delete_path(layout.path(features))
             self._delete_path(path)
         except FileNotFoundError as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error

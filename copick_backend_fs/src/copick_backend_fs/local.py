@@ -1,0 +1,281 @@
+"""Local folders: plain calls of the operating system, nothing between them and the layer."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from copick_core import layout
+from copick_core.errors import ConflictError, InvalidNameError
+from copick_core.keys import Key
+from copick_core.layers import ANY, Revision, _Any
+from copick_core.path_layer import Listing, PathLayer, staged_name
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from zarr.abc.store import Store
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+#: What "there is no such file" looks like, depending on what is in the way.
+_MISSING = (FileNotFoundError, NotADirectoryError)
+#: Errors of file systems on which a folder cannot be locked (NFS before 4, some FUSE).
+_UNLOCKABLE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+#: Errors of kernels and file systems that cannot exchange two folders.
+_UNEXCHANGEABLE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+
+
+class LocalLayer(PathLayer):
+    """A layer in a local folder; the folder and what is missing in it are made on the first write.
+
+    A file is written beside the one it replaces, forced to disk, and renamed over it. Between the check of a revision and
+    the rename its folder is locked (``flock`` on the folder itself, no lock file), so that of several writers that know one
+    revision exactly one wins, across processes. On file systems that cannot lock a folder (Windows, old NFS) that holds
+    only to the width of the moment between check and rename.
+
+    A volume is exchanged with the staged one in one step of the kernel (Linux, ``renameat2``); where that is not possible
+    the old one is renamed away first, and for that moment there is none.
+
+    Links are followed: a run's folder may be one. Deleting an entity that is a link removes the link only.
+
+    Args:
+        name: Name of the layer.
+        root: The project's folder.
+        read_only: Refuse writes.
+    """
+
+    def __init__(self, name: str, root: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        super().__init__(name, read_only=read_only)
+        self.root = os.path.abspath(os.fspath(root))
+        self._prefix = self.root if self.root.endswith(os.sep) else self.root + os.sep
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """An fsspec filesystem that takes the paths of :meth:`full_path`; this layer itself does without."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(auto_mkdir=True)
+
+    def full_path(self, path: str) -> str:
+        """Absolute path of a path below the root ("" is the root).
+
+        Raises:
+            InvalidNameError: It would lead out of the root.
+        """
+        if path.startswith("/") or "/../" in f"/{path}/" or "\\" in path and os.sep == "\\":
+            raise InvalidNameError(what="path", name=path, reason=f"it leads out of layer {self.name!r}")
+        return self._prefix + path
+
+    def location(self, key: Key) -> str:
+        """Absolute path of an entity."""
+        return self.full_path(layout.path(key))
+
+    # ------------------------------------------------------------------ reading
+
+    def _list_folder(self, path: str) -> Listing:
+        try:
+            with os.scandir(self.full_path(path)) as entries:
+                return {entry.name: _is_folder(entry) for entry in entries}
+        except _MISSING:
+            return {}
+
+    def _path_exists(self, path: str, *, folder: bool) -> bool:
+        import stat
+
+        try:
+            mode = os.stat(self.full_path(path)).st_mode
+        except _MISSING:
+            return False
+        return stat.S_ISDIR(mode) is folder
+
+    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+        fd = os.open(self.full_path(path), os.O_RDONLY | _BINARY)
+        with open(fd, "rb", buffering=0) as file:
+            # Writers put another file in this one's place, so both answers are about the same bytes.
+            revision = _revision(os.fstat(fd))
+            return file.readall(), revision
+
+    def _path_revision(self, path: str) -> Revision | None:
+        return _revision_or_none(self.full_path(path))
+
+    def _store(self, path: str) -> Store:
+        from copick_backend_fs.volumes import LocalVolume
+
+        return LocalVolume(self.full_path(path), read_only=self.read_only)
+
+    # ------------------------------------------------------------------ writing
+
+    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | None | _Any) -> Revision | None:
+        self._sweep(path.rpartition("/")[0])
+        target = self.full_path(path)
+        folder = os.path.dirname(target)
+        while True:
+            os.makedirs(folder, exist_ok=True)
+            staged = os.path.join(folder, staged_name())
+            try:
+                revision = _write_synced(staged, data)
+                with _locked(folder) as fd:
+                    found = _stat_or_none(target)
+                    known = _revision(found) if found else None
+                    if if_revision is not ANY and if_revision != known:
+                        raise ConflictError(key=key, layer=self.name, expected=if_revision, found=known)
+                    if found:
+                        if not os.access(target, os.W_OK):
+                            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+                        os.chmod(staged, found.st_mode & 0o7777)
+                    os.replace(staged, target)
+                    if fd is not None:
+                        os.fsync(fd)
+                return revision
+            except FileNotFoundError:
+                # Somebody deleted the folder meanwhile: make it again. Where that cannot be why, tell.
+                if os.path.isdir(folder):
+                    raise
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(staged)
+
+    def _delete_path(self, path: str) -> None:
+        target = self.full_path(path)
+        if os.path.islink(target) or not os.path.isdir(target):
+            os.unlink(target)
+            return
+        # Under a hidden name first: nobody lists half of it, and a delete that is killed is not seen either.
+        hidden = os.path.join(os.path.dirname(target), staged_name())
+        os.rename(target, hidden)
+        shutil.rmtree(hidden)
+
+    def _swap(self, staged: str, path: str) -> None:
+        new, target = self.full_path(staged), self.full_path(path)
+        os.makedirs(new, exist_ok=True)
+        while True:
+            if os.path.lexists(target):
+                if _exchange(new, target) or _exchange_by_renames(new, target):
+                    self._discard(staged)
+                    return
+            else:
+                try:
+                    os.rename(new, target)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        raise
+                else:
+                    return
+            # Somebody else has put a volume there, or deleted it, since we looked: look again.
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; no system call but for links."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle, or to where one may not look
+        return False
+
+
+def _revision(stat: os.stat_result) -> Revision:
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _stat_or_none(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except _MISSING:
+        return None
+
+
+def _revision_or_none(path: str) -> Revision | None:
+    stat = _stat_or_none(path)
+    return _revision(stat) if stat else None
+
+
+def _write_synced(path: str, data: bytes) -> Revision:
+    """Write a new file and force it to disk; gives its revision."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    with open(fd, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        # Kernels stamp files in ticks of milliseconds and use inode numbers again: two writes within one tick could get
+        # one revision. The clock itself is finer.
+        now = time.time_ns()
+        os.utime(fd if os.utime in os.supports_fd else path, ns=(now, now))
+        os.fsync(fd)
+        return _revision(os.fstat(fd))
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[int | None]:
+    """Hold a folder's lock; gives the folder's file descriptor, or None where folders have none."""
+    if fcntl is None:
+        yield None
+        return
+    while True:
+        fd = os.open(folder, _DIRECTORY)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _UNLOCKABLE:
+                    raise
+            if os.path.samestat(os.fstat(fd), os.stat(folder)):
+                yield fd
+                return
+            # The folder was deleted and made again while we waited: lock the new one.
+        finally:
+            os.close(fd)
+
+
+@cache
+def _renameat2() -> Any:
+    """The C library's ``renameat2``, or None where there is none."""
+    import ctypes
+
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return function
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Exchange two paths in one step; False where kernel or file system cannot, or the other one is gone."""
+    import ctypes
+
+    at_fdcwd, rename_exchange = -100, 2  # linux/fcntl.h, linux/fs.h
+    function = _renameat2()
+    if function is None:
+        return False
+    if function(at_fdcwd, os.fsencode(one), at_fdcwd, os.fsencode(other), rename_exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _UNEXCHANGEABLE or code == errno.ENOENT:
+        return False
+    raise OSError(code, os.strerror(code), other)
+
+
+def _exchange_by_renames(one: str, other: str) -> bool:
+    """Exchange two paths in three steps; False where the other one is gone. A failure leaves both where they were."""
+    aside = os.path.join(os.path.dirname(other), staged_name())
+    try:
+        os.rename(other, aside)
+    except FileNotFoundError:
+        return False
+    try:
+        os.rename(one, other)
+    except OSError:
+        os.rename(aside, other)
+        raise
+    os.rename(aside, one)
+    return True

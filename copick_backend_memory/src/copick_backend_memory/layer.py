@@ -1,0 +1,169 @@
+"""A layer in the memory of this process."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from copick_core.errors import ConflictError, NotFoundError
+from copick_core.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
+from copick_core.layers import ANY, Layer, Revision, _Any
+
+if TYPE_CHECKING:
+    from copick_backend_memory.volumes import MemoryVolume
+
+#: The values of one volume, by their zarr keys.
+Volume = dict[str, bytes]
+
+
+class Place:
+    """Somewhere to keep entities; several layers may share one.
+
+    What is stored is never changed, only replaced, so readers get it without copying. All of it is guarded by one lock,
+    which is held for dictionary operations only.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.files: dict[Key, tuple[bytes, int]] = {}
+        self.volumes: dict[Key, Volume] = {}
+        self.children: dict[ParentKey, dict[Key, None]] = {}
+        self.revisions = itertools.count(1)
+
+    def add(self, key: Key) -> None:
+        """List an entity below its parent, and the containers above it below theirs. Hold the lock."""
+        siblings = self.children.setdefault(key.parent, {})
+        if key not in siblings:
+            siblings[key] = None
+            above = key.parent
+            if not isinstance(above, RootKey) and above.kind in CONTAINER_KINDS:
+                self.add(above)
+
+    def remove(self, key: Key) -> None:
+        """Remove an entity and everything below it. Hold the lock."""
+        self.children.get(key.parent, {}).pop(key, None)
+        self.files.pop(key, None)
+        self.volumes.pop(key, None)
+        for child in [*self.children.pop(key, {})]:  # type: ignore[call-overload]
+            self.remove(child)
+
+
+_shared_places: dict[str, Place] = {}
+_shared_places_lock = threading.Lock()
+
+
+def shared_place(name: str) -> Place:
+    """The place of that name in this process; made when it is first asked for."""
+    with _shared_places_lock:
+        return _shared_places.setdefault(name, Place())
+
+
+class MemoryLayer(Layer):
+    """A layer in the memory of this process.
+
+    Args:
+        name: Name of the layer.
+        place: Where to keep entities; None for a new place.
+        read_only: Refuse writes through this layer; others may share its place.
+    """
+
+    process_bound = (
+        "it keeps entities in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
+        "and open that in the other process."
+    )
+
+    def __init__(self, name: str = "overlay", place: Place | None = None, *, read_only: bool = False) -> None:
+        self.name = name
+        self.read_only = read_only
+        self.place = Place() if place is None else place
+
+    # ------------------------------------------------------------------ reading
+
+    def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+        """List the entities of a kind below a parent."""
+        with self.place.lock:
+            return [key for key in self.place.children.get(parent, ()) if key.kind is kind]
+
+    def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
+        """List the entities of a kind below many parents, all at one moment."""
+        with self.place.lock:
+            return {p: [key for key in self.place.children.get(p, ()) if key.kind is kind] for p in parents}
+
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now."""
+        with self.place.lock:
+            return key in self.place.children.get(key.parent, ())
+
+    def read(self, key: Key) -> bytes:
+        """Read picks or a mesh; the bytes themselves, not a copy."""
+        return self.read_revised(key)[0]
+
+    def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
+        """Read picks or a mesh with their revision."""
+        try:
+            return self.place.files[key]
+        except KeyError:
+            raise NotFoundError(key=key, layer=self.name) from None
+
+    def revision(self, key: Key) -> Revision | None:
+        """Number of the write that stored what is there now."""
+        stored = self.place.files.get(key)
+        return stored[1] if stored else None
+
+    def zarr(self, key: Key) -> MemoryVolume:
+        """Open a volume."""
+        from copick_backend_memory.volumes import MemoryVolume
+
+        return MemoryVolume(self.place, key, read_only=self.read_only)
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | None | _Any = ANY) -> Revision | None:
+        """Store picks or a mesh."""
+        self._check_writable(key)
+        if key.kind not in FILE_KINDS:
+            raise ValueError(f"{key} is not one file; write its volume with replace_zarr()")
+        with self.place.lock:
+            stored = self.place.files.get(key)
+            found = stored[1] if stored else None
+            if if_revision is not ANY and if_revision != found:
+                raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+            revision = next(self.place.revisions)
+            self.place.files[key] = (bytes(data), revision)
+            self.place.add(key)
+        return revision
+
+    def ensure(self, key: Key) -> None:
+        """Make a container."""
+        self._check_writable(key)
+        if key.kind not in CONTAINER_KINDS:
+            raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
+        with self.place.lock:
+            self.place.add(key)
+
+    @contextmanager
+    def replace_zarr(self, key: Key) -> Iterator[MemoryVolume]:
+        """Fill a fresh store and put it in the place of the entity's volume."""
+        from copick_backend_memory.volumes import MemoryVolume
+
+        self._check_writable(key)
+        aside = Place()
+        store = MemoryVolume(aside, key)
+        try:
+            yield store
+        finally:
+            store.close()
+        with self.place.lock:
+            self.place.volumes[key] = aside.volumes.get(key, {})
+            self.place.add(key)
+
+    def delete(self, key: Key) -> None:
+        """Delete an entity and everything below it."""
+        self._check_writable(key)
+        with self.place.lock:
+            if key not in self.place.children.get(key.parent, ()):
+                raise NotFoundError(key=key, layer=self.name)
+            self.place.remove(key)
