@@ -11,6 +11,7 @@ from support import libraries
 from support.description import write_config, write_description
 from support.libraries import Library
 from support.reference_environment import IndexUnreachableError, reference_python
+from support.reference_scripts.dump import Dump
 from support.shared_data import data_file
 
 
@@ -51,6 +52,16 @@ def reference_written(
 def our_written(ours: Library, description: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of the described project, written by us; tests leave it as it is."""
     return _written(ours, description, tmp_path_factory.mktemp("our-written"))
+
+
+@pytest.fixture(scope="session")
+def reference_reads_ours(reference: Library, our_written: Path) -> Dump:
+    return reference.dump(our_written)
+
+
+@pytest.fixture(scope="session")
+def reference_reads_its_own(reference: Library, reference_written: Path) -> Dump:
+    return reference.dump(reference_written)
 
 
 @pytest.fixture(scope="session")

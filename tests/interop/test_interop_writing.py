@@ -10,6 +10,7 @@ import pytest
 
 from support.comparison import differences, without_coarse_levels
 from support.libraries import Library
+from support.reference_scripts.dump import Dump
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
@@ -19,12 +20,11 @@ MESH = "runs/TS_001/meshes/alice/1/membrane#0"
 
 
 def test_the_reference_reads_the_same_project_whoever_wrote_it(
-    reference: Library, reference_written: Path, our_written: Path
+    reference_reads_its_own: Dump, reference_reads_ours: Dump
 ) -> None:
-    by_reference = without_coarse_levels(reference.dump(reference_written))
-    by_us = without_coarse_levels(reference.dump(our_written))
+    expected = without_coarse_levels(reference_reads_its_own)
 
-    assert differences(by_reference, by_us) == []
+    assert differences(expected, without_coarse_levels(reference_reads_ours)) == []
 
 
 def test_we_read_the_same_project_whoever_wrote_it(
@@ -37,10 +37,9 @@ def test_we_read_the_same_project_whoever_wrote_it(
 
 
 def test_label_pyramids_are_the_same_whoever_wrote_them(
-    reference: Library, reference_written: Path, our_written: Path
+    reference_reads_its_own: Dump, reference_reads_ours: Dump
 ) -> None:
-    by_reference = reference.dump(reference_written).arrays
-    by_us = reference.dump(our_written).arrays
+    by_reference, by_us = reference_reads_its_own.arrays, reference_reads_ours.arrays
 
     labels = [key for key in by_reference if "/segmentations/" in key and key.endswith("/levels/1")]
     assert labels
@@ -60,26 +59,26 @@ def test_label_pyramids_are_the_same_whoever_wrote_them(
     ],
 )
 def test_the_reference_reads_exactly_what_we_were_given(
-    reference: Library, our_written: Path, description: Path, read: str, described: str
+    reference_reads_ours: Dump, description: Path, read: str, described: str
 ) -> None:
     with np.load(description / "arrays.npz") as arrays:
         given = arrays[described]
 
-    found = reference.dump(our_written).arrays[read]
+    found = reference_reads_ours.arrays[read]
 
     assert (found.dtype, found.shape) == (given.dtype, given.shape)
     assert found.tobytes() == given.tobytes()
 
 
 def test_the_reference_reads_exactly_the_mesh_that_we_were_given(
-    reference: Library, our_written: Path, description: Path
+    reference_reads_ours: Dump, description: Path
 ) -> None:
     with np.load(description / "arrays.npz") as arrays:
         triangles = arrays["TS_001/meshes/membrane/alice/0/vertices"][
             arrays["TS_001/meshes/membrane/alice/0/faces"]
         ]
 
-    found = reference.dump(our_written).arrays
+    found = reference_reads_ours.arrays
 
     vertices, faces = found[f"{MESH}/geometry_0/vertices"], found[f"{MESH}/geometry_0/faces"]
     np.testing.assert_array_equal(vertices[faces], triangles)
