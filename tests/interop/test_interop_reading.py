@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from support.comparison import differences
 from support.description import write_config
+from support.folders import files_of
 from support.libraries import Library
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
@@ -51,16 +51,8 @@ def test_an_overlay_over_a_static_project_reads_the_same(
 
 
 def test_reading_changes_nothing_in_a_project(ours: Library, shipped_project: Path) -> None:
-    before = _files(shipped_project.parent / "reference_project")
+    before = files_of(shipped_project.parent / "reference_project")
 
     ours.dump(shipped_project)
 
-    assert _files(shipped_project.parent / "reference_project") == before
-
-
-def _files(folder: Path) -> dict[str, bytes | None]:
-    found: dict[str, bytes | None] = {}
-    for parent, names, files in os.walk(folder):
-        found |= {str(Path(parent, name)): None for name in names}
-        found |= {str(Path(parent, name)): Path(parent, name).read_bytes() for name in files}
-    return found
+    assert files_of(shipped_project.parent / "reference_project") == before
