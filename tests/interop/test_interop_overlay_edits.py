@@ -1,4 +1,4 @@
-"""A project of the reference, static under an overlay of ours in which we edit, read again by the reference."""
+"""A project of the reference, static under an overlay in which we edit, read again by the reference."""
 
 from __future__ import annotations
 
