@@ -1,6 +1,6 @@
 """How often a program lists directories and opens files, from the interpreter's own audit events.
 
-Run as a program, ``audit.py FOLDER SCRIPT ARGUMENTS...`` runs SCRIPT in this process and prints, as JSON, what
+As a program, ``audit.py FOLDER SCRIPT ARGUMENTS...`` runs SCRIPT in this process and prints, as JSON, what
 it did inside FOLDER. An audit hook cannot be removed: hence a process of its own.
 """
 
@@ -35,8 +35,8 @@ def main() -> None:
 
     def count(event: str, values: tuple[Any, ...]) -> None:
         if event in _KINDS and isinstance(values[0], str | bytes | os.PathLike):
-            path = os.fsdecode(values[0])
-            if os.path.commonpath([folder, os.path.abspath(path)]) == folder:
+            path = Path(os.fsdecode(values[0])).absolute()
+            if path.is_relative_to(folder):
                 counts[_KINDS[event]] += 1
 
     sys.addaudithook(count)

@@ -2,8 +2,8 @@
 
 Run as a program, ``listing_project.py SYSTEM CONFIG ROOT`` enumerates the project in this process and prints
 how many entities there are, how many characters their names have, and the seconds that took. SYSTEM is
-``copick``, ``copick_core``, or ``limit``: one scandir for each directory, names only. ``SYSTEM-open`` opens the
-project and enumerates nothing.
+``copick``, ``copick_core``, or ``limit``: one scandir for each directory, names only. ``SYSTEM-open`` opens
+the project and enumerates nothing.
 """
 
 from __future__ import annotations
