@@ -1,0 +1,1 @@
+"""What several tests share: the reference library's environment, neutral projects, dumps of projects."""

@@ -1,0 +1,1 @@
+"""Programs that run unchanged with either library, in either library's own environment."""

@@ -1,0 +1,15 @@
+"""Where the real data for tests lies: ``COPICK_TEST_DATA``, else ``../shared/data`` beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def data_file(name: str) -> Path | None:
+    """Return the path of a data file, or None where the data is absent."""
+    folder = Path(os.environ.get("COPICK_TEST_DATA") or _REPOSITORY.parent / "shared" / "data")
+    path = folder / name
+    return path if path.is_file() else None
