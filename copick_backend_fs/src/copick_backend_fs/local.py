@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from copick_core import layout
 from copick_core.errors import ConflictError, InvalidNameError
 from copick_core.keys import Key
 from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, PathLayer, staged_name
+
+from copick_core import layout
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -73,7 +74,7 @@ class LocalLayer(PathLayer):
         Raises:
             InvalidNameError: It would lead out of the root.
         """
-        if path.startswith("/") or "/../" in f"/{path}/" or "\\" in path and os.sep == "\\":
+        if path.startswith("/") or "/../" in f"/{path}/" or ("\\" in path and os.sep == "\\"):
             raise InvalidNameError(what="path", name=path, reason=f"it leads out of layer {self.name!r}")
         return self._prefix + path
 
@@ -116,7 +117,7 @@ class LocalLayer(PathLayer):
 
     # ------------------------------------------------------------------ writing
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | None | _Any) -> Revision | None:
+    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
         self._sweep(path.rpartition("/")[0])
         target = self.full_path(path)
         folder = os.path.dirname(target)

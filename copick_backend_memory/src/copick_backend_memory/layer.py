@@ -121,7 +121,7 @@ class MemoryLayer(Layer):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | None | _Any = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
         """Store picks or a mesh."""
         self._check_writable(key)
         if key.kind not in FILE_KINDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 
@@ -27,10 +28,9 @@ def replace_file(path: str, data: bytes) -> os.stat_result:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            try:
+            # Without a file there are no permissions to keep; Windows has none of this kind.
+            with contextlib.suppress(FileNotFoundError, AttributeError):
                 os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
-            except (FileNotFoundError, AttributeError):
-                pass  # there is no file yet, or no such permissions on this system
             os.fsync(descriptor)
             status = os.fstat(descriptor)
         os.replace(temporary, path)
@@ -48,8 +48,7 @@ def _sync_folder(folder: str) -> None:
     except OSError:
         return
     try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -44,7 +44,11 @@ class CopickError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, {k: v for k, v in self.__dict__.items() if k != "message"})
+        return _rebuild, (
+            type(self),
+            self.message,
+            {k: v for k, v in self.__dict__.items() if k != "message"},
+        )
 
 
 def _rebuild(cls: type[CopickError], message: str, fields: dict[str, Any]) -> CopickError:
@@ -222,7 +226,10 @@ class UnknownBackendError(ConfigError, LookupError):
     def __init__(self, *, config_type: str, installed: list[str], install: str | None, source: str = "<config>") -> None:
         has = ", ".join(installed) or "none"
         way_out = f" Install it with: {install}" if install else closest(config_type, installed)
-        super().__init__(source=source, reason=f"no backend for config_type {config_type!r} is installed (installed: {has}).{way_out}")
+        super().__init__(
+            source=source,
+            reason=f"no backend for config_type {config_type!r} is installed (installed: {has}).{way_out}",
+        )
         self.config_type = config_type
         self.installed = installed
         self.install = install
@@ -236,6 +243,8 @@ class BackendError(CopickError, RuntimeError):
         distributions: The distributions that bring it.
         reason: What is wrong.
     """
+
+    reason: str
 
     def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
         by = " and ".join(distributions) or "an unknown distribution"
@@ -256,7 +265,11 @@ class MissingDependencyError(CopickError, ImportError):
     """
 
     def __init__(self, *, feature: str, install: str) -> None:
-        super().__init__(f"{feature} needs a package that is not installed. Install it with: {install}", feature=feature, install=install)
+        super().__init__(
+            f"{feature} needs a package that is not installed. Install it with: {install}",
+            feature=feature,
+            install=install,
+        )
 
 
 class NotPicklableError(CopickError, TypeError):

@@ -116,7 +116,11 @@ def file_name(key: Key) -> str:
     """
     name = _file_name(key)
     if len(name) * 4 > MAX_NAME_BYTES and len(name.encode()) > MAX_NAME_BYTES:
-        raise InvalidNameError(what="file name", name=name, reason=f"it takes more than {MAX_NAME_BYTES} bytes; use shorter names")
+        raise InvalidNameError(
+            what="file name",
+            name=name,
+            reason=f"it takes more than {MAX_NAME_BYTES} bytes; use shorter names",
+        )
     return name
 
 
@@ -138,7 +142,9 @@ def _file_name(key: Key) -> str:
     multilabel = key.segmentation_type == "multilabel"
     if key.segmentation_type == "binary" and key.name.endswith(_MULTILABEL):
         raise InvalidNameError(
-            what="segmentation name", name=key.name, reason=f"a binary segmentation whose name ends in {_MULTILABEL!r} would be read as multilabel"
+            what="segmentation name",
+            name=key.name,
+            reason=f"a binary segmentation whose name ends in {_MULTILABEL!r} would be read as multilabel",
         )
     return f"{key.voxel_size:.3f}_{key.user_id}_{key.session_id}_{key.name}{_MULTILABEL if multilabel else ''}.zarr"
 

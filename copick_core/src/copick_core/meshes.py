@@ -53,7 +53,7 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
         # An empty scene has nothing to export; copick writes a scene that holds an empty mesh instead.
         if not scene.geometry:
             scene = trimesh.Scene(trimesh.Trimesh())
-        data = scene.export(file_type="glb")
+        data = scene.export(file_type="glb")  # type: ignore[no-untyped-call]
     except Exception as error:
         raise InvalidDataError(source=source, reason=f"the mesh cannot be exported as GLB ({error})") from error
     return bytes(data)

@@ -44,7 +44,11 @@ def sanitize_name(name: str, suppress_warnings: bool = False) -> str:
     if not clean:
         raise InvalidNameError(what="name", name=name, reason="nothing is left after replacing invalid characters")
     if clean != name and not suppress_warnings:
-        warnings.warn(f"Name {name!r} contains invalid characters and was changed to {clean!r}.", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"Name {name!r} contains invalid characters and was changed to {clean!r}.",
+            UserWarning,
+            stacklevel=3,
+        )
     return clean
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import re
@@ -184,7 +185,9 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
     config_type = content.get("config_type")
     if config_type is None:
         warnings.warn(
-            f"Configuration {source} has no config_type; {DEFAULT_CONFIG_TYPE!r} is assumed. Add it.", DeprecationWarning, stacklevel=3
+            f"Configuration {source} has no config_type; {DEFAULT_CONFIG_TYPE!r} is assumed. Add it.",
+            DeprecationWarning,
+            stacklevel=3,
         )
         config_type = content["config_type"] = DEFAULT_CONFIG_TYPE
     if not isinstance(config_type, str):
@@ -222,7 +225,7 @@ def _folder_of(name: str) -> str:
 
 def _fsspec(name: str) -> Any:
     try:
-        import fsspec
+        import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         from copick_core.errors import MissingDependencyError
 
@@ -236,9 +239,7 @@ def _read_json(name: str) -> dict[str, Any]:
             fs, path = _fsspec(name).core.url_to_fs(name)
             data = fs.cat_file(path)
         else:
-            import io
-
-            with io.open(_local_path(name), "rb") as file:
+            with builtins.open(_local_path(name), "rb") as file:
                 data = file.read()
     except OSError as error:
         raise ConfigError(source=name, reason=f"it cannot be read: {error.strerror or error}") from error

@@ -39,12 +39,13 @@ from copick_core.models import (
     CopickVoxelSpacing,
 )
 from copick_core.models.children import Children
-from copick_core.models.entity import Entity
+from copick_core.models.entity import Entity, K
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.keys import ParentKey
     from copick_core.layers import Layer, Layers, Revision
     from copick_core.picks_codec import PicksArrays
     from copick_core.schema import (
@@ -60,12 +61,12 @@ if TYPE_CHECKING:
     )
 
 
-def _reopened(parent: Any, key: Key, layer: str | None) -> Entity:
+def _reopened(parent: Any, key: Key, layer: str | None) -> Entity[Any]:
     """Find the handle of a key again in another process."""
-    return cast("Entity", parent._handle(key, parent._root._layer(layer)))
+    return cast("Entity[Any]", parent._handle(key, parent._root._layer(layer)))
 
 
-class _Leaf(Entity):
+class _Leaf(Entity[K]):
     """An entity that lives in one layer."""
 
     __slots__ = ()
@@ -94,7 +95,7 @@ class _Leaf(Entity):
         self._layer.delete(self._key)
 
 
-class _LeafVolume(_Leaf):
+class _LeafVolume(_Leaf[K]):
     """A volume that lives in one layer."""
 
     __slots__ = ()
@@ -120,7 +121,7 @@ class _LeafVolume(_Leaf):
                 raise
 
 
-class _Container(Entity):
+class _Container(Entity[K]):
     """An entity that spans all layers."""
 
     __slots__ = ()
@@ -158,7 +159,7 @@ class _Container(Entity):
 
     def _forget(self) -> None:
         for layer in self._root.layers.all:
-            layer.forget(self._key)
+            layer.forget(cast("ParentKey", self._key))
 
     def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of the children of a kind in some layers."""
@@ -180,7 +181,7 @@ def _static_only(entities: list[Any]) -> list[Any]:
 # ---------------------------------------------------------------------------------------------------------------- leaves
 
 
-class CopickPicksOverlay(_Leaf, CopickPicks):
+class CopickPicksOverlay(_Leaf[PicksKey], CopickPicks):
     """Picks in one layer."""
 
     __slots__ = ("_layer",)
@@ -226,7 +227,7 @@ class CopickPicksOverlay(_Leaf, CopickPicks):
         self._meta, self._arrays, self._loaded, self._revision = state
 
 
-class CopickMeshOverlay(_Leaf, CopickMesh):
+class CopickMeshOverlay(_Leaf[MeshKey], CopickMesh):
     """A mesh in one layer."""
 
     __slots__ = ("_layer",)
@@ -272,7 +273,7 @@ class CopickMeshOverlay(_Leaf, CopickMesh):
         self._mesh, self._revision = state
 
 
-class CopickSegmentationOverlay(_LeafVolume, CopickSegmentation):
+class CopickSegmentationOverlay(_LeafVolume[SegmentationKey], CopickSegmentation):
     """A segmentation in one layer."""
 
     __slots__ = ("_layer",)
@@ -309,7 +310,7 @@ class CopickSegmentationOverlay(_LeafVolume, CopickSegmentation):
         return _reopened, (self.run, self._key, self.layer)
 
 
-class CopickFeaturesOverlay(_LeafVolume, CopickFeatures):
+class CopickFeaturesOverlay(_LeafVolume[FeaturesKey], CopickFeatures):
     """A feature map in one layer."""
 
     __slots__ = ("_layer",)
@@ -406,21 +407,31 @@ def _reopened_object(root: CopickRootOverlay, name: str) -> CopickObject | None:
 # ------------------------------------------------------------------------------------------------------------ containers
 
 
-class CopickTomogramOverlay(_LeafVolume, CopickTomogram):
+class CopickTomogramOverlay(_LeafVolume[TomogramKey], CopickTomogram):
     """A tomogram in one layer; its feature maps may be in all of them."""
 
     __slots__ = ("_layer",)
 
     voxel_spacing: CopickVoxelSpacingOverlay
 
-    def __init__(self, voxel_spacing: CopickVoxelSpacingOverlay, meta: CopickTomogramMeta, config: CopickConfig | None = None) -> None:
+    def __init__(
+        self,
+        voxel_spacing: CopickVoxelSpacingOverlay,
+        meta: CopickTomogramMeta,
+        config: CopickConfig | None = None,
+    ) -> None:
         super().__init__(voxel_spacing, meta, config)
         self._layer = self._root._writable(self._key)
 
     @classmethod
     def _at(cls, voxel_spacing: CopickVoxelSpacingOverlay, key: TomogramKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.voxel_spacing, self.config, self._key, self._layer = voxel_spacing, voxel_spacing.config, key, layer
+        self.voxel_spacing, self.config, self._key, self._layer = (
+            voxel_spacing,
+            voxel_spacing.config,
+            key,
+            layer,
+        )
         self._meta, self._arrays, self._unsaved = None, {}, False
         self._features = Children()
         return self
@@ -470,7 +481,7 @@ class CopickTomogramOverlay(_LeafVolume, CopickTomogram):
         return _reopened, (self.voxel_spacing, self._key, self.layer)
 
 
-class CopickVoxelSpacingOverlay(_Container, CopickVoxelSpacing):
+class CopickVoxelSpacingOverlay(_Container[VoxelSpacingKey], CopickVoxelSpacing):
     """A voxel spacing over all layers."""
 
     __slots__ = ()
@@ -533,7 +544,7 @@ class CopickVoxelSpacingOverlay(_Container, CopickVoxelSpacing):
         return _reopened, (self.run, self._key, None)
 
 
-class CopickRunOverlay(_Container, CopickRun):
+class CopickRunOverlay(_Container[RunKey], CopickRun):
     """A run over all layers."""
 
     __slots__ = ()
@@ -554,7 +565,7 @@ class CopickRunOverlay(_Container, CopickRun):
         _, meta_cls = self.root._run_factory()
         return meta_cls.model_validate({"name": self.name, **self.root._details(self._key)})
 
-    def _handle(self, key: Key, layer: Layer | None) -> Entity:
+    def _handle(self, key: Key, layer: Layer | None) -> Entity[Any]:
         """The handle of a key of any kind below this run."""
         if isinstance(key, VoxelSpacingKey):
             return self._voxel_spacings.add(self._spacing(key))
@@ -725,7 +736,9 @@ class _Index:
         self.tomograms = {voxel_size_key(size): types for size, types in tomograms.items()}
 
 
-def _reopened_root(cls: type[CopickRootOverlay], config: CopickConfig, open_layers: Callable[[Any], Layers]) -> CopickRootOverlay:
+def _reopened_root(
+    cls: type[CopickRootOverlay], config: CopickConfig, open_layers: Callable[[Any], Layers]
+) -> CopickRootOverlay:
     return cls(config, open_layers)
 
 
@@ -765,7 +778,8 @@ class CopickRootOverlay(CopickRoot):
         overlay = self.layers.overlay
         if overlay is None or overlay.read_only:
             raise ReadOnlyError(
-                subject=key, reason=f"the project has no writable layer. Set {self.layers.overlay_field!r} in its configuration."
+                subject=key,
+                reason=f"the project has no writable layer. Set {self.layers.overlay_field!r} in its configuration.",
             )
         return overlay
 
@@ -808,14 +822,13 @@ class CopickRootOverlay(CopickRoot):
         indexed = self._index.runs is not None and key in self._index.runs
         return [self._run_at(key)] if indexed or any(layer.exists(key) for layer in self.layers.all) else []
 
-    def new_object(self, name: str, *args: Any, exist_ok: bool = False, **kwargs: Any) -> CopickObject:
-        """Add an object; see :meth:`CopickRoot.new_object`. With ``exist_ok``, a static map is copied into the overlay."""
-        obj = super().new_object(name, *args, exist_ok=exist_ok, **kwargs)
+    def _replace_object(self, obj: CopickObject, meta: PickableObject) -> None:
+        """Update an object's entry; a map that only a static layer has is copied into the overlay, as for all entities."""
+        super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
-        if exist_ok and holder is not None and holder.read_only and not self.read_only:
+        if holder is not None and holder.read_only and not self.read_only:
             copy_content(holder, obj.key, self._writable(obj.key), obj.key)
             obj.refresh()
-        return obj
 
     def refresh(self) -> None:
         """Forget runs, objects and whatever layers remember; the next access asks again."""

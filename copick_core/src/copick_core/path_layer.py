@@ -98,7 +98,7 @@ class PathLayer(Layer):
     def _store(self, path: str) -> Store:
         """A zarr store rooted at a path, read-only if the layer is; nothing is read or created by opening it."""
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | None | _Any) -> Revision | None:
+    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
         """Write a file all or nothing, making missing folders; ConflictError as :meth:`Layer.write` says."""
         raise self._refusal(key)
 
@@ -230,7 +230,7 @@ class PathLayer(Layer):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | None | _Any = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
         """Store picks or a mesh, all or nothing."""
         self._check_writable(key)
         try:

@@ -181,9 +181,7 @@ def from_arrays(
         >>> from_arrays([[10, 20, 30]], header=header).positions
         array([[10., 20., 30.]])
     """
-    checked = _checked(
-        positions, transforms, instance_ids, scores, header=header, point_extras={}, source=source
-    )
+    checked = _checked(positions, transforms, instance_ids, scores, header=header, point_extras={}, source=source)
     return PicksArrays(
         checked.positions.copy(),
         checked.transforms.copy(),
@@ -485,9 +483,7 @@ def _array(
     return array
 
 
-def _numbers(
-    values: npt.ArrayLike, item: tuple[int, ...], n: int | None, name: str, source: str
-) -> FloatArray:
+def _numbers(values: npt.ArrayLike, item: tuple[int, ...], n: int | None, name: str, source: str) -> FloatArray:
     array = _array(values, "iuf", item, n, name, source)
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is refused below
         array = array.astype(np.float64, copy=False)
@@ -516,9 +512,7 @@ def _check_last_rows(transforms: FloatArray, source: str) -> None:
     right = np.isclose(rows, _LAST_ROW).all(axis=1) & (rows[:, 3] == 1.0)
     if not right.all():
         index = int(np.argmin(right))
-        raise _error(
-            f"the last row of a transform must be 0, 0, 0, 1, not {rows[index].tolist()}", source, index
-        )
+        raise _error(f"the last row of a transform must be 0, 0, 0, 1, not {rows[index].tolist()}", source, index)
 
 
 def _checked_header(header: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -531,9 +525,7 @@ def _checked_header(header: Mapping[str, Any], source: str) -> dict[str, Any]:
         if isinstance(value := checked[key], np.generic):
             checked[key] = value = value.item()
         if type(value) not in types:
-            raise _error(
-                f"{key} is {value!r:.80}, expected {' or '.join(kind.__name__ for kind in types)}", source
-            )
+            raise _error(f"{key} is {value!r:.80}, expected {' or '.join(kind.__name__ for kind in types)}", source)
     return checked
 
 

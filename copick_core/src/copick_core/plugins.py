@@ -92,7 +92,11 @@ def register(backend: Backend) -> None:
     with _lock:
         known = _registered.get(backend.config_type)
         if known is not None and known is not backend:
-            raise BackendError(config_type=backend.config_type, distributions=[], reason="another backend was registered for this type")
+            raise BackendError(
+                config_type=backend.config_type,
+                distributions=[],
+                reason="another backend was registered for this type",
+            )
         if backend.config_type in _scan():
             raise BackendError(
                 config_type=backend.config_type,
@@ -105,7 +109,7 @@ def register(backend: Backend) -> None:
 
 def reset() -> None:
     """Forget everything that was registered, loaded or scanned; the next question looks again."""
-    global _entry_points  # noqa: PLW0603
+    global _entry_points
     with _lock:
         _registered.clear()
         _loaded.clear()
@@ -167,7 +171,7 @@ def get(config_type: str) -> Backend:
 
 def _scan() -> dict[str, list[EntryPoint]]:
     """Entry points of the group by name, one for each distribution."""
-    global _entry_points  # noqa: PLW0603
+    global _entry_points
     if _entry_points is None:
         from importlib_metadata import entry_points
 

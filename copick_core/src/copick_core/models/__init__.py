@@ -1,7 +1,8 @@
 """The abstract hierarchy and the value models: what every project is made of, wherever it is stored.
 
-The classes here know how entities hang together, how they are listed once and forgotten on ``refresh()``, how they are filtered,
-named and checked. They leave open where anything is stored; :mod:`copick_core.overlay` says that over a stack of layers.
+The classes here know how entities hang together, how they are listed once and forgotten on ``refresh()``, how they are
+filtered, named and checked. They leave open where anything is stored; :mod:`copick_core.overlay` says that over a stack of
+layers.
 """
 
 from __future__ import annotations

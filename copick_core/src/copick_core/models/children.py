@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from copick_core.keys import Key
-    from copick_core.models.entity import Entity  # noqa: F401 - bound of the type variable
+    from copick_core.models.entity import Entity
 
-E = TypeVar("E", bound="Entity")
+E = TypeVar("E", bound="Entity[Any]")
 
 
-def _is_unsaved(handle: Entity) -> bool:
+def _is_unsaved(handle: Entity[Any]) -> bool:
     """Whether the entity was created here and nothing of it has been stored yet."""
     return getattr(handle, "_unsaved", False)
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.keys import voxel_size_key
+from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-    from copick_core.keys import Key
 
 #: A filter of a getter: one value, several, or None for all.
 StringFilter = str | Iterable[str] | None
 SizeFilter = SupportsFloat | Iterable[SupportsFloat] | None
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Key)
+A = TypeVar("A", bound=PicksKey | MeshKey | SegmentationKey)
 
 #: Session of everything that a tool made, by convention.
 TOOL_SESSION = "0"
 
 
-class Entity:
+class Entity(Generic[K]):
     """One entity: its key, its metadata, and where it lives.
 
     Metadata are pydantic models, made when they are first asked for.
@@ -30,13 +30,13 @@ class Entity:
 
     __slots__ = ("_key", "_meta")
 
-    _key: Any
+    _key: K
     _meta: Any
 
     @property
-    def key(self) -> Key:
+    def key(self) -> K:
         """Address of the entity."""
-        return self._key  # type: ignore[no-any-return]
+        return self._key
 
     @property
     def meta(self) -> BaseModel:
@@ -67,7 +67,7 @@ class Entity:
         return ()
 
 
-class Annotation(Entity):
+class Annotation(Entity[A]):
     """An annotation of a run: made of an object, by a user or tool, in a session."""
 
     __slots__ = ()
@@ -75,12 +75,12 @@ class Annotation(Entity):
     @property
     def user_id(self) -> str:
         """User or tool that made it."""
-        return self._key.user_id  # type: ignore[no-any-return]
+        return self._key.user_id
 
     @property
     def session_id(self) -> str:
         """Session that it was made in; "0" for tools."""
-        return self._key.session_id  # type: ignore[no-any-return]
+        return self._key.session_id
 
     @property
     def from_tool(self) -> bool:

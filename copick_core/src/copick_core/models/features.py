@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from copick_core.schema import CopickConfig, CopickFeaturesMeta
 
 
-class CopickFeatures(Volume):
+class CopickFeatures(Volume[FeaturesKey]):
     """A feature map that was computed on a tomogram: scalar, vector or tensor valued, of any dimensionality.
 
     Args:
@@ -40,20 +40,15 @@ class CopickFeatures(Volume):
         self._arrays = {}
         self._unsaved = True
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> FeaturesKey: ...
-
     @property
     def tomo_type(self) -> str:
         """Type of the tomogram that it was computed on."""
-        return self._key.tomo_type  # type: ignore[no-any-return]
+        return self._key.tomo_type
 
     @property
     def feature_type(self) -> str:
         """Type of the features."""
-        return self._key.feature_type  # type: ignore[no-any-return]
+        return self._key.feature_type
 
     def numpy(self, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> NDArray[Any]:
         """Read the feature map, or a region of it.

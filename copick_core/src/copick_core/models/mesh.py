@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from copick_core.schema import CopickMeshMeta
 
 
-class CopickMesh(Annotation):
+class CopickMesh(Annotation[MeshKey]):
     """A triangle mesh of an object, in angstrom (x, y, z).
 
     Args:
@@ -33,7 +33,7 @@ class CopickMesh(Annotation):
 
     _mesh: Geometry | None
     #: Revision that the mesh in memory is based on; ANY if that is not known.
-    _revision: Revision | None | _Any
+    _revision: Revision | _Any | None
 
     def __init__(self, run: CopickRun, meta: CopickMeshMeta, mesh: Geometry | None = None) -> None:
         self.run = run
@@ -42,15 +42,10 @@ class CopickMesh(Annotation):
         self._mesh = mesh
         self._revision = ANY
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> MeshKey: ...
-
     @property
     def pickable_object_name(self) -> str:
         """Name of the object."""
-        return self._key.object_name  # type: ignore[no-any-return]
+        return self._key.object_name
 
     @property
     def color(self) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from copick_core.schema import PickableObject
 
 
-class CopickObject(Volume):
+class CopickObject(Volume[ObjectKey]):
     """An object of the project's configuration, with its density map if it has one.
 
     Args:
@@ -38,13 +38,10 @@ class CopickObject(Volume):
         self._arrays = {}
         self._unsaved = False
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> ObjectKey: ...
-
-        @property
-        def meta(self) -> PickableObject: ...
+    @property
+    def meta(self) -> PickableObject:
+        """Entry of the object in the configuration."""
+        return self._meta  # type: ignore[no-any-return]
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _IDENTITY_FIELDS = ("pickable_object_name", "user_id", "session_id")
 
 
-class CopickPicks(Annotation):
+class CopickPicks(Annotation[PicksKey]):
     """Points of an object, in angstrom.
 
     Points are kept as arrays (:meth:`numpy`, :meth:`from_numpy`), which is fast; :attr:`points` builds objects from them when
@@ -45,7 +45,7 @@ class CopickPicks(Annotation):
     #: Whether memory holds content (read, or set by the user) rather than nothing.
     _loaded: bool
     #: Revision that the content in memory is based on (None: nothing was stored); ANY if that is not known.
-    _revision: Revision | None | _Any
+    _revision: Revision | _Any | None
 
     def __init__(self, run: CopickRun, file: CopickPicksFile) -> None:
         self.run = run
@@ -55,17 +55,12 @@ class CopickPicks(Annotation):
         self._loaded = file.points is not None
         self._revision = ANY
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> PicksKey: ...
-
     # ------------------------------------------------------------------ content
 
     @property
     def pickable_object_name(self) -> str:
         """Name of the object."""
-        return self._key.object_name  # type: ignore[no-any-return]
+        return self._key.object_name
 
     @property
     def meta(self) -> CopickPicksFile:
@@ -151,7 +146,7 @@ class CopickPicks(Annotation):
     def full_positions(self) -> NDArray[np.float64]:
         """Centres of the particles: locations plus the translations of their transforms; (n, 3) in angstrom."""
         arrays = self._as_arrays()
-        return arrays.positions + arrays.transforms[:, :3, 3]  # type: ignore[no-any-return]
+        return arrays.positions + arrays.transforms[:, :3, 3]
 
     @property
     def trust_orientation(self) -> bool:
@@ -192,7 +187,11 @@ class CopickPicks(Annotation):
         for field, value in zip(_IDENTITY_FIELDS, self._identity(), strict=True):
             found = header.get(field)
             if found not in (None, value):
-                warnings.warn(f"{self._key}: the file says {field}={found!r}; its name is believed.", UserWarning, stacklevel=2)
+                warnings.warn(
+                    f"{self._key}: the file says {field}={found!r}; its name is believed.",
+                    UserWarning,
+                    stacklevel=2,
+                )
             header[field] = value
         from copick_core.schema import CopickPicksFile
 

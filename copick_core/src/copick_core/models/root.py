@@ -186,10 +186,16 @@ class CopickRoot:
         """
         if sanitize_name(name, suppress_warnings=True) != name or checked_name("object name", name) != name:
             raise InvalidNameError(
-                what="object name", name=name, reason=f"it has invalid characters; use {sanitize_name(name, suppress_warnings=True)!r}"
+                what="object name",
+                name=name,
+                reason=f"it has invalid characters; use {sanitize_name(name, suppress_warnings=True)!r}",
             )
         if name.endswith("-multilabel"):
-            warnings.warn(f"Object name {name!r} ends in '-multilabel': it cannot have binary segmentations.", UserWarning, stacklevel=2)
+            warnings.warn(
+                f"Object name {name!r} ends in '-multilabel': it cannot have binary segmentations.",
+                UserWarning,
+                stacklevel=2,
+            )
         given = {
             "label": label,
             "color": color,
@@ -200,7 +206,7 @@ class CopickRoot:
             "radius": radius,
             "metadata": metadata,
         }
-        fields = {field: value for field, value in given.items() if value is not None}
+        fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         existing = self.get_object(name)
         if existing is not None and not exist_ok:
             raise AlreadyExistsError(key=existing.key, layer="the configuration")
@@ -269,5 +275,6 @@ class CopickRoot:
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(name={self.config.name!r}, user_id={self.user_id!r}, "
-            f"len(pickable_objects)={len(self.config.pickable_objects)}, len(runs)={count(self._run_children.listed)}) at {hex(id(self))}"
+            f"len(pickable_objects)={len(self.config.pickable_objects)}, "
+            f"len(runs)={count(self._run_children.listed)}) at {hex(id(self))}"
         )

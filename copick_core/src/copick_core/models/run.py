@@ -27,10 +27,10 @@ if TYPE_CHECKING:
         PickableObject,
     )
 
-E = TypeVar("E", bound=Entity)
+E = TypeVar("E", bound=Entity[Any])
 
 
-class CopickRun(Entity):
+class CopickRun(Entity[RunKey]):
     """A run: everything that belongs to one tilt series.
 
     Args:
@@ -63,15 +63,10 @@ class CopickRun(Entity):
         self._meshes = Children()
         self._segmentations = Children()
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> RunKey: ...
-
     @property
     def name(self) -> str:
         """Name."""
-        return self._key.name  # type: ignore[no-any-return]
+        return self._key.name
 
     # ------------------------------------------------------------------ voxel spacings
 
@@ -196,14 +191,19 @@ class CopickRun(Entity):
         from copick_core.schema import CopickPicksFile
 
         file = CopickPicksFile(
-            pickable_object_name=key.object_name, user_id=key.user_id, session_id=key.session_id, run_name=self.name
+            pickable_object_name=key.object_name,
+            user_id=key.user_id,
+            session_id=key.session_id,
+            run_name=self.name,
         )
         picks = self._picks_factory()(self, file)
         picks._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
         picks.store()
         return self._picks.add(picks)
 
-    def delete_picks(self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None) -> None:
+    def delete_picks(
+        self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
+    ) -> None:
         """Delete the picks that pass all filters.
 
         Raises:
@@ -250,7 +250,12 @@ class CopickRun(Entity):
         return self._annotations(self._meshes, MeshKey, self.query_meshes, (object_name, user_id, session_id), layer)
 
     def new_mesh(
-        self, object_name: str, session_id: str, user_id: str | None = None, exist_ok: bool = False, **kwargs: Any
+        self,
+        object_name: str,
+        session_id: str,
+        user_id: str | None = None,
+        exist_ok: bool = False,
+        **kwargs: Any,
     ) -> CopickMesh:
         """Make an empty mesh and store it; arguments and errors are those of :meth:`new_picks`."""
         key = self._annotation_key(MeshKey, object_name, session_id, user_id)
@@ -266,7 +271,9 @@ class CopickRun(Entity):
         mesh.store()
         return self._meshes.add(mesh)
 
-    def delete_meshes(self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None) -> None:
+    def delete_meshes(
+        self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
+    ) -> None:
         """Delete the meshes that pass all filters.
 
         Raises:
@@ -328,7 +335,12 @@ class CopickRun(Entity):
             layer: Only those in the layer of this name.
             **kwargs: Filters that a backend adds.
         """
-        users, sessions, names, sizes = wanted(user_id), wanted(session_id), wanted(name), wanted_sizes(voxel_size)
+        users, sessions, names, sizes = (
+            wanted(user_id),
+            wanted(session_id),
+            wanted(name),
+            wanted_sizes(voxel_size),
+        )
         user, session, one_name, size = only(users), only(sessions), only(names), only(sizes)
         if user and session and one_name and size and None not in (is_multilabel, is_instance, is_panoptic):
             try:
@@ -431,7 +443,13 @@ class CopickRun(Entity):
         """
         self._delete_all(
             self.get_segmentations(
-                user_id, session_id, is_multilabel, name, voxel_size, is_instance=is_instance, is_panoptic=is_panoptic
+                user_id,
+                session_id,
+                is_multilabel,
+                name,
+                voxel_size,
+                is_instance=is_instance,
+                is_panoptic=is_panoptic,
             )
         )
 
@@ -515,9 +533,7 @@ class CopickRun(Entity):
             and (layer is None or a.layer == layer)
         ]
 
-    def _annotation_key(
-        self, key_cls: type[Any], object_name: str, session_id: str, user_id: str | None
-    ) -> Any:
+    def _annotation_key(self, key_cls: type[Any], object_name: str, session_id: str, user_id: str | None) -> Any:
         """Key of new picks or a new mesh, from names that have been checked."""
         self._object(object_name)
         key = key_cls(self.name, object_name, self._user_id(user_id), checked_name("session_id", session_id))

@@ -42,7 +42,7 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
     return named[0] if named else "binary"
 
 
-class CopickSegmentation(Volume, Annotation):
+class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     """A segmentation volume.
 
     ========== ======================= =======================================================
@@ -74,25 +74,20 @@ class CopickSegmentation(Volume, Annotation):
         self._arrays = {}
         self._unsaved = True
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> SegmentationKey: ...
-
     @property
     def name(self) -> str:
         """Name: that of the object, or any for multilabel and panoptic ones."""
-        return self._key.name  # type: ignore[no-any-return]
+        return self._key.name
 
     @property
     def voxel_size(self) -> float:
         """Voxel size in angstrom."""
-        return self._key.voxel_size  # type: ignore[no-any-return]
+        return self._key.voxel_size
 
     @property
     def segmentation_type(self) -> SegmentationType:
         """``"binary"``, ``"multilabel"``, ``"instance"`` or ``"panoptic"``."""
-        return self._key.segmentation_type  # type: ignore[no-any-return]
+        return self._key.segmentation_type
 
     @property
     def is_multilabel(self) -> bool:
@@ -123,7 +118,12 @@ class CopickSegmentation(Volume, Annotation):
     # ------------------------------------------------------------------ data
 
     def numpy(
-        self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL, channel: str | int | None = None
+        self,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        channel: str | int | None = None,
     ) -> NDArray[Any]:
         """Read the segmentation, or a region of it.
 
@@ -167,9 +167,14 @@ class CopickSegmentation(Volume, Annotation):
         ndim = 4 if self.is_panoptic else 3
         if data.ndim != ndim or (self.is_panoptic and data.shape[0] != len(PANOPTIC_CHANNELS)):
             wants = "(2, z, y, x) with channels label and instance" if self.is_panoptic else "(z, y, x)"
-            raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}")
+            raise InvalidDataError(
+                source=self._key,
+                reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
+            )
         if dtype is None:
-            dtype = ome.smallest_unsigned(data, "uint16" if self.is_instance or self.is_panoptic else "uint8", source=str(self._key))
+            dtype = ome.smallest_unsigned(
+                data, "uint16" if self.is_instance or self.is_panoptic else "uint8", source=str(self._key)
+            )
         data = ome.cast_lossless(data, dtype, source=str(self._key))
         options: dict[str, Any] = {"levels": levels, "kind": "nearest"}
         if self.is_panoptic:
@@ -279,10 +284,13 @@ class CopickSegmentation(Volume, Annotation):
 
     def _channel(self, channel: str | int) -> int:
         if channel in PANOPTIC_CHANNELS:
-            return PANOPTIC_CHANNELS.index(channel)  # type: ignore[arg-type]
+            return PANOPTIC_CHANNELS.index(channel)
         if channel in (0, 1):
             return int(channel)
-        raise InvalidDataError(source=self._key, reason=f"channel {channel!r} does not exist; there are 'label' (0) and 'instance' (1)")
+        raise InvalidDataError(
+            source=self._key,
+            reason=f"channel {channel!r} does not exist; there are 'label' (0) and 'instance' (1)",
+        )
 
     def _region(self, z: Index, y: Index, x: Index, channel: str | int | None) -> tuple[Index, ...]:
         if not self.is_panoptic:
@@ -296,7 +304,7 @@ class CopickSegmentation(Volume, Annotation):
         array = self.array(level)
         depth, step = array.shape[-3], array.chunks[-3]
         for start in range(0, depth, step):
-            yield array[..., start : start + step, :, :]  # type: ignore[misc]
+            yield array[..., start : start + step, :, :]
 
     def _object_labels(self) -> list[int]:
         return [o.label for o in self.run.root.pickable_objects if o.label is not None]

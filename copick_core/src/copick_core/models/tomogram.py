@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 
-class CopickTomogram(Volume):
+class CopickTomogram(Volume[TomogramKey]):
     """A tomogram of a certain type at a voxel spacing.
 
     Args:
@@ -36,8 +36,11 @@ class CopickTomogram(Volume):
     __slots__ = ("_features", "config", "voxel_spacing")
 
     _features: Children[CopickFeatures]
+    config: CopickConfig
 
-    def __init__(self, voxel_spacing: CopickVoxelSpacing, meta: CopickTomogramMeta, config: CopickConfig | None = None) -> None:
+    def __init__(
+        self, voxel_spacing: CopickVoxelSpacing, meta: CopickTomogramMeta, config: CopickConfig | None = None
+    ) -> None:
         parent = voxel_spacing.key
         self.voxel_spacing = voxel_spacing
         self.config = config or voxel_spacing.config
@@ -47,15 +50,10 @@ class CopickTomogram(Volume):
         self._unsaved = True
         self._features = Children()
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> TomogramKey: ...
-
     @property
     def tomo_type(self) -> str:
         """Type of the tomogram, for example its reconstruction method."""
-        return self._key.tomo_type  # type: ignore[no-any-return]
+        return self._key.tomo_type
 
     # ------------------------------------------------------------------ features
 

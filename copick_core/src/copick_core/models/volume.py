@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from copick_core.models.entity import Entity
+from copick_core.models.entity import Entity, K
 
 if TYPE_CHECKING:
     from types import EllipsisType
 
-    import numpy as np
-    import zarr
     from numpy.typing import ArrayLike, NDArray
+    from zarr import Array
     from zarr.abc.store import Store
 
     from copick_core.ome import VolumeFormat
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 ALL = slice(None)
 
 
-class Volume(Entity):
+class Volume(Entity[K]):
     """An entity whose content is one volume, kept as OME-Zarr."""
 
     __slots__ = ("_arrays", "_unsaved")
@@ -42,7 +41,7 @@ class Volume(Entity):
         """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
         raise NotImplementedError(f"{type(self).__name__} must implement zarr()")
 
-    def array(self, level: str | int = "0") -> zarr.Array[Any]:
+    def array(self, level: str | int = "0") -> Array[Any]:
         """One resolution level as a lazy zarr array; no data are read.
 
         Args:
@@ -101,7 +100,10 @@ class Volume(Entity):
 
         config = self.config
         return VolumeFormat(
-            zarr_format=config.zarr_format, chunks=config.chunks, compressor=config.compressor, shards=config.shards
+            zarr_format=config.zarr_format,
+            chunks=config.chunks,
+            compressor=config.compressor,
+            shards=config.shards,
         )
 
     @contextmanager
@@ -131,11 +133,5 @@ class Volume(Entity):
 
             raise ReadOnlyError(
                 subject=self.key,
-                reason=f"it lives in layer {self.layer!r}, which never changes. Make a copy in the overlay with new_…(…, exist_ok=True).",
+                reason=f"it lives in layer {self.layer!r}, which never changes.",
             )
-
-    @staticmethod
-    def _as_float_dtype(data: Any, dtype: Any) -> np.dtype[Any]:
-        import numpy as np
-
-        return np.asanyarray(data).dtype if dtype is None else np.dtype(dtype)

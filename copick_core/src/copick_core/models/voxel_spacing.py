@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
 
-class CopickVoxelSpacing(Entity):
+class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
     """A voxel spacing (resolution) of a run.
 
     Args:
@@ -40,15 +40,10 @@ class CopickVoxelSpacing(Entity):
         self._key = VoxelSpacingKey(run.name, voxel_size_key(meta.voxel_size))
         self._tomograms = Children()
 
-    if TYPE_CHECKING:
-
-        @property
-        def key(self) -> VoxelSpacingKey: ...
-
     @property
     def voxel_size(self) -> float:
         """Voxel size in angstrom."""
-        return self._key.voxel_size  # type: ignore[no-any-return]
+        return self._key.voxel_size
 
     @property
     def tomograms(self) -> list[CopickTomogram]:
@@ -63,7 +58,9 @@ class CopickVoxelSpacing(Entity):
         """The tomogram of a type (the first one if there are several, static ones first), or None."""
         return next(iter(self.get_tomograms(tomo_type)), None)
 
-    def get_tomograms(self, tomo_type: StringFilter = None, *, layer: str | None = None, **kwargs: Any) -> list[CopickTomogram]:
+    def get_tomograms(
+        self, tomo_type: StringFilter = None, *, layer: str | None = None, **kwargs: Any
+    ) -> list[CopickTomogram]:
         """Tomograms of a type.
 
         Args:
@@ -152,5 +149,3 @@ class CopickVoxelSpacing(Entity):
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return ("voxel_size", self.voxel_size), ("len(tomograms)", count(self._tomograms.listed))
-
-
