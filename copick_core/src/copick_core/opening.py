@@ -144,7 +144,7 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str]) -> None:
     _write(name, json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode())
 
 
-def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None) -> C:
+def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None, *, prefix: str = "") -> C:
     """Build a configuration from its content.
 
     Args:
@@ -152,6 +152,7 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
         content: The content.
         source: What it was read from, for messages.
         folder: Folder that relative locations are resolved against; the working folder if None.
+        prefix: Path of the content inside a larger configuration, for messages.
 
     Raises:
         ConfigError: It is not valid; tells each field that is wrong, and never its value, which may be a secret.
@@ -161,7 +162,7 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
     try:
         config = config_cls.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(source=source, reason="; ".join(_complaint(e) for e in error.errors())) from None
+        raise ConfigError(source=source, reason="; ".join(_complaint(e, prefix) for e in error.errors())) from None
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
@@ -173,8 +174,9 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
     return config
 
 
-def _complaint(error: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+def _complaint(error: Any, prefix: str) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    path = "".join([prefix, *parts]).lstrip(".")
     return f"{path}: {error['msg']}" if path else str(error["msg"])
 
 

@@ -88,7 +88,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         if levels != 1:
             raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
         with self._replace_store() as store:
-            ome.write_array(store, data if dtype is None else data.astype(dtype), self._format())
+            ome.write_array(store, data, dtype=dtype, format=self._format())
 
     def set_region(self, data: ArrayLike, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> None:
         """Write a region of one level; only the chunks that it touches are written.

@@ -271,7 +271,9 @@ class CopickPicks(Annotation[PicksKey]):
         """Refuse if the picks are read-only."""
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
-        points = len(self._as_arrays()) if self._loaded else None
+        points = None
+        if self._loaded:
+            points = len(self.meta.points) if self._arrays is None else len(self._arrays)
         return (
             ("pickable_object_name", self.pickable_object_name),
             ("user_id", self.user_id),

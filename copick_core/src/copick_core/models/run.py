@@ -156,7 +156,6 @@ class CopickRun(Entity[RunKey]):
         session_id: StringFilter = None,
         *,
         layer: str | None = None,
-        **kwargs: Any,
     ) -> list[CopickPicks]:
         """Picks that pass all filters; each is one value, several, or None for all.
 
@@ -165,7 +164,6 @@ class CopickRun(Entity[RunKey]):
             user_id: User or users.
             session_id: Session or sessions.
             layer: Only those in the layer of this name.
-            **kwargs: Filters that a backend adds.
         """
         return self._annotations(self._picks, PicksKey, self.query_picks, (object_name, user_id, session_id), layer)
 
@@ -244,7 +242,6 @@ class CopickRun(Entity[RunKey]):
         session_id: StringFilter = None,
         *,
         layer: str | None = None,
-        **kwargs: Any,
     ) -> list[CopickMesh]:
         """Meshes that pass all filters; see :meth:`get_picks`."""
         return self._annotations(self._meshes, MeshKey, self.query_meshes, (object_name, user_id, session_id), layer)
@@ -320,7 +317,6 @@ class CopickRun(Entity[RunKey]):
         is_instance: bool | None = False,
         is_panoptic: bool | None = False,
         layer: str | None = None,
-        **kwargs: Any,
     ) -> list[CopickSegmentation]:
         """Segmentations that pass all filters; instance and panoptic ones only where they are asked for.
 
@@ -333,7 +329,6 @@ class CopickRun(Entity[RunKey]):
             is_instance: Whether instance; None for both.
             is_panoptic: Whether panoptic; None for both.
             layer: Only those in the layer of this name.
-            **kwargs: Filters that a backend adds.
         """
         users, sessions, names, sizes = (
             wanted(user_id),

@@ -58,15 +58,12 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         """The tomogram of a type (the first one if there are several, static ones first), or None."""
         return next(iter(self.get_tomograms(tomo_type)), None)
 
-    def get_tomograms(
-        self, tomo_type: StringFilter = None, *, layer: str | None = None, **kwargs: Any
-    ) -> list[CopickTomogram]:
+    def get_tomograms(self, tomo_type: StringFilter = None, *, layer: str | None = None) -> list[CopickTomogram]:
         """Tomograms of a type.
 
         Args:
             tomo_type: Type or types; None for all.
             layer: Only those in the layer of this name.
-            **kwargs: Filters that a backend adds.
         """
         types = wanted(tomo_type)
         one = only(types)
