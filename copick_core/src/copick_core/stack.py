@@ -110,6 +110,7 @@ def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tupl
         fields = {key: value for key, value in content.items() if key != LAYER_NAME}
         # A complaint names the field by its path in the whole file: static[1].overlay_root.
         config = validated(backend.config_cls, fields, path, folder, prefix=path)
+        content.update({field: getattr(config, field) for field in config.location_fields if field in content})
         return config, backend.open_layers(config)
     except ConfigError:
         raise

@@ -273,7 +273,7 @@ class CopickPicks(Annotation[PicksKey]):
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         points = None
         if self._loaded:
-            points = len(self.meta.points) if self._arrays is None else len(self._arrays)
+            points = len(self.meta.points or ()) if self._arrays is None else len(self._arrays)
         return (
             ("pickable_object_name", self.pickable_object_name),
             ("user_id", self.user_id),

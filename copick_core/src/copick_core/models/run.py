@@ -49,6 +49,7 @@ class CopickRun(Entity[RunKey]):
     _picks: Children[CopickPicks]
     _meshes: Children[CopickMesh]
     _segmentations: Children[CopickSegmentation]
+    config: CopickConfig
 
     def __init__(self, root: CopickRoot, meta: CopickRunMeta, config: CopickConfig | None = None) -> None:
         self._init_run(root, RunKey(check_run_name(meta.name)), meta, config)

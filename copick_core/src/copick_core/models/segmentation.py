@@ -240,7 +240,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             label = None if object_name is None else self._object_label(object_name)
             found = [np.unique(b[1] if label is None else b[1][b[0] == label]) for b in self._blocks(zarr_group)]
         ids = np.unique(np.concatenate(found)) if found else np.empty(0, self.array(zarr_group).dtype)
-        return ids[ids != 0]
+        present: NDArray[np.integer[Any]] = ids[ids != 0]
+        return present
 
     def segments(self, zarr_group: str | int = "0") -> list[tuple[str, int]]:
         """Pairs of object name and instance id that occur in a panoptic segmentation, sorted."""
@@ -261,7 +262,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         self._check_panoptic()
         both = self.numpy(zarr_group)
         both[1][both[0] != self._object_label(object_name)] = 0
-        return both[1]
+        instances: NDArray[Any] = both[1]
+        return instances
 
     def delete(self) -> None:
         """Delete the segmentation from storage.
@@ -299,10 +301,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     def _blocks(self, level: str | int) -> Iterator[NDArray[Any]]:
         """The volume in slabs along z of a chunk's depth, all channels at once."""
+        import numpy as np
+
         array = self.array(level)
         depth, step = array.shape[-3], array.chunks[-3]
         for start in range(0, depth, step):
-            yield array[..., start : start + step, :, :]
+            yield np.asarray(array[..., start : start + step, :, :])
 
     def _object_labels(self) -> list[int]:
         return [o.label for o in self.run.root.pickable_objects if o.label is not None]

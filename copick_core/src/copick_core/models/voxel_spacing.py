@@ -32,6 +32,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
     __slots__ = ("_tomograms", "config", "run")
 
     _tomograms: Children[CopickTomogram]
+    config: CopickConfig
 
     def __init__(self, run: CopickRun, meta: CopickVoxelSpacingMeta, config: CopickConfig | None = None) -> None:
         self.run = run
