@@ -1,0 +1,66 @@
+"""Errors: one tree, each a built-in too, each survives a trip between processes."""
+
+import pickle
+
+import pytest
+from copick_core import errors
+
+BUILT_IN = {
+    "NotFoundError": FileNotFoundError,
+    "AlreadyExistsError": ValueError,
+    "ReadOnlyError": PermissionError,
+    "ConflictError": RuntimeError,
+    "InvalidNameError": ValueError,
+    "UnknownObjectError": ValueError,
+    "InvalidDataError": ValueError,
+    "LevelNotFoundError": KeyError,
+    "RegionTooLargeError": ValueError,
+    "ConfigError": ValueError,
+    "UnknownBackendError": LookupError,
+    "BackendError": RuntimeError,
+    "MissingDependencyError": ImportError,
+    "NotPicklableError": TypeError,
+}
+EXAMPLES = [
+    errors.NotFoundError(key="k", layer="l", location="/x"),
+    errors.AlreadyExistsError(key="k", layer="l"),
+    errors.ReadOnlyError(subject="s", reason="r"),
+    errors.ConflictError(key="k", layer="l", expected=1, found=2),
+    errors.InvalidNameError(what="w", name="n", reason="r"),
+    errors.UnknownObjectError(name="riboosme", known=["ribosome"]),
+    errors.InvalidDataError(source="s", reason="r", index=3),
+    errors.LevelNotFoundError(level="7", levels=["0", "1"]),
+    errors.RegionTooLargeError(requested=10**12, available=10**9),
+    errors.ConfigError(source="c", reason="r"),
+    errors.UnknownBackendError(config_type="s3", installed=["memory"], install=None),
+    errors.BackendError(config_type="x", distributions=["a", "b"], reason="r"),
+    errors.MissingDependencyError(feature="f", install="pip install x"),
+    errors.NotPicklableError(subject="s", reason="r"),
+]
+
+
+def test_the_tree_is_the_documented_one():
+    found = {c.__name__ for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CopickError)}
+    assert found == {*BUILT_IN, "CopickError"}
+    assert all(name in errors.__doc__ for name in found)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_every_error_is_a_built_in_one_too(error):
+    assert isinstance(error, BUILT_IN[type(error).__name__])
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_every_error_survives_pickling(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert copy.__dict__ == error.__dict__
+
+
+def test_every_error_is_among_the_examples():
+    assert {type(e).__name__ for e in EXAMPLES} == set(BUILT_IN)
+
+
+def test_a_misspelt_name_is_told_the_closest_one():
+    assert "Did you mean 'ribosome'?" in str(errors.UnknownObjectError(name="riboosme", known=["ribosome", "membrane"]))

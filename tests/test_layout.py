@@ -1,0 +1,102 @@
+"""The on-disk layout: path() and parse() are exact inverses, and foreign files never become entities."""
+
+import string
+
+import pytest
+from copick_core import layout
+from copick_core.errors import InvalidNameError
+from copick_core.keys import (
+    FeaturesKey,
+    Kind,
+    MeshKey,
+    ObjectKey,
+    PicksKey,
+    RootKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+    voxel_size_key,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+# Every name that sanitising lets through; the first character is no dot.
+names = st.text(st.sampled_from(string.ascii_letters + string.digits + "-.+()[]{}@~äβ ½"), min_size=1, max_size=12).filter(
+    lambda s: s[0] != "." and " " not in s
+)
+runs = st.text(st.sampled_from(string.ascii_letters + "_-. []*?"), min_size=1, max_size=12).filter(lambda s: s[0] != ".")
+sizes = st.floats(0.001, 9999).map(voxel_size_key)
+variants = st.just("") | st.integers(1, 999).map(str)
+keys = st.one_of(
+    st.builds(RunKey, runs),
+    st.builds(ObjectKey, names),
+    st.builds(VoxelSpacingKey, runs, sizes),
+    st.builds(TomogramKey, runs, sizes, names),
+    st.builds(FeaturesKey, runs, sizes, names, names, variants),
+    st.builds(PicksKey, runs, names, names, names),
+    st.builds(MeshKey, runs, names, names, names),
+    st.builds(
+        SegmentationKey, runs, sizes, names, names, names, st.sampled_from(["binary", "multilabel", "instance", "panoptic"])
+    ).filter(lambda k: not (k.segmentation_type == "binary" and k.name.endswith("-multilabel"))),
+)
+
+
+@given(keys)
+def test_parse_reads_back_what_path_writes(key):
+    path = layout.path(key)
+    folder, _, name = path.rpartition("/")
+    assert folder in layout.folders(key.kind, key.parent)
+    assert layout.parse(key.kind, key.parent, name, folder.rpartition("/")[2]) == key
+
+
+@given(st.sampled_from(Kind), keys, st.text(max_size=30))
+def test_whatever_parse_accepts_is_what_path_would_write(kind, key, name):
+    parent = key.parent if not isinstance(key.parent, RootKey) else key
+    if not isinstance(parent, RunKey | VoxelSpacingKey | TomogramKey):
+        return
+    found = layout.parse(kind, parent, name, "Segmentations")
+    assert found is None or layout.file_name(found) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Kind.PICKS, "notes.json"),
+        (Kind.PICKS, "me_1_cyto_ribo.json"),
+        (Kind.PICKS, "me_1_ribo.json~"),
+        (Kind.PICKS, ".me_1_ribo.json"),
+        (Kind.MESH, "me_1_ribo.obj"),
+        (Kind.VOXEL_SPACING, "VoxelSpacing10.000_old"),
+        (Kind.VOXEL_SPACING, "VoxelSpacing10"),
+        (Kind.VOXEL_SPACING, "VoxelSpacing0.000"),
+        (Kind.SEGMENTATION, "10_me_1_mem.zarr"),
+        (Kind.SEGMENTATION, "nan_me_1_mem.zarr"),
+        (Kind.SEGMENTATION, "10.000_me_1_a_b.zarr"),
+        (Kind.SEGMENTATION, "10.000_me_1_-multilabel.zarr"),
+    ],
+)
+def test_foreign_names_are_no_entities(kind, name):
+    assert layout.parse(kind, RunKey("r"), name, "Segmentations") is None
+
+
+def test_a_tomogram_type_may_contain_the_word_features():
+    key = TomogramKey("r", 10.0, "wbp-features-denoised")
+    assert layout.parse(Kind.TOMOGRAM, key.parent, layout.file_name(key)) == key
+
+
+def test_features_of_a_variant_are_not_those_of_its_twin():
+    one, twin = TomogramKey("r", 10.0, "wbp", "702"), TomogramKey("r", 10.0, "wbp", "703")
+    name = layout.file_name(FeaturesKey("r", 10.0, "wbp", "sobel", "703"))
+    assert layout.parse(Kind.FEATURES, twin, name) is not None
+    assert layout.parse(Kind.FEATURES, one, name) is None
+
+
+def test_a_binary_segmentation_that_would_be_read_as_multilabel_is_refused():
+    with pytest.raises(InvalidNameError, match="multilabel"):
+        layout.path(SegmentationKey("r", 10.0, "x-multilabel", "me", "1", "binary"))
+
+
+def test_a_file_name_that_is_too_long_is_refused():
+    with pytest.raises(InvalidNameError, match="255"):
+        layout.path(PicksKey("r", "o" * 100, "u" * 100, "s" * 100))
