@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
-
 from copick_core.schema import CopickConfig
+from pydantic import BeforeValidator, Field, model_validator
 
 
 def _as_text(value: Any) -> Any:
