@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
@@ -47,7 +47,7 @@ class Place:
         self.children.get(key.parent, {}).pop(key, None)
         self.files.pop(key, None)
         self.volumes.pop(key, None)
-        for child in [*self.children.pop(key, {})]:  # type: ignore[call-overload]
+        for child in self.children.pop(cast("ParentKey", key), {}):
             self.remove(child)
 
 

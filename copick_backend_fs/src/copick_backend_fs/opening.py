@@ -1,0 +1,71 @@
+"""From locations to layers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from copick_core.layers import Layers
+
+from copick_backend_fs.local import LocalLayer
+
+if TYPE_CHECKING:
+    from copick_backend_fs.config import CopickConfigFSSpec
+    from copick_backend_fs.remote import FsspecLayer
+
+logger = logging.getLogger(__name__)
+
+
+def open_layers(config: CopickConfigFSSpec) -> Layers:
+    """Open the layers ``static`` and ``overlay`` of a project; one writable layer if both are at one location."""
+    overlay = open_layer("overlay", config.overlay_root, config.overlay_fs_args) if config.overlay_root else None
+    if not config.static_root:
+        return Layers(overlay=overlay)
+    static = open_layer("static", config.static_root, config.static_fs_args, read_only=True)
+    if overlay is not None and place_of(static) == place_of(overlay):
+        return Layers(overlay=overlay)
+    if isinstance(static, LocalLayer) and not os.path.isdir(static.root):
+        logger.warning("static_root %s does not exist: nothing will be listed from it", static.root)
+    return Layers(static=[static], overlay=overlay)
+
+
+def open_layer(
+    name: str, location: str, fs_args: Mapping[str, Any] | None = None, *, read_only: bool = False
+) -> LocalLayer | FsspecLayer:
+    """Open one location as a layer. Nothing is connected to, read or made before the first call.
+
+    Args:
+        name: Name of the layer.
+        location: Local path or URL.
+        fs_args: Arguments of the fsspec filesystem.
+        read_only: Refuse writes.
+
+    Raises:
+        MissingDependencyError: The URL's protocol needs a package that is not installed.
+        ConfigError: The protocol is unknown, or cannot be written to although it should.
+    """
+    path = local_path(location)
+    if path is not None:
+        return LocalLayer(name, path, read_only=read_only)
+    from copick_backend_fs.remote import open_remote
+
+    return open_remote(name, location, fs_args or {}, read_only=read_only)
+
+
+def local_path(location: str) -> str | None:
+    """The local path that a location means, or None if it is a URL of anything else."""
+    for scheme in ("local://", "file://"):
+        if location.startswith(scheme) and "::" not in location:
+            location = location[len(scheme) :]
+            break
+    else:
+        if "://" in location or "::" in location:
+            return None
+    return os.path.abspath(os.path.expanduser(location))
+
+
+def place_of(layer: LocalLayer | FsspecLayer) -> Hashable:
+    """What is equal for two layers that keep their entities in the same place, whoever they connect as."""
+    return ("local", os.path.realpath(layer.root)) if isinstance(layer, LocalLayer) else layer.place

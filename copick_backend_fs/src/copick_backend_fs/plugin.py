@@ -1,0 +1,21 @@
+"""What ``copick.backends`` finds: the backend of ``"config_type": "filesystem"``."""
+
+from __future__ import annotations
+
+from copick_core.hookspecs import hookimpl
+from copick_core.plugins import Backend
+
+from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.opening import open_layers
+
+
+@hookimpl
+def copick_backend() -> Backend:
+    """Bring the filesystem backend."""
+    return Backend(
+        "filesystem",
+        api_version=1,
+        config_cls=CopickConfigFSSpec,
+        open_layers=open_layers,
+        summary="Local folders, S3, SSH and everything else that fsspec reaches",
+    )
