@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import AlreadyExistsError, InvalidDataError
+from copick_core.schema import DEFAULT_LABEL
 from copick_core.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
@@ -161,7 +162,7 @@ def _add_objects(source: CopickRootOverlay, target: CopickRootOverlay) -> None:
                     reason=f"its label is {meta.label} in the source and {mine.label} in the target",
                 )
             continue
-        if meta.label in labels and "label" in meta.model_fields_set:
+        if meta.label != DEFAULT_LABEL and meta.label in labels:
             raise InvalidDataError(
                 source=f"object {meta.name!r}",
                 reason=f"the target uses its label {meta.label} for {labels[meta.label]!r}",

@@ -223,6 +223,9 @@ class UnknownBackendError(ConfigError, LookupError):
         installed: The types that are installed.
     """
 
+    installed: list[str]
+    install: str | None
+
     def __init__(self, *, config_type: str, installed: list[str], install: str | None, source: str = "<config>") -> None:
         has = ", ".join(installed) or "none"
         way_out = f" Install it with: {install}" if install else closest(config_type, installed)

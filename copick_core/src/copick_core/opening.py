@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError
+from copick_core.errors import ConfigError, UnknownBackendError
 
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
@@ -92,14 +92,18 @@ def new_config(
         overlay_root: Folder or URL that the project's data go to.
         proj_name: Name of the project.
         proj_description: Description of the project.
-        pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts.
+        pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts; those without a label get one.
 
     Raises:
         ConfigError: A value is not possible.
     """
     from copick_core import __version__
 
-    objects = [o if isinstance(o, Mapping) else o.model_dump(mode="json") for o in pickable_objects or []]
+    objects = [dict(o) if isinstance(o, Mapping) else o.model_dump(mode="json", exclude_unset=True) for o in pickable_objects or []]
+    label = max((o.get("label") or 0 for o in objects), default=0)
+    for obj in objects:
+        if "label" not in obj:
+            obj["label"] = label = label + 1
     content = {
         "config_type": DEFAULT_CONFIG_TYPE,
         "name": proj_name,
@@ -177,7 +181,8 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
 def _complaint(error: Any, prefix: str) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
     path = "".join([prefix, *parts]).lstrip(".")
-    return f"{path}: {error['msg']}" if path else str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
 
 
 def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRootOverlay:
@@ -194,7 +199,12 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
         config_type = content["config_type"] = DEFAULT_CONFIG_TYPE
     if not isinstance(config_type, str):
         raise ConfigError(source=source, reason=f"config_type: {config_type!r} is not a string")
-    backend = plugins.get(config_type)
+    try:
+        backend = plugins.get(config_type)
+    except UnknownBackendError as error:
+        raise UnknownBackendError(
+            config_type=config_type, installed=error.installed, install=error.install, source=source
+        ) from None
     config = validated(backend.config_cls, content, source, folder)
     return (backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
+#: Label of objects that are given none.
+DEFAULT_LABEL = 1
+
 
 def _identity() -> list[list[float]]:
     return [list(row) for row in IDENTITY]
@@ -55,7 +58,7 @@ class PickableObject(BaseModel):
 
     name: str
     is_particle: bool
-    label: int | None = 1
+    label: int | None = DEFAULT_LABEL
     color: tuple[
         Annotated[int, Field(ge=0, le=255)],
         Annotated[int, Field(ge=0, le=255)],
@@ -163,8 +166,8 @@ class CopickConfig(BaseModel):
             if obj.name in names:
                 raise ValueError(f"two objects are named {obj.name!r}")
             names.add(obj.name)
-            # Objects without a label share the default, as in configs of copick 1.x.
-            if obj.label is not None and "label" in obj.model_fields_set:
+            # Objects that were given no label share the default, in every config of copick 1.x and once it is saved.
+            if obj.label not in (None, DEFAULT_LABEL):
                 if obj.label in labels:
                     raise ValueError(f"objects {labels[obj.label]!r} and {obj.name!r} have the same label {obj.label}")
                 labels[obj.label] = obj.name

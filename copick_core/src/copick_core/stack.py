@@ -24,7 +24,7 @@ from copick_core.errors import ConfigError, CopickError
 from copick_core.hookspecs import hookimpl
 from copick_core.layers import Layer, Layers
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig, PickableObject
+from copick_core.schema import DEFAULT_LABEL, CopickConfig, PickableObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,8 +132,7 @@ def _layer_name(path: str, content: Mapping[str, Any], layer: Layer, siblings: i
 def _merge_objects(merged: dict[str, tuple[PickableObject, str]], objects: list[PickableObject], path: str) -> None:
     for obj in objects:
         known, where = merged.setdefault(obj.name, (obj, path))
-        both_say = "label" in known.model_fields_set and "label" in obj.model_fields_set
-        if both_say and known.label != obj.label:
+        if known.label != obj.label:
             raise ConfigError(
                 source=path,
                 reason=f"pickable_objects: {obj.name!r} has label {obj.label}, but label {known.label} in {where}. "
@@ -144,7 +143,7 @@ def _merge_objects(merged: dict[str, tuple[PickableObject, str]], objects: list[
 def _check_labels(merged: Mapping[str, tuple[PickableObject, str]]) -> None:
     users: dict[int, tuple[str, str]] = {}
     for obj, where in merged.values():
-        if obj.label is None or "label" not in obj.model_fields_set:
+        if obj.label in (None, DEFAULT_LABEL):
             continue
         other = users.setdefault(obj.label, (obj.name, where))
         if other[0] != obj.name:

@@ -215,8 +215,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         values = ome.cast_lossless(np.asanyarray(data), array.dtype)
         if self.is_panoptic:
             both = np.array(array[(ALL, *index[1:])])
-            target = both if channel is None else both[self._channel(channel)]
-            target[...] = values
+            both[... if channel is None else self._channel(channel)] = values
             ome.validate_panoptic(both.reshape(2, 1, 1, -1), self._object_labels())
         self._write_region(zarr_group, index, values)
 

@@ -1,0 +1,554 @@
+"""The hierarchy: getters, creation, filters, deletion and refresh, the same on every backend."""
+
+import numpy as np
+import pytest
+from copick_core.errors import (
+    AlreadyExistsError,
+    InvalidDataError,
+    InvalidNameError,
+    LevelNotFoundError,
+    NotFoundError,
+    UnknownObjectError,
+)
+from copick_core.models import CopickPoint
+
+VOLUME = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
+
+
+@pytest.fixture
+def run(root):
+    return root.new_run("TS_1")
+
+
+@pytest.fixture
+def spacing(run):
+    return run.new_voxel_spacing(10.0)
+
+
+@pytest.fixture
+def tomogram(spacing):
+    tomogram = spacing.new_tomogram("wbp")
+    tomogram.from_numpy(VOLUME)
+    return tomogram
+
+
+def names(entities):
+    return [e.name for e in entities]
+
+
+# ---------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_runs_are_sorted_by_name(root):
+    for name in ("b", "a", "c"):
+        root.new_run(name)
+    root.refresh()
+    assert names(root.runs) == ["a", "b", "c"]
+
+
+def test_a_new_run_shows_once_whether_or_not_runs_were_listed(root):
+    root.new_run("cold")
+    assert names(root.runs) == ["cold"]
+    root.new_run("warm")
+    assert sorted(names(root.runs)) == ["cold", "warm"]
+
+
+def test_a_run_that_exists_is_refused_or_given(root, run):
+    with pytest.raises(AlreadyExistsError, match="TS_1"):
+        root.new_run("TS_1")
+    assert root.new_run("TS_1", exist_ok=True) is run
+
+
+def test_get_run_makes_the_run_only_if_metadata_are_given(root):
+    assert root.get_run("new") is None
+    assert root.get_run("new", note="x").meta.note == "x"
+    assert root.get_run("new") is not None
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_the_same_key_gives_the_same_handle_until_refresh(root, run, listed):
+    if listed:
+        root.refresh()
+        assert len(root.runs) == 1
+    handle = root.get_run("TS_1")
+    assert root.get_run("TS_1") is handle
+    assert root.runs[0] is handle
+    root.refresh()
+    assert root.get_run("TS_1") is not handle
+
+
+def test_a_list_is_a_snapshot(root, run):
+    runs = root.runs
+    runs.clear()
+    assert names(root.runs) == ["TS_1"]
+
+
+def test_delete_run_removes_it_and_does_nothing_for_unknown_ones(root, run, tomogram):
+    root.delete_run("nothing")
+    root.refresh()
+    root.delete_run("TS_1")
+    assert root.runs == []
+    assert root.get_run("TS_1") is None
+
+
+def test_a_run_that_is_gone_cannot_be_deleted_twice(root, run):
+    run.delete()
+    with pytest.raises(NotFoundError, match="TS_1"):
+        run.delete()
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", ".hidden", "", "x" * 300])
+def test_run_names_that_are_not_safe_are_refused_by_new_and_not_found_by_get(root, name):
+    with pytest.raises(InvalidNameError):
+        root.new_run(name)
+    assert root.get_run(name) is None
+
+
+@pytest.mark.parametrize("name", ["TS[1]", "a*", "{b}", "TS_1_x", "a b", "über", "%41", "#1"])
+def test_run_names_that_only_look_odd_work_throughout(root, name):
+    run = root.new_run(name)
+    run.new_picks("ribosome", "1").from_numpy([[1, 2, 3]])
+    run.new_voxel_spacing(10).new_tomogram("wbp").from_numpy(VOLUME)
+    root.refresh()
+    again = root.get_run(name)
+    assert names(root.runs) == [name]
+    assert len(again.picks[0].points) == 1
+    assert again.voxel_spacings[0].tomograms[0].numpy().shape == VOLUME.shape
+
+
+# ------------------------------------------------------------------------------------------------------- voxel spacings
+
+
+@pytest.mark.parametrize("size", [10, 10.0, np.float32(10.0), np.int32(10), 10.0001])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_voxel_spacing_is_found_by_any_number_that_means_it(root, run, spacing, size, listed):
+    root.refresh()
+    run = root.get_run("TS_1")
+    if listed:
+        assert len(run.voxel_spacings) == 1
+    assert run.get_voxel_spacing(size).voxel_size == 10.0
+    assert run.get_voxel_spacing(10.1) is None
+
+
+def test_two_sizes_with_one_key_are_one_spacing(run):
+    run.new_voxel_spacing(10.0121)
+    with pytest.raises(AlreadyExistsError):
+        run.new_voxel_spacing(10.0124)
+
+
+def test_delete_voxel_spacings_takes_everything_below(run, spacing, tomogram):
+    run.new_voxel_spacing(20)
+    run.delete_voxel_spacings(10)
+    run.refresh()
+    assert [v.voxel_size for v in run.voxel_spacings] == [20.0]
+
+
+# -------------------------------------------------------------------------------------------------- tomograms, features
+
+
+def test_get_tomograms_without_a_type_gives_all(spacing, tomogram):
+    spacing.new_tomogram("denoised").from_numpy(VOLUME)
+    assert sorted(t.tomo_type for t in spacing.get_tomograms()) == ["denoised", "wbp"]
+    assert spacing.get_tomograms("wbp") == [tomogram]
+    assert spacing.get_tomogram("nothing") is None
+
+
+def test_a_tomogram_type_is_sanitised_with_a_warning(spacing):
+    with pytest.warns(UserWarning, match="wbp-ctf"):
+        assert spacing.new_tomogram("wbp_ctf").tomo_type == "wbp-ctf"
+
+
+def test_an_unwritten_tomogram_is_seen_by_its_maker_and_by_nobody_else(root, spacing):
+    tomogram = spacing.new_tomogram("wbp")
+    assert spacing.tomograms == [tomogram]
+    assert spacing.get_tomogram("wbp") is tomogram
+    with pytest.raises(LevelNotFoundError, match="nothing has been written"):
+        tomogram.numpy()
+    root.refresh()
+    assert root.get_run("TS_1").get_voxel_spacing(10).tomograms == []
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ({}, VOLUME),
+        ({"z": 2}, VOLUME[2]),
+        ({"z": -1, "x": slice(1, 3)}, VOLUME[-1, :, 1:3]),
+        ({"x": 0, "y": 1, "z": 2}, VOLUME[2, 1, 0]),
+        ({"y": slice(None, None, 2)}, VOLUME[:, ::2]),
+        ({"x": slice(-2, None)}, VOLUME[:, :, -2:]),
+    ],
+)
+def test_reading_is_by_z_y_x_with_numpy_indices(tomogram, index, expected):
+    np.testing.assert_array_equal(tomogram.numpy(**index), expected)
+
+
+def test_a_missing_level_lists_the_levels(tomogram):
+    with pytest.raises(KeyError, match="'0', '1', '2'"):
+        tomogram.numpy("7")
+
+
+def test_a_region_larger_than_free_memory_is_refused_with_both_sizes(tomogram, monkeypatch):
+    from copick_core import regions
+
+    monkeypatch.setattr(regions, "available_memory", lambda: 100)
+    with pytest.raises(ValueError, match=r"240 bytes.*100 bytes"):
+        tomogram.numpy()
+    assert tomogram.numpy(z=0).nbytes == 80
+
+
+def test_set_region_changes_that_region_only(tomogram):
+    tomogram.set_region(np.full((4, 2), -1), z=1, x=slice(0, 2))
+    expected = VOLUME.copy()
+    expected[1, :, :2] = -1
+    np.testing.assert_array_equal(tomogram.numpy(), expected)
+
+
+def test_pyramids_average_what_is_there(spacing):
+    tomogram = spacing.new_tomogram("ones")
+    tomogram.from_numpy(np.ones((3, 3, 3)))
+    assert (tomogram.numpy("1") == 1).all()
+    assert tomogram.levels == ["0", "1", "2"]
+
+
+def test_features_of_any_dimensionality_round_trip(tomogram):
+    for name, shape in {"flat": (7,), "scalar": (3, 4, 5), "vector": (3, 3, 4, 5), "tensor": (3, 3, 3, 4, 5)}.items():
+        data = np.random.default_rng(0).random(shape)
+        tomogram.new_features(name).from_numpy(data)
+        np.testing.assert_array_equal(tomogram.get_features(name).numpy(), data)
+    tomogram.refresh()
+    assert sorted(f.feature_type for f in tomogram.features) == ["flat", "scalar", "tensor", "vector"]
+
+
+def test_features_take_regions(tomogram):
+    features = tomogram.new_features("vector")
+    features.from_numpy(np.zeros((3, 3, 4, 5)))
+    features.set_region(np.ones((4, 5)), slices=(1, 2))
+    assert features.numpy(slices=(1, 2)).sum() == 20
+    assert features.numpy().sum() == 20
+
+
+def test_deleting_while_iterating_deletes_all(spacing):
+    for name in "abcd":
+        spacing.new_tomogram(name).from_numpy(VOLUME)
+    for tomogram in spacing.tomograms:
+        tomogram.delete()
+    assert spacing.tomograms == []
+    spacing.refresh()
+    assert spacing.tomograms == []
+
+
+# --------------------------------------------------------------------------------------------------------------- picks
+
+
+def test_picks_need_a_known_object_and_a_user(root, run):
+    with pytest.raises(UnknownObjectError, match="Did you mean 'ribosome'"):
+        run.new_picks("ribosom", "1")
+    assert run.new_picks("ribosome", "1").user_id == "alice"
+    root.config.user_id = None
+    with pytest.raises(InvalidNameError, match="user_id"):
+        run.new_picks("ribosome", "2")
+
+
+def test_picks_that_exist_are_refused_or_given(run):
+    picks = run.new_picks("ribosome", "1")
+    with pytest.raises(AlreadyExistsError):
+        run.new_picks("ribosome", "1")
+    assert run.new_picks("ribosome", "1", exist_ok=True) is picks
+
+
+def test_ids_are_sanitised_with_a_warning(run):
+    with pytest.warns(UserWarning, match="my-tool"):
+        picks = run.new_picks("ribosome", "0", "my_tool")
+    assert picks.from_tool
+    assert not picks.from_user
+
+
+def test_filters_take_a_string_an_iterable_or_nothing(run):
+    for user, session in (("a", "1"), ("b", "0"), ("c", "2")):
+        run.new_picks("ribosome", session, user)
+    assert {p.user_id for p in run.get_picks(user_id=["a", "b"])} == {"a", "b"}
+    assert {p.user_id for p in run.get_picks("ribosome", session_id=(s for s in "12"))} == {"a", "c"}
+    assert [p.user_id for p in run.get_picks("ribosome", "a", "1")] == ["a"]
+    assert run.get_picks("membrane") == []
+    assert {p.user_id for p in run.user_picks()} == {"a", "c"}
+    assert {p.user_id for p in run.tool_picks()} == {"b"}
+
+
+def test_arrays_round_trip_exactly(root, run):
+    rng = np.random.default_rng(1)
+    positions, scores = rng.normal(0, 1e3, (20, 3)), rng.random(20)
+    transforms = np.tile(np.eye(4), (20, 1, 1))
+    transforms[:, :3] = rng.random((20, 3, 4))
+    run.new_picks("ribosome", "1").from_numpy(positions, transforms, range(20), scores)
+    root.refresh()
+    picks = root.get_run("TS_1").picks[0]
+    np.testing.assert_array_equal(picks.numpy()[0], positions)
+    np.testing.assert_array_equal(picks.numpy()[1], transforms)
+    np.testing.assert_array_equal(picks.instance_ids(), range(20))
+    np.testing.assert_array_equal(picks.scores(), scores)
+    np.testing.assert_array_equal(picks.full_positions(), positions + transforms[:, :3, 3])
+
+
+def test_points_can_be_edited_in_place(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.points = [CopickPoint(location={"x": 1, "y": 2, "z": 3})]
+    picks.points.append(CopickPoint(location={"x": 4, "y": 5, "z": 6}, score=0.5))
+    picks.points[0].transformation = np.diag([2, 2, 2, 1])
+    picks.store()
+    root.refresh()
+    again = root.get_run("TS_1").picks[0]
+    assert [p.location.x for p in again.points] == [1, 4]
+    assert again.scores().tolist() == [1.0, 0.5]
+    assert again.numpy()[1][0, 0, 0] == 2
+
+
+def test_an_emptied_list_stays_empty(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.from_numpy([[1, 2, 3]])
+    picks.points = []
+    assert picks.points == []
+    picks.store()
+    root.refresh()
+    assert root.get_run("TS_1").picks[0].points == []
+
+
+def test_replacing_points_keeps_the_other_fields(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.meta.trust_orientation = False
+    picks.meta.voxel_spacing = 10.0
+    picks.store()
+    root.refresh()
+    root.get_run("TS_1").picks[0].from_numpy([[1, 2, 3]])
+    root.refresh()
+    again = root.get_run("TS_1").picks[0]
+    assert again.trust_orientation is False
+    again.load()
+    assert (again.meta.voxel_spacing, again.meta.unit, again.meta.run_name) == (10.0, "angstrom", "TS_1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"positions": [[1, 2, float("nan")]]},
+        {"positions": [[1, 2, float("inf")]]},
+        {"positions": [1, 2, 3]},
+        {"positions": [[1, 2, 3]], "scores": [float("nan")]},
+        {"positions": [[1, 2, 3]], "instance_ids": [-1]},
+        {"positions": [[1, 2, 3]], "instance_ids": [0.5]},
+        {"positions": [[1, 2, 3]], "scores": [1, 2]},
+        {"positions": [[1, 2, 3]], "transforms": np.zeros((1, 4, 4))},
+    ],
+)
+def test_values_that_cannot_be_stored_are_refused_and_nothing_changes(root, run, arguments):
+    picks = run.new_picks("ribosome", "1")
+    picks.from_numpy([[7, 8, 9]])
+    with pytest.raises(InvalidDataError):
+        picks.from_numpy(**arguments)
+    assert picks.numpy()[0].tolist() == [[7, 8, 9]]
+    root.refresh()
+    assert root.get_run("TS_1").picks[0].numpy()[0].tolist() == [[7, 8, 9]]
+
+
+def test_a_point_that_cannot_be_stored_is_named_and_the_file_stays(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.from_numpy([[7, 8, 9], [1, 1, 1]])
+    picks.points[1].location.y = float("nan")
+    with pytest.raises(InvalidDataError, match="point 1"):
+        picks.store()
+    root.refresh()
+    assert len(root.get_run("TS_1").picks[0].points) == 2
+
+
+def test_bulk_deletion_takes_filters(run):
+    for user in "abc":
+        run.new_picks("ribosome", "1", user)
+    run.delete_picks(user_id=["a", "b"])
+    run.refresh()
+    assert [p.user_id for p in run.picks] == ["c"]
+
+
+# ------------------------------------------------------------------------------------------------ meshes, segmentations
+
+
+def test_a_mesh_round_trips_in_angstrom(root, run):
+    import trimesh
+
+    box = trimesh.creation.box(extents=(1, 2, 3))
+    mesh = run.new_mesh("membrane", "1")
+    mesh.mesh = box
+    mesh.store()
+    root.refresh()
+    (again,) = root.get_run("TS_1").get_meshes("membrane", "alice", "1")
+    (geometry,) = again.mesh.geometry.values()
+    np.testing.assert_allclose(geometry.bounds, box.bounds)
+    assert again.color == (60, 160, 230, 255)
+
+
+def test_a_new_mesh_is_empty(root, run):
+    run.new_mesh("membrane", "1")
+    root.refresh()
+    mesh = root.get_run("TS_1").meshes[0].mesh
+    assert sum(len(g.vertices) for g in mesh.geometry.values()) == 0
+
+
+KINDS = {"binary": {}, "multilabel": {"is_multilabel": True}, "instance": {"is_instance": True}, "panoptic": {"is_panoptic": True}}
+
+
+def labels(kind):
+    volume = np.zeros((3, 4, 5), int)
+    volume[1] = 2
+    return np.stack([volume, volume * 150]) if kind == "panoptic" else volume
+
+
+@pytest.mark.parametrize(("kind", "flags"), KINDS.items())
+def test_each_type_of_segmentation_round_trips(root, run, kind, flags):
+    segmentation = run.new_segmentation(10, "membrane", "1", **flags)
+    segmentation.from_numpy(labels(kind), levels=2)
+    root.refresh()
+    (again,) = root.get_run("TS_1").get_segmentations(is_multilabel=None, is_instance=None, is_panoptic=None)
+    assert again.segmentation_type == kind
+    assert again.numpy().dtype == (np.uint8 if kind in ("binary", "multilabel") else np.uint16)
+    np.testing.assert_array_equal(again.numpy(), labels(kind))
+    assert again.levels == ["0", "1"]
+
+
+def test_instance_and_panoptic_ones_are_given_only_where_asked_for(run):
+    for kind, flags in KINDS.items():
+        run.new_segmentation(10, "membrane", "1", **flags).from_numpy(labels(kind))
+    kinds = lambda found: sorted(s.segmentation_type for s in found)  # noqa: E731
+    assert kinds(run.get_segmentations()) == ["binary", "multilabel"]
+    assert kinds(run.get_segmentations(is_instance=True)) == ["instance"]
+    assert kinds(run.get_segmentations(is_instance=None, is_panoptic=None)) == sorted(KINDS)
+    assert kinds(run.get_segmentations(voxel_size=10, is_multilabel=False)) == ["binary"]
+    assert kinds(run.get_segmentations("alice", "1", False, "membrane", 10.0)) == ["binary"]
+    assert run.get_segmentations(is_instance=True, is_panoptic=True) == []
+
+
+def test_positional_arguments_are_those_of_copick_1(run):
+    segmentation = run.new_segmentation(10.0, "all", "1", True, "bob", True)
+    assert (segmentation.is_multilabel, segmentation.user_id) == (True, "bob")
+
+
+def test_two_types_at_once_are_refused(run):
+    with pytest.raises(InvalidDataError, match="at once"):
+        run.new_segmentation(10, "membrane", "1", True, is_instance=True)
+
+
+@pytest.mark.parametrize("bad", [[[[-1]]], [[[0.5]]], [[[float("nan")]]], [[[float("inf")]]]])
+def test_values_that_are_no_labels_are_refused_and_the_old_ones_stay(run, bad):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy([[[3]]])
+    with pytest.raises(InvalidDataError):
+        segmentation.from_numpy(bad)
+    assert segmentation.numpy().tolist() == [[[3]]]
+
+
+def test_a_value_that_the_stored_type_cannot_hold_is_refused(run):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.zeros((2, 2, 2), int))
+    with pytest.raises(InvalidDataError):
+        segmentation.set_region(np.array(300), x=0, y=0, z=0)
+    assert not segmentation.numpy().any()
+
+
+def test_panoptic_voxels_are_checked_against_labels_and_background(run):
+    segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
+    volume = np.zeros((2, 2, 2, 2), int)
+    volume[0] = 3
+    with pytest.raises(InvalidDataError):
+        segmentation.from_numpy(volume)
+    volume[0] = 0
+    volume[1, 0, 0, 0] = 5
+    with pytest.raises(InvalidDataError):
+        segmentation.from_numpy(volume)
+
+
+def test_panoptic_contents_can_be_asked_for(run):
+    segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
+    volume = np.zeros((2, 2, 3, 4), int)
+    volume[0, 0], volume[1, 0] = 1, 4
+    volume[0, 1, 0], volume[1, 1, 0] = 7, 9
+    segmentation.from_numpy(volume)
+    assert segmentation.segments() == [("proteasome", 9), ("ribosome", 4)]
+    assert segmentation.instance_ids().tolist() == [4, 9]
+    assert segmentation.instance_ids(object_name="ribosome").tolist() == [4]
+    np.testing.assert_array_equal(segmentation.label_volume(), volume[0])
+    np.testing.assert_array_equal(segmentation.instance_volume("ribosome"), np.where(volume[0] == 1, volume[1], 0))
+    np.testing.assert_array_equal(segmentation.numpy(channel="instance", z=1), volume[1, 1])
+    segmentation.set_region(np.zeros((3, 4), int), z=0)
+    assert segmentation.segments() == [("proteasome", 9)]
+    with pytest.raises(InvalidDataError):
+        segmentation.set_region(np.array(0), channel="label", z=1, y=0, x=0)
+
+
+def test_a_binary_segmentation_needs_an_object_and_others_any_name(run):
+    with pytest.raises(UnknownObjectError):
+        run.new_segmentation(10, "whatever", "1")
+    assert run.new_segmentation(10, "whatever", "1", is_multilabel=True).name == "whatever"
+    with pytest.raises(InvalidNameError, match="multilabel"):
+        run.root.config.pickable_objects.append(run.root.config.pickable_objects[0].model_copy(update={"name": "x-multilabel"}))
+        run.new_segmentation(10, "x-multilabel", "1")
+
+
+def test_colors_are_those_of_the_objects(run):
+    assert run.new_segmentation(10, "membrane", "1").color == (60, 160, 230, 255)
+    assert run.new_segmentation(10, "all", "1", True).color == (128, 128, 128, 0)
+
+
+# ------------------------------------------------------------------------------------------------------------- objects
+
+
+def test_an_object_without_a_map_has_none_and_looking_makes_none(root):
+    obj = root.get_object("ribosome")
+    assert obj.zarr() is None
+    assert obj.numpy() is None
+    root.refresh()
+    assert root.get_object("ribosome").zarr() is None
+
+
+def test_a_map_round_trips(root):
+    root.get_object("ribosome").from_numpy(VOLUME, 5.0)
+    root.refresh()
+    obj = root.get_object("ribosome")
+    np.testing.assert_array_equal(obj.numpy(), VOLUME)
+    obj.set_region(np.zeros((4, 5)), z=0)
+    assert obj.numpy()[0].sum() == 0
+
+
+def test_only_particles_have_maps(root):
+    with pytest.raises(InvalidDataError, match="particles"):
+        root.get_object("membrane").from_numpy(VOLUME, 5.0)
+
+
+def test_new_objects_get_the_next_label(root):
+    assert root.new_object("microtubule", False).label == 8
+    assert [o.name for o in root.pickable_objects][-1] == "microtubule"
+    assert root.config.pickable_objects[-1].name == "microtubule"
+    with pytest.raises(AlreadyExistsError):
+        root.new_object("microtubule", False)
+    with pytest.raises(InvalidDataError, match="label 7"):
+        root.new_object("other", False, 7)
+    with pytest.raises(InvalidNameError):
+        root.new_object("a_b", False)
+
+
+def test_an_existing_object_is_updated_field_by_field(root):
+    obj = root.new_object("ribosome", True, emdb_id="EMD-1", exist_ok=True)
+    assert obj is root.get_object("ribosome")
+    assert (obj.emdb_id, obj.radius, obj.label) == ("EMD-1", 120.0, 1)
+    assert root.config.pickable_objects[0].emdb_id == "EMD-1"
+
+
+def test_deleting_an_object_takes_its_map(root):
+    root.get_object("ribosome").from_numpy(VOLUME, 5.0)
+    root.get_object("ribosome").delete()
+    assert root.get_object("ribosome") is None
+    root.new_object("ribosome", True)
+    assert root.get_object("ribosome").zarr() is None
+
+
+def test_tools_may_replace_the_objects_of_the_configuration(root):
+    root.config.pickable_objects = root.config.pickable_objects[:1]
+    root._objects = None
+    assert [o.name for o in root.pickable_objects] == ["ribosome"]

@@ -1,0 +1,201 @@
+"""Configurations: opened from everywhere, validated, kept whole, saved all or nothing."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import copick_core
+import pytest
+from copick_core.errors import ConfigError, NotPicklableError
+from copick_core.models import CopickConfig, PickableObject
+from pydantic import ValidationError
+
+OBJECT = {"name": "ribosome", "is_particle": True}
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(**fields):
+        path = tmp_path / "project" / "config.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"config_type": "filesystem", "overlay_root": "data", "pickable_objects": [OBJECT]} | fields))
+        return path
+
+    return write
+
+
+def test_a_path_a_dict_and_a_json_string_open_the_same_project(config_file, tmp_path):
+    path = config_file(overlay_root=str(tmp_path / "data"))
+    roots = [
+        copick_core.open(path),
+        copick_core.open(str(path)),
+        copick_core.open(path.read_text()),
+        copick_core.open(json.loads(path.read_text())),
+        copick_core.from_file(path),
+        copick_core.from_string(path.read_text()),
+    ]
+    roots[0].new_run("TS_1")
+    assert [[run.name for run in root.runs] for root in roots] == [["TS_1"]] * 6
+
+
+def test_a_config_file_may_lie_at_a_url(config_file, tmp_path):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/configs/c.json", config_file(overlay_root=str(tmp_path)).read_bytes())
+    assert copick_core.open("memory://configs/c.json").config.name == "CoPick"
+
+
+def test_a_relative_root_is_relative_to_the_config_file(config_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    copick_core.open(config_file(overlay_root="local://data")).new_run("TS_1")
+    assert (tmp_path / "project" / "data" / "ExperimentRuns" / "TS_1" / ".meta").read_text() == "meta"
+
+
+def test_a_missing_config_type_is_filesystem_with_a_deprecation_warning(tmp_path):
+    with pytest.warns(DeprecationWarning, match="config_type"):
+        root = copick_core.open({"overlay_root": str(tmp_path), "pickable_objects": []})
+    assert root.config.config_type == "filesystem"
+
+
+def test_unknown_keys_survive_a_load_and_a_save(config_file, tmp_path):
+    path = config_file(future={"a": [1, 2]}, pickable_objects=[OBJECT | {"symmetry": "C1"}])
+    copick_core.open(path).save_config(tmp_path / "saved.json")
+    saved = json.loads((tmp_path / "saved.json").read_text())
+    assert saved["future"] == {"a": [1, 2]}
+    assert saved["pickable_objects"][0]["symmetry"] == "C1"
+
+
+def test_a_relative_root_is_saved_relative_beside_the_file_and_absolute_elsewhere(config_file, tmp_path):
+    path = config_file()
+    root = copick_core.open(path)
+    root.save_config(path)
+    root.save_config(tmp_path / "elsewhere.json")
+    assert json.loads(path.read_text())["overlay_root"] == "data"
+    assert json.loads((tmp_path / "elsewhere.json").read_text())["overlay_root"] == str(tmp_path / "project" / "data")
+
+
+def test_a_save_that_fails_leaves_the_old_file(config_file, monkeypatch):
+    path = config_file()
+    before = path.read_bytes()
+    root = copick_core.open(path)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        root.save_config(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["config.json"]
+
+
+def test_what_is_dumped_can_be_written_and_opened_again(config_file, tmp_path):
+    dumped = copick_core.open(config_file()).config.model_dump()
+    (tmp_path / "dumped.json").write_text(json.dumps(dumped))
+    assert copick_core.open(tmp_path / "dumped.json").config.model_dump() == dumped
+
+
+SECRET = "hunter2"  # noqa: S105
+
+
+@pytest.mark.parametrize("fields", [{"overlay_fs_args": {"secret": SECRET}}, {"token": SECRET}, {"static_fs_args": {"key": SECRET}}])
+def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
+    root = copick_core.open(config_file(**fields))
+    assert SECRET not in repr(root) + repr(root.config) + str(root.config) + repr(root.layers)
+    with pytest.raises(ConfigError) as caught:
+        copick_core.open(config_file(**fields, user_id="not valid", overlay_root={"secret": SECRET}))
+    assert SECRET not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"overlay_root": None}, "overlay_root"),
+        ({"user_id": "a b"}, "user_id"),
+        ({"pickable_objects": [{"name": "a_b", "is_particle": True}]}, r"pickable_objects\[0\]\.name"),
+        ({"pickable_objects": [OBJECT | {"label": 0}]}, r"pickable_objects\[0\]\.label"),
+        ({"pickable_objects": [OBJECT | {"color": None}]}, r"pickable_objects\[0\]\.color"),
+        ({"pickable_objects": [OBJECT | {"color": [1, 2, 3, 256]}]}, r"pickable_objects\[0\]\.color\[3\]"),
+        ({"pickable_objects": [OBJECT, OBJECT]}, "two objects are named 'ribosome'"),
+        ({"pickable_objects": [OBJECT | {"label": 3}, OBJECT | {"name": "x", "label": 3}]}, "same label 3"),
+        ({"pickable_objects": [{"name": "x"}]}, r"pickable_objects\[0\]\.is_particle"),
+        ({"config_type": 7}, "config_type"),
+        ({"zarr_format": 4}, "zarr_format"),
+    ],
+)
+def test_a_config_that_is_not_valid_says_what_and_where(config_file, fields, complaint):
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        copick_core.open(config_file(**fields))
+    assert "config.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"broken\.json"):
+        copick_core.open(path)
+
+
+def test_a_missing_file_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"nowhere\.json: it cannot be read"):
+        copick_core.open("nowhere.json")
+
+
+def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
+    root = copick_core.new_config(
+        tmp_path / "new" / "config.json", str(tmp_path / "data"), "name", "text", [PickableObject(**OBJECT), OBJECT | {"name": "b"}]
+    )
+    root.new_run("TS_1")
+    again = copick_core.open(tmp_path / "new" / "config.json")
+    assert [run.name for run in again.runs] == ["TS_1"]
+    assert [o.name for o in again.pickable_objects] == ["ribosome", "b"]
+    assert again.config.version == copick_core.__version__
+
+
+def test_objects_read_and_write_the_old_name_of_their_identifier():
+    obj = PickableObject(**OBJECT, go_id="GO:1")
+    assert (obj.identifier, obj.go_id) == ("GO:1", "GO:1")
+    obj.go_id = "GO:2"
+    assert obj.model_dump()["identifier"] == "GO:2"
+
+
+def test_a_config_of_a_known_type_loads_from_its_class(config_file, tmp_path):
+    from copick_backend_fs.config import CopickConfigFSSpec
+
+    config = CopickConfigFSSpec.from_file(config_file())
+    assert config.overlay_root == str(tmp_path / "project" / "data")
+    assert isinstance(config, CopickConfig)
+
+
+def test_a_base_config_needs_no_backend():
+    with pytest.raises(ValidationError):
+        CopickConfig(user_id="a b")
+    assert CopickConfig(pickable_objects=[OBJECT]).pickable_objects[0].label == 1
+
+
+def test_a_project_and_its_handles_are_reopened_in_another_process(config_file):
+    root = copick_core.open(config_file(user_id="me"))
+    picks = root.new_run("TS_1").new_picks("ribosome", "1")
+    picks.from_numpy([[1.0, 2.0, 3.0]])
+    spacing = root.get_run("TS_1").new_voxel_spacing(10)
+    spacing.new_tomogram("wbp").from_numpy([[[1.0]]])
+    payload = pickle.dumps((root, picks, spacing, spacing.get_tomogram("wbp"), root.get_object("ribosome")))
+    code = (
+        "import pickle, sys; root, picks, spacing, tomogram, obj = pickle.loads(sys.stdin.buffer.read()); "
+        "print(root.runs[0].name, len(picks.points), spacing.voxel_size, tomogram.numpy().sum(), obj.name, picks.run.root is root)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=payload, capture_output=True, check=True)
+    assert done.stdout.decode().split() == ["TS_1", "1", "10.0", "1.0", "ribosome", "True"]
+
+
+def test_unsaved_points_travel_with_their_handle(config_file):
+    picks = copick_core.open(config_file(user_id="me")).new_run("TS_1").new_picks("ribosome", "1")
+    picks.from_numpy([[1.0, 2.0, 3.0]])
+    picks.points[0].score = 0.5
+    copy = pickle.loads(pickle.dumps(picks))
+    assert copy.points[0].score == 0.5
+
+
+def test_a_memory_project_explains_why_it_cannot_be_pickled():
+    root = copick_core.open({"config_type": "memory"})
+    with pytest.raises(NotPicklableError, match="copy_project"):
+        pickle.dumps(root)

@@ -1,0 +1,339 @@
+"""Static layers under an overlay: what is seen, what may be written, and that the static side never changes."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import copick_core
+import numpy as np
+import pytest
+from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
+from copick_core.layers import Layer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def run(layered):
+    return layered[0].get_run("TS_1")
+
+
+def leaves(run):
+    spacing = run.get_voxel_spacing(10)
+    tomogram = spacing.get_tomogram("wbp")
+    return {
+        "picks": run.picks[0],
+        "mesh": run.meshes[0],
+        "segmentation": run.segmentations[0],
+        "tomogram": tomogram,
+        "features": tomogram.features[0],
+    }
+
+
+KINDS = ["picks", "mesh", "segmentation", "tomogram", "features"]
+WRITES = {
+    "picks": [lambda p: p.store(), lambda p: p.from_numpy([[1, 1, 1]]), lambda p: p.delete()],
+    "mesh": [lambda m: m.store(), lambda m: m.delete()],
+    "segmentation": [lambda s: s.from_numpy([[[1]]]), lambda s: s.set_region(1), lambda s: s.delete()],
+    "tomogram": [lambda t: t.from_numpy([[[1]]]), lambda t: t.set_region(1), lambda t: t.delete()],
+    "features": [lambda f: f.from_numpy([[[1]]]), lambda f: f.set_region(1), lambda f: f.delete()],
+}
+COPIES = {
+    "picks": lambda run: run.new_picks("ribosome", "0", "tool", exist_ok=True),
+    "mesh": lambda run: run.new_mesh("membrane", "0", "tool", exist_ok=True),
+    "segmentation": lambda run: run.new_segmentation(10, "membrane", "0", user_id="tool", exist_ok=True),
+    "tomogram": lambda run: run.get_voxel_spacing(10).new_tomogram("wbp", exist_ok=True),
+    "features": lambda run: run.get_voxel_spacing(10).get_tomogram("wbp").new_features("sobel", exist_ok=True),
+}
+
+
+@pytest.mark.parametrize(("kind", "write"), [(kind, write) for kind in KINDS for write in WRITES[kind]])
+def test_every_write_to_a_static_entity_is_refused(layered, run, kind, write):
+    before = tree(layered[1])
+    entity = leaves(run)[kind]
+    assert (entity.read_only, entity.layer) == (True, "static")
+    with pytest.raises(ReadOnlyError, match="static"):
+        write(entity)
+    assert tree(layered[1]) == before
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "tomogram", "features"])
+def test_the_zarr_store_of_a_static_entity_cannot_be_written(layered, run, kind):
+    import zarr
+
+    before = tree(layered[1])
+    store = leaves(run)[kind].zarr()
+    assert store.read_only
+    with pytest.raises(ValueError, match="read-only"):
+        zarr.open_group(store, mode="a").create_group("x")
+    with pytest.raises(ValueError, match="read-only"):
+        zarr.open_array(store, path="0", mode="r+")[:] = 0
+    assert tree(layered[1]) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_refuses_what_a_static_layer_has(run, kind):
+    calls = {
+        "picks": lambda: run.new_picks("ribosome", "0", "tool"),
+        "mesh": lambda: run.new_mesh("membrane", "0", "tool"),
+        "segmentation": lambda: run.new_segmentation(10, "membrane", "0", user_id="tool"),
+        "tomogram": lambda: run.get_voxel_spacing(10).new_tomogram("wbp"),
+        "features": lambda: run.get_voxel_spacing(10).get_tomogram("wbp").new_features("sobel"),
+    }
+    with pytest.raises(AlreadyExistsError, match="static"):
+        calls[kind]()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exist_ok_makes_an_overlay_copy_of_a_static_entity(layered, run, kind):
+    root, reference = layered
+    before = tree(reference)
+    copy = COPIES[kind](run)
+    assert (copy.read_only, copy.layer) == (False, "overlay")
+    assert COPIES[kind](run) is copy
+    assert tree(reference) == before
+    root.refresh()
+    both = {"picks": "picks", "mesh": "meshes", "segmentation": "segmentations"}
+    run = root.get_run("TS_1")
+    if kind in both:
+        found = getattr(run, both[kind])
+    elif kind == "tomogram":
+        found = run.get_voxel_spacing(10).tomograms
+    else:
+        found = run.get_voxel_spacing(10).get_tomogram("wbp").features
+    assert [e.layer for e in found] == ["static", "overlay"]
+    overlay_files = tree(reference.parent / "overlay")
+    copied = {name: digest for name, digest in before.items() if name in overlay_files}
+    assert copied.items() <= overlay_files.items(), "the copy differs from its original"
+    assert copied
+
+
+def test_the_copy_can_be_edited_and_the_original_stays(layered, run):
+    picks = COPIES["picks"](run)
+    picks.points.pop()
+    picks.store()
+    assert [(p.layer, len(p.points)) for p in run.picks] == [("static", 2), ("overlay", 1)]
+    assert [p.layer for p in run.get_picks(layer="overlay")] == ["overlay"]
+
+
+def test_an_object_map_that_only_a_static_layer_has_is_read_only_until_it_is_copied(layered):
+    root, reference = layered
+    before = tree(reference)
+    obj = root.get_object("ribosome")
+    assert obj.read_only
+    with pytest.raises(ReadOnlyError):
+        obj.from_numpy(np.zeros((2, 2, 2)), 10.0)
+    with pytest.raises(ReadOnlyError):
+        obj.delete()
+    root.new_object("ribosome", True, exist_ok=True)
+    obj.set_region(np.array(5.0), z=0, y=0, x=0)
+    assert obj.numpy()[0, 0, 0] == 5.0
+    assert tree(reference) == before
+
+
+def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, run):
+    run.new_picks("ribosome", "1")
+    for entity in (run, run.get_voxel_spacing(10)):
+        with pytest.raises(ReadOnlyError, match="static"):
+            entity.delete()
+    with pytest.raises(ReadOnlyError):
+        run.delete_picks()
+    assert len(run.picks) == 2
+    assert len(run.voxel_spacings) == 1
+
+
+def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
+    root, reference = layered
+    before = tree(reference)
+    run.new_picks("proteasome", "1").from_numpy([[1, 2, 3]])
+    run.get_voxel_spacing(10).new_tomogram("denoised").from_numpy(np.zeros((2, 2, 2)))
+    run.new_voxel_spacing(20)
+    root.refresh()
+    run = root.get_run("TS_1")
+    assert [p.layer for p in run.get_picks("proteasome")] == ["overlay"]
+    assert [v.voxel_size for v in run.voxel_spacings] == [10.0, 20.0]
+    assert run.layers == ["static", "overlay"]
+    assert [(t.tomo_type, t.layer) for t in run.get_voxel_spacing(10).tomograms] == [("wbp", "static"), ("denoised", "overlay")]
+    assert tree(reference) == before
+
+
+def test_a_project_without_an_overlay_is_read_only_and_says_what_to_set(layered, project_config):
+    root = copick_core.open(project_config(None, "reference"))
+    assert root.read_only
+    for write in (
+        lambda: root.new_run("x"),
+        lambda: root.get_run("TS_1").new_picks("ribosome", "1"),
+        lambda: root.get_run("TS_1").new_picks("ribosome", "0", "tool", exist_ok=True),
+        lambda: root.get_run("TS_1").new_voxel_spacing(20),
+        lambda: root.get_run("TS_1").delete(),
+    ):
+        with pytest.raises(ReadOnlyError):
+            write()
+    with pytest.raises(ReadOnlyError, match="overlay_root"):
+        root.new_run("x")
+
+
+def test_an_overlay_at_the_place_of_the_static_side_is_one_writable_layer(layered, project_config, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "reference")
+    for static in ("reference", "reference/", "link"):
+        root = copick_core.open(project_config("reference", static))
+        assert [p.read_only for p in root.get_run("TS_1").picks] == [False]
+
+
+def test_config_indexes_spare_listing_the_static_side_but_not_the_overlay(layered, project_config):
+    root, _ = layered
+    root.new_run("mine")
+    root.get_run("TS_1").get_voxel_spacing(10).new_tomogram("denoised").from_numpy(np.zeros((2, 2, 2)))
+    config = project_config("overlay", "reference", runs=["TS_1"], voxel_spacings=[10], tomograms={10.0: ["wbp"]})
+    indexed = copick_core.open(config)
+    static = indexed.layers.static[0]
+    static._list_folder = lambda path: pytest.fail(f"{path} was listed")
+    assert [r.name for r in indexed.runs] == ["TS_1", "mine"]
+    spacing = indexed.get_run("TS_1").voxel_spacings[0]
+    assert [(t.tomo_type, t.layer) for t in spacing.tomograms] == [("wbp", "static"), ("denoised", "overlay")]
+    assert spacing.tomograms[0].numpy().shape == (4, 5, 6)
+
+
+# ------------------------------------------------------------------------------------------------ several people at once
+
+
+def test_what_another_project_creates_is_found_without_refresh_by_its_name(project_config):
+    mine, other = copick_core.open(project_config()), copick_core.open(project_config())
+    assert mine.runs == []
+    other.new_run("TS_2").new_picks("ribosome", "1")
+    assert mine.get_run("TS_2") is not None
+    assert len(mine.get_run("TS_2").get_picks("ribosome", "alice", "1")) == 1
+
+
+def test_new_picks_asks_storage_and_not_its_memory(project_config):
+    mine, other = copick_core.open(project_config()), copick_core.open(project_config())
+    run = mine.new_run("TS_1")
+    assert run.picks == []
+    other.get_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 2, 3]])
+    with pytest.raises(AlreadyExistsError):
+        run.new_picks("ribosome", "1")
+    assert len(run.new_picks("ribosome", "1", exist_ok=True).points) == 1
+
+
+@pytest.mark.parametrize("backend", ["filesystem", "memory"])
+def test_of_two_who_edit_the_same_picks_the_second_is_told(project_config, backend):
+    config = project_config() if backend == "filesystem" else {**project_config(), "config_type": "memory", "place": "shared-picks"}
+    first, second = copick_core.open(config), copick_core.open(config)
+    first.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 1, 1]])
+    mine, theirs = (root.get_run("TS_1").get_picks("ribosome", "alice", "1")[0] for root in (first, second))
+    mine.points.append(mine.points[0])
+    theirs.points.extend(theirs.points * 2)
+    mine.store()
+    with pytest.raises(ConflictError, match="changed"):
+        theirs.store()
+    assert len(theirs.points) == 3, "the loser's values are lost"
+    theirs.refresh()
+    assert len(theirs.points) == 2
+
+
+def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    run = first.new_run("TS_1")
+    mine = run.new_segmentation(10, "membrane", "1")
+    theirs = second.get_run("TS_1").new_segmentation(10, "membrane", "1")
+    mine.from_numpy([[[1]]])
+    with pytest.raises(ConflictError):
+        theirs.from_numpy([[[2]]])
+    assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
+
+
+def test_threads_that_list_at_once_get_the_same_handles(layered):
+    root, _ = layered
+    found = []
+    barrier = threading.Barrier(8)
+
+    def look():
+        barrier.wait()
+        found.append((root.runs[0], root.runs[0].picks[0]))
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(run) for run, _ in found}) == 1
+    assert len({id(picks) for _, picks in found}) == 1
+
+
+# --------------------------------------------------------------------------------------------------------------- laziness
+
+
+class Counting:
+    """Counts the calls that a layer gets."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.calls: list[str] = []
+        for name in ("list", "list_many", "exists", "read", "read_revised", "zarr"):
+            setattr(layer, name, self._counted(name, getattr(layer, name)))
+
+    def _counted(self, name, call):
+        def counted(*args, **kwargs):
+            self.calls.append(name)
+            return call(*args, **kwargs)
+
+        return counted
+
+
+def test_nothing_is_asked_before_it_is_needed_and_nothing_twice(layered):
+    root, _ = layered
+    counting = Counting(root.layers.static[0])
+    run = root.get_run("TS_1")
+    assert counting.calls == ["exists"]
+    counting.calls.clear()
+    for _ in range(2):
+        assert len(run.picks) == 1
+        assert run.get_picks("ribosome", "tool", "0")
+    assert counting.calls.count("list") == 1
+    run.refresh_picks()
+    assert len(run.picks) == 1
+    assert counting.calls.count("list") == 2
+
+
+# ------------------------------------------------------------------------------------------- the static side, whatever happens
+
+steps = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["write", "copy", "delete", "new", "bulk", "refresh"])), max_size=12)
+
+
+@settings(max_examples=25)
+@given(steps=steps)
+def test_no_sequence_of_calls_changes_the_static_side(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("project")
+    objects = [{"name": "ribosome", "is_particle": True, "label": 1}, {"name": "membrane", "is_particle": False, "label": 2}]
+    common = {"config_type": "filesystem", "pickable_objects": objects, "user_id": "alice"}
+    writer = copick_core.open({**common, "overlay_root": str(folder / "static")}).new_run("TS_1")
+    tomogram = writer.new_voxel_spacing(10).new_tomogram("wbp")
+    tomogram.from_numpy(np.zeros((2, 2, 2)), levels=1)
+    tomogram.new_features("sobel").from_numpy(np.zeros((2, 2, 2)))
+    writer.new_picks("ribosome", "0", "tool").from_numpy([[1, 2, 3]])
+    writer.new_mesh("membrane", "0", "tool")
+    writer.new_segmentation(10, "membrane", "0", user_id="tool").from_numpy([[[1]]])
+    before = tree(folder / "static")
+    root = copick_core.open({**common, "overlay_root": str(folder / "overlay"), "static_root": str(folder / "static")})
+
+    for kind, action in steps:
+        run = root.get_run("TS_1")
+        try:
+            if action == "refresh":
+                root.refresh()
+            elif action == "copy":
+                COPIES[kind](run)
+            elif action == "new":
+                run.new_picks("ribosome", "1", exist_ok=True).from_numpy([[1, 1, 1]])
+            elif action == "bulk":
+                run.delete_picks() if kind == "picks" else run.delete()
+            else:
+                for write in WRITES[kind][:-1] if action == "write" else WRITES[kind][-1:]:
+                    write(leaves(run)[kind])
+        except (CopickError, IndexError):
+            pass
+
+    assert tree(folder / "static") == before
