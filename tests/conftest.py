@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.objects import OBJECTS
+
 INSTALL = '.venv/bin/pip install ".[test]"'
 
 _spec = importlib.util.find_spec("copick_core")
@@ -15,7 +17,7 @@ if _spec is None or _spec.origin is None:
     # The folder copick_core/ of the repository would be imported as an empty namespace package.
     raise pytest.UsageError(f"copick_core is not installed in this environment. In the repository's folder run: {INSTALL}")
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, settings  # noqa: E402 - the check above comes first
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
@@ -28,13 +30,6 @@ def pytest_report_header() -> list[str]:
     names = ("copick_core", "copick_backend_fs", "copick_backend_memory")
     found = {name: importlib.util.find_spec(name) for name in names}
     return [f"{name}: {Path(spec.origin).parent if spec and spec.origin else 'not installed'}" for name, spec in found.items()]
-
-
-OBJECTS = [
-    {"name": "ribosome", "is_particle": True, "label": 1, "color": [230, 60, 60, 255], "radius": 120.0},
-    {"name": "membrane", "is_particle": False, "label": 2, "color": [60, 160, 230, 255]},
-    {"name": "proteasome", "is_particle": True, "label": 7},
-]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+
 from copick_core import errors
 
 BUILT_IN = {

@@ -392,7 +392,12 @@ def test_a_new_mesh_is_empty(root, run):
     assert sum(len(g.vertices) for g in mesh.geometry.values()) == 0
 
 
-KINDS = {"binary": {}, "multilabel": {"is_multilabel": True}, "instance": {"is_instance": True}, "panoptic": {"is_panoptic": True}}
+KINDS = {
+    "binary": {},
+    "multilabel": {"is_multilabel": True},
+    "instance": {"is_instance": True},
+    "panoptic": {"is_panoptic": True},
+}
 
 
 def labels(kind):
@@ -486,8 +491,9 @@ def test_a_binary_segmentation_needs_an_object_and_others_any_name(run):
     with pytest.raises(UnknownObjectError):
         run.new_segmentation(10, "whatever", "1")
     assert run.new_segmentation(10, "whatever", "1", is_multilabel=True).name == "whatever"
+    ambiguous = run.root.config.pickable_objects[0].model_copy(update={"name": "x-multilabel"})
+    run.root.config.pickable_objects.append(ambiguous)
     with pytest.raises(InvalidNameError, match="multilabel"):
-        run.root.config.pickable_objects.append(run.root.config.pickable_objects[0].model_copy(update={"name": "x-multilabel"}))
         run.new_segmentation(10, "x-multilabel", "1")
 
 

@@ -3,7 +3,6 @@
 import string
 
 import pytest
-from copick_core import layout
 from copick_core.errors import InvalidNameError
 from copick_core.keys import (
     FeaturesKey,
@@ -20,6 +19,8 @@ from copick_core.keys import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+from copick_core import layout
 
 # Every name that sanitising lets through; the first character is no dot.
 names = st.text(st.sampled_from(string.ascii_letters + string.digits + "-.+()[]{}@~äβ ½"), min_size=1, max_size=12).filter(

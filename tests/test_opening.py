@@ -6,11 +6,12 @@ import pickle
 import subprocess
 import sys
 
-import copick_core
 import pytest
 from copick_core.errors import ConfigError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
 from pydantic import ValidationError
+
+import copick_core
 
 OBJECT = {"name": "ribosome", "is_particle": True}
 
@@ -20,7 +21,9 @@ def config_file(tmp_path):
     def write(**fields):
         path = tmp_path / "project" / "config.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"config_type": "filesystem", "overlay_root": "data", "pickable_objects": [OBJECT]} | fields))
+        path.write_text(
+            json.dumps({"config_type": "filesystem", "overlay_root": "data", "pickable_objects": [OBJECT]} | fields)
+        )
         return path
 
     return write
@@ -93,10 +96,12 @@ def test_what_is_dumped_can_be_written_and_opened_again(config_file, tmp_path):
     assert copick_core.open(tmp_path / "dumped.json").config.model_dump() == dumped
 
 
-SECRET = "hunter2"  # noqa: S105
+SECRET = "hunter2"
 
 
-@pytest.mark.parametrize("fields", [{"overlay_fs_args": {"secret": SECRET}}, {"token": SECRET}, {"static_fs_args": {"key": SECRET}}])
+@pytest.mark.parametrize(
+    "fields", [{"overlay_fs_args": {"secret": SECRET}}, {"token": SECRET}, {"static_fs_args": {"key": SECRET}}]
+)
 def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
     root = copick_core.open(config_file(**fields))
     assert SECRET not in repr(root) + repr(root.config) + str(root.config) + repr(root.layers)
@@ -142,7 +147,11 @@ def test_a_missing_file_is_refused_by_name():
 
 def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
     root = copick_core.new_config(
-        tmp_path / "new" / "config.json", str(tmp_path / "data"), "name", "text", [PickableObject(**OBJECT), OBJECT | {"name": "b"}]
+        tmp_path / "new" / "config.json",
+        str(tmp_path / "data"),
+        "name",
+        "text",
+        [PickableObject(**OBJECT), OBJECT | {"name": "b"}],
     )
     root.new_run("TS_1")
     again = copick_core.open(tmp_path / "new" / "config.json")

@@ -4,7 +4,6 @@ import hashlib
 import threading
 from pathlib import Path
 
-import copick_core
 import numpy as np
 import pytest
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
@@ -12,9 +11,15 @@ from copick_core.layers import Layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import copick_core
+
 
 def tree(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 @pytest.fixture
@@ -157,7 +162,10 @@ def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
     assert [p.layer for p in run.get_picks("proteasome")] == ["overlay"]
     assert [v.voxel_size for v in run.voxel_spacings] == [10.0, 20.0]
     assert run.layers == ["static", "overlay"]
-    assert [(t.tomo_type, t.layer) for t in run.get_voxel_spacing(10).tomograms] == [("wbp", "static"), ("denoised", "overlay")]
+    assert [(t.tomo_type, t.layer) for t in run.get_voxel_spacing(10).tomograms] == [
+        ("wbp", "static"),
+        ("denoised", "overlay"),
+    ]
     assert tree(reference) == before
 
 
@@ -221,7 +229,9 @@ def test_new_picks_asks_storage_and_not_its_memory(project_config):
 
 @pytest.mark.parametrize("backend", ["filesystem", "memory"])
 def test_of_two_who_edit_the_same_picks_the_second_is_told(project_config, backend):
-    config = project_config() if backend == "filesystem" else {**project_config(), "config_type": "memory", "place": "shared-picks"}
+    config = (
+        project_config() if backend == "filesystem" else {**project_config(), "config_type": "memory", "place": "shared-picks"}
+    )
     first, second = copick_core.open(config), copick_core.open(config)
     first.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 1, 1]])
     mine, theirs = (root.get_run("TS_1").get_picks("ribosome", "alice", "1")[0] for root in (first, second))
@@ -300,7 +310,9 @@ def test_nothing_is_asked_before_it_is_needed_and_nothing_twice(layered):
 
 # ------------------------------------------------------------------------------------------- the static side, whatever happens
 
-steps = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["write", "copy", "delete", "new", "bulk", "refresh"])), max_size=12)
+steps = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from(["write", "copy", "delete", "new", "bulk", "refresh"])), max_size=12
+)
 
 
 @settings(max_examples=25)

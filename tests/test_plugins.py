@@ -4,13 +4,14 @@ import subprocess
 import sys
 import textwrap
 
-import copick_core
 import pytest
-from copick_core import plugins
 from copick_core.errors import BackendError, ConfigError, UnknownBackendError
 from copick_core.layers import Layers
 from copick_core.plugins import API_VERSION, Backend
 from copick_core.schema import CopickConfig
+
+import copick_core
+from copick_core import plugins
 
 PLUGIN = """
 from copick_core.hookspecs import hookimpl
@@ -52,7 +53,11 @@ def row(config_type):
 
 def test_installed_names_distribution_and_version_without_importing(install):
     module = install("their-backend", "theirs")
-    assert (row("theirs").distributions, row("theirs").versions, row("theirs").state) == (("their-backend",), ("1.2",), "available")
+    assert (row("theirs").distributions, row("theirs").versions, row("theirs").state) == (
+        ("their-backend",),
+        ("1.2",),
+        "available",
+    )
     assert module not in sys.modules
 
 
@@ -78,7 +83,7 @@ def test_a_broken_backend_tells_its_cause_and_leaves_the_others_alone(install):
 def test_two_distributions_that_claim_one_type_are_both_named_and_neither_is_chosen(install):
     one = install("one-backend", "theirs")
     two = install("two-backend", "theirs")
-    with pytest.raises(BackendError, match="one-backend and two-backend|two-backend and one-backend") as caught:
+    with pytest.raises(BackendError, match=r"one-backend and two-backend|two-backend and one-backend") as caught:
         copick_core.open({"config_type": "theirs"})
     assert sorted(caught.value.distributions) == ["one-backend", "two-backend"]
     assert row("theirs").state == "duplicate"

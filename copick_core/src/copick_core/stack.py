@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from copick_core.errors import ConfigError, CopickError
+from copick_core.errors import ConfigError, CopickError, UnknownBackendError
 from copick_core.hookspecs import hookimpl
 from copick_core.layers import Layer, Layers
 from copick_core.plugins import Backend
@@ -112,6 +112,10 @@ def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tupl
         config = validated(backend.config_cls, fields, path, folder, prefix=path)
         content.update({field: getattr(config, field) for field in config.location_fields if field in content})
         return config, backend.open_layers(config)
+    except UnknownBackendError as error:
+        raise UnknownBackendError(
+            config_type=config_type, installed=error.installed, install=error.install, source=path
+        ) from None
     except ConfigError:
         raise
     except CopickError as error:

@@ -1,0 +1,112 @@
+"""Copying projects between backends: complete, resumable, verified."""
+
+import numpy as np
+import pytest
+from copick_core.copying import copy_project
+from copick_core.errors import AlreadyExistsError, InvalidDataError, ReadOnlyError
+
+import copick_core
+from support.objects import OBJECTS
+
+
+def empty(backend, folder):
+    if backend == "memory":
+        return copick_core.open({"config_type": "memory"})
+    return copick_core.open({"config_type": "filesystem", "overlay_root": str(folder)})
+
+
+def keys(root):
+    found = []
+    for run in root.runs:
+        found += [run.key, *(e.key for e in [*run.picks, *run.meshes, *run.segmentations])]
+        for spacing in run.voxel_spacings:
+            found.append(spacing.key)
+            for tomogram in spacing.tomograms:
+                found += [tomogram.key, *(f.key for f in tomogram.features)]
+    return found
+
+
+@pytest.mark.parametrize("backend", ["filesystem", "memory"])
+def test_everything_is_copied_and_verified(layered, tmp_path, backend):
+    source, _ = layered
+    run = source.get_run("TS_1")
+    run.new_picks("ribosome", "0", "tool", exist_ok=True).from_numpy([[9, 9, 9]])
+    source.new_run("empty")
+    target = empty(backend, tmp_path / "copy")
+
+    seen = []
+    report = copy_project(source, target, verify=True, progress=lambda key, done, of: seen.append((done, of)))
+
+    source.refresh()
+    assert set(keys(target)) == set(keys(source))
+    assert [o.name for o in target.pickable_objects] == [o["name"] for o in OBJECTS]
+    copied = target.get_run("TS_1")
+    assert copied.picks[0].numpy()[0].tolist() == [[9, 9, 9]], "the overlay's version wins"
+    tomogram = copied.get_voxel_spacing(10).get_tomogram("wbp")
+    original = run.get_voxel_spacing(10).get_tomogram("wbp")
+    for level in original.levels:
+        np.testing.assert_array_equal(tomogram.numpy(level), original.numpy(level))
+    np.testing.assert_array_equal(target.get_object("ribosome").numpy(), source.get_object("ribosome").numpy())
+    assert len(report.verified) == len(report.copied) == 6
+    assert [done for done, _ in seen] == list(range(seen[0][1]))
+
+
+def test_an_interrupted_copy_is_resumed(layered, tmp_path):
+    source, _ = layered
+    target = empty("filesystem", tmp_path / "copy")
+
+    def stop(key, done, of):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_project(source, target, progress=stop)
+    report = copy_project(source, target, verify=True)
+    assert report.skipped
+    assert report.copied
+    assert set(keys(target)) == set(keys(source))
+
+
+def test_other_content_in_the_target_is_kept_unless_told_otherwise(layered, tmp_path):
+    source, _ = layered
+    target = empty("memory", None)
+    copy_project(source, target)
+    target.get_run("TS_1").picks[0].from_numpy([[5, 5, 5]])
+    with pytest.raises(AlreadyExistsError):
+        copy_project(source, target)
+    assert target.get_run("TS_1").picks[0].numpy()[0].tolist() == [[5, 5, 5]]
+    copy_project(source, target, overwrite=True, verify=True)
+    assert len(target.get_run("TS_1").picks[0].points) == 2
+
+
+def test_verifying_notices_a_voxel_that_differs(layered):
+    source, _ = layered
+    target = empty("memory", None)
+    copy_project(source, target)
+    target.get_run("TS_1").segmentations[0].set_region(9, x=0, y=0, z=0)
+    with pytest.raises(InvalidDataError, match="differs"):
+        copy_project(source, target, verify=True)
+
+
+def test_only_the_named_runs_are_copied_and_unknown_ones_refused(layered):
+    source, _ = layered
+    source.new_run("TS_2")
+    target = empty("memory", None)
+    copy_project(source, target, ["TS_2"])
+    assert [r.name for r in target.runs] == ["TS_2"]
+    with pytest.raises(InvalidDataError, match="TS_3"):
+        copy_project(source, target, ["TS_3"])
+
+
+def test_objects_that_contradict_are_refused_before_anything_is_copied(layered):
+    source, _ = layered
+    target = copick_core.open({"config_type": "memory", "pickable_objects": [OBJECTS[0] | {"label": 5}]})
+    with pytest.raises(InvalidDataError, match="label"):
+        copy_project(source, target)
+    assert target.runs == []
+
+
+def test_a_target_without_an_overlay_is_refused(layered, project_config):
+    source, _ = layered
+    with pytest.raises(ReadOnlyError):
+        copy_project(source, copick_core.open(project_config(None, "reference")))

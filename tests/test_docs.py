@@ -1,0 +1,93 @@
+"""Documents are true to the code."""
+
+import importlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from copick_core.models import PickableObject
+from copick_core.schema import CopickConfig
+
+import copick_core
+from copick_core import plugins
+
+ROOT = Path(__file__).parent.parent
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+
+
+def rows(section: str) -> dict[str, str]:
+    """Fields and defaults of the first table of a section."""
+    text = CONFIGURATION.split(f"\n{section}\n", 1)[1].split("\n## ", 1)[0]
+    found = {}
+    for names, default in re.findall(r"^\| (`.*?`) \| (.*?) \|", text.split("\n\nA", 1)[0] + "\n", re.M):
+        found.update(dict.fromkeys(re.findall(r"`(\w+)`", names), default.strip("`")))
+    return found
+
+
+def fields(model) -> dict[str, str]:
+    """Fields of a model that the base configuration does not have, with their defaults as JSON."""
+    return {
+        name: "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True))
+        for name, field in model.model_fields.items()
+        if model is CopickConfig or model is PickableObject or name not in CopickConfig.model_fields
+    }
+
+
+def test_the_common_fields_are_documented_with_their_defaults():
+    assert rows("## Every backend") == fields(CopickConfig)
+
+
+def test_the_fields_of_objects_are_documented_with_their_defaults():
+    assert rows("An object:") == fields(PickableObject)
+
+
+@pytest.mark.parametrize("config_type", [b.config_type for b in plugins.installed()])
+def test_the_fields_of_every_installed_backend_are_documented_with_their_defaults(config_type):
+    assert rows(f"## {config_type}") == fields(plugins.get(config_type).config_cls)
+
+
+def test_the_quickstart_runs(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "quickstart.md").read_text()
+    config, *_ = re.findall(r"```json\n(.*?)```", text, re.S)
+    (tmp_path / "config.json").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        block = re.sub(r"mesh\.mesh = \.\.\. .*", "import trimesh; mesh.mesh = trimesh.creation.box()", block)
+        exec(block, names)  # the document's own code
+    root = copick_core.open("config.json")
+    assert [(p.user_id, len(p.points)) for p in root.get_run("TS_001").picks] == [("alice", 1)]
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_distribution_has_a_readme_a_licence_and_types():
+    for project in sorted(ROOT.glob("copick_*/pyproject.toml")):
+        folder = project.parent
+        assert (folder / "README.md").stat().st_size > 100, folder.name
+        assert (folder / "LICENSE").exists()
+        assert (folder / "src" / folder.name / "py.typed").exists()
+
+
+@pytest.mark.parametrize("package", ["copick_core", "copick_backend_fs", "copick_backend_memory"])
+def test_nothing_is_printed_and_no_handler_is_installed_by_importing(package):
+    import sys
+
+    code = f"import logging, {package}; print(logging.getLogger().handlers)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_what_the_package_promises_can_be_imported():
+    for name in copick_core.__all__:
+        assert getattr(copick_core, name) is not None
+    assert importlib.import_module("copick_core.models").CopickPicks
+    with pytest.raises(AttributeError):
+        _ = copick_core.nothing

@@ -1,0 +1,112 @@
+"""Stacks: any overlay over any static layers, from one nested configuration."""
+
+import json
+import pickle
+
+import pytest
+from copick_core.errors import ConfigError, NotPicklableError, ReadOnlyError
+
+import copick_core
+
+RIBOSOME = {"name": "ribosome", "is_particle": True, "label": 1}
+MEMBRANE = {"name": "membrane", "is_particle": False, "label": 2}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A filesystem project with one run of picks, as a nested configuration."""
+
+    def make(name, objects=(RIBOSOME,), **fields):
+        config = {"config_type": "filesystem", "overlay_root": str(tmp_path / name), "pickable_objects": list(objects)}
+        root = copick_core.open(config)
+        root.new_run("TS_1", exist_ok=True).new_picks(objects[0]["name"], "1", name, exist_ok=True).from_numpy([[1, 2, 3]])
+        return config | fields
+
+    return make
+
+
+def stack(overlay, *static, **fields):
+    return {"config_type": "stack", "overlay": overlay, "static": list(static), "user_id": "me", **fields}
+
+
+def test_every_layer_is_seen_and_only_the_overlay_is_written(place):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a"), place("b")))
+    run = root.get_run("TS_1")
+    assert [(p.user_id, p.layer, p.read_only) for p in run.picks] == [("a", "static[0]", True), ("b", "static[1]", True)]
+    run.new_picks("ribosome", "1", "a", exist_ok=True).from_numpy([])
+    assert [(p.layer, len(p.points)) for p in run.get_picks(user_id="a")] == [("static[0]", 1), ("overlay", 0)]
+    assert not root.runs[0].get_picks(layer="static[1]")[0].from_tool
+
+
+def test_layers_may_be_named_and_names_are_unique(place):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a", layer_name="lab")))
+    assert [layer.name for layer in root.layers.all] == ["lab", "overlay"]
+    with pytest.raises(ConfigError, match=r"static\[1\].*'lab'"):
+        copick_core.open(stack(None, place("a", layer_name="lab"), place("b", layer_name="lab")))
+
+
+def test_a_nested_project_of_two_layers_contributes_both(place):
+    nested = place("a") | {"static_root": place("b")["overlay_root"]}
+    root = copick_core.open(stack({"config_type": "memory"}, nested))
+    assert [(layer.name, layer.read_only) for layer in root.layers.all] == [
+        ("static[0].static", True),
+        ("static[0].overlay", True),
+        ("overlay", False),
+    ]
+
+
+def test_a_nested_mistake_is_told_by_its_path(place):
+    with pytest.raises(ConfigError, match=r"static\[1\]\.overlay_root"):
+        copick_core.open(stack(None, place("a"), {"config_type": "filesystem", "overlay_root": 5}))
+    with pytest.raises(ConfigError, match=r"static\[0\].*nothing_like_that"):
+        copick_core.open(stack(None, {"config_type": "nothing_like_that"}))
+    with pytest.raises(ConfigError, match=r"overlay.*config_type"):
+        copick_core.open(stack({"overlay_root": "x"}))
+    with pytest.raises(ConfigError, match="overlay, static layers, or both"):
+        copick_core.open(stack(None))
+
+
+def test_objects_are_merged_by_name(place):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a"), place("b", [MEMBRANE | {"is_particle": True}])))
+    assert [(o.name, o.label) for o in root.pickable_objects] == [("ribosome", 1), ("membrane", 2)]
+
+
+@pytest.mark.parametrize("other", [RIBOSOME | {"label": 5}, {"name": "other", "is_particle": True, "label": 3}])
+def test_contradicting_labels_are_refused(place, other):
+    one = place("a", [RIBOSOME | {"label": 3}])
+    with pytest.raises(ConfigError, match="label"):
+        copick_core.open(stack(None, one, place("b", [other])))
+
+
+def test_a_stack_without_an_overlay_says_what_to_set(place):
+    root = copick_core.open(stack(None, place("a")))
+    with pytest.raises(ReadOnlyError, match="'overlay'"):
+        root.new_run("x")
+
+
+def test_a_stack_of_folders_pickles_and_one_with_memory_does_not(place):
+    root = pickle.loads(pickle.dumps(copick_core.open(stack(place("o"), place("a")))))
+    assert [p.layer for p in root.get_run("TS_1").picks] == ["static[0]", "overlay"]
+    with pytest.raises(NotPicklableError):
+        pickle.dumps(copick_core.open(stack({"config_type": "memory"}, place("a"))))
+
+
+def test_a_stack_survives_saving(place, tmp_path):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a", secret_thing=1), extra=2))
+    root.save_config(tmp_path / "stack.json")
+    saved = json.loads((tmp_path / "stack.json").read_text())
+    assert (saved["extra"], saved["static"][0]["secret_thing"]) == (2, 1)
+    assert [p.layer for p in copick_core.open(tmp_path / "stack.json").get_run("TS_1").picks] == ["static[0]"]
+
+
+def test_relative_places_of_layers_are_relative_to_the_config_file(place, tmp_path, monkeypatch):
+    place("a")
+    (tmp_path / "s.json").write_text(json.dumps(stack(None, {"config_type": "filesystem", "overlay_root": "a"})))
+    monkeypatch.chdir("/")
+    assert [r.name for r in copick_core.open(tmp_path / "s.json").runs] == ["TS_1"]
+
+
+def test_secrets_of_layers_are_not_in_repr(place):
+    config = stack({"config_type": "memory"}, place("a", overlay_fs_args={"secret": "hunter2"}))
+    root = copick_core.open(config)
+    assert "hunter2" not in repr(root) + repr(root.config) + repr(root.layers)
