@@ -1,0 +1,287 @@
+"""The documents of a volume: what its store says about levels, axes and voxel size, and opening a level.
+
+OME-NGFF 0.4 keeps `multiscales` in ``.zattrs`` (zarr v2), 0.5 under ``ome`` in the attributes of
+``zarr.json`` (zarr v3). Documents are written and read directly: going through zarr's groups takes two to
+three times the requests.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from copick_core.errors import InvalidDataError, LevelNotFoundError
+
+if TYPE_CHECKING:
+    from zarr import Array
+    from zarr.abc.store import Store
+
+_SI = {
+    "yocto": -24, "zepto": -21, "atto": -18, "femto": -15, "pico": -12, "nano": -9, "micro": -6, "milli": -3,
+    "centi": -2, "deci": -1, "": 0, "hecto": 2, "kilo": 3, "mega": 6, "giga": 9, "tera": 12, "peta": 15,
+    "exa": 18, "zetta": 21, "yotta": 24,
+}  # fmt: skip
+_ANGSTROM: dict[str, float] = {
+    "angstrom": 1.0,
+    **{f"{prefix}meter": float(f"1e{power + 10}") for prefix, power in _SI.items()},
+    "inch": 2.54e8,
+    "foot": 3.048e9,
+    "yard": 9.144e9,
+    "mile": 1.609344e13,
+    "parsec": 3.0856775814913673e26,
+}
+"""Angstrom in one of each unit of length that OME-NGFF 0.4 names (section "axes" metadata, the UDUNITS-2
+list)."""
+
+_ANISOTROPY = 1e-3
+"""Largest relative difference between voxel sizes along z, y and x that still counts as one size (file
+headers round)."""
+
+
+def to_angstrom(length: float, unit: str) -> float:
+    """Convert a length to angstrom.
+
+    Args:
+        length: The length.
+        unit: A name that OME-NGFF uses, such as ``"nanometer"``.
+
+    Returns:
+        Angstrom, freed of the noise of binary fractions (1.052 nm is 10.52, not 10.520000000000001).
+
+    Raises:
+        ValueError: (`InvalidDataError`) If the unit is no known unit of length.
+    """
+    factor = _ANGSTROM.get(unit)
+    if factor is None:
+        raise InvalidDataError(
+            source="voxel size", reason=f"unknown unit of length {unit!r} (known: {', '.join(_ANGSTROM)})"
+        )
+    return length if factor == 1 else float(f"{length * factor:.12g}")
+
+
+def multiscales(
+    voxel_size: float,
+    levels: int,
+    channel_axis: bool,
+    name: str,
+    metadata: Mapping[str, Any] | None,
+    version: Literal["0.4", "0.5"],
+) -> dict[str, Any]:
+    """The group's attributes: OME-NGFF 0.4 or 0.5, section "multiscales" metadata."""
+    axes: list[dict[str, str]] = [{"name": axis, "type": "space", "unit": "angstrom"} for axis in "zyx"]
+    lead: list[float] = []
+    if channel_axis:
+        axes = [{"name": "c", "type": "channel"}, *axes]
+        lead = [1.0]
+    image: dict[str, Any] = {
+        "axes": axes,
+        "datasets": [
+            {
+                "coordinateTransformations": [
+                    {"scale": [*lead, *[voxel_size * 2**level] * 3], "type": "scale"}
+                ],
+                "path": str(level),
+            }
+            for level in range(levels)
+        ],
+        "metadata": dict(metadata or {}),
+        "name": name,
+    }
+    if version == "0.5":
+        return {"ome": {"version": "0.5", "multiscales": [image]}}
+    return {"multiscales": [{**image, "version": "0.4"}]}
+
+
+def open_level(
+    store: Store,
+    level: str | int = "0",
+    zarr_format: Literal[2, 3] | None = None,
+    *,
+    source: str = "the volume",
+) -> Array[Any]:
+    """Open one resolution level (or any array of the volume) without listing the store.
+
+    Takes two requests in zarr v2 (``.zarray``, ``.zattrs``) and one in v3. Keep the array: opening costs more
+    than a small read.
+
+    Args:
+        store: The volume.
+        level: Path of the array, ``"0"`` for the finest level.
+        zarr_format: Which format to look for; both, v2 first, if None.
+        source: What the store holds, for the message.
+
+    Returns:
+        The array, writable if the store is.
+
+    Raises:
+        KeyError: (`LevelNotFoundError`) If there is no such level; the message lists those that exist.
+    """
+    import zarr
+    from zarr.errors import NodeNotFoundError
+
+    path = str(level).strip("/")
+    formats: tuple[Literal[2, 3], ...] = (2, 3) if zarr_format is None else (zarr_format,)
+    if path and not {"", ".", ".."} & set(path.split("/")):
+        for version in formats:
+            try:
+                return zarr.open_array(
+                    store, path=path, mode="r" if store.read_only else "r+", zarr_format=version
+                )
+            except NodeNotFoundError:
+                continue
+    raise LevelNotFoundError(level=str(level), levels=levels(store), source=source)
+
+
+def levels(store: Store) -> list[str]:
+    """The paths of a volume's levels, finest first; a volume without metadata tells the arrays that it has.
+
+    An empty store, or one whose writing has not finished, may have none.
+    """
+    multiscales = _read_multiscales(store)
+    if multiscales is not None:
+        return [str(dataset["path"]) for dataset in multiscales.get("datasets", []) if "path" in dataset]
+    from zarr.core.sync import sync
+
+    async def arrays() -> list[str]:
+        found: list[str] = []
+        if not store.supports_listing:
+            return found
+        async for entry in store.list_dir(""):
+            name = entry.strip("/")
+            node = await _get_json(store, f"{name}/.zarray") or await _get_json(store, f"{name}/zarr.json")
+            if node is not None and node.get("node_type", "array") == "array":
+                found.append(name)
+        return found
+
+    return sorted(
+        sync(arrays()), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+    )
+
+
+def voxel_size_of(store: Store) -> float | None:
+    """The voxel size of a volume's finest level, in angstrom, as its OME metadata tells.
+
+    Returns:
+        The size, or None if the volume has no OME metadata, no scale, or a scale without a unit.
+
+    Raises:
+        ValueError: (`InvalidDataError`) If the sizes along z, y and x differ, or a unit is no unit of length.
+    """
+    multiscales = _read_multiscales(store)
+    datasets = (multiscales or {}).get("datasets") or []
+    if multiscales is None or not datasets:
+        return None
+    axes = multiscales.get("axes") or []
+    space = [i for i, axis in enumerate(axes) if isinstance(axis, dict) and axis.get("type") == "space"][-3:]
+    units = [axes[i].get("unit") for i in space]
+    scales = _scales(datasets[0]), _scales(multiscales)
+    if len(space) != 3 or not scales[0] or not all(units):
+        return None
+    sizes = [math.prod(scale[i] for transforms in scales for scale in transforms) for i in space]
+    return one_voxel_size(
+        [to_angstrom(size, unit) for size, unit in zip(sizes, units, strict=True)], "OME metadata"
+    )
+
+
+def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
+    """The one voxel size of a volume whose file tells three.
+
+    Args:
+        sizes: In angstrom, along z, y and x.
+        source: Where they are from, for the message.
+
+    Returns:
+        The size along z.
+
+    Raises:
+        ValueError: (`InvalidDataError`) If they differ by more than a thousandth, or are no positive numbers.
+    """
+    if not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise InvalidDataError(
+            source=source, reason=f"voxel sizes (z, y, x) {tuple(sizes)} are not positive numbers"
+        )
+    if max(sizes) - min(sizes) > _ANISOTROPY * max(sizes):
+        raise InvalidDataError(
+            source=source,
+            reason=f"voxels are not cubes: sizes (z, y, x) are {tuple(sizes)} angstrom; "
+            "resample the volume first",
+        )
+    return sizes[0]
+
+
+def _scales(holder: Mapping[str, Any]) -> list[list[float]]:
+    transforms = holder.get("coordinateTransformations") or []
+    return [[float(n) for n in t["scale"]] for t in transforms if t.get("type") == "scale" and "scale" in t]
+
+
+def _read_multiscales(store: Store) -> dict[str, Any] | None:
+    from zarr.core.sync import sync
+
+    async def read() -> dict[str, Any] | None:
+        attributes = await _get_json(store, ".zattrs")
+        if attributes is None or "multiscales" not in attributes:
+            attributes = ((await _get_json(store, "zarr.json") or {}).get("attributes") or {}).get(
+                "ome"
+            ) or {}
+        images = attributes.get("multiscales")
+        return images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
+
+    return sync(read())
+
+
+async def _get_json(store: Store, key: str) -> dict[str, Any] | None:
+    from zarr.core.buffer import default_buffer_prototype
+
+    found = await store.get(key, default_buffer_prototype())
+    if found is None:
+        return None
+    try:
+        document = json.loads(found.to_bytes())
+    except ValueError as error:
+        raise InvalidDataError(source=key, reason=f"not valid JSON ({error})") from error
+    return document if isinstance(document, dict) else None
+
+
+def clear(store: Store) -> None:
+    """Delete all that a store holds, metadata first: what an interrupted deletion leaves is no volume."""
+    from zarr.core.sync import sync
+
+    async def delete() -> None:
+        if await store.is_empty(""):
+            return
+        for key in (".zattrs", "zarr.json"):
+            await store.delete(key)
+        await store.delete_dir("")
+
+    sync(delete())
+
+
+def write_group(
+    store: Store, attributes: dict[str, Any], version: Literal["0.4", "0.5"], *, plain: bool = False
+) -> None:
+    """Write a group's documents: the last step of writing a volume.
+
+    The documents are written directly, as zarr would first look for what is there.
+    """
+    documents: dict[str, dict[str, Any]]
+    if version == "0.4":
+        documents = {".zgroup": {"zarr_format": 2}}
+        if attributes or not plain:
+            documents[".zattrs"] = attributes
+    else:
+        documents = {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
+    _put_json(store, documents)
+
+
+def _put_json(store: Store, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    async def put() -> None:
+        for key, document in documents.items():
+            text = json.dumps(document, indent=4, allow_nan=False)
+            await store.set(key, default_buffer_prototype().buffer.from_bytes(text.encode()))
+
+    sync(put())
