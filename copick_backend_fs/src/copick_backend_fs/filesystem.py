@@ -91,11 +91,6 @@ class _Placed:
         return _fs(self._home())
 
     @property
-    def directory(self) -> str | None:
-        """Path of the folder that holds the entity."""
-        return self.path.rpartition("/")[0] if self.path is not None else None
-
-    @property
     def filename(self) -> str:
         """Name of the entity's file or folder."""
         return layout.file_name(self.key)
@@ -136,13 +131,25 @@ class _Placed:
         return self._project.static_is_overlay
 
 
-class CopickPicksFSSpec(_Placed, CopickPicksOverlay):
+class _PlacedFile(_Placed):
+    """An entity that is one file."""
+
+    __slots__ = ()
+
+    @property
+    def directory(self) -> str | None:
+        """Path of the folder that holds the file, with a slash at its end."""
+        path = self.path
+        return path and path.removesuffix(self.filename)
+
+
+class CopickPicksFSSpec(_PlacedFile, CopickPicksOverlay):
     """Picks on a file system."""
 
     __slots__ = ()
 
 
-class CopickMeshFSSpec(_Placed, CopickMeshOverlay):
+class CopickMeshFSSpec(_PlacedFile, CopickMeshOverlay):
     """A mesh on a file system."""
 
     __slots__ = ()
