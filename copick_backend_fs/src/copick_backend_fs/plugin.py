@@ -6,6 +6,7 @@ from copick_core.hookspecs import hookimpl
 from copick_core.plugins import Backend
 
 from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.filesystem import CopickRootFSSpec
 from copick_backend_fs.opening import open_layers
 
 
@@ -17,5 +18,6 @@ def copick_backend() -> Backend:
         api_version=1,
         config_cls=CopickConfigFSSpec,
         open_layers=open_layers,
+        root_cls=CopickRootFSSpec,
         summary="Local folders, S3, SSH and everything else that fsspec reaches",
     )

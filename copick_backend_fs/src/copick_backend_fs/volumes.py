@@ -5,10 +5,18 @@ In a module of its own because it imports zarr, and because stores are pickled i
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from zarr.abc.store import Store
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
+
+if TYPE_CHECKING:
+    from copick_backend_fs.connection import Connection
+    from copick_backend_fs.files import RemoteFiles
 
 
 class LocalVolume(LocalStore):
@@ -23,3 +31,135 @@ class LocalVolume(LocalStore):
     async def clear(self) -> None:
         """Delete everything in the volume."""
         await self.delete_dir("")
+
+
+class RemoteVolume(Store):
+    """The files of one volume on a remote file system.
+
+    It shares the connection of its layer, with everything that comes with it: the limit on requests that are under way,
+    and one retry over a new connection when that breaks. It can be pickled, and used from any event loop.
+    """
+
+    supports_writes: bool = True
+    supports_deletes: bool = True
+    supports_listing: bool = True
+
+    def __init__(self, connection: Connection, files: RemoteFiles, path: str, *, read_only: bool = False) -> None:
+        super().__init__(read_only=read_only)
+        self._connection = connection
+        self._files = files
+        self._path = path
+
+    def with_read_only(self, read_only: bool = False) -> RemoteVolume:
+        """The same volume, writable or not."""
+        return type(self)(self._connection, self._files, self._path, read_only=read_only)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, RemoteVolume)
+            and (self._connection.place, self._path) == (other._connection.place, other._path)
+            and self.read_only == other.read_only
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<RemoteVolume {self._path} on {self._connection!r}>"
+
+    def _full(self, key: str = "") -> str:
+        root = self._connection.live.root.rstrip("/")
+        return "/".join(part for part in (root, self._path, key.rstrip("/")) if part)
+
+    # ------------------------------------------------------------------ reading
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Get a value or a part of it: one request."""
+        start, end = _limits(byte_range)
+        try:
+            data = await self._ask(self._files.read, key, start, end)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Get parts of several values at once."""
+        return [*await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges))]
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a value."""
+        return bool(await self._ask(self._files.exists, key, folder=False))
+
+    async def getsize(self, key: str) -> int:
+        """Size of a value in bytes."""
+        return int(await self._ask(self._files.size, key))
+
+    async def list(self) -> AsyncIterator[str]:
+        """Names of all values."""
+        for name in await self._ask(self._files.find, ""):
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Names of the values that start with a prefix."""
+        folder = prefix.rpartition("/")[0]
+        for name in await self._ask(self._files.find, folder):
+            path = f"{folder}/{name}" if folder else name
+            if path.startswith(prefix):
+                yield path
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Names directly below a prefix."""
+        for name in await self._ask(self._files.list_folder, prefix.rstrip("/")):
+            yield name
+
+    # ------------------------------------------------------------------ writing
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Store a value: one request where the file system needs no folders."""
+        self._check_writable()
+        await self._ask(self._files.write, key, value.to_bytes())
+
+    async def delete(self, key: str) -> None:
+        """Delete a value if there is one."""
+        self._check_writable()
+        with contextlib.suppress(FileNotFoundError):
+            await self._ask_paths(self._files.delete_files, [key])
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all values below a prefix."""
+        self._check_writable()
+        folder = prefix.rstrip("/")
+        names = await self._ask(self._files.find, folder)
+        await self._ask_paths(self._files.delete_files, [f"{folder}/{n}" if folder else n for n in names])
+
+    async def clear(self) -> None:
+        """Delete all values."""
+        await self.delete_dir("")
+
+    async def _ask(self, question: Any, key: str, *args: Any, **kwargs: Any) -> Any:
+        async def ask(live: Any) -> Any:
+            return await question(live, self._full(key), *args, **kwargs)
+
+        return await self._connection.ask_async(ask)
+
+    async def _ask_paths(self, question: Any, names: Sequence[str]) -> Any:
+        async def ask(live: Any) -> Any:
+            return await question(live, [self._full(name) for name in names])
+
+        return await self._connection.ask_async(ask)
+
+
+def _limits(part: ByteRequest | None) -> tuple[int | None, int | None]:
+    """First byte, and the one after the last, of a byte request; a negative first one counts from the end."""
+    if part is None:
+        return None, None
+    if isinstance(part, RangeByteRequest):
+        return part.start, part.end
+    if isinstance(part, OffsetByteRequest):
+        return part.offset, None
+    if isinstance(part, SuffixByteRequest):
+        return -part.suffix, None
+    raise TypeError(f"{part!r} is not a byte range")

@@ -1,0 +1,235 @@
+"""A connection to a file system of fsspec: made when it is needed, renewed when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from copick_core.errors import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Extra of this distribution that brings the package of a protocol.
+EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "adl": "azure",
+    "ssh": "ssh",
+    "sftp": "ssh",
+    "smb": "smb",
+    "http": "http",
+    "https": "http",
+}
+#: Most requests that are under way at once.
+CONCURRENCY = 64
+
+#: Errors that are ordinary answers, also where their class derives from one of a broken connection.
+_ANSWERS = {
+    "PermissionDenied",
+    "HostKeyNotVerifiable",
+    "KeyExchangeFailed",
+    "SFTPNoSuchFile",
+    "SFTPNoSuchPath",
+    "SFTPPermissionDenied",
+}
+#: Errors of libraries that say that a connection is gone, by name: none of these libraries need be installed.
+_BROKEN = {
+    "ClientConnectionError",  # aiohttp; ServerDisconnectedError derives from it
+    "ClientPayloadError",  # aiohttp
+    "ConnectionClosedError",  # botocore
+    "ConnectionLost",  # asyncssh
+    "EndpointConnectionError",  # botocore
+    "FSTimeoutError",  # fsspec
+    "HTTPClientError",  # botocore; its timeouts derive from it
+    "IncompleteRead",  # http.client
+    "SFTPConnectionLost",  # asyncssh
+    "SFTPNoConnection",  # asyncssh
+    "SMBConnectionClosed",  # smbprotocol
+}
+_BROKEN_ERRNO = {
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ENETRESET,
+    errno.ENOTCONN,
+    errno.EPIPE,
+    errno.ESHUTDOWN,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+
+
+def is_broken_connection(error: BaseException) -> bool:
+    """Whether an error says that the connection is gone, and not merely that the answer is no."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & _ANSWERS or isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
+        return False
+    if isinstance(error, ConnectionError | TimeoutError | EOFError) or names & _BROKEN:
+        return True
+    if type(error).__name__ == "DisconnectError":  # asyncssh; what derives from it says more
+        return True
+    if isinstance(error, OSError) and (error.errno in _BROKEN_ERRNO or str(error) == "Socket is closed"):  # paramiko
+        return True
+    return error.__cause__ is not None and is_broken_connection(error.__cause__)
+
+
+def redacted(url: str) -> str:
+    """A URL without the secrets that it may hold: its password and its query."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"\?[^:]*(?=::|$)", "?***", url)
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A file system that is in use, and by which process."""
+
+    fs: AbstractFileSystem
+    root: str
+    slots: asyncio.Semaphore = field(repr=False)
+    pid: int
+
+
+class Connection:
+    """A connection to one location.
+
+    Everything is asked on fsspec's own event loop, whichever thread or loop wants to know. A call that finds the connection
+    broken is made once more over a new one. The file system is made on the first call, and again in a forked process.
+
+    Args:
+        url: The location.
+        fs_args: Arguments of the file system.
+    """
+
+    def __init__(self, url: str, fs_args: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/")
+        self._args = dict(fs_args)
+        self._live: _Live | None = None
+        self.protocol = re.split(r"://|::", url, maxsplit=1)[0]
+        cls = _filesystem_class(self.protocol, self.url)
+        #: What is equal for two connections to one place, whoever connects.
+        self.place = (cls.__name__, self.url if "::" in url else cls._strip_protocol(self.url), *_server(cls, url, fs_args))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_live": None}
+
+    def __repr__(self) -> str:
+        return f"<Connection to {redacted(self.url)}>"
+
+    # ------------------------------------------------------------------ the file system
+
+    @property
+    def live(self) -> _Live:
+        """The file system and what belongs to it."""
+        live = self._live
+        if live is None or live.pid != os.getpid():
+            live = self._live = self._connect()
+        return live
+
+    def _connect(self) -> _Live:
+        from fsspec.core import url_to_fs
+
+        args = dict(self._args)
+        if self.protocol in ("s3", "s3a"):
+            args["config_kwargs"] = {"max_pool_connections": CONCURRENCY, **args.get("config_kwargs", {})}
+        # Not from fsspec's cache: this one will be renewed, and its listings are not to be remembered.
+        fs, root = url_to_fs(self.url, skip_instance_cache=True, **args)
+        cache: Any = getattr(fs, "dircache", None)
+        if hasattr(cache, "use_listings_cache"):
+            cache.use_listings_cache = False
+            cache.clear()
+        if fs.async_impl:
+            slots = CONCURRENCY
+        elif self.protocol in ("memory", "tar", "zip"):
+            slots = 1
+        else:
+            slots = CONCURRENCY // 4
+        return _Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), os.getpid())
+
+    def renew(self) -> None:
+        """Make a new connection on the next call."""
+        self._live = None
+
+    # ------------------------------------------------------------------ asking
+
+    def ask(self, question: Callable[Concatenate[_Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the file system, from any thread but that of fsspec's loop."""
+        from fsspec.asyn import get_loop, sync
+
+        live = self.live
+        try:
+            return sync(get_loop(), question, live, *args, **kwargs)  # type: ignore[no-any-return]
+        except Exception as error:
+            if not is_broken_connection(error):
+                raise
+            self._drop(live)
+        return sync(get_loop(), question, self.live, *args, **kwargs)  # type: ignore[no-any-return]
+
+    async def ask_async(self, question: Callable[Concatenate[_Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the file system, from any event loop."""
+        live = await asyncio.to_thread(lambda: self.live) if self._live is None else self.live
+        try:
+            return await _on_loop(question(live, *args, **kwargs))
+        except Exception as error:
+            if not is_broken_connection(error):
+                raise
+            self._drop(live)
+        live = await asyncio.to_thread(lambda: self.live)
+        return await _on_loop(question(live, *args, **kwargs))
+
+    def _drop(self, broken: _Live) -> None:
+        if self._live is broken:
+            self.renew()
+
+
+async def _on_loop(answer: Awaitable[T]) -> T:
+    from fsspec.asyn import get_loop
+
+    async def awaited() -> T:
+        return await answer
+
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), get_loop()))
+
+
+async def do(live: _Live, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the file system, whether it is asynchronous or not, when there is a slot for it."""
+    async with live.slots:
+        if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
+            return await getattr(live.fs, f"_{method}")(*args, **kwargs)
+        return await asyncio.to_thread(getattr(live.fs, method), *args, **kwargs)
+
+
+def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:
+    import fsspec
+
+    try:
+        return fsspec.get_filesystem_class(protocol)  # type: ignore[no-any-return]
+    except ImportError as error:
+        extra = EXTRAS.get(protocol)
+        install = f'pip install "copick-backend-fs[{extra}]"' if extra else f"pip: {error}"
+        raise MissingDependencyError(feature=f"{protocol}:// locations", install=install) from error
+    except ValueError as error:
+        known = ", ".join(sorted({"local", *EXTRAS, "memory", "zip"}))
+        raise ConfigError(
+            source=redacted(url), reason=f"no file system is known for {protocol!r}; for example: {known}"
+        ) from error
+
+
+def _server(cls: type[AbstractFileSystem], url: str, fs_args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The server that a location is on, as far as URL and arguments tell."""
+    said = {**cls._get_kwargs_from_urls(url), **fs_args}
+    endpoint = said.get("endpoint_url") or dict(said.get("client_kwargs") or {}).get("endpoint_url")
+    return tuple(str(part) for part in (endpoint, said.get("host"), said.get("port")) if part)

@@ -1,0 +1,166 @@
+"""What a layer does with the files of a remote location: lists, reads, writes, moves, deletes them.
+
+Each function here is a question for :meth:`copick_backend_fs.connection.Connection.ask`: its first argument is the live
+connection, the other paths are absolute in its file system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from copick_core.path_layer import Listing, staged_name
+
+from copick_backend_fs.connection import do
+
+if TYPE_CHECKING:
+    from copick_backend_fs.connection import _Live
+
+_MISSING = (FileNotFoundError, NotADirectoryError)
+#: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
+_WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
+
+
+class RemoteFiles:
+    """The files of any file system of fsspec."""
+
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
+        self.writes_whole = protocol in _WHOLE_WRITES
+
+    # ------------------------------------------------------------------ reading
+
+    async def list_folders(self, live: _Live, folders: Sequence[str]) -> dict[str, Listing]:
+        """List several folders at once."""
+        return dict(zip(folders, await asyncio.gather(*(self.list_folder(live, f) for f in folders)), strict=True))
+
+    async def list_folder(self, live: _Live, folder: str) -> Listing:
+        """Names in a folder, and whether each is a folder; nothing for a missing one."""
+        try:
+            entries = await do(live, "ls", folder, detail=True)
+        except _MISSING:
+            return {}
+        listing = {}
+        for entry in entries:
+            path = str(entry["name"]).rstrip("/")
+            if path.lstrip("/") == folder.strip("/"):  # an object that stands for the folder itself
+                continue
+            name = path.rpartition("/")[2]
+            if self.protocol in ("http", "https"):
+                name = unquote(name)
+            kind = entry["type"]
+            is_link = kind == "link" or bool(entry.get("islink"))
+            listing[name] = bool(await do(live, "isdir", path)) if is_link else kind == "directory"
+        return listing
+
+    async def exists(self, live: _Live, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder."""
+        try:
+            kind = (await do(live, "info", path))["type"]
+        except _MISSING:
+            return False
+        return self.protocol in ("http", "https") or (kind == "directory") is folder
+
+    async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Read a file or a part of it; a negative start without an end counts from the end."""
+        return bytes(await do(live, "cat_file", path, start=start, end=end))
+
+    async def find(self, live: _Live, folder: str) -> list[str]:
+        """Paths of all files below a folder, relative to it."""
+        try:
+            found = await do(live, "find", folder)
+        except _MISSING:
+            return []
+        below = folder.strip("/") + "/"
+        return [path.strip("/").removeprefix(below) for path in found]
+
+    async def size(self, live: _Live, path: str) -> int:
+        """Size of a file in bytes."""
+        return int((await do(live, "info", path))["size"])
+
+    # ------------------------------------------------------------------ writing
+
+    async def write(self, live: _Live, path: str, data: bytes) -> None:
+        """Write a file as a reader may see it half written: for what is staged, or what nobody reads yet."""
+        if not self.writes_whole:
+            await do(live, "makedirs", _folder(path), exist_ok=True)
+        await do(live, "pipe_file", path, data)
+
+    async def replace(self, live: _Live, path: str, data: bytes) -> None:
+        """Write a file so that readers see all of it or what was there before."""
+        if self.writes_whole:
+            await self.write(live, path, data)
+            return
+        staged = f"{_folder(path)}/{staged_name()}"
+        try:
+            await self.write(live, staged, data)
+            await self.move_over(live, staged, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await do(live, "rm_file", staged)
+            raise
+
+    async def move_over(self, live: _Live, staged: str, path: str) -> None:
+        """Move a file or folder to where another one may be; that one is gone afterwards."""
+        folder = await self.exists(live, path, folder=True)
+        if not folder:
+            try:
+                await do(live, "mv", staged, path)
+                return
+            except Exception:
+                if not await self.exists(live, path, folder=False):
+                    raise
+        # Not every server renames over what exists, and none over a folder.
+        aside = f"{_folder(path)}/{staged_name()}"
+        await do(live, "mv", path, aside)
+        try:
+            await do(live, "mv", staged, path)
+        except BaseException:
+            await do(live, "mv", aside, path)
+            raise
+        await do(live, "rm", aside, recursive=folder)
+
+    async def swap(self, live: _Live, staged: str, path: str) -> None:
+        """Put a staged folder in the place of another one, or of nothing."""
+        if not self.writes_whole:
+            await do(live, "makedirs", staged, exist_ok=True)
+            await self.move_over(live, staged, path)
+            return
+        new, old = await self.find(live, staged), await self.find(live, path)
+        data = [name for name in new if not _is_metadata(name)]
+        await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in data])
+        await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in new if _is_metadata(name)])
+        kept = set(new)
+        await self.delete_files(live, [f"{path}/{name}" for name in old if name not in kept])
+        await self.delete_files(live, [f"{staged}/{name}" for name in new])
+
+    async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
+        """Copy files, many at once."""
+        await asyncio.gather(*(do(live, "cp_file", source, target) for source, target in pairs))
+
+    async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
+        """Delete files, many at once."""
+        await asyncio.gather(*(do(live, "rm_file", path) for path in paths))
+
+    async def delete(self, live: _Live, path: str) -> None:
+        """Delete a file, or a folder with all it holds."""
+        kind = (await do(live, "info", path))["type"]
+        if kind != "directory":
+            await do(live, "rm_file", path)
+            return
+        if not self.writes_whole:
+            hidden = f"{_folder(path)}/{staged_name()}"
+            await do(live, "mv", path, hidden)
+            path = hidden
+        await do(live, "rm", path, recursive=True)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_metadata(name: str) -> bool:
+    return name.rpartition("/")[2] in (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")

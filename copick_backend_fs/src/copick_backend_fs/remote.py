@@ -1,0 +1,213 @@
+"""Everything else that fsspec reaches: object stores, servers, archives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import ConfigError, ConflictError, InvalidNameError
+from copick_core.keys import Key
+from copick_core.layers import ANY, Revision, _Any
+from copick_core.path_layer import Listing, PathLayer
+
+from copick_backend_fs.connection import Connection, redacted
+from copick_backend_fs.files import RemoteFiles
+from copick_backend_fs.s3 import PreconditionFailedError, S3Files
+from copick_core import layout
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from zarr.abc.store import Store
+
+    from copick_backend_fs.connection import _Live
+
+#: Protocols that cannot be written to.
+_READ_ONLY = {"http", "https", "tar", "zip"}
+
+
+def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool) -> FsspecLayer:
+    """Open a URL as a layer; nothing is connected to before the first call.
+
+    Raises:
+        MissingDependencyError: The protocol needs a package that is not installed.
+        ConfigError: There is no such protocol, or it cannot be written to.
+    """
+    connection = Connection(url, fs_args)
+    if connection.protocol in _READ_ONLY and not read_only:
+        raise ConfigError(source=redacted(url), reason=f"{connection.protocol}:// cannot be written to; use it as static_root")
+    cls = S3Layer if connection.protocol in ("s3", "s3a") else FsspecLayer
+    return cls(name, connection, read_only=read_only)
+
+
+class FsspecLayer(PathLayer):
+    """A layer on a file system of fsspec.
+
+    Each folder is listed by one call, nothing is remembered by fsspec, and many folders are listed at once. The revision of
+    a file is a checksum of its content, so that ``if_revision`` reads the file before it is written; whoever writes between
+    the two is overwritten. Volumes are replaced by renaming where the server renames; object stores copy the staged keys
+    over, metadata last, and for that while the volume is neither the old one nor the new one.
+
+    Args:
+        name: Name of the layer.
+        connection: The location.
+        read_only: Refuse writes.
+    """
+
+    def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
+        super().__init__(name, read_only=read_only)
+        self._connection = connection
+        self._files = self._make_files()
+
+    def _make_files(self) -> RemoteFiles:
+        return RemoteFiles(self._connection.protocol)
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The fsspec file system; a new one after the connection was renewed."""
+        return self._connection.live.fs
+
+    @property
+    def root(self) -> str:
+        """Path of the project in :attr:`fs`."""
+        return self._connection.live.root
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What is equal for two layers that keep their entities in the same place."""
+        return self._connection.place
+
+    def full_path(self, path: str) -> str:
+        """Path in :attr:`fs` of a path below the root.
+
+        Raises:
+            InvalidNameError: It would lead out of the root.
+        """
+        return _full(self._connection.live, path)
+
+    def location(self, key: Key) -> str:
+        """URL of an entity, without secrets."""
+        first, chain, rest = redacted(self._connection.url).partition("::")
+        return f"{first}/{layout.path(key)}{chain}{rest}"
+
+    def reconnect(self) -> None:
+        """Make a new connection on the next call, and forget what was listed."""
+        self._connection.renew()
+        self._drop("")
+
+    # ------------------------------------------------------------------ reading
+
+    def _list_folder(self, path: str) -> Listing:
+        return self._list_folders([path])[path]
+
+    def _list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
+        if not paths:
+            return {}
+        full = [self.full_path(path) for path in paths]
+        listings = self._connection.ask(self._files.list_folders, full)
+        return {path: listings[f] for path, f in zip(paths, full, strict=True)}
+
+    def _path_exists(self, path: str, *, folder: bool) -> bool:
+        return self._connection.ask(self._files.exists, self.full_path(path), folder=folder)
+
+    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+        data = self._connection.ask(self._files.read, self.full_path(path))
+        return data, _checksum(data)
+
+    def _store(self, path: str) -> Store:
+        from copick_backend_fs.volumes import RemoteVolume
+
+        return RemoteVolume(self._connection, self._files, path, read_only=self.read_only)
+
+    # ------------------------------------------------------------------ writing
+
+    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
+        if not self._files.writes_whole:
+            self._sweep(path.rpartition("/")[0])
+        attempts = 0
+
+        async def write(live: _Live) -> None:
+            nonlocal attempts
+            attempts += 1
+            target = _full(live, path)
+            if if_revision is not ANY:
+                try:
+                    found = _checksum(await self._files.read(live, target))
+                except FileNotFoundError:
+                    found = None
+                if found != if_revision:
+                    if attempts > 1 and found == _checksum(data):
+                        return  # stored before the connection broke
+                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+            await self._files.replace(live, target, data)
+
+        self._connection.ask(write)
+        return _checksum(data)
+
+    def _delete_path(self, path: str) -> None:
+        attempts = 0
+
+        async def delete(live: _Live) -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                await self._files.delete(live, _full(live, path))
+            except FileNotFoundError:
+                if attempts == 1:  # else it was deleted before the connection broke
+                    raise
+
+        self._connection.ask(delete)
+
+    def _swap(self, staged: str, path: str) -> None:
+        self._connection.ask(self._files.swap, self.full_path(staged), self.full_path(path))
+
+
+class S3Layer(FsspecLayer):
+    """A layer in a bucket of S3.
+
+    Reading a file is one request, and so is writing one; its revision is its ETag. ``if_revision`` is a condition of the
+    write itself, so that of several writers that know one revision exactly one wins. Servers that do not know conditional
+    writes are found out once, and asked for the ETag before the write instead.
+    """
+
+    _files: S3Files
+
+    def _make_files(self) -> S3Files:
+        return S3Files()
+
+    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+        return self._connection.ask(self._files.read_revised, self.full_path(path))
+
+    def _path_revision(self, path: str) -> Revision | None:
+        return self._connection.ask(self._files.revision, self.full_path(path))
+
+    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
+        attempts = 0
+
+        async def write(live: _Live) -> Revision | None:
+            nonlocal attempts
+            attempts += 1
+            target = _full(live, path)
+            try:
+                return await self._files.write_if(live, target, data, if_revision)
+            except PreconditionFailedError as error:
+                found = await self._files.revision(live, target)
+                if found is not None and (error.repeated or attempts > 1):
+                    # The first of several requests may have stored it although its answer was lost.
+                    stored, revision = await self._files.read_revised(live, target)
+                    if stored == data:
+                        return revision
+                raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found) from error
+
+        return self._connection.ask(write)
+
+
+def _full(live: _Live, path: str) -> str:
+    """Path in the file system of a path below the root; refuses one that leads out of it."""
+    if path.startswith("/") or "/../" in f"/{path}/":
+        raise InvalidNameError(what="path", name=path, reason=f"it leads out of {live.root}")
+    return f"{live.root.rstrip('/')}/{path}" if live.root else path
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

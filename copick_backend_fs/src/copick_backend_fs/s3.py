@@ -1,0 +1,197 @@
+"""S3: the same files with the fewest requests, ETags as revisions, and conditional writes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from copick_core.layers import ANY, Revision, _Any
+from copick_core.path_layer import Listing, staged_name
+
+from copick_backend_fs.files import RemoteFiles
+
+if TYPE_CHECKING:
+    from copick_backend_fs.connection import _Live
+
+#: Keys that one request deletes at most.
+_DELETE_BATCH = 1000
+
+
+class PreconditionFailedError(Exception):
+    """What is stored is not what a conditional write expected."""
+
+    def __init__(self, *, repeated: bool) -> None:
+        super().__init__("precondition failed")
+        #: Whether the request was sent more than once, so that the first one may have been the one that stored.
+        self.repeated = repeated
+
+
+class S3Files(RemoteFiles):
+    """The files of a bucket, over the S3 client of s3fs."""
+
+    def __init__(self) -> None:
+        super().__init__("s3")
+        self._conditions: bool | None = None
+
+    async def _call(self, live: _Live, method: str, path: str | None = None, **kwargs: Any) -> Any:
+        bucket = live.fs.split_path(live.root)[0]
+        if path is not None:
+            # Not split_path(path): it takes "?versionId=" in a name for a version.
+            kwargs["Key"] = path[len(bucket) + 1 :]
+        async with live.slots:
+            return await live.fs._call_s3(method, Bucket=bucket, **kwargs, **live.fs.req_kw)
+
+    # ------------------------------------------------------------------ reading
+
+    async def _pages(self, live: _Live, folder: str, **kwargs: Any) -> AsyncIterator[tuple[str, Any]]:
+        """Pages of a listing of at most 1000 names, and the prefix of all its keys."""
+        bucket = live.fs.split_path(live.root)[0]
+        prefix = folder[len(bucket) + 1 :]
+        prefix = f"{prefix}/" if prefix else ""
+        while True:
+            page = await self._call(live, "list_objects_v2", Prefix=prefix, **kwargs)
+            yield prefix, page
+            if not page.get("IsTruncated"):
+                return
+            kwargs["ContinuationToken"] = page["NextContinuationToken"]
+
+    async def list_folder(self, live: _Live, folder: str) -> Listing:
+        """Names in a folder, and whether each is a folder; one request for 1000 names."""
+        listing: Listing = {}
+        try:
+            async for prefix, page in self._pages(live, folder, Delimiter="/"):
+                listing.update({entry["Key"][len(prefix) :]: False for entry in page.get("Contents", ())})
+                listing.update({entry["Prefix"][len(prefix) : -1]: True for entry in page.get("CommonPrefixes", ())})
+        except FileNotFoundError:  # the bucket itself
+            return {}
+        listing.pop("", None)  # an object that stands for the folder itself
+        return listing
+
+    async def exists(self, live: _Live, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder: one request."""
+        if folder:
+            async for _, page in self._pages(live, path, MaxKeys=1):
+                return bool(page.get("Contents"))
+        try:
+            await self._call(live, "head_object", path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Read an object or a part of it: one request."""
+        part = {}
+        if start is not None or end is not None:
+            first = start or 0
+            part["Range"] = f"bytes={first}" if first < 0 else f"bytes={first}-{'' if end is None else end - 1}"
+        return (await self._get(live, path, **part))[0]
+
+    async def read_revised(self, live: _Live, path: str) -> tuple[bytes, Revision]:
+        """Read an object and its ETag: one request."""
+        return await self._get(live, path)
+
+    async def _get(self, live: _Live, path: str, **kwargs: Any) -> tuple[bytes, str]:
+        answer = await self._call(live, "get_object", path, **kwargs)
+        async with answer["Body"] as body:
+            return await body.read(), answer["ETag"]
+
+    async def revision(self, live: _Live, path: str) -> Revision | None:
+        """ETag of an object, None where there is none: one request."""
+        try:
+            return str((await self._call(live, "head_object", path))["ETag"])
+        except FileNotFoundError:
+            return None
+
+    async def find(self, live: _Live, folder: str) -> list[str]:
+        """Keys of all objects below a folder, relative to it."""
+        return [
+            entry["Key"][len(prefix) :]
+            async for prefix, page in self._pages(live, folder)
+            for entry in page.get("Contents", ())
+        ]
+
+    async def size(self, live: _Live, path: str) -> int:
+        """Size of an object in bytes."""
+        return int((await self._call(live, "head_object", path))["ContentLength"])
+
+    # ------------------------------------------------------------------ writing
+
+    async def write(self, live: _Live, path: str, data: bytes) -> None:
+        """Write an object: one request."""
+        await self._call(live, "put_object", path, Body=data)
+
+    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+        """Write an object if its ETag is the expected one (None: if there is none): one request.
+
+        Raises:
+            PreconditionFailedError: It is not.
+        """
+        condition = {} if expected is ANY else {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
+        if condition and not await self._honours_conditions(live):
+            # The best that such a server offers: whoever writes between these two requests is overwritten.
+            if await self.revision(live, path) != expected:
+                raise PreconditionFailedError(repeated=False)
+            condition = {}
+        try:
+            return str((await self._call(live, "put_object", path, Body=data, **condition))["ETag"])
+        except Exception as error:
+            response = getattr(error.__cause__, "response", None) or {}
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if condition and (status in (409, 412) or isinstance(error, FileNotFoundError | FileExistsError)):
+                retries = response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+                raise PreconditionFailedError(repeated=bool(retries)) from error
+            raise
+
+    async def _honours_conditions(self, live: _Live) -> bool:
+        """Whether server and client keep the promise of ``If-Match``; asked once, with a write that must fail."""
+        if self._conditions is None:
+            await live.fs.set_session()
+            members = live.fs.s3.meta.service_model.operation_model("PutObject").input_shape.members
+            if "IfMatch" not in members:
+                self._conditions = False
+                return False
+            probe = f"{live.root}/{staged_name()}"
+            try:
+                await self._call(live, "put_object", probe, Body=b"", IfMatch=f'"{hashlib.md5(b"none").hexdigest()}"')  # noqa: S324 - an ETag is one
+            except PermissionError:
+                raise
+            except OSError:
+                self._conditions = True
+            else:
+                self._conditions = False
+                await self._call(live, "delete_object", probe)
+        return self._conditions
+
+    async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
+        """Copy objects inside the bucket, many at once, one request each."""
+        bucket = live.fs.split_path(live.root)[0]
+
+        async def one(source: str, target: str) -> None:
+            await self._call(live, "copy_object", target, CopySource={"Bucket": bucket, "Key": source[len(bucket) + 1 :]})
+
+        await asyncio.gather(*(one(source, target) for source, target in pairs))
+
+    async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
+        """Delete objects, 1000 with each request."""
+        bucket = live.fs.split_path(live.root)[0]
+
+        async def some(batch: Sequence[str]) -> None:
+            keys = [{"Key": path[len(bucket) + 1 :]} for path in batch]
+            answer = await self._call(live, "delete_objects", Delete={"Objects": keys, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                kind = PermissionError if error.get("Code") == "AccessDenied" else OSError
+                raise kind(f"{error.get('Key')}: {error.get('Code')} {error.get('Message', '')}".strip())
+
+        await asyncio.gather(*(some(paths[n : n + _DELETE_BATCH]) for n in range(0, len(paths), _DELETE_BATCH)))
+
+    async def delete(self, live: _Live, path: str) -> None:
+        """Delete an object, or all below a folder."""
+        below = [f"{path}/{name}" for name in await self.find(live, path)]
+        if below:
+            await self.delete_files(live, below)
+        elif await self.exists(live, path, folder=False):
+            await self._call(live, "delete_object", path)
+        else:
+            raise FileNotFoundError(path)

@@ -1,0 +1,91 @@
+"""A real S3 server on loopback that counts what it is asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class S3Server:
+    """moto's server behind a counter.
+
+    Attributes:
+        url: Its endpoint.
+        requests: Method and kind of each request, in order of arrival.
+        delay: Seconds that each answer takes longer.
+        most_at_once: Most requests that were under way at once.
+    """
+
+    def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Silent(WSGIRequestHandler):
+            def log_request(self, *_: object) -> None:
+                pass
+
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.forget()
+
+    def forget(self) -> None:
+        """Start counting anew."""
+        self.requests: list[str] = []
+        self.delay = 0.0
+        self.most_at_once = 0
+        self.ignores_conditions = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each kind of request arrived."""
+        return dict(Counter(self.requests))
+
+    @contextmanager
+    def counting(self) -> Iterator[dict[str, int]]:
+        """Count what arrives inside the block; read the result after it."""
+        before, counts = len(self.requests), {}
+        yield counts
+        counts.update(Counter(self.requests[before:]))
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
+        with self._lock:
+            self.requests.append(_kind(environ))
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+            if self.ignores_conditions:
+                environ.pop("HTTP_IF_MATCH", None)
+                environ.pop("HTTP_IF_NONE_MATCH", None)
+        try:
+            time.sleep(self.delay)
+            return self._app(environ, start_response)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def __enter__(self) -> S3Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _kind(environ: dict[str, Any]) -> str:
+    method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+    if method == "GET" and "list-type=2" in query:
+        return "LIST"
+    if method == "POST" and "delete" in query:
+        return "DELETE-MANY"
+    if method == "PUT" and "HTTP_X_AMZ_COPY_SOURCE" in environ:
+        return "COPY"
+    return method
