@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from copick_core.cli.detect import low_pass
 from copick_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ PANEL_WIDTH = 312  # pixels of the column of text beside it
 MARGIN = 24
 OVERSAMPLING = 3  # circles and lines are drawn this much larger, then reduced, for smooth edges
 SLAB = 50.0  # Å of depth that are averaged, which lowers the noise
-TINT = 0.38  # share of a segmentation's colour where it covers the density
+LOW_PASS = 0.6  # voxels, standard deviation of the Gaussian that smoothes the slice
+TINT = 0.32  # share of a segmentation's colour where it covers the density
+GREY_STEP = 8  # grey values are rounded down to multiples of this: noise hides it, and the file is half as large
 DOT = 3.5  # pixels, radius of the dot at a pick's position
 BACKGROUND = (19, 22, 27)
 TEXT = (238, 240, 243)
@@ -53,7 +56,7 @@ class PickMarks:
 
 @dataclass(frozen=True)
 class Tint:
-    """A segmentation: bool (z, y, x) of the same grid as the density, with a name and a colour for the legend."""
+    """A segmentation: bool (z, y, x) of the density's extent, at any voxel size, with a name and a colour for the legend."""
 
     name: str
     color: Color
@@ -113,9 +116,11 @@ def draw(
     scale = pixel_scale(density.shape)
     size = (max(1, round(density.shape[2] * scale)), max(1, round(density.shape[1] * scale)))
 
-    picture = pil.Image.fromarray(_stretch(slab)).resize(size, pil.Image.Resampling.BICUBIC).convert("RGB")
+    smooth = low_pass(slab[None], LOW_PASS)[0]
+    grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
+    picture = grey.point(lambda value: value // GREY_STEP * GREY_STEP).convert("RGB")
     for tint in tints:
-        mask = pil.Image.fromarray(np.where(tint.mask[middle], np.uint8(255), np.uint8(0)))
+        mask = pil.Image.fromarray(np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0)))
         mask = mask.resize(size, pil.Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
         picture.paste(pil.Image.new("RGB", size, tint.color[:3]), mask=mask)
     _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
@@ -148,7 +153,7 @@ def _pillow() -> _Pillow:
     try:
         return _Pillow()
     except ImportError as error:
-        raise MissingDependencyError(package="pillow", need="drawing the picture", install='pip install "copick-core[cli]"') from error
+        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[cli]"') from error
 
 
 def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:

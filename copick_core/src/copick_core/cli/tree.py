@@ -66,9 +66,9 @@ def _run(run: Any) -> Node:
 def _voxel_spacing(spacing: Any) -> Node:
     node = Node(f"voxel spacing {spacing.voxel_size:.3f} Å")
     for tomogram in spacing.tomograms:
-        shapes = level_shapes(tomogram)
-        levels = _count(len(shapes), "level")
-        below = Node(f"tomogram {tomogram.tomo_type}: {_times(shapes[0])}, {levels}", _layer(tomogram))
+        shape = _times(tomogram.array().shape) if tomogram.levels else "empty"
+        levels = _count(len(tomogram.levels), "level")
+        below = Node(f"tomogram {tomogram.tomo_type}: {shape}, {levels}", _layer(tomogram))
         below.children = [Node(f"features {entity.feature_type}", _layer(entity)) for entity in tomogram.features]
         node.children.append(below)
     return node
@@ -76,21 +76,10 @@ def _voxel_spacing(spacing: Any) -> Node:
 
 def _object(entity: Any) -> Node:
     kind = "particle" if entity.is_particle else "segmentation"
-    if not entity.is_particle or entity.zarr() is None:
+    if not entity.is_particle or not entity.levels:
         return Node(f"{entity.name}: {kind}, label {entity.label}")
-    shape = _times(entity.numpy().shape)
+    shape = _times(entity.array().shape)
     return Node(f"{entity.name}: {kind}, label {entity.label}, density {shape}", _layer(entity))
-
-
-def level_shapes(entity: Any) -> list[tuple[int, ...]]:
-    """The shapes (z, y, x) of a tomogram's resolution levels, largest first; reads no voxel."""
-    import zarr
-
-    group = zarr.open_group(entity.zarr(), mode="r")
-    levels: list[tuple[int, ...]] = []
-    while (level := str(len(levels))) in group:
-        levels.append(tuple(group[level].shape))  # type: ignore[union-attr]
-    return levels
 
 
 def _owner(entity: Any) -> str:
