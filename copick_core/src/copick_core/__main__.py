@@ -1,0 +1,89 @@
+"""The command line: ``python -m copick_core`` and the console script ``copick-core``.
+
+Results go to standard output, progress and errors to standard error. Exit code 0 means done, 1 that the request failed (with
+one ``error:`` line that says why), 2 that it could not be understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One subcommand.
+
+    Attributes:
+        name: What is typed.
+        help: One line for the overview.
+        module: Where ``add_arguments(parser)`` and ``run(args) -> int`` are; imported only for this subcommand.
+    """
+
+    name: str
+    help: str
+    module: str
+
+
+COMMANDS = (
+    Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
+    Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if None.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    args = _parser(asked).parse_args(arguments)
+    try:
+        code = int(importlib.import_module(args.module).run(args))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`| head`): nobody is left to tell, and Python's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, LookupError, RuntimeError, ImportError, MemoryError) as error:
+        print(f"error: {_message(error)}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser(asked: str | None) -> argparse.ArgumentParser:
+    """The parser with every subcommand's name, and the arguments of the one that was asked for."""
+    from copick_core import __version__
+
+    parser = argparse.ArgumentParser(prog="copick-core", description="Storage for collaborative cryoET annotation.")
+    parser.add_argument("--version", action="version", version=f"copick-core {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=f"{command.help.capitalize()}.")
+        subparser.set_defaults(module=command.module)
+        if command.name == asked:
+            importlib.import_module(command.module).add_arguments(subparser)
+    return parser
+
+
+def _message(error: BaseException) -> str:
+    """What an error says, with its kind where the message alone would say too little."""
+    text = str(error).strip()
+    if isinstance(error, KeyError) and type(error) is KeyError:
+        return f"KeyError: {text}"
+    return text or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""One picture of a tomogram: its central slice, a segmentation's tint, picks coloured by object, and a scale bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copick_core.cli.detect import low_pass
+from copick_core.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+LONG_SIDE = 768  # pixels of the slice's longer side
+PANEL_WIDTH = 312  # pixels of the column of text beside it
+MARGIN = 24
+OVERSAMPLING = 3  # circles and lines are drawn this much larger, then reduced, for smooth edges
+SLAB = 50.0  # Å of depth that are averaged, which lowers the noise
+LOW_PASS = 0.6  # voxels, standard deviation of the Gaussian that smoothes the slice
+TINT = 0.32  # share of a segmentation's colour where it covers the density
+GREY_STEP = 8  # grey values are rounded down to multiples of this: noise hides it, and the file is half as large
+DOT = 3.5  # pixels, radius of the dot at a pick's position
+BACKGROUND = (19, 22, 27)
+TEXT = (238, 240, 243)
+MUTED = (152, 160, 172)
+
+Color = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class PickMarks:
+    """Picks of one object.
+
+    Attributes:
+        name: What the legend says.
+        color: RGBA, 0 to 255.
+        positions: (N, 3) as (x, y, z) in Ångström.
+        transforms: (N, 4, 4) object-to-tomogram transforms; their Z axis is drawn.
+        radius: The object's radius in Ångström; a pick is drawn where its sphere meets the slice.
+        note: A second line of the legend.
+    """
+
+    name: str
+    color: Color
+    positions: NDArray[np.float64]
+    transforms: NDArray[np.float64]
+    radius: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tint:
+    """A segmentation: bool (z, y, x) of the density's extent, at any voxel size, with a name and a colour for the legend."""
+
+    name: str
+    color: Color
+    mask: NDArray[np.bool_]
+    note: str = ""
+
+
+def visible(marks: PickMarks, depth: float) -> NDArray[np.bool_]:
+    """Which picks' spheres meet the slice at a depth ``z`` in Ångström."""
+    return np.asarray(np.abs(marks.positions[:, 2] - depth) < marks.radius)
+
+
+def pixel_scale(shape: tuple[int, ...]) -> float:
+    """Pixels per voxel for a volume (z, y, x)."""
+    return LONG_SIDE / max(shape[1:])
+
+
+def pixel_of(positions: NDArray[np.float64], voxel_size: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Where positions (x, y, z) in Ångström lie in the picture, as (column, row) in pixels."""
+    return (positions[:, :2] / voxel_size + 0.5) * pixel_scale(shape)
+
+
+def scale_bar_length(width: float) -> float:
+    """The round length (1, 2 or 5 times a power of ten) that is nearest below a quarter of a width, in its unit."""
+    power = 10.0 ** math.floor(math.log10(width / 4))
+    return max(factor * power for factor in (1, 2, 5) if factor * power <= width / 4)
+
+
+def draw(
+    density: NDArray[Any],
+    voxel_size: float,
+    title: str,
+    lines: Sequence[str] = (),
+    picks: Sequence[PickMarks] = (),
+    tints: Sequence[Tint] = (),
+) -> Image:
+    """Draws the picture.
+
+    Args:
+        density: The tomogram, (z, y, x).
+        voxel_size: Ångström.
+        title: Headline of the text column.
+        lines: Small lines below it.
+        picks: Picks by object.
+        tints: Segmentations.
+
+    Returns:
+        An RGB image: the slice on the left, title, legend and caption on the right.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+    """
+    pil = _pillow()
+    middle = density.shape[0] // 2
+    reach = min(round(SLAB / voxel_size / 2), middle, density.shape[0] - 1 - middle)
+    slab = np.asarray(density[middle - reach : middle + reach + 1], dtype=np.float32).mean(axis=0)
+    scale = pixel_scale(density.shape)
+    size = (max(1, round(density.shape[2] * scale)), max(1, round(density.shape[1] * scale)))
+
+    smooth = low_pass(slab[None], LOW_PASS)[0]
+    grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
+    picture = grey.point(lambda value: value // GREY_STEP * GREY_STEP).convert("RGB")
+    for tint in tints:
+        mask = pil.Image.fromarray(np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0)))
+        mask = mask.resize(size, pil.Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
+        picture.paste(pil.Image.new("RGB", size, tint.color[:3]), mask=mask)
+    _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
+    _draw_scale_bar(pil, picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
+
+    page = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
+    page.paste(picture, (0, 0))
+    depth = (2 * reach + 1) * voxel_size
+    caption = [
+        f"Slice {middle + 1} of {density.shape[0]}, mean of {2 * reach + 1} ({depth / 10:.1f} nm)",
+        "Circle: where the object's sphere meets",
+        "the slice. Line: its Z axis.",
+    ]
+    _write_column(pil, page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1])
+    return page
+
+
+class _Pillow:
+    """Pillow's modules, imported when something is drawn."""
+
+    def __init__(self) -> None:
+        from PIL import Image, ImageDraw, ImageFont
+
+        self.Image = Image
+        self.ImageDraw = ImageDraw
+        self.ImageFont = ImageFont
+
+
+def _pillow() -> _Pillow:
+    try:
+        return _Pillow()
+    except ImportError as error:
+        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[cli]"') from error
+
+
+def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey values between the 0.3 and the 99.7 percentile."""
+    low, high = np.percentile(image, (0.3, 99.7))
+    if high <= low:
+        return np.full(image.shape, 128, dtype=np.uint8)
+    return (np.clip((image - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def _mark_picks(
+    pil: _Pillow, picture: Image, picks: Sequence[PickMarks], voxel_size: float, depth: float, shape: tuple[int, ...]
+) -> None:
+    """Draws circles, Z axes and dots, enlarged, and lays the reduced drawing over the picture."""
+    if not picks:
+        return
+    large = (picture.width * OVERSAMPLING, picture.height * OVERSAMPLING)
+    scale = pixel_scale(shape) * OVERSAMPLING / voxel_size
+    drawing = pil.Image.new("RGBA", large, (0, 0, 0, 0))
+    pen = pil.ImageDraw.Draw(drawing)
+    for marks in picks:
+        color = marks.color[:3]
+        shown = visible(marks, depth)
+        centres = pixel_of(marks.positions[shown], voxel_size, shape) * OVERSAMPLING
+        for centre, position, transform in zip(centres, marks.positions[shown], marks.transforms[shown], strict=True):
+            section = math.sqrt(marks.radius**2 - (position[2] - depth) ** 2) * scale
+            _circle(pen, centre, max(section, 2 * DOT * OVERSAMPLING), color)
+            tip = centre + transform[:2, 2] * marks.radius * scale
+            pen.line([*centre, *tip], fill=(*color, 235), width=round(1.8 * OVERSAMPLING))
+            dot = DOT * OVERSAMPLING
+            box = [centre[0] - dot, centre[1] - dot, centre[0] + dot, centre[1] + dot]
+            pen.ellipse(box, fill=(*color, 255))
+    small = drawing.resize(picture.size, pil.Image.Resampling.BOX)
+    shadow = pil.Image.new("RGB", picture.size, (0, 0, 0))
+    picture.paste(shadow, (1, 1), small.getchannel("A").point(lambda value: value // 2))
+    picture.paste(small.convert("RGB"), mask=small.getchannel("A"))
+
+
+def _circle(pen: ImageDraw, centre: NDArray[np.float64], radius: float, color: tuple[int, ...]) -> None:
+    box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
+    pen.ellipse(box, outline=(*color, 240), width=round(2.2 * OVERSAMPLING))
+
+
+def _draw_scale_bar(pil: _Pillow, picture: Image, width: float, pixels: float) -> None:
+    """Draws a bar of a round length at the bottom left; ``width`` is in nm, ``pixels`` is how many make one."""
+    length = scale_bar_length(width)
+    pen = pil.ImageDraw.Draw(picture)
+    font = pil.ImageFont.load_default(19)
+    label = f"{length:g} nm"
+    left, bottom = MARGIN, picture.height - MARGIN
+    right = left + round(length * pixels)
+    text = pen.textlength(label, font=font)
+    pen.rectangle([left, bottom - 6, right, bottom], fill=(255, 255, 255), outline=(0, 0, 0))
+    at = (max(left, (left + right - text) / 2), bottom - 32)
+    pen.text(at, label, font=font, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _write_column(
+    pil: _Pillow,
+    page: Image,
+    left: int,
+    title: str,
+    lines: Sequence[str],
+    picks: Sequence[PickMarks],
+    tints: Sequence[Tint],
+    depth: float,
+    caption: Sequence[str],
+) -> None:
+    """Writes title and legend from the top and the caption to the bottom."""
+    pen = pil.ImageDraw.Draw(page)
+    large, normal, small = (pil.ImageFont.load_default(size) for size in (25, 18, 15))
+    top = MARGIN
+    for line in _wrap(pen, title, large, PANEL_WIDTH - 2 * MARGIN):
+        pen.text((left, top), line, font=large, fill=TEXT)
+        top += 32
+    for line in lines:
+        for part in _wrap(pen, line, small, PANEL_WIDTH - 2 * MARGIN):
+            pen.text((left, top), part, font=small, fill=MUTED)
+            top += 21
+    top += 20
+    for marks in picks:
+        box = [left, top + 2, left + 18, top + 20]
+        pen.ellipse(box, outline=marks.color[:3], width=3)
+        pen.ellipse([left + 6, top + 8, left + 12, top + 14], fill=marks.color[:3])
+        note = f"{len(marks.positions)} picks, {int(visible(marks, depth).sum())} in this slice"
+        top = _write_entry(pen, left, top, marks.name, [note, marks.note], normal, small)
+    for tint in tints:
+        pen.rectangle([left, top + 3, left + 18, top + 19], fill=tint.color[:3])
+        top = _write_entry(pen, left, top, tint.name, [tint.note], normal, small)
+    bottom = page.height - MARGIN - 20 * len(caption)
+    for line in caption:
+        pen.text((left, bottom), line, font=small, fill=MUTED)
+        bottom += 20
+
+
+def _write_entry(pen: ImageDraw, left: int, top: int, name: str, notes: Sequence[str], normal: Any, small: Any) -> int:
+    pen.text((left + 30, top), name, font=normal, fill=TEXT)
+    top += 25
+    for note in notes:
+        for part in _wrap(pen, note, small, PANEL_WIDTH - 2 * MARGIN - 30):
+            pen.text((left + 30, top), part, font=small, fill=MUTED)
+            top += 20
+    return top + 12
+
+
+def _wrap(pen: ImageDraw, text: str, font: Any, width: float) -> list[str]:
+    """Breaks a text at its spaces into lines that are no wider than a width."""
+    result: list[str] = []
+    for word in text.split():
+        if result and pen.textlength(f"{result[-1]} {word}", font=font) <= width:
+            result[-1] += f" {word}"
+        else:
+            result.append(word)
+    return result
