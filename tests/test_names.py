@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 @pytest.mark.parametrize(
     ("name", "clean"),
-    [("a b", "a-b"), ("a_b", "a-b"), ('<>:"/\\|?*x', "x"), ("-a-", "a"), ("a\tb\nc", "a-b-c"), ("ä.1", "ä.1"), ("a__b", "a--b")],
+    [
+        ("a b", "a-b"),
+        ("a_b", "a-b"),
+        ('<>:"/\\|?*x', "x"),
+        ("-a-", "a"),
+        ("a\tb\nc", "a-b-c"),
+        ("ä.1", "ä.1"),
+        ("a__b", "a--b"),
+    ],
 )
 def test_sanitising_replaces_what_copick_1_replaces(name, clean):
     with pytest.warns(UserWarning, match="was changed to"):
@@ -30,13 +38,17 @@ def test_what_is_sanitised_stays_as_it_is(name):
     assert sanitize_name(clean, suppress_warnings=True) == clean
 
 
-@pytest.mark.parametrize("name", ["", "..", ".", ".hidden", "a/b", "a\\b", "../x", "a\x00b", "a\nb", "\ud800", "x" * 256, None, 7])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", ".hidden", "a/b", "a\\b", "../x", "a\x00b", "a\nb", "\ud800", "x" * 256, None, 7]
+)
 def test_run_names_that_are_not_safe_are_refused(name):
     with pytest.raises(InvalidNameError):
         check_run_name(name)
 
 
-@pytest.mark.parametrize("name", ["TS_1", "TS[1]", "a*b?", "{x}", "a b", "über", "x" * 255, "a..b", "~", "%2e%2e", "-rf", "a#b"])
+@pytest.mark.parametrize(
+    "name", ["TS_1", "TS[1]", "a*b?", "{x}", "a b", "über", "x" * 255, "a..b", "~", "%2e%2e", "-rf", "a#b"]
+)
 def test_run_names_that_only_look_odd_are_taken_as_they_are(name):
     assert check_run_name(name) == name
 

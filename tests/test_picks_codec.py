@@ -197,9 +197,7 @@ def test_integers_and_whole_float_ids_read_as_numbers():
 
 
 def test_nan_tokens_of_the_released_library_read_but_are_not_written():
-    read = decode(
-        picks_file([point(), point(location={"x": float("nan"), "y": float("-inf"), "z": 0.0})]), "a"
-    )
+    read = decode(picks_file([point(), point(location={"x": float("nan"), "y": float("-inf"), "z": 0.0})]), "a")
 
     assert np.isnan(read.positions[1, 0])
     with pytest.raises(ValueError, match=r"^b: point 1: positions "):
@@ -465,18 +463,11 @@ def test_headers_that_cannot_be_written_are_refused(change):
 
 
 def test_a_numpy_scalar_in_the_header_is_written_as_its_number():
-    assert (
-        json.loads(encode(from_arrays([], header={**HEADER, "voxel_spacing": np.float32(0.5)})))[
-            "voxel_spacing"
-        ]
-        == 0.5
-    )
+    assert json.loads(encode(from_arrays([], header={**HEADER, "voxel_spacing": np.float32(0.5)})))["voxel_spacing"] == 0.5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(
-    ("name", "where"), [("positions", (1, 2)), ("transforms", (1, 0, 3)), ("scores", (1,))]
-)
+@pytest.mark.parametrize(("name", "where"), [("positions", (1, 2)), ("transforms", (1, 0, 3)), ("scores", (1,))])
 def test_a_value_that_is_not_finite_is_named_by_index(name, where, value):
     arrays = picks()
     getattr(arrays, name)[where] = value
@@ -554,9 +545,7 @@ def test_ids_of_any_whole_dtype_are_taken(ids):
     assert read.instance_ids.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "transforms", [np.zeros((2, 4, 4)), np.eye(4), np.zeros((2, 3, 3)), np.zeros((2, 4, 3))]
-)
+@pytest.mark.parametrize("transforms", [np.zeros((2, 4, 4)), np.eye(4), np.zeros((2, 3, 3)), np.zeros((2, 4, 3))])
 def test_transforms_of_a_wrong_shape_or_last_row_are_refused(transforms):
     with pytest.raises(ValueError, match="transform"):
         from_arrays(np.zeros((2, 3)), transforms, header=HEADER)

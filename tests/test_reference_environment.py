@@ -36,9 +36,7 @@ def test_an_unreachable_index_is_told_from_a_failure(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_an_index_without_the_reference_library_is_a_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_index_without_the_reference_library_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "index" / "copick").mkdir(parents=True)
     (tmp_path / "index" / "copick" / "index.html").write_text("<!DOCTYPE html><html><body></body></html>")
     monkeypatch.delenv("COPICK_REFERENCE_PYTHON", raising=False)
