@@ -41,9 +41,7 @@ def other_description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reference_written(
-    reference: Library, description: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def reference_written(reference: Library, description: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of the described project, written by the reference; tests leave it as it is."""
     return _written(reference, description, tmp_path_factory.mktemp("reference-written"))
 
@@ -65,9 +63,7 @@ def reference_reads_its_own(reference: Library, reference_written: Path) -> Dump
 
 
 @pytest.fixture(scope="session")
-def reference_overlay(
-    reference: Library, other_description: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def reference_overlay(reference: Library, other_description: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The config of the other described project, written by the reference."""
     return _written(reference, other_description, tmp_path_factory.mktemp("reference-overlay"))
 
@@ -83,9 +79,7 @@ def shipped_project(tmp_path: Path) -> Path:
     """The config of a project of real data that the reference wrote, unpacked for this test alone."""
     archive = data_file("reference_project.tar.gz")
     if archive is None:
-        pytest.skip(
-            "reference_project.tar.gz is not there; COPICK_TEST_DATA names the folder of the test data"
-        )
+        pytest.skip("reference_project.tar.gz is not there; COPICK_TEST_DATA names the folder of the test data")
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
     return tmp_path / "config.json"

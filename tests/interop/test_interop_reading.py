@@ -22,9 +22,7 @@ def test_a_shipped_project_of_real_data_reads_the_same(
     assert differences(reference.dump(shipped_project), ours.dump(shipped_project)) == []
 
 
-def test_a_project_written_by_the_reference_reads_the_same(
-    reference: Library, ours: Library, reference_written: Path
-) -> None:
+def test_a_project_written_by_the_reference_reads_the_same(reference: Library, ours: Library, reference_written: Path) -> None:
     assert differences(reference.dump(reference_written), ours.dump(reference_written)) == []
 
 
@@ -32,7 +30,6 @@ def test_a_project_written_by_us_reads_the_same(reference: Library, ours: Librar
     assert differences(reference.dump(our_written), ours.dump(our_written)) == []
 
 
-@pytest.mark.parametrize("user_id", ["alice", "bob"])
 @pytest.mark.parametrize("static", ["reference_written", "our_written"])
 @pytest.mark.parametrize("overlay", ["reference_overlay", "our_overlay"])
 def test_an_overlay_over_a_static_project_reads_the_same(
@@ -42,10 +39,9 @@ def test_an_overlay_over_a_static_project_reads_the_same(
     ours: Library,
     static: str,
     overlay: str,
-    user_id: str,
 ) -> None:
     roots = [Path(request.getfixturevalue(name)).with_name("project") for name in (overlay, static)]
-    config = write_config(tmp_path / "pair.json", roots[0], static=roots[1], user_id=user_id)
+    config = write_config(tmp_path / "pair.json", roots[0], static=roots[1])
 
     assert differences(reference.dump(config), ours.dump(config)) == []
 

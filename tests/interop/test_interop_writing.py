@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.comparison import differences, without_coarse_levels
+from support.comparison import differences, without_writers_choices
 from support.libraries import Library
 from support.reference_scripts.dump import Dump
 
 pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
-TOMOGRAM = "runs/TS_001/spacings/10.000#0/tomograms/wbp#0"
+TOMOGRAM = "runs/TS_001/spacings/10.000/tomograms/wbp#0"
 PICKS = "runs/TS_001/picks/alice/1/ribosome#0"
 MESH = "runs/TS_001/meshes/alice/1/membrane#0"
 
@@ -22,23 +22,19 @@ MESH = "runs/TS_001/meshes/alice/1/membrane#0"
 def test_the_reference_reads_the_same_project_whoever_wrote_it(
     reference_reads_its_own: Dump, reference_reads_ours: Dump
 ) -> None:
-    expected = without_coarse_levels(reference_reads_its_own)
+    expected = without_writers_choices(reference_reads_its_own)
 
-    assert differences(expected, without_coarse_levels(reference_reads_ours)) == []
+    assert differences(expected, without_writers_choices(reference_reads_ours)) == []
 
 
-def test_we_read_the_same_project_whoever_wrote_it(
-    ours: Library, reference_written: Path, our_written: Path
-) -> None:
-    by_reference = without_coarse_levels(ours.dump(reference_written))
-    by_us = without_coarse_levels(ours.dump(our_written))
+def test_we_read_the_same_project_whoever_wrote_it(ours: Library, reference_written: Path, our_written: Path) -> None:
+    by_reference = without_writers_choices(ours.dump(reference_written))
+    by_us = without_writers_choices(ours.dump(our_written))
 
     assert differences(by_reference, by_us) == []
 
 
-def test_label_pyramids_are_the_same_whoever_wrote_them(
-    reference_reads_its_own: Dump, reference_reads_ours: Dump
-) -> None:
+def test_label_pyramids_are_the_same_whoever_wrote_them(reference_reads_its_own: Dump, reference_reads_ours: Dump) -> None:
     by_reference, by_us = reference_reads_its_own.arrays, reference_reads_ours.arrays
 
     labels = [key for key in by_reference if "/segmentations/" in key and key.endswith("/levels/1")]
@@ -70,13 +66,9 @@ def test_the_reference_reads_exactly_what_we_were_given(
     assert found.tobytes() == given.tobytes()
 
 
-def test_the_reference_reads_exactly_the_mesh_that_we_were_given(
-    reference_reads_ours: Dump, description: Path
-) -> None:
+def test_the_reference_reads_exactly_the_mesh_that_we_were_given(reference_reads_ours: Dump, description: Path) -> None:
     with np.load(description / "arrays.npz") as arrays:
-        triangles = arrays["TS_001/meshes/membrane/alice/0/vertices"][
-            arrays["TS_001/meshes/membrane/alice/0/faces"]
-        ]
+        triangles = arrays["TS_001/meshes/membrane/alice/0/vertices"][arrays["TS_001/meshes/membrane/alice/0/faces"]]
 
     found = reference_reads_ours.arrays
 
@@ -94,7 +86,4 @@ def test_picks_files_hold_the_same_keys_in_the_same_order(reference_written: Pat
 
 def _picks_files(config: Path) -> dict[str, object]:
     project = config.with_name("project")
-    return {
-        str(path.relative_to(project)): json.loads(path.read_text())
-        for path in project.glob("**/Picks/*.json")
-    }
+    return {str(path.relative_to(project)): json.loads(path.read_text()) for path in project.glob("**/Picks/*.json")}

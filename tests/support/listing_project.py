@@ -50,9 +50,7 @@ def enumerate_project(root: Any) -> tuple[int, int]:
         names += [picks.pickable_object_name + picks.user_id + picks.session_id for picks in run.picks]
         names += [mesh.pickable_object_name + mesh.user_id + mesh.session_id for mesh in run.meshes]
         found = run.get_segmentations(is_multilabel=None, is_instance=None, is_panoptic=None)
-        names += [
-            segmentation.name + segmentation.user_id + segmentation.session_id for segmentation in found
-        ]
+        names += [segmentation.name + segmentation.user_id + segmentation.session_id for segmentation in found]
         count += len(names)
         characters += sum(map(len, names))
     return count, characters

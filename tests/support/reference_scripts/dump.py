@@ -200,19 +200,13 @@ def _dump_segmentation(dump, path, segmentation):
 def _dump_queries(dump, path, run):
     """Record which entities the getters choose."""
     chosen = {
-        "user_picks": [_annotation(picks) for picks in run.user_picks()],
         "tool_picks": [_annotation(picks) for picks in run.tool_picks()],
-        "user_meshes": [_annotation(mesh) for mesh in run.user_meshes()],
         "tool_meshes": [_annotation(mesh) for mesh in run.tool_meshes()],
         "segmentations": [_segmentation(found) for found in run.get_segmentations()],
         "binary": [_segmentation(found) for found in run.get_segmentations(is_multilabel=False)],
         "multilabel": [_segmentation(found) for found in run.get_segmentations(is_multilabel=True)],
-        "instance": [
-            _segmentation(found) for found in run.get_segmentations(is_multilabel=None, is_instance=True)
-        ],
-        "panoptic": [
-            _segmentation(found) for found in run.get_segmentations(is_multilabel=None, is_panoptic=True)
-        ],
+        "instance": [_segmentation(found) for found in run.get_segmentations(is_multilabel=None, is_instance=True)],
+        "panoptic": [_segmentation(found) for found in run.get_segmentations(is_multilabel=None, is_panoptic=True)],
     }
     for entity in run.picks:
         of_user = run.get_picks(user_id=entity.user_id)

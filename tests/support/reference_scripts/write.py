@@ -91,8 +91,7 @@ def _point(models, position, transform, instance_id, score):
 def _write_mesh(run, entry, arrays):
     mesh = run.new_mesh(entry["object_name"], entry["session_id"], entry["user_id"])
     geometries = [
-        trimesh.Trimesh(arrays[f"{array}/vertices"], arrays[f"{array}/faces"], process=False)
-        for array in entry["arrays"]
+        trimesh.Trimesh(arrays[f"{array}/vertices"], arrays[f"{array}/faces"], process=False) for array in entry["arrays"]
     ]
     mesh.mesh = geometries[0] if len(geometries) == 1 else trimesh.Scene(geometries)
     mesh.store()
