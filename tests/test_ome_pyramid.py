@@ -38,9 +38,7 @@ def test_mean_is_over_the_voxels_that_exist(shape: tuple[int, int, int], dtype: 
     for z, y, x in np.ndindex(*coarse.shape):
         block = volume[2 * z : 2 * z + 2, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
         expected[z, y, x] = block.mean(dtype="f8")
-    np.testing.assert_allclose(
-        coarse, expected, rtol=2e-3 if dtype == "f2" else 2e-6, atol=2e-3 if dtype == "f2" else 1e-6
-    )
+    np.testing.assert_allclose(coarse, expected, rtol=2e-3 if dtype == "f2" else 2e-6, atol=2e-3 if dtype == "f2" else 1e-6)
     assert coarse.dtype == volume.dtype
 
 
@@ -90,9 +88,7 @@ def test_levels_never_get_empty(kind: str) -> None:
 
 
 @given(SIZES, st.data(), st.sampled_from(["mean", "nearest"]))
-def test_coarse_range_holds_exactly_the_voxels_that_depend_on_a_range(
-    n: int, data: st.DataObject, kind: str
-) -> None:
+def test_coarse_range_holds_exactly_the_voxels_that_depend_on_a_range(n: int, data: st.DataObject, kind: str) -> None:
     start = data.draw(st.integers(0, n - 1))
     stop = data.draw(st.integers(start + 1, n))
 
@@ -103,16 +99,13 @@ def test_coarse_range_holds_exactly_the_voxels_that_depend_on_a_range(
     depends = {
         k
         for k in range(coarse_length(n, kind))
-        if (kind == "mean" and {2 * k, 2 * k + 1} & set(fine))
-        or (kind == "nearest" and first + 2 * k in fine)
+        if (kind == "mean" and {2 * k, 2 * k + 1} & set(fine)) or (kind == "nearest" and first + 2 * k in fine)
     }
     assert set(range(low, high)) == depends
 
 
 @given(SHAPES, st.sampled_from(["mean", "nearest"]), st.sampled_from([2, 4, 6]))
-def test_parts_of_a_level_halve_to_the_parts_of_the_coarser_one(
-    shape: tuple[int, int, int], kind: str, tile: int
-) -> None:
+def test_parts_of_a_level_halve_to_the_parts_of_the_coarser_one(shape: tuple[int, int, int], kind: str, tile: int) -> None:
     volume = np.random.default_rng(2).integers(0, 100, shape).astype(np.float32)
     starts = [nearest_start(n) for n in shape]
     whole = halve(volume, kind)

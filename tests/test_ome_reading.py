@@ -54,9 +54,7 @@ def with_axes(sizes: list[float], unit: str | None, *, outer: list[float] | None
         (3, None, ["0/.zarray", "0/.zattrs", "0/zarr.json"]),
     ],
 )
-def test_opening_a_level_asks_for_its_own_documents_only(
-    stored: Any, known: Any, expected: list[str]
-) -> None:
+def test_opening_a_level_asks_for_its_own_documents_only(stored: Any, known: Any, expected: list[str]) -> None:
     store = volume_store(stored)
 
     array = open_level(store, "0", known)

@@ -184,9 +184,10 @@ def test_an_update_touches_only_the_chunks_that_depend_on_the_region() -> None:
     update_levels(store, index, kind="mean")
 
     assert set(store.chunks_of("set")) == {"1/1/1/1", "2/0/0/0"}
-    assert set(store.chunks_of("get")) == {
-        f"0/{z}/{y}/{x}" for z in (2, 3) for y in (2, 3) for x in (2, 3)
-    } | {"1/1/1/1", "2/0/0/0"}
+    assert set(store.chunks_of("get")) == {f"0/{z}/{y}/{x}" for z in (2, 3) for y in (2, 3) for x in (2, 3)} | {
+        "1/1/1/1",
+        "2/0/0/0",
+    }
 
 
 def test_levels_of_other_sizes_are_not_updated() -> None:
@@ -198,9 +199,7 @@ def test_levels_of_other_sizes_are_not_updated() -> None:
 
 def test_zeroing_a_region_of_labels_reads_back_as_zero() -> None:
     store = MemoryStore()
-    write_volume(
-        store, np.ones((8, 8, 8), np.uint8), 1.0, levels=1, kind="nearest", format=VolumeFormat(chunks=4)
-    )
+    write_volume(store, np.ones((8, 8, 8), np.uint8), 1.0, levels=1, kind="nearest", format=VolumeFormat(chunks=4))
 
     write_region(open_level(store), (slice(0, 4),), 0)
 

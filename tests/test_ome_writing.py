@@ -157,9 +157,7 @@ def test_a_panoptic_volume_has_a_channel_axis_in_chunks_of_one() -> None:
     assert open_level(store).chunks == (1, 8, 8, 7)
     image = document(store, ".zattrs")["multiscales"][0]
     assert image["axes"][0] == {"name": "c", "type": "channel"}
-    assert image["datasets"][1]["coordinateTransformations"] == [
-        {"scale": [1.0, 21.04, 21.04, 21.04], "type": "scale"}
-    ]
+    assert image["datasets"][1]["coordinateTransformations"] == [{"scale": [1.0, 21.04, 21.04, 21.04], "type": "scale"}]
     assert image["metadata"] == note
     Image04.from_zarr(zarr.open_group(store, mode="r"))
 
@@ -194,9 +192,7 @@ def test_version_04_documents_are_those_of_the_reference() -> None:
 def test_version_05_lies_under_ome() -> None:
     store = MemoryStore()
 
-    write_volume(
-        store, noise((20, 64, 64)), 10.52, levels=2, format=VolumeFormat(zarr_format=3, chunks=16, shards=32)
-    )
+    write_volume(store, noise((20, 64, 64)), 10.52, levels=2, format=VolumeFormat(zarr_format=3, chunks=16, shards=32))
 
     attributes = document(store, "zarr.json")["attributes"]
     assert set(attributes) == {"ome"}
@@ -209,9 +205,7 @@ def test_version_05_lies_under_ome() -> None:
 def test_multiscales_are_written_last_and_every_chunk_once(zarr_format: Any) -> None:
     store = CountingStore()
 
-    write_volume(
-        store, noise((40, 20, 20)), 1.0, levels=3, format=VolumeFormat(zarr_format=zarr_format, chunks=8)
-    )
+    write_volume(store, noise((40, 20, 20)), 1.0, levels=3, format=VolumeFormat(zarr_format=zarr_format, chunks=8))
 
     assert store.keys_of("set")[-1] == (".zattrs" if zarr_format == 2 else "zarr.json")
     written = store.chunks_of("set")
@@ -308,9 +302,7 @@ def test_voxel_sizes_are_positive_numbers(size: float) -> None:
         (np.zeros((4, 4, 4)), {"kind": "max"}, "kind"),
     ],
 )
-def test_what_is_no_volume_is_refused_before_anything_is_deleted(
-    data: Any, options: Any, message: str
-) -> None:
+def test_what_is_no_volume_is_refused_before_anything_is_deleted(data: Any, options: Any, message: str) -> None:
     store = MemoryStore()
     write_volume(store, noise((4, 4, 4)), 1.0)
 
@@ -345,9 +337,7 @@ def test_unknown_compressors_are_refused_when_writing() -> None:
 
 @pytest.mark.parametrize("shape", [(7,), (5, 6), (3, 16, 33, 32), (2, 3, 4, 5, 6), (0, 4, 4)])
 @pytest.mark.parametrize("name", ["v2", "v3", "v3 sharded"])
-def test_arrays_of_any_dimensionality_are_written_without_multiscales(
-    shape: tuple[int, ...], name: str
-) -> None:
+def test_arrays_of_any_dimensionality_are_written_without_multiscales(shape: tuple[int, ...], name: str) -> None:
     store = MemoryStore()
     data = noise(shape)
 

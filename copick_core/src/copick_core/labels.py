@@ -20,9 +20,7 @@ PANOPTIC_CHANNELS = ("label", "instance")
 object."""
 
 
-def smallest_unsigned(
-    data: npt.ArrayLike, floor: npt.DTypeLike = np.uint8, *, source: str = "labels"
-) -> np.dtype[Any]:
+def smallest_unsigned(data: npt.ArrayLike, floor: npt.DTypeLike = np.uint8, *, source: str = "labels") -> np.dtype[Any]:
     """The smallest unsigned integer dtype that holds every value.
 
     Args:
@@ -47,9 +45,7 @@ def smallest_unsigned(
     for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
         if np.dtype(dtype).itemsize >= np.dtype(floor).itemsize and high <= np.iinfo(dtype).max:
             return np.dtype(dtype)
-    raise InvalidDataError(
-        source=source, reason=f"value {high} is larger than any unsigned integer dtype holds"
-    )
+    raise InvalidDataError(source=source, reason=f"value {high} is larger than any unsigned integer dtype holds")
 
 
 def cast_lossless(
@@ -93,9 +89,7 @@ def cast_lossless(
     return out
 
 
-def check_panoptic(
-    data: npt.NDArray[Any], allowed: Collection[int], *, source: str = "panoptic volume"
-) -> None:
+def check_panoptic(data: npt.NDArray[Any], allowed: Collection[int], *, source: str = "panoptic volume") -> None:
     """Check the two rules of a panoptic segmentation.
 
     Args:
@@ -157,9 +151,7 @@ def _same(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> npt.NDArray[np.b
         if before.dtype.kind == "f":
             # 2.0**64 casts to some uint64 and may come back equal: the range is checked in floats, exclusive
             # above.
-            low, high = (
-                (0, 1) if after.dtype.kind == "b" else (np.iinfo(after.dtype).min, np.iinfo(after.dtype).max)
-            )
+            low, high = (0, 1) if after.dtype.kind == "b" else (np.iinfo(after.dtype).min, np.iinfo(after.dtype).max)
             wide = before.astype(np.float64, copy=False)
             same &= (wide >= float(low)) & (wide < float(high + 1))
         elif before.dtype.kind == "i" and after.dtype.kind == "u":
@@ -169,22 +161,16 @@ def _same(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> npt.NDArray[np.b
     elif before.dtype.kind in "iu":
         # An integer beyond a float's mantissa is rounded; 2**64 - 1 -> 2.0**64 -> wraps back to a wrong
         # integer.
-        same &= np.isfinite(after) & (
-            after.astype(np.float64) < 2.0 ** (64 if before.dtype.kind == "u" else 63)
-        )
+        same &= np.isfinite(after) & (after.astype(np.float64) < 2.0 ** (64 if before.dtype.kind == "u" else 63))
     else:
         same |= np.isnan(before) & np.isnan(after)
     return same
 
 
-def _refuse(
-    slab: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], origin: Sequence[int], reason: str, source: str
-) -> None:
+def _refuse(slab: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], origin: Sequence[int], reason: str, source: str) -> None:
     if not wrong.any():
         return
     local = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     offsets = (*origin, *(0,) * len(local))
     index = tuple(int(i) + o for i, o in zip(local, offsets, strict=False))
-    raise InvalidDataError(
-        source=source, reason=f"value {slab[local]} at index {index} {reason}", index=index
-    )
+    raise InvalidDataError(source=source, reason=f"value {slab[local]} at index {index} {reason}", index=index)

@@ -77,9 +77,7 @@ def write_levels(
         itemsize = max(source.dtype.itemsize, levels[0].dtype.itemsize)
         rows_y *= max(1, _BRICK_BYTES // (row * rows_y * width * itemsize))
     bricks = [
-        (z, min(z + row, depth), y, min(y + rows_y, height))
-        for z in range(0, depth, row)
-        for y in range(0, height, rows_y)
+        (z, min(z + row, depth), y, min(y + rows_y, height)) for z in range(0, depth, row) for y in range(0, height, rows_y)
     ]
     done = 0
     for (z0, _z1, y0, y1), block in _read_ahead(source, bricks):
@@ -111,9 +109,7 @@ def _read_ahead(
 class _LevelStack:
     """The levels of one volume while it is written: a row of chunks is buffered for each but the finest."""
 
-    def __init__(
-        self, workers: Workers, levels: Sequence[LevelWriter], kind: Kind, lead: tuple[int, ...]
-    ) -> None:
+    def __init__(self, workers: Workers, levels: Sequence[LevelWriter], kind: Kind, lead: tuple[int, ...]) -> None:
         self._workers = workers
         self._levels = levels
         self._kind = kind
@@ -127,9 +123,7 @@ class _LevelStack:
     def add(self, number: int, block: npt.NDArray[Any], z0: int, y0: int) -> None:
         """Write a block of whole tiles that begins at (z0, y0, 0), and halve it into the next level's row."""
         level = self._levels[number]
-        tile_bytes = (
-            math.prod(min(t, n) for t, n in zip(level.tile, block.shape, strict=True)) * level.dtype.itemsize
-        )
+        tile_bytes = math.prod(min(t, n) for t, n in zip(level.tile, block.shape, strict=True)) * level.dtype.itemsize
         steps = [range(0, n, t) for n, t in zip(block.shape, level.tile, strict=True)]
         self._workers.run(
             (self._task(number, block, corner, (z0 + corner[0], y0 + corner[1], corner[2]))
@@ -137,9 +131,7 @@ class _LevelStack:
             tile_bytes,
         )  # fmt: skip
 
-    def _task(
-        self, number: int, block: npt.NDArray[Any], corner: Sequence[int], origin: tuple[int, int, int]
-    ) -> Task:
+    def _task(self, number: int, block: npt.NDArray[Any], corner: Sequence[int], origin: tuple[int, int, int]) -> Task:
         level = self._levels[number]
 
         def task() -> list[tuple[str, bytes]]:

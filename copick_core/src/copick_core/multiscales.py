@@ -55,9 +55,7 @@ def to_angstrom(length: float, unit: str) -> float:
     """
     factor = _ANGSTROM.get(unit)
     if factor is None:
-        raise InvalidDataError(
-            source="voxel size", reason=f"unknown unit of length {unit!r} (known: {', '.join(_ANGSTROM)})"
-        )
+        raise InvalidDataError(source="voxel size", reason=f"unknown unit of length {unit!r} (known: {', '.join(_ANGSTROM)})")
     return length if factor == 1 else float(f"{length * factor:.12g}")
 
 
@@ -79,9 +77,7 @@ def multiscales(
         "axes": axes,
         "datasets": [
             {
-                "coordinateTransformations": [
-                    {"scale": [*lead, *[voxel_size * 2**level] * 3], "type": "scale"}
-                ],
+                "coordinateTransformations": [{"scale": [*lead, *[voxel_size * 2**level] * 3], "type": "scale"}],
                 "path": str(level),
             }
             for level in range(levels)
@@ -126,9 +122,7 @@ def open_level(
     if path and not {"", ".", ".."} & set(path.split("/")):
         for version in formats:
             try:
-                return zarr.open_array(
-                    store, path=path, mode="r" if store.read_only else "r+", zarr_format=version
-                )
+                return zarr.open_array(store, path=path, mode="r" if store.read_only else "r+", zarr_format=version)
             except NodeNotFoundError:
                 continue
     raise LevelNotFoundError(level=str(level), levels=levels(store), source=source)
@@ -155,9 +149,7 @@ def levels(store: Store) -> list[str]:
                 found.append(name)
         return found
 
-    return sorted(
-        sync(arrays()), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
-    )
+    return sorted(sync(arrays()), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 
 def voxel_size_of(store: Store) -> float | None:
@@ -180,9 +172,7 @@ def voxel_size_of(store: Store) -> float | None:
     if len(space) != 3 or not scales[0] or not all(units):
         return None
     sizes = [math.prod(scale[i] for transforms in scales for scale in transforms) for i in space]
-    return one_voxel_size(
-        [to_angstrom(size, unit) for size, unit in zip(sizes, units, strict=True)], "OME metadata"
-    )
+    return one_voxel_size([to_angstrom(size, unit) for size, unit in zip(sizes, units, strict=True)], "OME metadata")
 
 
 def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
@@ -199,14 +189,11 @@ def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
         ValueError: (`InvalidDataError`) If they differ by more than a thousandth, or are no positive numbers.
     """
     if not all(math.isfinite(size) and size > 0 for size in sizes):
-        raise InvalidDataError(
-            source=source, reason=f"voxel sizes (z, y, x) {tuple(sizes)} are not positive numbers"
-        )
+        raise InvalidDataError(source=source, reason=f"voxel sizes (z, y, x) {tuple(sizes)} are not positive numbers")
     if max(sizes) - min(sizes) > _ANISOTROPY * max(sizes):
         raise InvalidDataError(
             source=source,
-            reason=f"voxels are not cubes: sizes (z, y, x) are {tuple(sizes)} angstrom; "
-            "resample the volume first",
+            reason=f"voxels are not cubes: sizes (z, y, x) are {tuple(sizes)} angstrom; resample the volume first",
         )
     return sizes[0]
 
@@ -222,9 +209,7 @@ def _read_multiscales(store: Store) -> dict[str, Any] | None:
     async def read() -> dict[str, Any] | None:
         attributes = await _get_json(store, ".zattrs")
         if attributes is None or "multiscales" not in attributes:
-            attributes = ((await _get_json(store, "zarr.json") or {}).get("attributes") or {}).get(
-                "ome"
-            ) or {}
+            attributes = ((await _get_json(store, "zarr.json") or {}).get("attributes") or {}).get("ome") or {}
         images = attributes.get("multiscales")
         return images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
 
@@ -258,9 +243,7 @@ def clear(store: Store) -> None:
     sync(delete())
 
 
-def write_group(
-    store: Store, attributes: dict[str, Any], version: Literal["0.4", "0.5"], *, plain: bool = False
-) -> None:
+def write_group(store: Store, attributes: dict[str, Any], version: Literal["0.4", "0.5"], *, plain: bool = False) -> None:
     """Write a group's documents: the last step of writing a volume.
 
     The documents are written directly, as zarr would first look for what is there.

@@ -182,9 +182,7 @@ def write_bricks(
     lead = (len(channels),) if channel_axis else ()
     names = "czyx"[-3 - len(lead) :]
     clear(store)
-    arrays = [
-        LevelWriter(store, str(i), (*lead, *shape), target, layout, names) for i, shape in enumerate(shapes)
-    ]
+    arrays = [LevelWriter(store, str(i), (*lead, *shape), target, layout, names) for i, shape in enumerate(shapes)]
     with Workers(store) as workers:
         for i, channel in enumerate(channels):
             part = _part_of(progress, i, len(channels))
@@ -253,10 +251,7 @@ def _row_tasks(writer: LevelWriter, row: npt.NDArray[Any], start: int, tile: Seq
         return task
 
     grid = [range(0, n, t) for n, t in zip(row.shape, tile, strict=True)]
-    return (
-        task_of([axis[i] for axis, i in zip(grid, index, strict=True)])
-        for index in np.ndindex(*map(len, grid))
-    )
+    return (task_of([axis[i] for axis, i in zip(grid, index, strict=True)]) for index in np.ndindex(*map(len, grid)))
 
 
 class _ArrayBricks:
@@ -273,9 +268,7 @@ class _ArrayBricks:
         return np.asarray(self._data[(*self._lead, slice(z0, z1), slice(y0, y1))])
 
 
-def update_levels(
-    store: Store, index: Index, *, kind: Kind, zarr_format: Literal[2, 3] | None = None
-) -> None:
+def update_levels(store: Store, index: Index, *, kind: Kind, zarr_format: Literal[2, 3] | None = None) -> None:
     """Recompute what depends on a changed region of the finest level in all coarser levels.
 
     Only the chunks that hold such voxels are read and written, one row of chunks at a time.
@@ -298,8 +291,7 @@ def update_levels(
         if tuple(coarse.shape) != coarse_shape(fine.shape, kind):
             raise InvalidDataError(
                 source=f"level {name!r}",
-                reason=f"has shape {coarse.shape}, not half of {fine.shape} by {kind!r}; "
-                "write the whole volume again",
+                reason=f"has shape {coarse.shape}, not half of {fine.shape} by {kind!r}; write the whole volume again",
             )
         box = _update_level(fine, coarse, box, kind)
         fine = coarse
@@ -313,21 +305,15 @@ def _bounding_box(index: Index, shape: Sequence[int]) -> list[tuple[int, int]]:
     return box
 
 
-def _update_level(
-    fine: Array[Any], coarse: Array[Any], box: Sequence[tuple[int, int]], kind: Kind
-) -> list[tuple[int, int]]:
+def _update_level(fine: Array[Any], coarse: Array[Any], box: Sequence[tuple[int, int]], kind: Kind) -> list[tuple[int, int]]:
     lead = [slice(*axis) for axis in box[:-3]]
-    space = [
-        coarse_range(*axis, length, kind) for axis, length in zip(box[-3:], fine.shape[-3:], strict=True)
-    ]
+    space = [coarse_range(*axis, length, kind) for axis, length in zip(box[-3:], fine.shape[-3:], strict=True)]
     coarse_box = [*box[:-3], *space]
     if any(low >= high for low, high in coarse_box):
         return [(0, 0)] * len(coarse_box)
     (z0, z1), *plane = space
     depth = (coarse.shards or coarse.chunks)[-3]
-    fine_plane = [
-        slice(2 * low, min(2 * high, n)) for (low, high), n in zip(plane, fine.shape[-2:], strict=True)
-    ]
+    fine_plane = [slice(2 * low, min(2 * high, n)) for (low, high), n in zip(plane, fine.shape[-2:], strict=True)]
     coarse_plane = [slice(*axis) for axis in plane]
     starts = [nearest_start(n) for n in fine.shape[-3:]]
     while z0 < z1:

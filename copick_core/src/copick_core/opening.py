@@ -99,7 +99,9 @@ def new_config(
     """
     from copick_core import __version__
 
-    objects = [dict(o) if isinstance(o, Mapping) else o.model_dump(mode="json", exclude_unset=True) for o in pickable_objects or []]
+    objects = [
+        dict(o) if isinstance(o, Mapping) else o.model_dump(mode="json", exclude_unset=True) for o in pickable_objects or []
+    ]
     label = max((o.get("label") or 0 for o in objects), default=0)
     for obj in objects:
         if "label" not in obj:

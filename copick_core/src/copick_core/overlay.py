@@ -163,7 +163,9 @@ class _Container(Entity[K]):
 
     def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of the children of a kind in some layers."""
-        return [make(key, layer) for layer in layers for key in sorted(cast("Any", layer.list(kind, cast("ParentKey", self._key))))]
+        return [
+            make(key, layer) for layer in layers for key in sorted(cast("Any", layer.list(kind, cast("ParentKey", self._key))))
+        ]
 
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""

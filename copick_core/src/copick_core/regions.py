@@ -56,9 +56,7 @@ def normalize_index(
         (35, slice(0, 206, 1), slice(10, 94, 1))
     """
     if len(shape) not in (3, 4):
-        raise ValueError(
-            f"Only arrays (z, y, x) or (channel, z, y, x) have named axes, not shape {tuple(shape)}."
-        )
+        raise ValueError(f"Only arrays (z, y, x) or (channel, z, y, x) have named axes, not shape {tuple(shape)}.")
     if channel is not None and len(shape) == 3:
         raise ValueError(f"channel= was given, but the array (shape {tuple(shape)}) has no channels.")
     named = (channel, z, y, x)[-len(shape) :]
@@ -107,9 +105,7 @@ def _expand_axis(item: Any, length: int, axis: int) -> AxisIndex:
 def region_shape(shape: Sequence[int], index: Index) -> tuple[int, ...]:
     """The shape of a region: axes with integers are dropped."""
     expanded = expand_index(shape, index)
-    return tuple(
-        len(range(n)[item]) for item, n in zip(expanded, shape, strict=True) if isinstance(item, slice)
-    )
+    return tuple(len(range(n)[item]) for item, n in zip(expanded, shape, strict=True) if isinstance(item, slice))
 
 
 def read_region(array: Array[Any], index: Index = ...) -> npt.NDArray[Any]:
@@ -166,7 +162,10 @@ def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
         # zarr's check for empty chunks takes as long as compressing them, and densities are hardly ever
         # empty.
         array = array.with_config({"write_empty_chunks": True})
-    array[forward] = np.asarray(values[flips], order="C")
+    # zarr 3.1 cannot write a region without axes, so integers become slices of one.
+    boxes = tuple(i if isinstance(i, slice) else slice(i, i + 1) for i in forward)
+    shape = [len(range(n)[box]) for box, n in zip(boxes, array.shape, strict=True)]
+    array[boxes] = np.asarray(values[flips], order="C").reshape(shape)
 
 
 def available_memory() -> int | None:
@@ -190,9 +189,7 @@ def available_memory() -> int | None:
         return None
 
 
-def _forward(
-    region: Sequence[AxisIndex], shape: Sequence[int]
-) -> tuple[tuple[AxisIndex, ...], tuple[slice, ...]]:
+def _forward(region: Sequence[AxisIndex], shape: Sequence[int]) -> tuple[tuple[AxisIndex, ...], tuple[slice, ...]]:
     """The same region with positive steps, as zarr needs it, and what turns its result around."""
     forward: list[AxisIndex] = []
     flips = []

@@ -107,9 +107,7 @@ class VolumeFormat:
 
     def chunk_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The chunks of an array: as configured, but no larger than the array (1 on an empty axis)."""
-        return tuple(
-            min(c, max(1, n)) for c, n in zip(_trailing(self.chunks, len(shape)), shape, strict=True)
-        )
+        return tuple(min(c, max(1, n)) for c, n in zip(_trailing(self.chunks, len(shape)), shape, strict=True))
 
     def shard_shape(self, shape: Sequence[int]) -> tuple[int, ...] | None:
         """The shards of an array: as configured, but no larger than its chunks need."""
@@ -117,10 +115,7 @@ class VolumeFormat:
             return None
         shards = _trailing(self.shards, len(shape))
         chunks = self.chunk_shape(shape)
-        return tuple(
-            min(s // c * c, math.ceil(max(1, n) / c) * c)
-            for s, c, n in zip(shards, chunks, shape, strict=True)
-        )
+        return tuple(min(s // c * c, math.ceil(max(1, n) / c) * c) for s, c, n in zip(shards, chunks, shape, strict=True))
 
     def zarr_compressor(self, itemsize: int) -> Any:
         """The compressor as `zarr.create_array` takes it."""

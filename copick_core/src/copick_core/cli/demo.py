@@ -30,9 +30,7 @@ STEPS_OF_WRITING = 7
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
-    parser.add_argument(
-        "--volume", metavar="FILE", help="use this MRC, MAP, REC or TIFF volume instead of a synthetic one"
-    )
+    parser.add_argument("--volume", metavar="FILE", help="use this MRC, MAP, REC or TIFF volume instead of a synthetic one")
     parser.add_argument(
         "--voxel-size",
         metavar="ANGSTROM",
@@ -90,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
         print()
         _say("picture", _draw(root, scene, _picture_path(args.keep)))
         if args.keep:
-            _say("kept", folder if args.backend == "filesystem" else f"{folder} (configs and picture; the project was in memory)")
+            _say(
+                "kept",
+                folder if args.backend == "filesystem" else f"{folder} (configs and picture; the project was in memory)",
+            )
     _say("done", f"in {time.perf_counter() - started:.1f} s")
     return 0
 
@@ -245,7 +246,10 @@ def _review(root: Any, scene: Scene) -> None:
     added = scene.added
     own = run.new_picks(added.object_name, root.session_id)
     own.from_numpy(added.positions, added.transforms, scores=added.scores)
-    _say("", f"adds {len(added.positions)} picks of {added.object_name} as {own.user_id}, session {own.session_id}, in layer {own.layer!r}")
+    _say(
+        "",
+        f"adds {len(added.positions)} picks of {added.object_name} as {own.user_id}, session {own.session_id}, in layer {own.layer!r}",
+    )
 
 
 def _prove_refusal(root: Any, scene: Scene) -> None:
@@ -359,5 +363,3 @@ def _say(topic: str, text: str) -> None:
     """Prints a line; a topic stands before the first of its lines only."""
     print(f"{topic:<9} {text}")
     sys.stdout.flush()
-
-

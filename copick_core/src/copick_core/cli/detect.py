@@ -150,7 +150,9 @@ def directions(volume: Volume, indices: NDArray[np.int64], reach: int = 4) -> ND
         window = tuple(slice(max(0, i - reach), i + reach + 1) for i in index)
         part = volume[window].astype(np.float64)
         slopes = [np.gradient(part, axis=axis) if part.shape[axis] > 1 else np.zeros_like(part) for axis in (2, 1, 0)]
-        away = np.meshgrid(*(np.arange(w.start, w.start + n) - i for w, n, i in zip(window, part.shape, index, strict=True)), indexing="ij")
+        away = np.meshgrid(
+            *(np.arange(w.start, w.start + n) - i for w, n, i in zip(window, part.shape, index, strict=True)), indexing="ij"
+        )
         weight = np.exp(-0.5 * sum(a.astype(np.float64) ** 2 for a in away) / (reach / 2) ** 2)
         tensor = np.array([[float((weight * a * b).sum()) for b in slopes] for a in slopes])
         _, vectors = np.linalg.eigh(tensor)  # Columns by rising eigenvalue.

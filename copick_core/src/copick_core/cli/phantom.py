@@ -253,9 +253,7 @@ def _sample(volume: Array, position: Array, voxel_size: float) -> float:
     return float(volume[tuple(index)])
 
 
-def _fits(
-    position: Array, radius: float, shape: tuple[int, ...], voxel_size: float, taken: list[tuple[Array, float]]
-) -> bool:
+def _fits(position: Array, radius: float, shape: tuple[int, ...], voxel_size: float, taken: list[tuple[Array, float]]) -> bool:
     """Whether a sphere lies within the volume and touches no other."""
     upper = (np.array(shape[::-1]) - 1) * voxel_size
     if np.any(position < radius) or np.any(position > upper - radius):

@@ -23,7 +23,9 @@ def progress(total: int, title: str, shown: bool | None = None) -> Iterator[Call
     if bar_class is None:
         yield lambda step: None
         return
-    with bar_class(total=total, desc=title, file=sys.stderr, leave=False, bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {postfix}") as bar:
+    with bar_class(
+        total=total, desc=title, file=sys.stderr, leave=False, bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {postfix}"
+    ) as bar:
         started = 0
 
         def advance(step: str) -> None:

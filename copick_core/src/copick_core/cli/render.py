@@ -120,7 +120,9 @@ def draw(
     grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
     picture = grey.point(lambda value: value // GREY_STEP * GREY_STEP).convert("RGB")
     for tint in tints:
-        mask = pil.Image.fromarray(np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0)))
+        mask = pil.Image.fromarray(
+            np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0))
+        )
         mask = mask.resize(size, pil.Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
         picture.paste(pil.Image.new("RGB", size, tint.color[:3]), mask=mask)
     _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
@@ -134,7 +136,9 @@ def draw(
         "Circle: where the object's sphere meets",
         "the slice. Line: its Z axis.",
     ]
-    _write_column(pil, page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1])
+    _write_column(
+        pil, page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1]
+    )
     return page
 
 

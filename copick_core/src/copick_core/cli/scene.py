@@ -40,9 +40,7 @@ class PickSet:
 
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> PickSet:
         """Some of the picks."""
-        return replace(
-            self, positions=self.positions[chosen], transforms=self.transforms[chosen], scores=self.scores[chosen]
-        )
+        return replace(self, positions=self.positions[chosen], transforms=self.transforms[chosen], scores=self.scores[chosen])
 
 
 @dataclass(frozen=True)
@@ -142,9 +140,7 @@ def synthetic(advance: Callable[[str], None] = lambda step: None) -> Scene:
     )
 
 
-def measured(
-    name: str, density: NDArray[Any], voxel_size: float, advance: Callable[[str], None] = lambda step: None
-) -> Scene:
+def measured(name: str, density: NDArray[Any], voxel_size: float, advance: Callable[[str], None] = lambda step: None) -> Scene:
     """A volume of the user's, with annotations that are computed from it.
 
     Picks are the highest maxima of the band-passed density at two scales, turned to the local structure tensor; the segmentation
@@ -164,7 +160,9 @@ def measured(
     volume, size = _averaged(np.asarray(density), voxel_size)
     spread = float(volume.std())
     if not np.isfinite(spread) or spread == 0:
-        raise InvalidDataError(source=name, reason="it has no contrast, or values that are not numbers; nothing can be found in it")
+        raise InvalidDataError(
+            source=name, reason="it has no contrast, or values that are not numbers; nothing can be found in it"
+        )
     sign = detect.contrast(volume)
     bright = (sign * (volume - volume.mean()) / spread).astype(np.float32)
 

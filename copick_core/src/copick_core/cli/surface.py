@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 _AROUND = ((1, 2), (2, 0), (0, 1))
 
 
-def isosurface(
-    volume: ArrayLike, level: float, voxel_size: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def isosurface(volume: ArrayLike, level: float, voxel_size: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The surface between the voxels below a level and those at or above it (naive surface nets).
 
     Every cube of eight voxels that the surface passes has one vertex, the mean of the surface's crossings with the cube's

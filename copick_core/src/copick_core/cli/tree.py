@@ -51,7 +51,9 @@ def _run(run: Any) -> Node:
     for picks in run.picks:
         points = picks.numpy()[0]
         owner = _owner(picks)
-        node.children.append(Node(f"picks {picks.pickable_object_name}, {owner}: {_count(len(points), 'point')}", _layer(picks)))
+        node.children.append(
+            Node(f"picks {picks.pickable_object_name}, {owner}: {_count(len(points), 'point')}", _layer(picks))
+        )
     for segmentation in run.segmentations:
         size = f"{segmentation.voxel_size:g} Å"
         kind = segmentation.segmentation_type

@@ -172,11 +172,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
             )
         if dtype is None:
-            dtype = ome.smallest_unsigned(data, "uint16" if self.is_instance or self.is_panoptic else "uint8")
-        data = ome.cast_lossless(data, dtype)
+            floor = "uint16" if self.is_instance or self.is_panoptic else "uint8"
+            dtype = ome.smallest_unsigned(data, floor, source=str(self._key))
+        data = ome.cast_lossless(data, dtype, source=str(self._key))
         options: dict[str, Any] = {"levels": levels, "kind": "nearest"}
         if self.is_panoptic:
-            ome.validate_panoptic(data, self._object_labels())
+            ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"
             options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
         self._write_volume(data, self.voxel_size, **options)
@@ -212,11 +213,11 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         self._check_writable()
         index = self._region(z, y, x, channel)
         array = self.array(zarr_group)
-        values = ome.cast_lossless(np.asanyarray(data), array.dtype)
+        values = ome.cast_lossless(np.asanyarray(data), array.dtype, source=str(self._key))
         if self.is_panoptic:
             both = np.array(array[(ALL, *index[1:])])
             both[... if channel is None else self._channel(channel)] = values
-            ome.validate_panoptic(both.reshape(2, 1, 1, -1), self._object_labels())
+            ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
         self._write_region(zarr_group, index, values)
 
     def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:

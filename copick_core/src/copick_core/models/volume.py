@@ -62,7 +62,7 @@ class Volume(Entity[K]):
             store = self.zarr()
             if store is None:
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
-            array = self._arrays[level] = ome.open_level(store, level)
+            array = self._arrays[level] = ome.open_level(store, level, source=str(self.key))
         return array
 
     @property
