@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
-from copick_core.layers import ANY, Layer, Revision, _Any
+from copick_core.layers import Layer
+from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from copick_backend_memory.volumes import MemoryVolume

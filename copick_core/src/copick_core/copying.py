@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import AlreadyExistsError, InvalidDataError
-from copick_core.schema import DEFAULT_LABEL
 from copick_core.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
@@ -19,6 +18,7 @@ from copick_core.keys import (
     RunKey,
     TomogramKey,
 )
+from copick_core.schema import DEFAULT_LABEL
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store

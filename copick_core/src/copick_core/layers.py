@@ -9,33 +9,20 @@ Most storage that speaks of files and folders needs only a subclass of :class:`c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ReadOnlyError
 from copick_core.keys import Key, Kind, ParentKey
+from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
     from copick_core.picks_codec import PicksArrays
-
-#: Opaque, comparable token of what is stored under a key: an ETag, a counter, modification time with size.
-Revision = Hashable
-
-
-class _Any:
-    """Type of :data:`ANY`."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-#: ``if_revision=ANY``: write whatever is stored now. (``None`` means: only if nothing is stored.)
-ANY: Final = _Any()
 
 
 class Layer(ABC):
@@ -216,3 +203,6 @@ class Layers:
     def all(self) -> list[Layer]:
         """Every layer in order: static ones first, the overlay last."""
         return [*self.static, *([self.overlay] if self.overlay else [])]
+
+
+__all__ = ["ANY", "Layer", "Layers", "Revision"]

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from copick_core import layout
 from copick_core.errors import NotFoundError
 from copick_core.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
-from copick_core.layers import ANY, Layer, Revision, _Any
+from copick_core.layers import Layer
+from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store

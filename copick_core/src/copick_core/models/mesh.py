@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from copick_core.keys import MeshKey
-from copick_core.layers import ANY
 from copick_core.models.entity import Annotation
+from copick_core.revisions import ANY
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
-    from copick_core.layers import Revision, _Any
     from copick_core.models.run import CopickRun
+    from copick_core.revisions import Revision, _Any
     from copick_core.schema import CopickMeshMeta
 
 

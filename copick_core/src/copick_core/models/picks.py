@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidDataError
 from copick_core.keys import PicksKey
-from copick_core.layers import ANY
 from copick_core.models.entity import Annotation
+from copick_core.revisions import ANY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from copick_core.layers import Revision, _Any
     from copick_core.models.run import CopickRun
     from copick_core.picks_codec import PicksArrays
+    from copick_core.revisions import Revision, _Any
     from copick_core.schema import CopickPicksFile, CopickPoint
 
 #: Fields of the file's header that say which entity it is.
