@@ -31,6 +31,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
     Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
+    Command("copy", "copy a project into another one, of any backend", "copick_core.cli.copy"),
 )
 
 
