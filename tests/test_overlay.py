@@ -349,3 +349,17 @@ def test_no_sequence_of_calls_changes_the_static_side(tmp_path_factory, steps):
             pass
 
     assert tree(folder / "static") == before
+
+
+def test_of_two_who_replace_the_same_mesh_the_second_is_told(project_config):
+    import trimesh
+
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_mesh("membrane", "1")
+    mine, theirs = (root.get_run("TS_1").get_meshes("membrane", "alice", "1")[0] for root in (first, second))
+    mine.mesh, theirs.mesh = trimesh.creation.box(), trimesh.creation.icosphere()
+    mine.store()
+    with pytest.raises(ConflictError):
+        theirs.store()
+    mine.mesh = trimesh.creation.icosphere()
+    mine.store()

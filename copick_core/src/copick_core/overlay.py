@@ -83,14 +83,6 @@ class _Leaf(Entity[K]):
         """Name of the layer that the entity lives in."""
         return self._layer.name
 
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise ReadOnlyError(
-                subject=self._key,
-                reason=f"it lives in layer {self.layer!r}, which never changes. "
-                "Make a copy in the overlay with new_…(…, exist_ok=True).",
-            )
-
     def _delete_data(self) -> None:
         self._layer.delete(self._key)
 
@@ -209,9 +201,8 @@ class CopickPicksOverlay(_Leaf[PicksKey], CopickPicks):
     @property
     def trust_orientation(self) -> bool:
         """Whether the points' rotations mean something."""
-        if not self._loaded and self.meta.model_extra and "trust_orientation" in self._layer.details(self._key):
-            return bool(self.meta.trust_orientation)
-        return super().trust_orientation
+        known = {} if self._loaded else self._layer.details(self._key)
+        return bool(known["trust_orientation"]) if "trust_orientation" in known else super().trust_orientation
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
         return self._layer.load_picks(self._key)
@@ -261,6 +252,9 @@ class CopickMeshOverlay(_Leaf[MeshKey], CopickMesh):
 
     def _load(self) -> tuple[Geometry, Revision | None]:
         return self._layer.load_mesh(self._key)
+
+    def _note_revision(self) -> None:
+        self._revision = self._layer.revision(self._key)
 
     def _store(self, mesh: Geometry) -> Revision | None:
         from copick_core.meshes import encode_mesh

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
+from copick_core.errors import ReadOnlyError
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ class Entity(Generic[K]):
     def layer(self) -> str | None:
         """Name of the layer that the entity lives in."""
         return None
+
+    def _check_writable(self) -> None:
+        """Refuse if the entity is read-only."""
+        if self.read_only:
+            raise ReadOnlyError(
+                subject=self._key,
+                reason=f"it lives in layer {self.layer!r}, which never changes. "
+                "Make a copy in the overlay with new_…(…, exist_ok=True).",
+            )
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self._repr_fields())

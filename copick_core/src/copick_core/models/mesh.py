@@ -65,6 +65,8 @@ class CopickMesh(Annotation[MeshKey]):
 
     @mesh.setter
     def mesh(self, value: Geometry) -> None:
+        if self._mesh is None and self._revision is ANY:
+            self._note_revision()
         self._mesh = value
 
     def load(self) -> Geometry:
@@ -102,14 +104,14 @@ class CopickMesh(Annotation[MeshKey]):
     def _load(self) -> tuple[Geometry, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")
 
+    def _note_revision(self) -> None:
+        """Remember what is stored before it is replaced unseen, where the place can tell, so that a conflict is noticed."""
+
     def _store(self, mesh: Geometry) -> Revision | None:
         raise NotImplementedError(f"{type(self).__name__} must implement _store()")
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
-    def _check_writable(self) -> None:
-        """Refuse if the mesh is read-only."""
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return (

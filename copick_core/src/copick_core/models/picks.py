@@ -267,9 +267,6 @@ class CopickPicks(Annotation[PicksKey]):
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
-    def _check_writable(self) -> None:
-        """Refuse if the picks are read-only."""
-
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         points = None
         if self._loaded:

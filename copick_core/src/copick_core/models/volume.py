@@ -125,13 +125,3 @@ class Volume(Entity[K]):
             raise NotImplementedError(f"{type(self).__name__} has no store to write to")
         sync(store.clear())
         yield store
-
-    def _check_writable(self) -> None:
-        """Refuse if the entity is read-only."""
-        if self.read_only:
-            from copick_core.errors import ReadOnlyError
-
-            raise ReadOnlyError(
-                subject=self.key,
-                reason=f"it lives in layer {self.layer!r}, which never changes.",
-            )
