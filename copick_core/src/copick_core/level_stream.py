@@ -25,6 +25,9 @@ Progress = Callable[[int, int], None]
 _BRICK_BYTES = 64 * 2**20
 """What is read from a file at once; two bricks are in memory at any time."""
 
+_LARGE_BRICK_BYTES = 4 * _BRICK_BYTES
+"""A larger brick (of whole planes) stays alone in memory."""
+
 
 class Bricks(Protocol):
     """A volume that can be read piece by piece."""
@@ -40,6 +43,10 @@ class Bricks(Protocol):
     @property
     def in_memory(self) -> bool:
         """Whether `read` returns views, so that reading ahead and small bricks gain nothing."""
+
+    @property
+    def sequential(self) -> bool:
+        """Whether a part of a plane costs as much as the plane."""
 
     def read(self, z0: int, z1: int, y0: int, y1: int) -> npt.NDArray[Any]:
         """Read planes ``z0:z1``, rows ``y0:y1``, all of x."""
@@ -71,11 +78,10 @@ def write_levels(
     stack = _LevelStack(workers, levels, kind, lead)
     depth, height, width = source.shape
     row, rows_y, _ = levels[0].tile
-    if source.in_memory:
-        rows_y = max(height, 1)
+    if source.in_memory or source.sequential:
+        rows_y = height
     else:
-        itemsize = max(source.dtype.itemsize, levels[0].dtype.itemsize)
-        rows_y *= max(1, _BRICK_BYTES // (row * rows_y * width * itemsize))
+        rows_y *= max(1, _BRICK_BYTES // (row * rows_y * width * source.dtype.itemsize))
     bricks = [
         (z, min(z + row, depth), y, min(y + rows_y, height)) for z in range(0, depth, row) for y in range(0, height, rows_y)
     ]
@@ -92,7 +98,9 @@ def write_levels(
 def _read_ahead(
     source: Bricks, bricks: Sequence[tuple[int, int, int, int]]
 ) -> Iterator[tuple[tuple[int, int, int, int], npt.NDArray[Any]]]:
-    if source.in_memory:
+    z0, z1, y0, y1 = bricks[0]
+    brick_bytes = (z1 - z0) * (y1 - y0) * source.shape[2] * source.dtype.itemsize
+    if source.in_memory or brick_bytes > _LARGE_BRICK_BYTES:
         for brick in bricks:
             yield brick, source.read(*brick)
         return
@@ -140,6 +148,7 @@ class _LevelStack:
                 tile = cast_lossless(part, level.dtype, origin=(*self._lead, *origin)[-3:])
             else:
                 tile = part.astype(level.dtype, copy=False)
+            tile = np.ascontiguousarray(tile)  # all that follows reads it faster than a strided view
             if number + 1 < len(self._levels):
                 self._halve(number, tile, origin)
             lead = self._lead

@@ -263,6 +263,7 @@ class _ArrayBricks:
         self.shape = tuple(int(n) for n in data.shape[len(lead) :])
         self.dtype = np.dtype(data.dtype)
         self.in_memory = isinstance(data, np.ndarray)
+        self.sequential = not self.in_memory
 
     def read(self, z0: int, z1: int, y0: int, y1: int) -> npt.NDArray[Any]:
         return np.asarray(self._data[(*self._lead, slice(z0, z1), slice(y0, y1))])
