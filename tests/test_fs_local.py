@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-
-from copick_backend_fs import local
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layers
 from copick_core.errors import ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
 from copick_core.keys import ROOT, FeaturesKey, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.path_layer import STAGED_SECONDS
+
+from copick_backend_fs import local
 
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
@@ -34,6 +34,12 @@ def runs_folder(layer: LocalLayer) -> Path:
     folder = Path(layer.root, "ExperimentRuns")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def fail_half_way(layer: LocalLayer) -> None:
+    with layer.replace_zarr(TOMOGRAM) as store:
+        zarr.create_array(store, name="0", data=np.full((2, 2, 2), 9))
+        raise KeyboardInterrupt
 
 
 def fill(layer: LocalLayer, key: TomogramKey | FeaturesKey, value: int) -> None:
@@ -263,9 +269,8 @@ def test_a_replaced_volume_is_the_new_one_without_remains(layer: LocalLayer) -> 
 def test_a_volume_that_fails_half_way_leaves_the_old_one(layer: LocalLayer) -> None:
     fill(layer, TOMOGRAM, 1)
 
-    with pytest.raises(KeyboardInterrupt), layer.replace_zarr(TOMOGRAM) as store:
-        zarr.create_array(store, name="0", data=np.zeros((2, 2, 2)))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way(layer)
 
     assert value_of(layer, TOMOGRAM) == 1
     assert [p.name for p in Path(layer.location(TOMOGRAM)).parent.iterdir()] == ["wbp.zarr"]

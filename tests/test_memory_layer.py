@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import pytest
 import zarr
-
 from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer
 from copick_backend_memory.plugin import open_layers
@@ -23,6 +22,12 @@ FEATURES = FeaturesKey("TS_1", 10.0, "wbp", "sobel")
 @pytest.fixture
 def layer() -> MemoryLayer:
     return MemoryLayer()
+
+
+def fail_half_way(layer: MemoryLayer) -> None:
+    with layer.replace_zarr(TOMOGRAM) as store:
+        zarr.create_array(store, name="0", data=np.full((2, 2, 2), 9))
+        raise KeyboardInterrupt
 
 
 def fill(layer: MemoryLayer, key: TomogramKey | FeaturesKey, value: int) -> None:
@@ -78,9 +83,8 @@ def test_a_stored_volume_does_not_follow_the_array_it_was_made_of(layer: MemoryL
 def test_a_volume_that_fails_half_way_leaves_the_old_one(layer: MemoryLayer) -> None:
     fill(layer, TOMOGRAM, 1)
 
-    with pytest.raises(KeyboardInterrupt), layer.replace_zarr(TOMOGRAM) as store:
-        zarr.create_array(store, name="0", data=np.full((2, 2, 2), 2))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way(layer)
 
     assert value_of(layer, TOMOGRAM) == 1
 
