@@ -21,6 +21,8 @@ class S3Server:
     """
 
     def __init__(self) -> None:
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
         from moto.server import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -28,6 +30,7 @@ class S3Server:
             def log_request(self, *_: object) -> None:
                 pass
 
+        self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -43,10 +46,22 @@ class S3Server:
         self.most_at_once = 0
         self.ignores_conditions = False
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often each kind of request arrived."""
-        return dict(Counter(self.requests))
+    def put(self, bucket: str, objects: dict[str, bytes]) -> None:
+        """Store objects without a request."""
+        for key, content in objects.items():
+            self._backend.put_object(bucket, key, content)
+
+    def keys(self, bucket: str) -> list[str]:
+        """Keys of all objects of a bucket, asked without a request."""
+        return sorted(self._backend.buckets[bucket].keys)
+
+    def empty(self, bucket: str) -> None:
+        """Make a bucket, or empty the one that exists, and start counting anew."""
+        if bucket in self._backend.buckets:
+            self._backend.buckets[bucket].keys.clear()
+        else:
+            self._backend.create_bucket(bucket, "us-east-1")
+        self.forget()
 
     @contextmanager
     def counting(self) -> Iterator[dict[str, int]]:

@@ -17,6 +17,8 @@ from copick_core.path_layer import Listing, staged_name
 from copick_backend_fs.connection import do
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
     from copick_backend_fs.connection import _Live
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
@@ -108,20 +110,32 @@ class RemoteFiles:
         folder = await self.exists(live, path, folder=True)
         if not folder:
             try:
-                await do(live, "mv", staged, path)
+                await self._move(live, staged, path)
                 return
             except Exception:
                 if not await self.exists(live, path, folder=False):
                     raise
         # Not every server renames over what exists, and none over a folder.
         aside = f"{_folder(path)}/{staged_name()}"
-        await do(live, "mv", path, aside)
+        await self._move(live, path, aside)
         try:
-            await do(live, "mv", staged, path)
+            await self._move(live, staged, path)
         except BaseException:
-            await do(live, "mv", aside, path)
+            await self._move(live, aside, path)
             raise
-        await do(live, "rm", aside, recursive=folder)
+        await self.delete(live, aside)
+
+    async def _move(self, live: _Live, source: str, target: str) -> None:
+        """Move a file or folder to where nothing is."""
+        if _renames(live.fs):
+            await do(live, "mv", source, target)
+            return
+        names = await self.find(live, source) if await self.exists(live, source, folder=True) else [""]
+        pairs = [(f"{source}/{name}".rstrip("/"), f"{target}/{name}".rstrip("/")) for name in names]
+        for folder in dict.fromkeys(_folder(path) for _, path in pairs):
+            await do(live, "makedirs", folder, exist_ok=True)
+        await self.copy(live, pairs)
+        await self._delete(live, source)
 
     async def swap(self, live: _Live, staged: str, path: str) -> None:
         """Put a staged folder in the place of another one, or of nothing."""
@@ -147,15 +161,40 @@ class RemoteFiles:
 
     async def delete(self, live: _Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""
-        kind = (await do(live, "info", path))["type"]
-        if kind != "directory":
-            await do(live, "rm_file", path)
-            return
-        if not self.writes_whole:
+        if not self.writes_whole and await self.exists(live, path, folder=True):
+            # Nobody lists half of it, and a delete that is cut off is not seen either.
             hidden = f"{_folder(path)}/{staged_name()}"
-            await do(live, "mv", path, hidden)
+            await self._move(live, path, hidden)
             path = hidden
-        await do(live, "rm", path, recursive=True)
+        await self._delete(live, path)
+
+    async def _delete(self, live: _Live, path: str) -> None:
+        # Not rm(): it takes names for patterns.
+        if (await do(live, "info", path))["type"] != "directory":
+            await do(live, "rm_file", path)
+        elif self.writes_whole and self.protocol != "memory":
+            await self.delete_files(live, [f"{path}/{name}" for name in await self.find(live, path)])
+        else:
+            entries = await do(live, "ls", path, detail=True)
+            await asyncio.gather(*(self._delete_entry(live, str(e["name"]).rstrip("/"), e["type"]) for e in entries))
+            with contextlib.suppress(FileNotFoundError):  # memory:// has folders that are nothing but names
+                await do(live, "rmdir", path)
+
+    async def _delete_entry(self, live: _Live, path: str, kind: str) -> None:
+        if kind == "directory":
+            await self._delete(live, path)
+        else:
+            await do(live, "rm_file", path)
+
+
+def _renames(fs: AbstractFileSystem) -> bool:
+    """Whether a file system renames by itself; fsspec's own substitute copies, and takes names for patterns."""
+    from fsspec import AbstractFileSystem
+    from fsspec.asyn import AsyncFileSystem
+
+    if fs.async_impl and hasattr(fs, "_mv"):
+        return getattr(type(fs), "_mv", None) is not getattr(AsyncFileSystem, "_mv", None)
+    return type(fs).mv is not AbstractFileSystem.mv
 
 
 def _folder(path: str) -> str:

@@ -36,12 +36,12 @@ class Place:
 
     def add(self, key: Key) -> None:
         """List an entity below its parent, and the containers above it below theirs. Hold the lock."""
-        siblings = self.children.setdefault(key.parent, {})
-        if key not in siblings:
-            siblings[key] = None
-            above = key.parent
-            if not isinstance(above, RootKey) and above.kind in CONTAINER_KINDS:
-                self.add(above)
+        self.children.setdefault(key.parent, {})[key] = None
+        above = key.parent
+        while not isinstance(above, RootKey):
+            if above.kind in CONTAINER_KINDS:
+                self.children.setdefault(above.parent, {}).setdefault(above)
+            above = above.parent
 
     def remove(self, key: Key) -> None:
         """Remove an entity and everything below it. Hold the lock."""

@@ -1,0 +1,416 @@
+"""Layers over fsspec that are no bucket: archives, servers, and what happens when a connection breaks."""
+
+from __future__ import annotations
+
+import errno
+import http.server
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fsspec
+import numpy as np
+import pytest
+import zarr
+from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.connection import is_broken_connection, redacted
+from copick_backend_fs.local import LocalLayer
+from copick_backend_fs.opening import open_layer, open_layers
+from copick_backend_fs.remote import FsspecLayer
+from copick_core.errors import (
+    ConfigError,
+    ConflictError,
+    InvalidNameError,
+    MissingDependencyError,
+    NotFoundError,
+    ReadOnlyError,
+)
+from copick_core.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+RUN = RunKey("TS[1]")
+PICKS = PicksKey("TS[1]", "ribosome", "alice", "1")
+MESH = MeshKey("TS[1]", "membrane", "alice", "1")
+TOMOGRAM = TomogramKey("TS[1]", 10.0, "wbp")
+FEATURES = FeaturesKey("TS[1]", 10.0, "wbp", "sobel")
+SEGMENTATION = SegmentationKey("TS[1]", 10.0, "membrane", "alice", "1", "instance")
+
+
+class Renaming(LocalFileSystem):
+    """A server that renames, and does not overwrite by renaming, as SFTP and SMB ones do."""
+
+    protocol = "renaming"
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        target = Path(self._strip_protocol(path2))
+        if target.exists():
+            raise OSError(errno.EIO, "Failure")
+        Path(self._strip_protocol(path1)).rename(target)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(LocalFileSystem._strip_protocol(path.removeprefix("renaming://")))
+
+
+class Flaky(MemoryFileSystem):
+    """A server whose connection breaks when it is told to."""
+
+    protocol = "flaky"
+    made: ClassVar[int] = 0
+    breaks: ClassVar[list[Exception]] = []
+    lost_answers: ClassVar[list[Exception]] = []
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        type(self).made += 1
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.removeprefix("flaky://")))
+
+    def _may_break(self) -> None:
+        if self.breaks:
+            raise self.breaks.pop(0)
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
+        self._may_break()
+        return super().ls(path, detail, **kwargs)
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **kwargs: Any) -> bytes:
+        self._may_break()
+        return bytes(super().cat_file(path, start, end, **kwargs))
+
+    def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> None:
+        super().pipe_file(path, value, **kwargs)
+        if self.lost_answers:
+            raise self.lost_answers.pop()
+
+
+fsspec.register_implementation("renaming", Renaming, clobber=True)
+fsspec.register_implementation("flaky", Flaky, clobber=True)
+
+
+@pytest.fixture(params=["memory", "renaming"])
+def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FsspecLayer]:
+    url = f"memory://{tmp_path.name}" if request.param == "memory" else f"renaming://{tmp_path}/project"
+    opened = open_layer("overlay", url)
+    assert isinstance(opened, FsspecLayer)
+    yield opened
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def flaky() -> Iterator[FsspecLayer]:
+    opened = open_layer("overlay", "flaky://project")
+    assert isinstance(opened, FsspecLayer)
+    opened.write(PICKS, b"points")
+    Flaky.made = 0
+    yield opened
+    Flaky.breaks.clear()
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+def fill(layer: FsspecLayer | LocalLayer, key: TomogramKey | FeaturesKey | SegmentationKey, value: int, size: int = 4) -> None:
+    with layer.replace_zarr(key) as store:
+        zarr.create_array(store, name="0", data=np.full((size, 2, 2), value), chunks=(2, 2, 2))
+
+
+def value_of(layer: FsspecLayer, key: TomogramKey) -> int:
+    array = zarr.open_array(layer.zarr(key), path="0", mode="r")
+    assert (array[:] == array[0, 0, 0]).all()
+    return int(array[0, 0, 0])
+
+
+# --------------------------------------------------------------------------------------------------- reading and writing
+
+
+def test_everything_that_is_written_is_listed_and_read(layer) -> None:
+    layer.ensure(RUN)
+    layer.ensure(VoxelSpacingKey("TS[1]", 10.0))
+    layer.write(PICKS, b"points")
+    layer.write(MESH, b"glTF")
+    for key in (TOMOGRAM, FEATURES, SEGMENTATION):
+        fill(layer, key, 3)
+
+    assert [*layer.list(Kind.RUN, ROOT)] == [RUN]
+    assert [*layer.list(Kind.VOXEL_SPACING, RUN)] == [TOMOGRAM.parent]
+    assert [*layer.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
+    assert [*layer.list(Kind.FEATURES, TOMOGRAM)] == [FEATURES]
+    assert [*layer.list(Kind.SEGMENTATION, RUN)] == [SEGMENTATION]
+    assert layer.read(PICKS) == b"points"
+    assert layer.read(MESH) == b"glTF"
+    assert value_of(layer, TOMOGRAM) == 3
+    assert all(layer.exists(key) for key in (RUN, TOMOGRAM.parent, PICKS, MESH, TOMOGRAM, FEATURES, SEGMENTATION))
+
+
+def test_looking_makes_nothing(layer) -> None:
+    with pytest.raises(FileNotFoundError):
+        zarr.open_array(layer.zarr(TOMOGRAM), path="0", mode="r")
+    with pytest.raises(NotFoundError):
+        layer.read(PICKS)
+
+    assert layer.revision(PICKS) is None
+    assert not layer.exists(TOMOGRAM)
+    assert [*layer.list(Kind.RUN, ROOT)] == []
+
+
+def test_a_file_is_rewritten_without_remains(layer) -> None:
+    layer.write(PICKS, b"old")
+
+    revision = layer.write(PICKS, b"new")
+
+    assert layer.read_revised(PICKS) == (b"new", revision)
+    assert [Path(name).name for name in layer.fs.ls(layer.full_path("ExperimentRuns/TS[1]/Picks"), detail=False)] == [
+        "alice_1_ribosome.json"
+    ]
+
+
+def test_a_write_over_another_revision_is_a_conflict_and_changes_nothing(layer) -> None:
+    old = layer.write(PICKS, b"old")
+    new = layer.write(PICKS, b"new", if_revision=old)
+
+    with pytest.raises(ConflictError) as caught:
+        layer.write(PICKS, b"mine", if_revision=old)
+
+    assert (caught.value.expected, caught.value.found) == (old, new)
+    assert layer.read(PICKS) == b"new"
+
+
+def test_a_replaced_volume_is_the_new_one_without_remains(layer) -> None:
+    fill(layer, TOMOGRAM, 1, size=8)
+
+    fill(layer, TOMOGRAM, 2, size=2)
+
+    assert value_of(layer, TOMOGRAM) == 2
+    files = layer.fs.find(layer.full_path("ExperimentRuns/TS[1]/VoxelSpacing10.000"))
+    assert len([name for name in files if "/0/c/" in name]) == 1
+    assert not [name for name in files if ".staged" in name]
+
+
+def test_a_tomogram_is_deleted_with_its_features(layer) -> None:
+    fill(layer, TOMOGRAM, 1)
+    fill(layer, FEATURES, 1)
+
+    layer.delete(TOMOGRAM)
+
+    assert not layer.exists(FEATURES)
+    assert not layer.exists(TOMOGRAM)
+
+
+def test_deleting_what_is_not_there_is_an_error(layer) -> None:
+    with pytest.raises(NotFoundError):
+        layer.delete(RUN)
+
+
+def test_a_key_that_was_not_validated_cannot_leave_the_root(layer) -> None:
+    with pytest.raises(InvalidNameError):
+        layer.write(PicksKey("../../escaped", "ribosome", "alice", "1"), b"{}")
+
+
+# ---------------------------------------------------------------------------------------------------------- static places
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    local = LocalLayer("local", tmp_path / "project")
+    local.ensure(RUN)
+    local.write(PICKS, b"points")
+    fill(local, TOMOGRAM, 4)
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize("inside", ["", "lab/project"])
+def test_a_project_is_read_from_a_zip_archive(project: Path, inside: str) -> None:
+    archive = project.parent / "project.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in project.rglob("*"):
+            file.write(path, Path(inside, path.relative_to(project)))
+
+    static = open_layer("static", f"zip://{inside}::{archive}", read_only=True)
+
+    assert [*static.list(Kind.RUN, ROOT)] == [RUN]
+    assert static.list_many(Kind.PICKS, [RUN, RunKey("no")]) == {RUN: [PICKS], RunKey("no"): []}
+    assert static.read(PICKS) == b"points"
+    assert value_of(static, TOMOGRAM) == 4  # type: ignore[arg-type]
+    with pytest.raises(ReadOnlyError):
+        static.write(PICKS, b"new")
+
+
+def test_a_zip_archive_as_overlay_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="static_root"):
+        open_layers(CopickConfigFSSpec(overlay_root=f"zip://::{tmp_path}/project.zip"))
+
+
+def test_a_project_is_read_from_a_web_server(project: Path) -> None:
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(project.parent)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        static = open_layer("static", f"http://127.0.0.1:{server.server_port}/project", read_only=True)
+
+        assert [*static.list(Kind.RUN, ROOT)] == [RUN]
+        assert [*static.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
+        assert static.read(PICKS) == b"points"
+        assert value_of(static, TOMOGRAM) == 4  # type: ignore[arg-type]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+# -------------------------------------------------------------------------------------------------------- broken connections
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(), BrokenPipeError(), TimeoutError(), OSError(errno.ESTALE, "stale"), EOFError()]
+)
+def test_a_broken_connection_is_renewed_and_the_call_repeated(flaky, error: Exception) -> None:
+    Flaky.breaks.append(error)
+
+    assert flaky.read(PICKS) == b"points"
+    assert Flaky.made == 1
+
+
+def test_a_connection_that_stays_broken_is_tried_twice(flaky) -> None:
+    Flaky.breaks += [ConnectionResetError("first"), ConnectionResetError("second"), ConnectionResetError("third")]
+
+    with pytest.raises(ConnectionResetError, match="second"):
+        flaky.read(PICKS)
+
+
+def test_an_ordinary_answer_is_not_taken_for_a_broken_connection(flaky) -> None:
+    Flaky.breaks.append(PermissionError("no"))
+
+    with pytest.raises(PermissionError):
+        flaky.read(PICKS)
+
+    assert Flaky.made == 0
+
+
+def test_what_was_listed_is_still_known_after_the_connection_was_renewed(flaky) -> None:
+    flaky.list(Kind.VOXEL_SPACING, RUN)
+    Flaky.breaks.append(ConnectionResetError())
+    flaky.read(PICKS)
+    Flaky.breaks.append(PermissionError("the folder was asked again"))
+
+    assert [*flaky.list(Kind.VOXEL_SPACING, RUN)] == []
+
+
+def test_other_users_of_the_file_system_keep_their_connection(flaky) -> None:
+    theirs = fsspec.filesystem("flaky")
+    Flaky.breaks.append(ConnectionResetError())
+
+    flaky.read(PICKS)
+
+    assert fsspec.filesystem("flaky") is theirs
+
+
+def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(flaky) -> None:
+    revision = flaky.revision(PICKS)
+    Flaky.lost_answers.append(ConnectionResetError())
+
+    flaky.write(PICKS, b"mine", if_revision=revision)
+
+    assert flaky.read(PICKS) == b"mine"
+
+
+def test_a_volume_is_read_over_a_renewed_connection(flaky) -> None:
+    fill(flaky, TOMOGRAM, 6)
+    Flaky.breaks.append(ConnectionResetError())
+
+    assert value_of(flaky, TOMOGRAM) == 6
+
+
+def test_reconnecting_makes_a_new_connection_and_asks_again(flaky) -> None:
+    flaky.list(Kind.VOXEL_SPACING, RUN)
+    open_layer("other", "flaky://project").ensure(VoxelSpacingKey("TS[1]", 10.0))
+
+    flaky.reconnect()
+
+    assert [*flaky.list(Kind.VOXEL_SPACING, RUN)] == [VoxelSpacingKey("TS[1]", 10.0)]
+
+
+def _named(*names: str) -> Exception:
+    """An error with the class names of a library that is not installed, the base first."""
+    cls: type[Exception] = Exception
+    for name in names:
+        cls = type(name, (cls,), {})
+    return cls()
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        (_named("Error", "SFTPError", "SFTPConnectionLost"), True),
+        (_named("Error", "SFTPError", "SFTPNoConnection"), True),
+        (_named("Error", "DisconnectError", "ConnectionLost"), True),
+        (_named("Error", "DisconnectError"), True),
+        (_named("Error", "SFTPError", "SFTPPermissionDenied"), False),
+        (_named("Error", "SFTPError", "SFTPNoSuchFile"), False),
+        (_named("Error", "SFTPError", "SFTPFailure"), False),
+        (_named("Error", "DisconnectError", "PermissionDenied"), False),
+        (_named("Error", "DisconnectError", "HostKeyNotVerifiable"), False),
+        (_named("BotoCoreError", "HTTPClientError", "EndpointConnectionError"), True),
+        (_named("BotoCoreError", "HTTPClientError", "ReadTimeoutError"), True),
+        (_named("ClientError", "ClientConnectionError", "ServerDisconnectedError"), True),
+        (FileNotFoundError(errno.ENOENT, "no"), False),
+        (PermissionError(errno.EACCES, "no"), False),
+        (ConnectionAbortedError(), True),
+        (ConnectionRefusedError(), True),
+        (OSError(errno.EPIPE, "pipe"), True),
+        (OSError("Socket is closed"), True),
+        (OSError(errno.ENOSPC, "full"), False),
+        (ValueError("no"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_broken_connections_are_told_from_ordinary_answers(error: Exception, broken: bool) -> None:
+    assert is_broken_connection(error) is broken
+
+
+# ---------------------------------------------------------------------------------------------------------------- opening
+
+
+@pytest.mark.parametrize(
+    ("url", "extra"), [("abfs://lab/project", "azure"), ("gs://lab/project", "gcs"), ("smb://host/share", "smb")]
+)
+def test_a_missing_package_is_named_by_the_line_that_installs_it(
+    url: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(protocol: str) -> None:
+        raise ImportError(protocol)
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_layer("overlay", url)
+
+    assert caught.value.install == f'pip install "copick-backend-fs[{extra}]"'
+
+
+def test_an_unknown_protocol_is_an_error_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="carrier-pigeon"):
+        open_layer("overlay", "carrier-pigeon://project")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ssh://me:secret@host:22/data", "ssh://me:***@host:22/data"),
+        ("ssh://me@host/data", "ssh://me@host/data"),
+        ("https://host/data?signature=secret", "https://host/data?***"),
+        ("zip://in::https://me:secret@host/a.zip?sig=secret", "zip://in::https://me:***@host/a.zip?***"),
+        ("s3://lab/project", "s3://lab/project"),
+    ],
+)
+def test_secrets_in_a_url_are_not_shown(url: str, shown: str) -> None:
+    assert redacted(url) == shown
