@@ -35,6 +35,12 @@ class Place:
         return stored
 
 
+class DictStore(MemoryStore):
+    async def clear(self) -> None:
+        self._check_writable()  # zarr's own clear() forgets to
+        await super().clear()
+
+
 class DictLayer(Layer):
     process_bound = "it lives in a dict of this process"
 
@@ -64,7 +70,7 @@ class DictLayer(Layer):
         return self.place.files.get(key, (b"", None))[1]
 
     def zarr(self, key: Key) -> Store:
-        return MemoryStore(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
+        return DictStore(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
 
     def write(self, key: Key, data: bytes, *, if_revision=ANY):
         self._check_writable(key)
@@ -85,7 +91,7 @@ class DictLayer(Layer):
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         self._check_writable(key)
         staged = {}
-        yield MemoryStore(staged)
+        yield DictStore(staged)
         with self.place.lock:
             self.place.volumes[key] = staged
 

@@ -42,6 +42,7 @@ def promises(sentence: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
         @functools.wraps(check)
         def checked(*args: P.args, **kwargs: P.kwargs) -> None:
+            __tracebackhide__ = True
             try:
                 check(*args, **kwargs)
             except ContractBroken:
