@@ -1,0 +1,31 @@
+"""The conformance kit: what a backend must do, as tests that its author subclasses.
+
+* :class:`LayerTests`: one writable layer (:mod:`copick_core.testing.layers`);
+* :mod:`copick_core.testing.wrappers`: layers that count, delay, fail or refuse, for tests of your own.
+
+A check that fails quotes the sentence of the contract that is broken and says what was seen. Needs
+``pip install "copick-core[testing]"``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{room}"
+        for room in (
+            "layer_base",
+            "layer_entities",
+            "layer_volumes",
+            "layer_writes",
+            "layers",
+            "machines",
+        )
+    )
+)
+
+from copick_core.testing.contract import ContractBroken
+from copick_core.testing.layers import LayerTests
+
+__all__ = ["ContractBroken", "LayerTests"]

@@ -1,0 +1,400 @@
+"""Checks of volumes: the zarr stores of a layer, and their replacement."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from copick_core.keys import ROOT, Kind, TomogramKey
+from copick_core.layers import Layer
+from copick_core.testing import samples
+from copick_core.testing.contract import promises
+from copick_core.testing.layer_base import VOLUME_KINDS, LayerChecks
+
+OPENING = "Opening neither reads nor creates anything; writing to a store that did not exist creates it."
+ROOTED = 'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'
+STORE = "The store keeps the promises of :class:`zarr.abc.store.Store`."
+FRESH = "Fill a fresh, empty store that takes the place of the entity's volume."
+SWAP = "The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old one stays readable."
+STAGED = "What is being staged is never listed, and an error leaves nothing of it behind."
+
+FORMATS = [2, 3]
+
+
+class Interrupted(Exception):
+    """What checks raise in the middle of a write."""
+
+
+def run_async(coroutine: Any) -> Any:
+    """Run a coroutine of a store as zarr does."""
+    from zarr.core.sync import sync
+
+    return sync(coroutine)
+
+
+async def _collected(names: Any) -> list[str]:
+    return sorted([name async for name in names])
+
+
+def _buffer(data: bytes) -> Any:
+    from zarr.core.buffer import default_buffer_prototype
+
+    return default_buffer_prototype().buffer.from_bytes(data)
+
+
+def _put(store: Any, **values: bytes) -> None:
+    for name, data in values.items():
+        run_async(store.set(name.replace("__", "/"), _buffer(data)))
+
+
+def _get(store: Any, name: str, byte_range: Any = None) -> bytes | None:
+    from zarr.core.buffer import default_buffer_prototype
+
+    value = run_async(store.get(name, default_buffer_prototype(), byte_range))
+    return None if value is None else value.to_bytes()
+
+
+class VolumeChecks(LayerChecks):
+    """Opening, reading and writing volumes."""
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(OPENING)
+    def test_opening_a_volume_creates_nothing(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        before = self.stored_files(layer)
+
+        store = layer.zarr(samples.key(kind))
+
+        assert store is not None
+        assert not layer.exists(samples.key(kind))
+        assert self.whole(layer) == set()
+        assert self.stored_files(layer) == before
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(OPENING)
+    def test_reading_a_volume_that_is_not_stored_fails_and_creates_nothing(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+
+        with pytest.raises((FileNotFoundError, KeyError)):
+            samples.read_volume(layer.zarr(samples.key(kind)))
+
+        assert not layer.exists(samples.key(kind))
+        assert self.whole(layer) == set()
+
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(OPENING)
+    def test_writing_to_a_store_that_did_not_exist_creates_it(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        assert key not in [*layer.list(kind, key.parent)]
+
+        samples.write_volume(layer.zarr(key), samples.volume(1), zarr_format)
+        layer.forget(ROOT)
+
+        assert layer.exists(key)
+        assert [*layer.list(kind, key.parent)] == [key]
+        assert np.array_equal(samples.read_volume(layer.zarr(key)), samples.volume(1))
+
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(ROOTED)
+    def test_a_store_is_rooted_at_its_entity(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(), zarr_format)
+
+        name = "0/.zarray" if zarr_format == 2 else "0/zarr.json"
+
+        assert run_async(layer.zarr(key).exists(name))
+        assert run_async(_collected(layer.zarr(key).list_dir("")))[-1] in ("0", "zarr.json")
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(STORE)
+    def test_volumes_of_siblings_are_apart(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        keys = samples.siblings(kind)
+        for n, key in enumerate(keys):
+            samples.write_volume(layer.zarr(key), samples.volume(n))
+
+        assert [str(k) for n, k in enumerate(keys) if not samples.holds(layer, k, n)] == []
+        run_async(layer.zarr(keys[0]).clear())
+        assert [str(k) for n, k in enumerate(keys[1:], 1) if not samples.holds(layer, k, n)] == []
+
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @promises(STORE)
+    def test_a_region_is_written_in_place(self, layer: Layer, zarr_format: Literal[2, 3]) -> None:
+        import zarr
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.write_volume(layer.zarr(key), samples.volume(), zarr_format)
+        expected = samples.volume()
+        expected[1:3, 0, 1:] = 7
+
+        zarr.open_array(layer.zarr(key), path="0", mode="r+")[1:3, 0, 1:] = np.full((2, 3), 7)
+
+        assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
+
+    @promises(STORE)
+    def test_sharded_volumes_are_read_by_ranges(self, layer: Layer) -> None:
+        import zarr
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        group = zarr.open_group(layer.zarr(key), mode="a", zarr_format=3)
+        group.create_array("0", data=samples.volume(), chunks=(2, 2, 2), shards=(4, 4, 4))
+
+        array = zarr.open_array(layer.zarr(key), path="0", mode="r")
+
+        assert np.array_equal(array[2:, :2, 1:3], samples.volume()[2:, :2, 1:3])
+
+    @promises(STORE)
+    def test_several_levels_are_kept(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        with layer.replace_zarr(key) as store:
+            for n in range(3):
+                samples.write_volume(store, samples.volume(n), name=str(n))
+
+        assert all(np.array_equal(samples.read_volume(layer.zarr(key), str(n)), samples.volume(n)) for n in range(3))
+
+    @promises(STORE)
+    def test_a_writable_store_opens_for_reading(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+
+        reader = store.with_read_only(True)
+
+        assert (store.read_only, reader.read_only) == (False, True)
+
+    @promises(STORE)
+    def test_store_values_come_back_exactly(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a=b"1", b__c__d=b"\x00\xff", empty=b"")
+
+        assert [_get(layer.zarr(samples.key(Kind.TOMOGRAM)), n) for n in ("a", "b/c/d", "empty")] == [b"1", b"\x00\xff", b""]
+
+    @promises(STORE)
+    def test_a_missing_store_value_is_none(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a__b=b"1")
+
+        assert [_get(store, name) for name in ("a", "a/b/c", "b", "a/bc")] == [None] * 4
+        assert [run_async(store.exists(name)) for name in ("a/b", "a/bc", "b")] == [True, False, False]
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            (("range", 2, 5), b"234"),
+            (("range", 8, 99), b"89"),
+            (("offset", 7), b"789"),
+            (("suffix", 4), b"6789"),
+            (("suffix", 99), b"0123456789"),
+        ],
+        ids=str,
+    )
+    @promises(STORE)
+    def test_store_values_are_read_in_part(self, layer: Layer, asked: tuple[Any, ...], expected: bytes) -> None:
+        from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+
+        self.need(Kind.TOMOGRAM)
+        requests = {"range": RangeByteRequest, "offset": OffsetByteRequest, "suffix": SuffixByteRequest}
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a=b"0123456789")
+
+        assert _get(store, "a", requests[asked[0]](*asked[1:])) == expected
+
+    @promises(STORE)
+    def test_store_names_are_listed(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a=b"1", b__c=b"2", b__d__e=b"3", bc=b"4")
+
+        assert run_async(_collected(store.list())) == ["a", "b/c", "b/d/e", "bc"]
+        assert run_async(_collected(store.list_prefix("b/"))) == ["b/c", "b/d/e"]
+        assert run_async(_collected(store.list_dir(""))) == ["a", "b", "bc"]
+        assert run_async(_collected(store.list_dir("b"))) == ["c", "d"]
+
+    @promises(STORE)
+    def test_store_values_are_deleted(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a=b"1", b__c=b"2", b__d=b"3", bc=b"4")
+
+        run_async(store.delete("a"))
+        run_async(store.delete_dir("b"))
+
+        assert run_async(_collected(store.list())) == ["bc"]
+
+    @promises(STORE)
+    def test_a_store_value_is_overwritten_or_kept(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        store = layer.zarr(samples.key(Kind.TOMOGRAM))
+        _put(store, a=b"long first")
+        _put(store, a=b"2nd")
+        run_async(store.set_if_not_exists("a", _buffer(b"3rd")))
+        run_async(store.set_if_not_exists("b", _buffer(b"b")))
+
+        assert (_get(store, "a"), _get(store, "b")) == (b"2nd", b"b")
+
+
+class ReplacementChecks(LayerChecks):
+    """Replacing volumes."""
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(FRESH)
+    def test_the_store_to_fill_is_empty(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        samples.fill(layer, samples.key(kind), seed=1)
+
+        with layer.replace_zarr(samples.key(kind)) as store:
+            empty = run_async(store.is_empty(""))
+            samples.write_volume(store, samples.volume(2))
+
+        assert empty
+
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(SWAP)
+    def test_the_new_volume_is_there_after_the_block(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        samples.fill(layer, key, seed=1)
+
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(2), zarr_format)
+
+        assert np.array_equal(samples.read_volume(layer.zarr(key)), samples.volume(2))
+        assert [*layer.list(kind, key.parent)] == [key]
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(SWAP)
+    def test_the_old_volume_is_read_during_the_block(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        samples.fill(layer, key, seed=1)
+
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(2))
+            during = samples.holds(layer, key, seed=1)
+
+        assert during, "the old volume could not be read while the new one was written"
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(STAGED)
+    def test_a_new_volume_is_not_seen_before_the_block_ends(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        layer.ensure(samples.key(Kind.RUN))
+        if Kind.VOXEL_SPACING in self.kinds:
+            layer.ensure(samples.key(Kind.VOXEL_SPACING))
+        before = self.whole(layer)
+
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume())
+            layer.forget(ROOT)
+            during = (layer.exists(key), self.whole(layer))
+
+        assert during == (False, before)
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(FRESH)
+    def test_nothing_of_the_old_volume_is_left(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(1))
+            samples.write_volume(store, samples.volume(1), name="1")
+
+        samples.fill(layer, key, seed=2)
+
+        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs"}) == ["0"]
+
+    @pytest.mark.parametrize("error", [Interrupted, KeyboardInterrupt, OSError], ids=lambda e: e.__name__)
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(SWAP)
+    def test_the_old_volume_outlives_an_error(self, layer: Layer, kind: Kind, error: type[BaseException]) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        samples.fill(layer, key, seed=1)
+
+        with pytest.raises(error), layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(2))
+            raise error
+
+        assert samples.holds(layer, key, seed=1)
+        assert [*layer.list(kind, key.parent)] == [key]
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(STAGED)
+    def test_an_error_leaves_nothing_behind(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        samples.fill(layer, key, seed=1)
+        before = self.whole(layer), self.stored_files(layer)
+
+        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(2))
+            raise Interrupted
+
+        layer.forget(ROOT)
+        assert (self.whole(layer), self.stored_files(layer)) == before
+
+    @pytest.mark.parametrize("kind", VOLUME_KINDS)
+    @promises(SWAP)
+    def test_an_error_makes_no_new_volume(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+
+        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume())
+            raise Interrupted
+
+        assert not layer.exists(key)
+        assert [*layer.list(kind, key.parent)] == []
+
+    @promises(SWAP)
+    def test_a_volume_is_replaced_after_a_failure(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key, seed=1)
+        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(2))
+            raise Interrupted
+
+        samples.fill(layer, key, seed=3)
+
+        assert samples.holds(layer, key, seed=3)
+
+    @promises(SWAP)
+    def test_features_outlive_the_replacement_of_their_tomogram(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM, Kind.FEATURES)
+        features = samples.key(Kind.FEATURES)
+        tomogram = TomogramKey("TS_1", 10.0, "wbp")
+        samples.fill(layer, tomogram, seed=1)
+        samples.fill(layer, features, seed=2)
+
+        samples.fill(layer, tomogram, seed=3)
+
+        assert samples.holds(layer, tomogram, seed=3)
+        assert samples.holds(layer, features, seed=2)
+
+    @promises(SWAP)
+    def test_two_replacements_at_once_do_not_mix(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+
+        with layer.replace_zarr(key) as first:
+            samples.write_volume(first, samples.volume(1))
+            with layer.replace_zarr(key) as second:
+                samples.write_volume(second, samples.volume(2))
+            between = samples.holds(layer, key, seed=2)
+
+        assert between
+        assert samples.holds(layer, key, seed=1)

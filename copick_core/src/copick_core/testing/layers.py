@@ -1,0 +1,44 @@
+"""All checks of one layer."""
+
+from __future__ import annotations
+
+from copick_core.testing.layer_entities import (
+    ContainerChecks,
+    DeletionChecks,
+    FileChecks,
+    HostileNameChecks,
+    ListingChecks,
+    SharingChecks,
+)
+from copick_core.testing.layer_volumes import ReplacementChecks, VolumeChecks
+from copick_core.testing.layer_writes import ReadOnlyChecks, RevisionChecks, ThreadChecks
+from copick_core.testing.machines import MachineChecks
+
+
+class LayerTests(
+    ListingChecks,
+    FileChecks,
+    ContainerChecks,
+    VolumeChecks,
+    ReplacementChecks,
+    RevisionChecks,
+    DeletionChecks,
+    SharingChecks,
+    ReadOnlyChecks,
+    HostileNameChecks,
+    ThreadChecks,
+    MachineChecks,
+):
+    """Checks that a writable layer keeps the contract of :class:`copick_core.layers.Layer`.
+
+    Example:
+        In the tests of a backend::
+
+            class TestMyLayer(LayerTests):
+                @pytest.fixture
+                def layer(self, tmp_path):
+                    return MyLayer(tmp_path)
+
+                def reopen(self, layer, *, read_only=False):
+                    return MyLayer(layer.path, read_only=read_only)
+    """
