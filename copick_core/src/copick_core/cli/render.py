@@ -25,7 +25,9 @@ SLAB = 50.0  # Å of depth that are averaged, which lowers the noise
 LOW_PASS = 0.6  # voxels, standard deviation of the Gaussian that smoothes the slice
 TINT = 0.32  # share of a segmentation's colour where it covers the density
 GREY_STEP = 8  # grey values are rounded down to multiples of this: noise hides it, and the file is half as large
+SMOOTH_SCALE = 10  # pixels per voxel from which on a slice is too smooth to hide steps of grey
 DOT = 3.5  # pixels, radius of the dot at a pick's position
+GRAZING = 0.8  # a sphere whose centre is further away than this, in radii, has little to show in the slice
 BACKGROUND = (19, 22, 27)
 TEXT = (238, 240, 243)
 MUTED = (152, 160, 172)
@@ -65,8 +67,8 @@ class Tint:
 
 
 def visible(marks: PickMarks, depth: float) -> NDArray[np.bool_]:
-    """Which picks' spheres meet the slice at a depth ``z`` in Ångström."""
-    return np.asarray(np.abs(marks.positions[:, 2] - depth) < marks.radius)
+    """Which picks' spheres are cut, and not only grazed, by the slice at a depth ``z`` in Ångström."""
+    return np.asarray(np.abs(marks.positions[:, 2] - depth) < GRAZING * marks.radius)
 
 
 def pixel_scale(shape: tuple[int, ...]) -> float:
@@ -118,7 +120,9 @@ def draw(
 
     smooth = low_pass(slab[None], LOW_PASS)[0]
     grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
-    picture = grey.point(lambda value: value // GREY_STEP * GREY_STEP).convert("RGB")
+    if scale < SMOOTH_SCALE:
+        grey = grey.point(lambda value: value // GREY_STEP * GREY_STEP)
+    picture = grey.convert("RGB")
     for tint in tints:
         mask = pil.Image.fromarray(
             np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0))
@@ -184,8 +188,9 @@ def _mark_picks(
         centres = pixel_of(marks.positions[shown], voxel_size, shape) * OVERSAMPLING
         for centre, position, transform in zip(centres, marks.positions[shown], marks.transforms[shown], strict=True):
             section = math.sqrt(marks.radius**2 - (position[2] - depth) ** 2) * scale
-            _circle(pen, centre, max(section, 2 * DOT * OVERSAMPLING), color)
-            tip = centre + transform[:2, 2] * marks.radius * scale
+            section = max(section, 2 * DOT * OVERSAMPLING)
+            _circle(pen, centre, section, color)
+            tip = centre + transform[:2, 2] * section
             pen.line([*centre, *tip], fill=(*color, 235), width=round(1.8 * OVERSAMPLING))
             dot = DOT * OVERSAMPLING
             box = [centre[0] - dot, centre[1] - dot, centre[0] + dot, centre[1] + dot]

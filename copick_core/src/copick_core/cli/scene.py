@@ -173,7 +173,7 @@ def measured(name: str, density: NDArray[Any], voxel_size: float, advance: Calla
         raise InvalidDataError(source=name, reason="its density has no local maximum to pick")
 
     advance("segmentation")
-    smooth = detect.low_pass(bright, 1.0)
+    smooth = detect.low_pass(bright, 2.0)
     mask = detect.largest_component(smooth > detect.otsu(smooth))
     # The distance between a mask and its surface is well below a voxel once the mask is slightly smoothed.
     solid = detect.low_pass(np.pad(mask, 1).astype(np.float32), 0.7)
