@@ -17,7 +17,9 @@ import numpy as np
 
 from copick_core.cli.digest import Digest, folder_digest, layer_digest
 from copick_core.cli.progress import progress
+from copick_core.cli.render import PickMarks, Tint, check_available, draw
 from copick_core.cli.scene import REVIEWER, Scene, measured, synthetic
+from copick_core.cli.words import count, times
 from copick_core.errors import InvalidDataError, ReadOnlyError
 
 TOMOGRAM = "wbp"
@@ -52,10 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the demonstration; returns 0."""
     started = time.perf_counter()
+    check_available()
     if args.voxel_size is not None and args.volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
     scene = _scene(args)
-    shape = "×".join(str(n) for n in scene.density.shape)
+    shape = times(scene.density.shape)
     _say("volume", f"{scene.title}: a {shape} tomogram (z×y×x) at {scene.voxel_size:.2f} Å")
     for fact in scene.facts:
         _say("", fact)
@@ -189,7 +192,7 @@ def _write_project(config: str, scene: Scene, shown: bool | None) -> None:
             stored = run.new_picks(picks.object_name, picks.session_id, picks.user_id)
             stored.from_numpy(picks.positions, picks.transforms, scores=picks.scores)
             kind = "tool" if stored.from_tool else "user"
-            _say("", f"{len(picks.positions)} oriented picks of {picks.object_name} by {kind} {picks.user_id}")
+            _say("", f"{count(len(picks.positions), 'oriented pick')} of {picks.object_name} by {kind} {picks.user_id}")
 
         advance("segmentations")
         binary = run.new_segmentation(scene.mask_voxel_size, scene.segmentation, "1", False, by_user.user_id)
@@ -248,7 +251,7 @@ def _review(root: Any, scene: Scene) -> None:
     own.from_numpy(added.positions, added.transforms, scores=added.scores)
     _say(
         "",
-        f"adds {len(added.positions)} picks of {added.object_name} as {own.user_id}, session {own.session_id}, in layer {own.layer!r}",
+        f"adds {count(len(added.positions), 'pick')} of {added.object_name} as session {own.session_id}, in layer {own.layer!r}",
     )
 
 
@@ -271,8 +274,6 @@ def _prove_refusal(root: Any, scene: Scene) -> None:
 
 def _draw(root: Any, scene: Scene, path: str) -> str:
     """Draws the project as it now is, from what is stored; returns the picture's path."""
-    from copick_core.cli.render import PickMarks, Tint, draw
-
     run = root.get_run(scene.run)
     tomogram = run.get_voxel_spacing(scene.voxel_size).get_tomograms(TOMOGRAM)[0]
     # A picture of some hundred pixels needs no finer level than that.
@@ -356,7 +357,7 @@ def _gradient_magnitude(density: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _level_shapes(tomogram: Any) -> str:
-    return ", ".join("×".join(str(n) for n in tomogram.array(level).shape) for level in tomogram.levels)
+    return ", ".join(times(tomogram.array(level).shape) for level in tomogram.levels)
 
 
 def _say(topic: str, text: str) -> None:

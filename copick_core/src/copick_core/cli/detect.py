@@ -130,7 +130,7 @@ def gradient_magnitude(volume: Volume) -> Volume:
     for axis in range(3):
         if volume.shape[axis] > 1:
             total += np.gradient(volume, axis=axis).astype(np.float32) ** 2
-    return np.sqrt(total)
+    return np.asarray(np.sqrt(total))
 
 
 def directions(volume: Volume, indices: NDArray[np.int64], reach: int = 4) -> NDArray[np.float64]:

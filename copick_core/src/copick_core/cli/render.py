@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copick_core.cli.detect import low_pass
+from copick_core.cli.words import count
 from copick_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def draw(
     _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
     _draw_scale_bar(pil, picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
 
-    page = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
+    page: Image = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
     page.paste(picture, (0, 0))
     depth = (2 * reach + 1) * voxel_size
     caption = [
@@ -157,6 +158,15 @@ class _Pillow:
         self.ImageFont = ImageFont
 
 
+def check_available() -> None:
+    """Finds out at once whether a picture can be drawn.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+    """
+    _pillow()
+
+
 def _pillow() -> _Pillow:
     try:
         return _Pillow()
@@ -169,7 +179,7 @@ def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = np.percentile(image, (0.3, 99.7))
     if high <= low:
         return np.full(image.shape, 128, dtype=np.uint8)
-    return (np.clip((image - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip((image - low) / (high - low), 0, 1) * 255, dtype=np.uint8)
 
 
 def _mark_picks(
@@ -182,7 +192,7 @@ def _mark_picks(
     scale = pixel_scale(shape) * OVERSAMPLING / voxel_size
     drawing = pil.Image.new("RGBA", large, (0, 0, 0, 0))
     pen = pil.ImageDraw.Draw(drawing)
-    for marks in picks:
+    for marks in sorted(picks, key=lambda marks: -marks.radius):  # Small ones stay visible within large ones.
         color = marks.color[:3]
         shown = visible(marks, depth)
         centres = pixel_of(marks.positions[shown], voxel_size, shape) * OVERSAMPLING
@@ -247,7 +257,7 @@ def _write_column(
         box = [left, top + 2, left + 18, top + 20]
         pen.ellipse(box, outline=marks.color[:3], width=3)
         pen.ellipse([left + 6, top + 8, left + 12, top + 14], fill=marks.color[:3])
-        note = f"{len(marks.positions)} picks, {int(visible(marks, depth).sum())} in this slice"
+        note = f"{count(len(marks.positions), 'pick')}, {int(visible(marks, depth).sum())} in this slice"
         top = _write_entry(pen, left, top, marks.name, [note, marks.note], normal, small)
     for tint in tints:
         pen.rectangle([left, top + 3, left + 18, top + 19], fill=tint.color[:3])

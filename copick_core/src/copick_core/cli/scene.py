@@ -91,7 +91,8 @@ class Scene:
 def synthetic(advance: Callable[[str], None] = lambda step: None) -> Scene:
     """The phantom. A user has picked most ribosomes where they are known to be; the tool really searches for ferritins.
 
-    The reviewer, who knows the truth, drops what the tool took for ferritin wrongly, and adds the ribosomes that the user missed.
+    The reviewer, who knows the truth, drops what the tool took for ferritin wrongly, and adds the ribosomes that the user
+    missed.
     """
     known = phantom.build(advance=advance)
     ribosomes, ferritins = known.particles
@@ -143,9 +144,9 @@ def synthetic(advance: Callable[[str], None] = lambda step: None) -> Scene:
 def measured(name: str, density: NDArray[Any], voxel_size: float, advance: Callable[[str], None] = lambda step: None) -> Scene:
     """A volume of the user's, with annotations that are computed from it.
 
-    Picks are the highest maxima of the band-passed density at two scales, turned to the local structure tensor; the segmentation
-    is the largest connected part beyond Otsu's threshold; the density map is the mean around the finer picks. Two
-    users and a tool sign them, because a project has such.
+    Picks are the highest maxima of the band-passed density at two scales, turned to the local structure tensor; the
+    segmentation is the largest connected part beyond Otsu's threshold; the density map is the mean around the finer picks.
+    Two users and a tool sign them, because a project has such.
 
     Args:
         name: Name of the run.
@@ -240,7 +241,7 @@ def _find(
     indices, heights = detect.peaks(filtered, distance, count, margin, allowed)
     transforms = detect.directions(detect.low_pass(density, 1.0), indices, reach=max(3, round(2 * sigma)))
     spread = float(filtered.std()) or 1.0
-    return PickSet(name, TOOL, "0", indices[:, ::-1] * voxel_size, transforms, heights / spread)
+    return PickSet(name, TOOL, "0", indices[:, ::-1] * voxel_size, transforms, np.asarray(heights / spread))
 
 
 def _averaged(density: NDArray[Any], voxel_size: float) -> tuple[NDArray[np.float32], float]:
