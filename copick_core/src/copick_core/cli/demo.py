@@ -249,10 +249,8 @@ def _review(root: Any, scene: Scene) -> None:
     added = scene.added
     own = run.new_picks(added.object_name, root.session_id)
     own.from_numpy(added.positions, added.transforms, scores=added.scores)
-    _say(
-        "",
-        f"adds {count(len(added.positions), 'pick')} of {added.object_name} as session {own.session_id}, in layer {own.layer!r}",
-    )
+    new = count(len(added.positions), "pick")
+    _say("", f"adds {new} of {added.object_name} as session {own.session_id}, in layer {own.layer!r}")
 
 
 def _prove_refusal(root: Any, scene: Scene) -> None:

@@ -126,11 +126,12 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def gradient_magnitude(volume: Volume) -> Volume:
     """Length of the gradient per voxel, by central differences."""
-    total = np.zeros(volume.shape, dtype=np.float32)
+    total: Volume = np.zeros(volume.shape, dtype=np.float32)
     for axis in range(3):
         if volume.shape[axis] > 1:
-            total += np.gradient(volume, axis=axis).astype(np.float32) ** 2
-    return np.asarray(np.sqrt(total))
+            slope = np.asarray(np.gradient(volume, axis=axis), dtype=np.float32)
+            total += slope * slope
+    return np.sqrt(total, out=total)
 
 
 def directions(volume: Volume, indices: NDArray[np.int64], reach: int = 4) -> NDArray[np.float64]:

@@ -241,7 +241,7 @@ def _find(
     indices, heights = detect.peaks(filtered, distance, count, margin, allowed)
     transforms = detect.directions(detect.low_pass(density, 1.0), indices, reach=max(3, round(2 * sigma)))
     spread = float(filtered.std()) or 1.0
-    return PickSet(name, TOOL, "0", indices[:, ::-1] * voxel_size, transforms, np.asarray(heights / spread))
+    return PickSet(name, TOOL, "0", indices[:, ::-1] * float(voxel_size), transforms, np.asarray(heights / spread, dtype=np.float64))
 
 
 def _averaged(density: NDArray[Any], voxel_size: float) -> tuple[NDArray[np.float32], float]:
