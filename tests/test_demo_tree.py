@@ -1,10 +1,11 @@
 """The tree that shows which layer holds what."""
 
-import copick_core
 import numpy as np
 import pytest
 from copick_core.cli.digest import folder_digest, layer_digest
 from copick_core.cli.tree import project_tree
+
+import copick_core
 
 
 @pytest.fixture

@@ -21,10 +21,12 @@ from copick_core.cli.render import PickMarks, Tint, check_available, draw
 from copick_core.cli.scene import REVIEWER, Scene, measured, synthetic
 from copick_core.cli.words import count, times
 from copick_core.errors import InvalidDataError, ReadOnlyError
+from copick_core.keys import voxel_size_key
 
 TOMOGRAM = "wbp"
 FEATURES = "gradient-magnitude"
 PICTURE = "copick-demo.png"
+_WAY_OUT = "Say it with --voxel-size ANGSTROM."
 STEPS_OF_SYNTHETIC = 4
 STEPS_OF_MEASURED = 4
 STEPS_OF_WRITING = 7
@@ -36,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voxel-size",
         metavar="ANGSTROM",
-        type=float,
-        help="voxel size of the volume, if the file does not say it or is wrong",
+        type=_voxel_size,
+        help="voxel size of the volume, if the file does not say it, or says it wrongly",
     )
     parser.add_argument("--keep", metavar="DIR", help="keep the project, its configs and the picture in this new folder")
     parser.add_argument(
@@ -49,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="show progress on standard error (by default if it is a terminal)",
     )
+
+
+def _voxel_size(text: str) -> float:
+    try:
+        return voxel_size_key(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in angstrom") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -163,10 +172,18 @@ def _scene(args: argparse.Namespace) -> Scene:
             return synthetic(advance)
     from copick_core.volumes import read_volume
 
+    if os.path.isdir(args.volume):
+        raise IsADirectoryError(f"--volume {args.volume}: this is a folder; name an MRC or TIFF file")
     volume = read_volume(args.volume, voxel_size=args.voxel_size)
+    try:
+        voxel_size = volume.voxel_size
+    except InvalidDataError as error:
+        raise ValueError(f"{error} {_WAY_OUT}") from error
+    if voxel_size is None:
+        raise InvalidDataError(source=args.volume, reason=f"the file does not say its voxel size. {_WAY_OUT}")
     name = os.path.splitext(os.path.basename(args.volume))[0]
     with progress(STEPS_OF_MEASURED, "searching", args.progress) as advance:
-        return measured(name, volume.data, volume.voxel_size, advance)
+        return measured(name, volume.data, voxel_size, advance)
 
 
 def _write_project(config: str, scene: Scene, shown: bool | None) -> None:

@@ -131,7 +131,8 @@ def gradient_magnitude(volume: Volume) -> Volume:
         if volume.shape[axis] > 1:
             slope = np.asarray(np.gradient(volume, axis=axis), dtype=np.float32)
             total += slope * slope
-    return np.sqrt(total, out=total)
+    np.sqrt(total, out=total)
+    return total
 
 
 def directions(volume: Volume, indices: NDArray[np.int64], reach: int = 4) -> NDArray[np.float64]:
@@ -170,4 +171,4 @@ def mean_subvolume(volume: Volume, indices: NDArray[np.int64], size: int) -> Vol
     half = size // 2
     padded = np.pad(volume, half, mode="edge")
     cubes = [padded[tuple(slice(i, i + size) for i in index)] for index in indices]
-    return np.mean(cubes, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(cubes, axis=0, dtype=np.float64), dtype=np.float32)

@@ -241,7 +241,9 @@ def _find(
     indices, heights = detect.peaks(filtered, distance, count, margin, allowed)
     transforms = detect.directions(detect.low_pass(density, 1.0), indices, reach=max(3, round(2 * sigma)))
     spread = float(filtered.std()) or 1.0
-    return PickSet(name, TOOL, "0", indices[:, ::-1] * float(voxel_size), transforms, np.asarray(heights / spread, dtype=np.float64))
+    positions: Array = indices[:, ::-1].astype(np.float64) * voxel_size
+    scores: Array = (heights / spread).astype(np.float64)
+    return PickSet(name, TOOL, "0", positions, transforms, scores)
 
 
 def _averaged(density: NDArray[Any], voxel_size: float) -> tuple[NDArray[np.float32], float]:
