@@ -178,7 +178,7 @@ def _scene(args: argparse.Namespace) -> Scene:
     try:
         voxel_size = volume.voxel_size
     except InvalidDataError as error:
-        raise ValueError(f"{error} {_WAY_OUT}") from error
+        raise ValueError(f"{error}. {_WAY_OUT}") from error
     if voxel_size is None:
         raise InvalidDataError(source=args.volume, reason=f"the file does not say its voxel size. {_WAY_OUT}")
     name = os.path.splitext(os.path.basename(args.volume))[0]
