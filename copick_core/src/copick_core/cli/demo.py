@@ -311,7 +311,7 @@ def _draw(root: Any, scene: Scene, path: str) -> str:
                     np.concatenate([positions for positions, _ in arrays]),
                     np.concatenate([transforms for _, transforms in arrays]),
                     definition.radius or 4 * voxel_size,
-                    ", ".join(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True)),
+                    tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True)),
                 )
             )
     binary = run.get_segmentations(is_multilabel=False)[0]

@@ -28,7 +28,7 @@ TINT = 0.32  # share of a segmentation's colour where it covers the density
 GREY_STEP = 8  # grey values are rounded down to multiples of this: noise hides it, and the file is half as large
 SMOOTH_SCALE = 10  # pixels per voxel from which on a slice is too smooth to hide steps of grey
 DOT = 3.5  # pixels, radius of the dot at a pick's position
-GRAZING = 0.8  # a sphere whose centre is further away than this, in radii, has little to show in the slice
+GRAZING = 0.9  # a sphere whose centre is further away than this, in radii, has little to show in the slice
 BACKGROUND = (19, 22, 27)
 TEXT = (238, 240, 243)
 MUTED = (152, 160, 172)
@@ -46,7 +46,7 @@ class PickMarks:
         positions: (N, 3) as (x, y, z) in Ångström.
         transforms: (N, 4, 4) object-to-tomogram transforms; their Z axis is drawn.
         radius: The object's radius in Ångström; a pick is drawn where its sphere meets the slice.
-        note: A second line of the legend.
+        notes: Further lines of the legend.
     """
 
     name: str
@@ -54,7 +54,7 @@ class PickMarks:
     positions: NDArray[np.float64]
     transforms: NDArray[np.float64]
     radius: float
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def _write_column(
         pen.ellipse(box, outline=marks.color[:3], width=3)
         pen.ellipse([left + 6, top + 8, left + 12, top + 14], fill=marks.color[:3])
         note = f"{count(len(marks.positions), 'pick')}, {int(visible(marks, depth).sum())} in this slice"
-        top = _write_entry(pen, left, top, marks.name, [note, marks.note], normal, small)
+        top = _write_entry(pen, left, top, marks.name, [note, *marks.notes], normal, small)
     for tint in tints:
         pen.rectangle([left, top + 3, left + 18, top + 19], fill=tint.color[:3])
         top = _write_entry(pen, left, top, tint.name, [tint.note], normal, small)
