@@ -16,7 +16,9 @@ from copick_core.keys import Key
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the subcommand."""
     parser.add_argument("source", metavar="SRC_CONFIG", help="config file of the project to copy")
-    parser.add_argument("target", metavar="DST_CONFIG", help="config file of the project to copy into; its objects are updated")
+    parser.add_argument(
+        "target", metavar="DST_CONFIG", help="config file of the project to copy into; its objects are updated"
+    )
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs")
     parser.add_argument("--verify", action="store_true", help="compare every byte and every voxel afterwards")
     parser.add_argument("--overwrite", action="store_true", help="replace what the target has with other content")

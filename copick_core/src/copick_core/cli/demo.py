@@ -17,12 +17,16 @@ import numpy as np
 
 from copick_core.cli.digest import Digest, folder_digest, layer_digest
 from copick_core.cli.progress import progress
+from copick_core.cli.render import PickMarks, Tint, check_available, draw
 from copick_core.cli.scene import REVIEWER, Scene, measured, synthetic
+from copick_core.cli.words import count, times
 from copick_core.errors import InvalidDataError, ReadOnlyError
+from copick_core.keys import voxel_size_key
 
 TOMOGRAM = "wbp"
 FEATURES = "gradient-magnitude"
 PICTURE = "copick-demo.png"
+_WAY_OUT = "Say it with --voxel-size ANGSTROM."
 STEPS_OF_SYNTHETIC = 4
 STEPS_OF_MEASURED = 4
 STEPS_OF_WRITING = 7
@@ -34,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--voxel-size",
         metavar="ANGSTROM",
-        type=float,
-        help="voxel size of the volume, if the file does not say it or is wrong",
+        type=_voxel_size,
+        help="voxel size of the volume, if the file does not say it, or says it wrongly",
     )
     parser.add_argument("--keep", metavar="DIR", help="keep the project, its configs and the picture in this new folder")
     parser.add_argument(
@@ -49,13 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _voxel_size(text: str) -> float:
+    try:
+        return voxel_size_key(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in angstrom") from error
+
+
 def run(args: argparse.Namespace) -> int:
     """Runs the demonstration; returns 0."""
     started = time.perf_counter()
+    check_available()
     if args.voxel_size is not None and args.volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
     scene = _scene(args)
-    shape = "×".join(str(n) for n in scene.density.shape)
+    shape = times(scene.density.shape)
     _say("volume", f"{scene.title}: a {shape} tomogram (z×y×x) at {scene.voxel_size:.2f} Å")
     for fact in scene.facts:
         _say("", fact)
@@ -160,10 +172,18 @@ def _scene(args: argparse.Namespace) -> Scene:
             return synthetic(advance)
     from copick_core.volumes import read_volume
 
+    if os.path.isdir(args.volume):
+        raise IsADirectoryError(f"--volume {args.volume}: this is a folder; name an MRC or TIFF file")
     volume = read_volume(args.volume, voxel_size=args.voxel_size)
+    try:
+        voxel_size = volume.voxel_size
+    except InvalidDataError as error:
+        raise ValueError(f"{error}. {_WAY_OUT}") from error
+    if voxel_size is None:
+        raise InvalidDataError(source=args.volume, reason=f"the file does not say its voxel size. {_WAY_OUT}")
     name = os.path.splitext(os.path.basename(args.volume))[0]
     with progress(STEPS_OF_MEASURED, "searching", args.progress) as advance:
-        return measured(name, volume.data, volume.voxel_size, advance)
+        return measured(name, volume.data, voxel_size, advance)
 
 
 def _write_project(config: str, scene: Scene, shown: bool | None) -> None:
@@ -189,7 +209,7 @@ def _write_project(config: str, scene: Scene, shown: bool | None) -> None:
             stored = run.new_picks(picks.object_name, picks.session_id, picks.user_id)
             stored.from_numpy(picks.positions, picks.transforms, scores=picks.scores)
             kind = "tool" if stored.from_tool else "user"
-            _say("", f"{len(picks.positions)} oriented picks of {picks.object_name} by {kind} {picks.user_id}")
+            _say("", f"{count(len(picks.positions), 'oriented pick')} of {picks.object_name} by {kind} {picks.user_id}")
 
         advance("segmentations")
         binary = run.new_segmentation(scene.mask_voxel_size, scene.segmentation, "1", False, by_user.user_id)
@@ -246,10 +266,8 @@ def _review(root: Any, scene: Scene) -> None:
     added = scene.added
     own = run.new_picks(added.object_name, root.session_id)
     own.from_numpy(added.positions, added.transforms, scores=added.scores)
-    _say(
-        "",
-        f"adds {len(added.positions)} picks of {added.object_name} as {own.user_id}, session {own.session_id}, in layer {own.layer!r}",
-    )
+    new = count(len(added.positions), "pick")
+    _say("", f"adds {new} of {added.object_name} as session {own.session_id}, in layer {own.layer!r}")
 
 
 def _prove_refusal(root: Any, scene: Scene) -> None:
@@ -271,8 +289,6 @@ def _prove_refusal(root: Any, scene: Scene) -> None:
 
 def _draw(root: Any, scene: Scene, path: str) -> str:
     """Draws the project as it now is, from what is stored; returns the picture's path."""
-    from copick_core.cli.render import PickMarks, Tint, draw
-
     run = root.get_run(scene.run)
     tomogram = run.get_voxel_spacing(scene.voxel_size).get_tomograms(TOMOGRAM)[0]
     # A picture of some hundred pixels needs no finer level than that.
@@ -295,7 +311,7 @@ def _draw(root: Any, scene: Scene, path: str) -> str:
                     np.concatenate([positions for positions, _ in arrays]),
                     np.concatenate([transforms for _, transforms in arrays]),
                     definition.radius or 4 * voxel_size,
-                    ", ".join(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True)),
+                    tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True)),
                 )
             )
     binary = run.get_segmentations(is_multilabel=False)[0]
@@ -356,7 +372,7 @@ def _gradient_magnitude(density: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _level_shapes(tomogram: Any) -> str:
-    return ", ".join("×".join(str(n) for n in tomogram.array(level).shape) for level in tomogram.levels)
+    return ", ".join(times(tomogram.array(level).shape) for level in tomogram.levels)
 
 
 def _say(topic: str, text: str) -> None:

@@ -126,11 +126,13 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def gradient_magnitude(volume: Volume) -> Volume:
     """Length of the gradient per voxel, by central differences."""
-    total = np.zeros(volume.shape, dtype=np.float32)
+    total: Volume = np.zeros(volume.shape, dtype=np.float32)
     for axis in range(3):
         if volume.shape[axis] > 1:
-            total += np.gradient(volume, axis=axis).astype(np.float32) ** 2
-    return np.sqrt(total)
+            slope = np.asarray(np.gradient(volume, axis=axis), dtype=np.float32)
+            total += slope * slope
+    np.sqrt(total, out=total)
+    return total
 
 
 def directions(volume: Volume, indices: NDArray[np.int64], reach: int = 4) -> NDArray[np.float64]:
@@ -169,4 +171,4 @@ def mean_subvolume(volume: Volume, indices: NDArray[np.int64], size: int) -> Vol
     half = size // 2
     padded = np.pad(volume, half, mode="edge")
     cubes = [padded[tuple(slice(i, i + size) for i in index)] for index in indices]
-    return np.mean(cubes, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(cubes, axis=0, dtype=np.float64), dtype=np.float32)

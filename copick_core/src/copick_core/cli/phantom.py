@@ -205,7 +205,7 @@ def _filled_ellipsoid(
             gaps = np.linalg.norm(candidates[:, None] - points[None], axis=2).min(axis=1)
             candidates = candidates[[int(gaps.argmax())]]
         points = np.concatenate([points, candidates[:1]])
-    return points + np.array(centre)
+    return np.asarray(points + np.array(centre))
 
 
 def _octahedral_group() -> Array:
@@ -372,7 +372,7 @@ def _add_atoms(volume: Array, species: Species, position: Array, rotation: Array
 
 def _image(rng: np.random.Generator, scene: Array, voxel_size: float) -> NDArray[np.float32]:
     """What a tilt series keeps of a scene, with noise of the same band; zero mean and unit variance."""
-    kz, ky, kx = (np.fft.fftfreq(n, voxel_size) for n in scene.shape[:2] + (scene.shape[2],))
+    kz, ky, kx = (np.fft.fftfreq(n, voxel_size) for n in scene.shape)
     kx = kx[: scene.shape[2] // 2 + 1]
     kz, ky, kx = np.abs(kz)[:, None, None], np.abs(ky)[None, :, None], np.abs(kx)[None, None, :]
     squared = kz**2 + ky**2 + kx**2
@@ -390,4 +390,4 @@ def _image(rng: np.random.Generator, scene: Array, voxel_size: float) -> NDArray
     noise *= np.sqrt(signal.var() / (SIGNAL_TO_NOISE * noise.var()))
     volume = signal + noise
     volume -= volume.mean()
-    return (volume / volume.std()).astype(np.float32)
+    return np.asarray(volume / volume.std(), dtype=np.float32)

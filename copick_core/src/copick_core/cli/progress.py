@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -39,7 +40,8 @@ def progress(total: int, title: str, shown: bool | None = None) -> Iterator[Call
         bar.update(bar.total - bar.n)
 
 
-def _bar_class() -> type | None:
+def _bar_class() -> Any:
+    """The class of tqdm's bars, or None where tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ImportError:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copick_core.cli.detect import low_pass
+from copick_core.cli.words import count
 from copick_core.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ SLAB = 50.0  # Å of depth that are averaged, which lowers the noise
 LOW_PASS = 0.6  # voxels, standard deviation of the Gaussian that smoothes the slice
 TINT = 0.32  # share of a segmentation's colour where it covers the density
 GREY_STEP = 8  # grey values are rounded down to multiples of this: noise hides it, and the file is half as large
+SMOOTH_SCALE = 10  # pixels per voxel from which on a slice is too smooth to hide steps of grey
 DOT = 3.5  # pixels, radius of the dot at a pick's position
+GRAZING = 0.9  # a sphere whose centre is further away than this, in radii, has little to show in the slice
 BACKGROUND = (19, 22, 27)
 TEXT = (238, 240, 243)
 MUTED = (152, 160, 172)
@@ -43,7 +46,7 @@ class PickMarks:
         positions: (N, 3) as (x, y, z) in Ångström.
         transforms: (N, 4, 4) object-to-tomogram transforms; their Z axis is drawn.
         radius: The object's radius in Ångström; a pick is drawn where its sphere meets the slice.
-        note: A second line of the legend.
+        notes: Further lines of the legend.
     """
 
     name: str
@@ -51,7 +54,7 @@ class PickMarks:
     positions: NDArray[np.float64]
     transforms: NDArray[np.float64]
     radius: float
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Tint:
 
 
 def visible(marks: PickMarks, depth: float) -> NDArray[np.bool_]:
-    """Which picks' spheres meet the slice at a depth ``z`` in Ångström."""
-    return np.asarray(np.abs(marks.positions[:, 2] - depth) < marks.radius)
+    """Which picks' spheres are cut, and not only grazed, by the slice at a depth ``z`` in Ångström."""
+    return np.asarray(np.abs(marks.positions[:, 2] - depth) < GRAZING * marks.radius)
 
 
 def pixel_scale(shape: tuple[int, ...]) -> float:
@@ -118,7 +121,9 @@ def draw(
 
     smooth = low_pass(slab[None], LOW_PASS)[0]
     grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
-    picture = grey.point(lambda value: value // GREY_STEP * GREY_STEP).convert("RGB")
+    if scale < SMOOTH_SCALE:
+        grey = grey.point(lambda value: value // GREY_STEP * GREY_STEP)
+    picture = grey.convert("RGB")
     for tint in tints:
         mask = pil.Image.fromarray(
             np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0))
@@ -128,7 +133,7 @@ def draw(
     _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
     _draw_scale_bar(pil, picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
 
-    page = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
+    page: Image = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
     page.paste(picture, (0, 0))
     depth = (2 * reach + 1) * voxel_size
     caption = [
@@ -153,6 +158,15 @@ class _Pillow:
         self.ImageFont = ImageFont
 
 
+def check_available() -> None:
+    """Finds out at once whether a picture can be drawn.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+    """
+    _pillow()
+
+
 def _pillow() -> _Pillow:
     try:
         return _Pillow()
@@ -165,7 +179,7 @@ def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = np.percentile(image, (0.3, 99.7))
     if high <= low:
         return np.full(image.shape, 128, dtype=np.uint8)
-    return (np.clip((image - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip((image - low) / (high - low), 0, 1) * 255, dtype=np.uint8)
 
 
 def _mark_picks(
@@ -178,14 +192,15 @@ def _mark_picks(
     scale = pixel_scale(shape) * OVERSAMPLING / voxel_size
     drawing = pil.Image.new("RGBA", large, (0, 0, 0, 0))
     pen = pil.ImageDraw.Draw(drawing)
-    for marks in picks:
+    for marks in sorted(picks, key=lambda marks: -marks.radius):  # Small ones stay visible within large ones.
         color = marks.color[:3]
         shown = visible(marks, depth)
         centres = pixel_of(marks.positions[shown], voxel_size, shape) * OVERSAMPLING
         for centre, position, transform in zip(centres, marks.positions[shown], marks.transforms[shown], strict=True):
             section = math.sqrt(marks.radius**2 - (position[2] - depth) ** 2) * scale
-            _circle(pen, centre, max(section, 2 * DOT * OVERSAMPLING), color)
-            tip = centre + transform[:2, 2] * marks.radius * scale
+            section = max(section, 2 * DOT * OVERSAMPLING)
+            _circle(pen, centre, section, color)
+            tip = centre + transform[:2, 2] * section
             pen.line([*centre, *tip], fill=(*color, 235), width=round(1.8 * OVERSAMPLING))
             dot = DOT * OVERSAMPLING
             box = [centre[0] - dot, centre[1] - dot, centre[0] + dot, centre[1] + dot]
@@ -242,8 +257,8 @@ def _write_column(
         box = [left, top + 2, left + 18, top + 20]
         pen.ellipse(box, outline=marks.color[:3], width=3)
         pen.ellipse([left + 6, top + 8, left + 12, top + 14], fill=marks.color[:3])
-        note = f"{len(marks.positions)} picks, {int(visible(marks, depth).sum())} in this slice"
-        top = _write_entry(pen, left, top, marks.name, [note, marks.note], normal, small)
+        note = f"{count(len(marks.positions), 'pick')}, {int(visible(marks, depth).sum())} in this slice"
+        top = _write_entry(pen, left, top, marks.name, [note, *marks.notes], normal, small)
     for tint in tints:
         pen.rectangle([left, top + 3, left + 18, top + 19], fill=tint.color[:3])
         top = _write_entry(pen, left, top, tint.name, [tint.note], normal, small)

@@ -91,7 +91,8 @@ class Scene:
 def synthetic(advance: Callable[[str], None] = lambda step: None) -> Scene:
     """The phantom. A user has picked most ribosomes where they are known to be; the tool really searches for ferritins.
 
-    The reviewer, who knows the truth, drops what the tool took for ferritin wrongly, and adds the ribosomes that the user missed.
+    The reviewer, who knows the truth, drops what the tool took for ferritin wrongly, and adds the ribosomes that the user
+    missed.
     """
     known = phantom.build(advance=advance)
     ribosomes, ferritins = known.particles
@@ -143,9 +144,9 @@ def synthetic(advance: Callable[[str], None] = lambda step: None) -> Scene:
 def measured(name: str, density: NDArray[Any], voxel_size: float, advance: Callable[[str], None] = lambda step: None) -> Scene:
     """A volume of the user's, with annotations that are computed from it.
 
-    Picks are the highest maxima of the band-passed density at two scales, turned to the local structure tensor; the segmentation
-    is the largest connected part beyond Otsu's threshold; the density map is the mean around the finer picks. Two
-    users and a tool sign them, because a project has such.
+    Picks are the highest maxima of the band-passed density at two scales, turned to the local structure tensor; the
+    segmentation is the largest connected part beyond Otsu's threshold; the density map is the mean around the finer picks.
+    Two users and a tool sign them, because a project has such.
 
     Args:
         name: Name of the run.
@@ -173,7 +174,7 @@ def measured(name: str, density: NDArray[Any], voxel_size: float, advance: Calla
         raise InvalidDataError(source=name, reason="its density has no local maximum to pick")
 
     advance("segmentation")
-    smooth = detect.low_pass(bright, 1.0)
+    smooth = detect.low_pass(bright, 2.0)
     mask = detect.largest_component(smooth > detect.otsu(smooth))
     # The distance between a mask and its surface is well below a voxel once the mask is slightly smoothed.
     solid = detect.low_pass(np.pad(mask, 1).astype(np.float32), 0.7)
@@ -240,7 +241,9 @@ def _find(
     indices, heights = detect.peaks(filtered, distance, count, margin, allowed)
     transforms = detect.directions(detect.low_pass(density, 1.0), indices, reach=max(3, round(2 * sigma)))
     spread = float(filtered.std()) or 1.0
-    return PickSet(name, TOOL, "0", indices[:, ::-1] * voxel_size, transforms, heights / spread)
+    positions: Array = indices[:, ::-1].astype(np.float64) * voxel_size
+    scores: Array = (heights / spread).astype(np.float64)
+    return PickSet(name, TOOL, "0", positions, transforms, scores)
 
 
 def _averaged(density: NDArray[Any], voxel_size: float) -> tuple[NDArray[np.float32], float]:

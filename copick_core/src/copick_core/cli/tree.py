@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from copick_core.cli.words import count, times
+
 
 @dataclass
 class Node:
@@ -52,7 +54,7 @@ def _run(run: Any) -> Node:
         points = picks.numpy()[0]
         owner = _owner(picks)
         node.children.append(
-            Node(f"picks {picks.pickable_object_name}, {owner}: {_count(len(points), 'point')}", _layer(picks))
+            Node(f"picks {picks.pickable_object_name}, {owner}: {count(len(points), 'point')}", _layer(picks))
         )
     for segmentation in run.segmentations:
         size = f"{segmentation.voxel_size:g} Å"
@@ -68,8 +70,8 @@ def _run(run: Any) -> Node:
 def _voxel_spacing(spacing: Any) -> Node:
     node = Node(f"voxel spacing {spacing.voxel_size:.3f} Å")
     for tomogram in spacing.tomograms:
-        shape = _times(tomogram.array().shape) if tomogram.levels else "empty"
-        levels = _count(len(tomogram.levels), "level")
+        shape = times(tomogram.array().shape) if tomogram.levels else "empty"
+        levels = count(len(tomogram.levels), "level")
         below = Node(f"tomogram {tomogram.tomo_type}: {shape}, {levels}", _layer(tomogram))
         below.children = [Node(f"features {entity.feature_type}", _layer(entity)) for entity in tomogram.features]
         node.children.append(below)
@@ -80,18 +82,10 @@ def _object(entity: Any) -> Node:
     kind = "particle" if entity.is_particle else "segmentation"
     if not entity.is_particle or not entity.levels:
         return Node(f"{entity.name}: {kind}, label {entity.label}")
-    shape = _times(entity.array().shape)
+    shape = times(entity.array().shape)
     return Node(f"{entity.name}: {kind}, label {entity.label}, density {shape}", _layer(entity))
 
 
 def _owner(entity: Any) -> str:
     """Whose it is; session "0" is by convention a tool's."""
     return f"tool {entity.user_id}" if entity.from_tool else f"user {entity.user_id}, session {entity.session_id}"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(str(n) for n in shape)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,13 @@
+"""How numbers are said in what people read."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``count(1, "point")`` is ``1 point``, ``count(2, "point")`` is ``2 points``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """A shape: ``times((64, 192, 192))`` is ``64×192×192``."""
+    return "×".join(str(length) for length in shape)
