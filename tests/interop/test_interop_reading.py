@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,40 @@ def test_an_overlay_over_a_static_project_reads_the_same(
 ) -> None:
     roots = [Path(request.getfixturevalue(name)).with_name("project") for name in (overlay, static)]
     config = write_config(tmp_path / "pair.json", roots[0], static=roots[1])
+
+    assert differences(reference.dump(config), ours.dump(config)) == []
+
+
+def test_a_project_with_links_reads_the_same(
+    reference: Library, ours: Library, reference_written: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(reference_written.with_name("project") / "ExperimentRuns" / "TS_001", elsewhere)
+    run = tmp_path / "project" / "ExperimentRuns" / "TS_001"
+    (run / "VoxelSpacing10.000").mkdir(parents=True)
+    (run / "Picks").mkdir()
+    (run / "VoxelSpacing10.000" / "wbp.zarr").symlink_to(elsewhere / "VoxelSpacing10.000" / "wbp.zarr")
+    (run / "Picks" / "alice_1_ribosome.json").symlink_to(elsewhere / "Picks" / "alice_1_ribosome.json")
+    (run / "Meshes").symlink_to(elsewhere / "Meshes")
+    run.with_name("TS_002").symlink_to(elsewhere)
+    config = write_config(tmp_path / "config.json", tmp_path / "project")
+
+    assert differences(reference.dump(config), ours.dump(config)) == []
+
+
+def test_a_project_with_foreign_files_reads_the_same(
+    reference: Library, ours: Library, reference_written: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(reference_written.with_name("project"), tmp_path / "project")
+    run = tmp_path / "project" / "ExperimentRuns" / "TS_001"
+    for name in ("notes.txt", ".hidden_1_ribosome.json", "alice_1_ribosome.json.bak"):
+        (run / "Picks" / name).write_text("foreign")
+    for folder in (".cache.zarr", "scratch", "no-level.txt"):
+        (run / "VoxelSpacing10.000" / folder).mkdir()
+        (run / "Segmentations" / folder).mkdir()
+    (run.parent / ".snapshots").mkdir()
+    (run.parent / "README.md").write_text("foreign")
+    config = write_config(tmp_path / "config.json", tmp_path / "project")
 
     assert differences(reference.dump(config), ours.dump(config)) == []
 

@@ -87,6 +87,7 @@ def _run(rng: np.random.Generator, arrays: dict[str, np.ndarray], name: str) -> 
             _mesh(rng, arrays, name, "membrane", "alice", "1", count=1),
             _mesh(rng, arrays, name, "membrane", "membrain", "0", count=1),
             _mesh(rng, arrays, name, "ribosome", "bob", "2", count=2),
+            _mesh(rng, arrays, name, "proteasome", "bob", "3", count=0),
         ],
         "segmentations": _segmentations(rng, arrays, name),
     }

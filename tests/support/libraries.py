@@ -29,6 +29,10 @@ class Library:
         """Write a described project."""
         self.run("write.py", config, description)
 
+    def edit(self, config: Path) -> None:
+        """Edit a project that `write` wrote."""
+        self.run("edit.py", config)
+
     def run(self, script: str, *arguments: Path) -> None:
         """Run one of the scripts; a failure shows what it said."""
         command = [*self.interpreter, str(_SCRIPTS / script), self.name, *map(str, arguments)]

@@ -90,6 +90,8 @@ def _point(models, position, transform, instance_id, score):
 
 def _write_mesh(run, entry, arrays):
     mesh = run.new_mesh(entry["object_name"], entry["session_id"], entry["user_id"])
+    if not entry["arrays"]:
+        return
     geometries = [
         trimesh.Trimesh(arrays[f"{array}/vertices"], arrays[f"{array}/faces"], process=False) for array in entry["arrays"]
     ]
