@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConflictError, InvalidNameError
 from copick_core.keys import Key
-from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, PathLayer, staged_name
+from copick_core.revisions import ANY, Revision, _Any
 
 from copick_core import layout
 

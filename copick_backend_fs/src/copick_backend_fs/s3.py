@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, staged_name
+from copick_core.revisions import ANY, Revision, _Any
 
 from copick_backend_fs.files import RemoteFiles
 
