@@ -309,6 +309,13 @@ def test_a_segmentation_of_each_type_is_found(layer) -> None:
     assert {*layer.list(Kind.SEGMENTATION, RUN)} == keys
 
 
+def test_a_misspelled_bucket_is_an_error_not_an_empty_project(fs_args) -> None:
+    layer = open_layer("static", "s3://lbb/project", fs_args, read_only=True)
+
+    with pytest.raises(FileNotFoundError, match="lbb"):
+        layer.list(Kind.RUN, ROOT)
+
+
 def test_a_volume_can_be_sent_to_another_process(layer) -> None:
     fill(layer, TOMOGRAM, 5)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConflictError, InvalidNameError
 from copick_core.keys import Key
-from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, PathLayer, staged_name
+from copick_core.revisions import ANY, Revision, _Any
 
 from copick_core import layout
 
@@ -31,6 +31,8 @@ _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
 _MISSING = (FileNotFoundError, NotADirectoryError)
+#: How often a write makes its folder again while others delete it.
+_ATTEMPTS = 100
 #: Errors of file systems on which a folder cannot be locked (NFS before 4, some FUSE).
 _UNLOCKABLE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 #: Errors of kernels and file systems that cannot exchange two folders.
@@ -120,42 +122,48 @@ class LocalLayer(PathLayer):
     def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
         self._sweep(path.rpartition("/")[0])
         target = self.full_path(path)
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return self._write_once(target, data, key, if_revision)
+        return self._write_once(target, data, key, if_revision)
+
+    def _write_once(self, target: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
+        """Write a file; FileNotFoundError where its folder is deleted in the meantime."""
         folder = os.path.dirname(target)
-        while True:
-            os.makedirs(folder, exist_ok=True)
-            staged = os.path.join(folder, staged_name())
-            try:
-                revision = _write_synced(staged, data)
-                with _locked(folder) as fd:
-                    found = _stat_or_none(target)
-                    known = _revision(found) if found else None
-                    if if_revision is not ANY and if_revision != known:
-                        raise ConflictError(key=key, layer=self.name, expected=if_revision, found=known)
-                    if found:
-                        if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-                            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
-                        os.chmod(staged, found.st_mode & 0o7777)
-                    os.replace(staged, target)
-                    if fd is not None:
-                        os.fsync(fd)
-                return revision
-            except FileNotFoundError:
-                # Somebody deleted the folder meanwhile: make it again. Where that cannot be why, tell.
-                if os.path.isdir(folder):
-                    raise
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(staged)
+        staged = os.path.join(folder, staged_name())
+        os.makedirs(folder, exist_ok=True)
+        try:
+            revision = _write_synced(staged, data)
+            with _locked(folder) as fd:
+                found = _stat_or_none(target)
+                known = _revision(found) if found else None
+                if if_revision is not ANY and if_revision != known:
+                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=known)
+                if found:
+                    if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+                    os.chmod(staged, found.st_mode & 0o7777)
+                os.replace(staged, target)
+                if fd is not None:
+                    os.fsync(fd)
+            return revision
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(staged)
+            raise
 
     def _delete_path(self, path: str) -> None:
         target = self.full_path(path)
-        if os.path.islink(target) or not os.path.isdir(target):
-            os.unlink(target)
-            return
         # Under a hidden name first: nobody lists half of it, and a delete that is killed is not seen either.
         hidden = os.path.join(os.path.dirname(target), staged_name())
-        os.rename(target, hidden)
-        shutil.rmtree(hidden)
+        try:
+            os.rename(target, hidden)
+        except NotADirectoryError as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target) from error
+        if os.path.islink(hidden) or not os.path.isdir(hidden):
+            os.unlink(hidden)
+        else:
+            shutil.rmtree(hidden)
 
     def _swap(self, staged: str, path: str) -> None:
         new, target = self.full_path(staged), self.full_path(path)

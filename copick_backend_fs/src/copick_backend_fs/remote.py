@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConfigError, ConflictError, InvalidNameError
 from copick_core.keys import Key
-from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, PathLayer
+from copick_core.revisions import ANY, Revision, _Any
 
 from copick_backend_fs.connection import Connection, redacted
 from copick_backend_fs.files import RemoteFiles

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_core.layers import ANY, Revision, _Any
 from copick_core.path_layer import Listing, staged_name
+from copick_core.revisions import ANY, Revision, _Any
 
 from copick_backend_fs.files import RemoteFiles
 
@@ -64,8 +65,10 @@ class S3Files(RemoteFiles):
             async for prefix, page in self._pages(live, folder, Delimiter="/"):
                 listing.update({entry["Key"][len(prefix) :]: False for entry in page.get("Contents", ())})
                 listing.update({entry["Prefix"][len(prefix) : -1]: True for entry in page.get("CommonPrefixes", ())})
-        except FileNotFoundError:  # the bucket itself
-            return {}
+        except FileNotFoundError as error:
+            # A folder that is not there is an empty one, but nobody makes a bucket that is misspelled.
+            bucket = live.fs.split_path(live.root)[0]
+            raise FileNotFoundError(errno.ENOENT, "There is no such bucket", bucket) from error
         listing.pop("", None)  # an object that stands for the folder itself
         return listing
 
