@@ -29,7 +29,13 @@ class Layer(ABC):
     """One place where entities live.
 
     Contract for all methods: keys in, keys out; a listing yields each entity once, in any order, and never names that
-    are being staged; methods may be called from several threads at once.
+    are being staged; methods may be called from several threads at once. Names are taken as they are: no character of
+    them is a pattern, a separator or an escape. Whatever lies in a place and is not an entity is left out of listings; it
+    is never an error. A container that holds something exists, whether or not it was made with ensure(). What a layer has
+    written or deleted itself shows at once, in its listings too.
+
+    Each of these sentences, and each in the docstrings of the methods, is proved by a check of
+    :class:`copick_core.testing.LayerTests`.
 
     Attributes:
         name: Name of the layer, unique in its stack; used in messages and by ``layer=`` filters.
@@ -56,7 +62,7 @@ class Layer(ABC):
 
     @abstractmethod
     def read(self, key: Key) -> bytes:
-        """Read picks (copick JSON) or a mesh (GLB), whole.
+        """Read picks (copick JSON) or a mesh (GLB), whole. A reader gets exactly the bytes that were written.
 
         Raises:
             NotFoundError: Nothing is stored under the key.
@@ -68,7 +74,8 @@ class Layer(ABC):
 
         Returns:
             A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the
-            layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it.
+            layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it. The
+            store keeps the promises of :class:`zarr.abc.store.Store`.
         """
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
@@ -151,7 +158,7 @@ class Layer(ABC):
         """Fill a fresh, empty store that takes the place of the entity's volume.
 
         The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old
-        one stays readable. What is being staged is never listed.
+        one stays readable. What is being staged is never listed, and an error leaves nothing of it behind.
 
         Example:
             >>> with layer.replace_zarr(key) as store:  # doctest: +SKIP

@@ -180,6 +180,10 @@ class PathLayer(Layer):
         else:
             self._drop("")
 
+    def reconnect(self) -> None:
+        """Drop the remembered listings; a subclass with a connection drops that as well."""
+        self._drop("")
+
     def _drop(self, *paths: str, below: bool = True) -> None:
         """Drop the remembered listings of some folders and of what is below them; "" is the project."""
         with self._shared_lock:

@@ -214,11 +214,11 @@ class VolumeChecks(LayerChecks):
     def test_store_names_are_listed(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
-        _put(store, a=b"1", b__c=b"2", b__d__e=b"3", bc=b"4")
+        _put(store, a=b"1", b__c=b"2", b__d__e=b"3", bx=b"4")
 
-        assert run_async(_collected(store.list())) == ["a", "b/c", "b/d/e", "bc"]
+        assert run_async(_collected(store.list())) == ["a", "b/c", "b/d/e", "bx"]
         assert run_async(_collected(store.list_prefix("b/"))) == ["b/c", "b/d/e"]
-        assert run_async(_collected(store.list_dir(""))) == ["a", "b", "bc"]
+        assert run_async(_collected(store.list_dir(""))) == ["a", "b", "bx"]
         assert run_async(_collected(store.list_dir("b"))) == ["c", "d"]
 
     @promises(STORE)
@@ -337,14 +337,16 @@ class ReplacementChecks(LayerChecks):
         self.need(kind)
         key = samples.key(kind)
         samples.fill(layer, key, seed=1)
-        before = self.whole(layer), self.stored_files(layer)
+        before, listed = self.stored_files(layer) or {}, self.whole(layer)
 
         with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
             samples.write_volume(store, samples.volume(2))
             raise Interrupted
 
         layer.forget(ROOT)
-        assert (self.whole(layer), self.stored_files(layer)) == before
+        left = sorted({*(self.stored_files(layer) or {})} - {*before})
+        assert left == []
+        assert self.whole(layer) == listed
 
     @pytest.mark.parametrize("kind", VOLUME_KINDS)
     @promises(SWAP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -298,16 +299,30 @@ class ThreadChecks(LayerChecks):
         kept = PicksKey("TS_1", "kept", "me", "1")
         layer.write(kept, b"x")
         keys = [PicksKey("TS_1", f"object-{n}", "me", "1") for n in range(4)]
+        changed = threading.Barrier(len(keys) + 1)
 
         def change(key: PicksKey) -> None:
-            for _ in range(3):
-                layer.write(key, b"x")
-                layer.delete(key)
+            try:
+                for _ in range(3):
+                    layer.write(key, b"x")
+                    time.sleep(0.001)  # others get to list it
+                    layer.delete(key)
+            finally:
+                changed.wait()
 
         def watch() -> list[Any]:
-            return [[*layer.list(Kind.PICKS, RunKey("TS_1"))] for _ in range(10)]
+            listed = []
+            while changed.n_waiting < len(keys):
+                listed.append([*layer.list(Kind.PICKS, RunKey("TS_1"))])
+            return listed
 
-        listings, *results = at_once(watch, *(lambda k=key: change(k) for key in keys))  # type: ignore[misc]
+        def watch_to_the_end() -> list[Any]:
+            try:
+                return watch()
+            finally:
+                changed.wait()
+
+        listings, *results = at_once(watch_to_the_end, *(lambda k=key: change(k) for key in keys))  # type: ignore[misc]
 
         assert [r for r in results if r is not None] == []
         assert isinstance(listings, list), f"listing raised {listings!r}"

@@ -1,0 +1,40 @@
+"""The kit over every mutant: run by test_kit_mutants.py in a pytest of its own, where all of it must fail."""
+
+from pathlib import Path
+
+import pytest
+
+from copick_backend_fs.local import LocalLayer
+from copick_core.testing import LayerTests
+from support.mutants import LAYERS
+
+
+class OverDict(LayerTests):
+    @pytest.fixture
+    def layer(self):
+        return self.mutant()
+
+    def reopen(self, layer, *, read_only=False):
+        return self.mutant(layer.place, read_only=read_only)
+
+
+class OverFolder(LayerTests):
+    @pytest.fixture
+    def layer(self, tmp_path):
+        return self.mutant("overlay", tmp_path)
+
+    def reopen(self, layer, *, read_only=False):
+        return self.mutant("overlay", layer.root, read_only=read_only)
+
+    def stored_files(self, layer):
+        return {p.relative_to(layer.root).as_posix(): p.read_bytes() for p in Path(layer.root).rglob("*") if p.is_file()}
+
+    def plant(self, layer, path, data):
+        target = Path(layer.root, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+for _mutant in LAYERS:
+    _base = OverFolder if issubclass(_mutant, LocalLayer) else OverDict
+    globals()[f"Test{_mutant.__name__}"] = type(f"Test{_mutant.__name__}", (_base,), {"mutant": _mutant})

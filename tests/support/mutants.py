@@ -1,0 +1,641 @@
+"""Broken layers: each makes one mistake that backends make, and names the check that must catch it.
+
+``caught_by`` is the name of the check; ``seen`` is what its message must say.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from copick_backend_fs.local import LocalLayer
+from copick_core.errors import ConflictError, NotFoundError
+from copick_core.keys import FeaturesKey, Kind, PicksKey, RootKey, RunKey
+from copick_core.layers import ANY
+from support.dict_layer import DictLayer, DictStore, Place
+
+
+class Mutant(DictLayer):
+    caught_by: ClassVar[str]
+    seen: ClassVar[str] = ""
+
+
+# ---------------------------------------------------------------------------------------------------------------- listing
+
+
+class RaisesOnUnknownParents(Mutant):
+    caught_by, seen = "test_unknown_parent_lists_nothing", "KeyError"
+
+    def list(self, kind, parent):
+        if not isinstance(parent, RootKey) and not self.exists(parent):
+            raise KeyError(parent)
+        return super().list(kind, parent)
+
+
+class ListsTwice(Mutant):
+    caught_by, seen = "test_a_listing_yields_each_entity_once", "ribo"
+
+    def list(self, kind, parent):
+        return super().list(kind, parent) * 2
+
+
+class ListsOnlyAfterTheRuns(Mutant):
+    """What it lists depends on what was listed before."""
+
+    caught_by, seen = "test_a_listing_yields_each_entity_once", r"assert \[\]"
+    runs_were_listed = False
+
+    def list(self, kind, parent):
+        if kind is Kind.RUN:
+            self.runs_were_listed = True
+        return super().list(kind, parent) if self.runs_were_listed or kind is Kind.OBJECT else []
+
+
+class ListsDeletedRuns(Mutant):
+    caught_by, seen = "test_a_deleted_entity_is_gone", "RunKey"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.runs = set()
+
+    def list(self, kind, parent):
+        listed = super().list(kind, parent)
+        if kind is Kind.RUN:
+            self.runs |= {*listed}
+            return [*self.runs]
+        return listed
+
+
+class TruncatesNames(Mutant):
+    caught_by, seen = "test_a_run_name_is_taken_as_it_is", "x" * 100
+
+    def list(self, kind, parent):
+        return [RunKey(k.name[:100]) if kind is Kind.RUN else k for k in super().list(kind, parent)]
+
+
+class TruncatesAtTheUnderscore(Mutant):
+    caught_by, seen = "test_a_listing_yields_each_entity_once", "run 'TS'"
+
+    def list(self, kind, parent):
+        return [RunKey(k.name.split("_")[0]) if kind is Kind.RUN else k for k in super().list(kind, parent)]
+
+
+class ReadsNamesAsPatterns(Mutant):
+    caught_by, seen = "test_a_run_name_is_taken_as_it_is", "TS"
+
+    def list(self, kind, parent):
+        if not isinstance(parent, RunKey):
+            return super().list(kind, parent)
+        runs = [k for k in super().list(Kind.RUN, parent.parent) if fnmatch.fnmatchcase(k.name, parent.name)]
+        return [replace(k, run=parent.name) for run in runs for k in super(ReadsNamesAsPatterns, self).list(kind, run)]
+
+
+class MatchesParentsByPrefix(Mutant):
+    caught_by, seen = "test_entities_of_another_parent_are_not_listed", "TS_10"
+
+    def list(self, kind, parent):
+        if not isinstance(parent, RunKey):
+            return super().list(kind, parent)
+        return [k for k in self.place.keys() if k.kind is kind and k.run.startswith(parent.name)]
+
+
+class RoundsVoxelSizes(Mutant):
+    caught_by, seen = "test_voxel_sizes_come_back_as_they_were", "1.2"
+
+    def list(self, kind, parent):
+        return [replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k for k in super().list(kind, parent)]
+
+
+class ForgetsTheSegmentationType(Mutant):
+    caught_by, seen = "test_a_listing_yields_each_entity_once", "binary segmentation"
+
+    def list(self, kind, parent):
+        return [replace(k, segmentation_type="binary") if kind is Kind.SEGMENTATION else k for k in super().list(kind, parent)]
+
+
+class FoldsCase(Mutant):
+    caught_by, seen = "test_names_that_differ_by_case_are_two_names", "ts"
+
+    def list(self, kind, parent):
+        return {RunKey(k.name.lower()) if kind is Kind.RUN else k for k in super().list(kind, parent)}
+
+
+class ListsFeaturesAsTomograms(Mutant):
+    caught_by, seen = "test_features_without_their_tomogram_are_listed", "sobel"
+
+    def list(self, kind, parent):
+        listed = super().list(kind, parent)
+        if kind is Kind.TOMOGRAM:
+            features = [k for k in self.place.keys() if isinstance(k, FeaturesKey) and k.parent.parent == parent]
+            listed += [replace(k.parent, tomo_type=f"{k.tomo_type}_{k.feature_type}") for k in features]
+        return listed
+
+
+class ListsOnlyWhatWasMade(Mutant):
+    """Runs that nobody called ensure() on are not there for it."""
+
+    caught_by, seen = "test_what_holds_an_entity_exists_and_is_listed", "not listed"
+
+    def list(self, kind, parent):
+        listed = super().list(kind, parent)
+        return [k for k in listed if kind not in (Kind.RUN, Kind.VOXEL_SPACING) or k in self.place.containers]
+
+
+class LeavesEmptyParentsOutOfListMany(Mutant):
+    caught_by, seen = "test_list_many_gives_what_list_gives", "KeyError"
+
+    def list_many(self, kind, parents):
+        return {p: keys for p, keys in super().list_many(kind, parents).items() if keys}
+
+
+class RaisesOnForeignFiles(LocalLayer):
+    caught_by, seen = "test_a_foreign_file_is_not_listed", "ValueError"
+
+    def _parsed(self, kind, parent, listings):
+        for listing in listings.values():
+            for name in listing:
+                if kind is Kind.PICKS and name.endswith(".json"):
+                    _user, _session, _name = name.split("_")
+        return super()._parsed(kind, parent, listings)
+
+
+# ----------------------------------------------------------------------------------------------------------------- memory
+
+
+class Caching(Mutant):
+    """Remembers listings; what it does on forget() and on its own writes is up to the mutants below."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.listed = {}
+
+    def list(self, kind, parent):
+        if (kind, parent) not in self.listed:
+            self.listed[kind, parent] = super().list(kind, parent)
+        return self.listed[kind, parent]
+
+    def forget(self, parent):
+        self.listed.clear()
+
+    def reconnect(self):
+        self.listed.clear()
+
+    def write(self, key, data, *, if_revision=ANY):
+        self.listed.clear()
+        return super().write(key, data, if_revision=if_revision)
+
+    def ensure(self, key):
+        self.listed.clear()
+        super().ensure(key)
+
+    def delete(self, key):
+        self.listed.clear()
+        super().delete(key)
+
+    @contextmanager
+    def replace_zarr(self, key):
+        with super().replace_zarr(key) as store:
+            yield store
+        self.listed.clear()
+
+
+class DoesNotForget(Caching):
+    caught_by, seen = "test_forgetting_the_parent_shows_what_another_layer_stored", "TS_10"
+
+    def forget(self, parent):
+        pass
+
+
+class ForgetsOnlyTheNearest(Caching):
+    caught_by, seen = "test_forgetting_the_project_forgets_everything_below", "ribo"
+
+    def forget(self, parent):
+        self.listed = {asked: keys for asked, keys in self.listed.items() if asked[1] != parent}
+
+
+class RemembersThroughReconnect(Caching):
+    caught_by, seen = "test_after_reconnecting_listings_are_those_of_now", "TS_10"
+
+    def reconnect(self):
+        pass
+
+
+class HidesItsOwnWrites(Caching):
+    caught_by, seen = "test_a_new_entity_shows_in_a_listing_that_was_asked_before", "object_name="
+
+    def write(self, key, data, *, if_revision=ANY):
+        return Mutant.write(self, key, data, if_revision=if_revision)
+
+
+class ReturnsStaleBytes(Mutant):
+    caught_by, seen = "test_bytes_that_another_layer_wrote_are_read", "mine"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.remembered = {}
+
+    def read(self, key):
+        return self.remembered.setdefault(key, super().read(key))
+
+    def write(self, key, data, *, if_revision=ANY):
+        self.remembered.pop(key, None)
+        return super().write(key, data, if_revision=if_revision)
+
+
+class RemembersExistence(Mutant):
+    caught_by, seen = "test_existence_is_asked_of_storage_each_time", r"\[False, False, False\]"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.known = {}
+
+    def exists(self, key):
+        return self.known.setdefault(key, super().exists(key))
+
+
+# ------------------------------------------------------------------------------------------------------------------ files
+
+
+class ReadsNothingAsEmpty(Mutant):
+    caught_by, seen = "test_reading_what_is_not_stored_names_key_and_layer", "DID NOT RAISE"
+
+    def read(self, key):
+        return self.place.files.get(key, (b"",))[0]
+
+
+class RaisesKeyError(Mutant):
+    caught_by, seen = "test_reading_what_is_not_stored_names_key_and_layer", "KeyError"
+
+    def read(self, key):
+        return self.place.files[key][0]
+
+
+class TranslatesLineEnds(Mutant):
+    caught_by, seen = "test_bytes_come_back_exactly", "assert b'"
+
+    def read(self, key):
+        return super().read(key).replace(b"\r\n", b"\n")
+
+
+class MixesPicksAndMeshes(Mutant):
+    caught_by, seen = "test_picks_and_meshes_of_one_name_are_two_entities", "b'mesh', b'mesh'"
+
+    def write(self, key, data, *, if_revision=ANY):
+        return super().write(PicksKey(key.run, key.object_name, key.user_id, key.session_id), data, if_revision=if_revision)
+
+    def read_revised(self, key):
+        return super().read_revised(PicksKey(key.run, key.object_name, key.user_id, key.session_id))
+
+
+class WritesInTwoParts(Mutant):
+    caught_by, seen = "test_a_reader_sees_old_or_new_bytes", "25000 bytes"
+
+    def write(self, key, data, *, if_revision=ANY):
+        super().write(key, data[: len(data) // 2], if_revision=if_revision)
+        time.sleep(0.001)
+        return super().write(key, data)
+
+
+class DeletesBeforeItWrites(Mutant):
+    caught_by, seen = "test_a_reader_sees_old_or_new_bytes", "nothing, while"
+
+    def write(self, key, data, *, if_revision=ANY):
+        found = self.place.files.pop(key, None)
+        time.sleep(0.001)
+        if found:
+            self.place.files[key] = found
+            self.place.files.pop(key)
+        return super().write(key, data)
+
+
+# -------------------------------------------------------------------------------------------------------------- revisions
+
+
+class IgnoresTheRevision(Mutant):
+    caught_by, seen = "test_an_outdated_revision_is_a_conflict", "DID NOT RAISE"
+
+    def write(self, key, data, *, if_revision=ANY):
+        return super().write(key, data)
+
+
+class OverwritesOnCreation(Mutant):
+    caught_by, seen = "test_creating_what_exists_is_a_conflict", "DID NOT RAISE"
+
+    def write(self, key, data, *, if_revision=ANY):
+        return super().write(key, data, if_revision=ANY if if_revision is None else if_revision)
+
+
+class StoresInSpiteOfTheConflict(Mutant):
+    caught_by, seen = "test_an_outdated_revision_is_a_conflict", "b'3'"
+
+    def write(self, key, data, *, if_revision=ANY):
+        found = self.revision(key)
+        revision = super().write(key, data)
+        if if_revision not in (ANY, found):
+            raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+        return revision
+
+
+class TakesTheSizeForARevision(Mutant):
+    caught_by, seen = "test_different_contents_of_one_size_have_different_revisions", "assert 1 == 30"
+
+    def revision(self, key):
+        return len(self.place.files[key][0]) if key in self.place.files else None
+
+    def write(self, key, data, *, if_revision=ANY):
+        super().write(key, data)
+        return self.revision(key)
+
+
+class ReturnsNoRevision(Mutant):
+    caught_by, seen = "test_write_returns_the_revision_that_is_stored", "None"
+
+    def write(self, key, data, *, if_revision=ANY):
+        super().write(key, data, if_revision=if_revision)
+
+
+class ChecksTheRevisionWithoutALock(Mutant):
+    caught_by, seen = "test_of_several_writers_with_one_revision_one_succeeds", "writers succeeded"
+
+    def write(self, key, data, *, if_revision=ANY):
+        found = self.revision(key)
+        if if_revision is not ANY and if_revision != found:
+            raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+        time.sleep(0.001)
+        return super().write(key, data)
+
+
+# ------------------------------------------------------------------------------------------------------------- containers
+
+
+class MakesNoContainers(Mutant):
+    caught_by, seen = "test_ensure_makes_a_container", "False"
+
+    def ensure(self, key):
+        self._check_writable(key)
+
+
+class ForgetsTheMarker(LocalLayer):
+    caught_by, seen = "test_ensure_marks_the_container", "b'meta'"
+
+    def ensure(self, key):
+        super().ensure(key)
+        for marker in Path(self.root).rglob(".meta"):
+            marker.unlink()
+
+
+class EmptiesWhatItEnsures(Mutant):
+    caught_by, seen = "test_ensure_a_second_time_changes_nothing", "False"
+
+    def ensure(self, key):
+        if self.exists(key):
+            super().delete(key)
+        super().ensure(key)
+
+
+# ---------------------------------------------------------------------------------------------------------------- volumes
+
+
+class CreatesOnOpening(Mutant):
+    caught_by, seen = "test_opening_a_volume_creates_nothing", "assert not True"
+
+    def zarr(self, key):
+        self.place.volumes.setdefault(key, {}).setdefault(".opened", None)
+        return super().zarr(key)
+
+
+class IgnoresByteRanges(Mutant):
+    caught_by, seen = "test_store_values_are_read_in_part", "0123456789"
+
+    def zarr(self, key):
+        class Store(DictStore):
+            async def get(self, key, prototype=None, byte_range=None):
+                return await super().get(key, prototype)
+
+        return Store(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
+
+
+class ListsStoresByPrefix(Mutant):
+    """list_dir("b") takes "bc" for a child of "b"."""
+
+    caught_by, seen = "test_store_names_are_listed", r"assert \["
+
+    def zarr(self, key):
+        class Store(DictStore):
+            async def list_dir(self, prefix):
+                for name in sorted({k.removeprefix(prefix).strip("/").split("/")[0] for k in self._store_dict if k.startswith(prefix)}):
+                    yield name
+
+        return Store(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
+
+
+class LeaksWritableStores(Mutant):
+    """A read-only layer whose volumes can be written."""
+
+    caught_by, seen = "test_volumes_of_a_read_only_layer_are_read_only", "assert False is True"
+
+    def zarr(self, key):
+        return DictStore(self.place.volumes.setdefault(key, {}))
+
+
+class ReplacesInPlace(Mutant):
+    caught_by, seen = "test_the_old_volume_is_read_during_the_block", "could not be read"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        self.place.volumes.setdefault(key, {}).clear()
+        yield self.zarr(key)
+
+
+class FillsTheFreshStoreWithTheOld(Mutant):
+    caught_by, seen = "test_nothing_of_the_old_volume_is_left", "'0', '1'"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        with super().replace_zarr(key) as store:
+            store._store_dict.update(self.place.volumes.get(key, {}))
+            yield store
+
+
+class CommitsOnError(Mutant):
+    caught_by, seen = "test_the_old_volume_outlives_an_error", "False"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        staged = {}
+        try:
+            yield DictStore(staged)
+        finally:
+            self.place.volumes[key] = staged
+
+
+class CommitsOnInterrupts(Mutant):
+    """Catches Exception where it should catch BaseException."""
+
+    caught_by, seen = "test_the_old_volume_outlives_an_error[Kind.TOMOGRAM-KeyboardInterrupt]", "False"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        staged, failed = {}, False
+        try:
+            yield DictStore(staged)
+        except Exception:
+            failed = True
+            raise
+        finally:
+            if not failed:
+                self.place.volumes[key] = staged
+
+
+class DeletesTheOldFirst(Mutant):
+    caught_by, seen = "test_the_old_volume_outlives_an_error", "FileNotFoundError|False"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        self.place.volumes.pop(key, None)
+        with super().replace_zarr(key) as store:
+            yield store
+
+
+class ListsWhatIsStaged(Mutant):
+    caught_by, seen = "test_a_new_volume_is_not_seen_before_the_block_ends", "new"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        names = {Kind.OBJECT: "name", Kind.SEGMENTATION: "name", Kind.TOMOGRAM: "tomo_type", Kind.FEATURES: "feature_type"}
+        staged = replace(key, **{names[key.kind]: "new"})
+        try:
+            yield self.zarr(staged)
+            self.place.volumes[key] = self.place.volumes[staged]
+        finally:
+            self.place.volumes.pop(staged, None)
+
+
+class LeavesTheStagedBehind(LocalLayer):
+    caught_by, seen = "test_an_error_leaves_nothing_behind", ".staged-"
+
+    def _discard(self, staged):
+        pass
+
+
+# --------------------------------------------------------------------------------------------------------------- deletion
+
+
+class DeletesSilently(Mutant):
+    caught_by, seen = "test_deleting_what_is_not_stored_names_key_and_layer", "DID NOT RAISE"
+
+    def delete(self, key):
+        if self.exists(key):
+            super().delete(key)
+
+
+class DeletesByPrefix(Mutant):
+    caught_by, seen = "test_siblings_of_a_deleted_entity_stay", "run 'TS_10'"
+
+    def delete(self, key):
+        super().delete(key)
+        if isinstance(key, RunKey):
+            for other in [k for k in self.place.keys() if isinstance(k, RunKey) and k.name.startswith(key.name)]:
+                super().delete(other)
+
+
+class LeavesTheFeatures(Mutant):
+    caught_by, seen = "test_what_is_below_a_deleted_entity_is_gone", "features"
+
+    def delete(self, key):
+        if key.kind is not Kind.TOMOGRAM:
+            super().delete(key)
+        elif self.place.volumes.pop(key, None) is None:
+            raise NotFoundError(key=key, layer=self.name)
+
+
+class DeletesTheEmptyRun(Mutant):
+    """Deleting the last picks of a run takes the run with it."""
+
+    caught_by, seen = "test_the_run_of_a_deleted_entity_stays", r"assert \[\]"
+
+    def delete(self, key):
+        super().delete(key)
+        run = RunKey(getattr(key, "run", ""))
+        if not any(getattr(k, "run", None) == run.name for k in self.place.keys()):
+            self.place.containers.discard(run)
+
+
+class RevivesWhatWasDeleted(Mutant):
+    """Picks that are deleted after a run was come back: only a history shows it."""
+
+    caught_by, seen = "test_random_histories_agree_with_the_model", "picks"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.run_was_deleted = False
+
+    def delete(self, key):
+        super().delete(key)
+        self.run_was_deleted |= isinstance(key, RunKey)
+        if self.run_was_deleted and isinstance(key, PicksKey):
+            super().write(key, b"revived")
+
+
+# -------------------------------------------------------------------------------------------------------------- read-only
+
+
+class WritesThoughReadOnly(Mutant):
+    caught_by, seen = "test_a_read_only_layer_writes_nothing", "DID NOT RAISE"
+
+    def write(self, key, data, *, if_revision=ANY):
+        return DictLayer(self.place).write(key, data, if_revision=if_revision)
+
+
+class DeletesThoughReadOnly(Mutant):
+    caught_by, seen = "test_a_read_only_layer_deletes_nothing", "DID NOT RAISE"
+
+    def delete(self, key):
+        DictLayer(self.place).delete(key)
+
+
+class ReplacesThoughReadOnly(Mutant):
+    caught_by, seen = "test_a_read_only_layer_replaces_no_volume", "DID NOT RAISE"
+
+    def replace_zarr(self, key):
+        return DictLayer(self.place).replace_zarr(key)
+
+
+class CannotReadWhatIsNotThere(Mutant):
+    """Opening an empty place for reading fails."""
+
+    caught_by, seen = "test_a_read_only_layer_on_nothing_is_empty", "FileNotFoundError"
+
+    def __init__(self, place: Place | None = None, *, name: str = "dict", read_only: bool = False) -> None:
+        super().__init__(place, name=name, read_only=read_only)
+        if read_only and not self.place.keys():
+            raise FileNotFoundError("the project does not exist")
+
+
+class ListsALiveDict(Mutant):
+    """Iterates what other threads change."""
+
+    caught_by, seen = "test_listing_goes_on_while_others_write_and_delete", "changed size"
+
+    def list(self, kind, parent):
+        if kind is not Kind.PICKS:
+            yield from super().list(kind, parent)
+            return
+        for key in self.place.files:
+            time.sleep(0.001)
+            if key.parent == parent:
+                yield key
+
+
+def _concrete(cls):
+    for sub in cls.__subclasses__():
+        if "caught_by" in vars(sub):
+            yield sub
+        yield from _concrete(sub)
+
+
+LAYERS = [*_concrete(Mutant), RaisesOnForeignFiles, ForgetsTheMarker, LeavesTheStagedBehind]

@@ -1,0 +1,43 @@
+"""A contract sentence stands in a docstring and in the kit, or it is no contract."""
+
+import inspect
+import re
+
+import pytest
+
+import copick_core.testing  # noqa: F401 - checks register their sentences
+from copick_core.layers import Layer
+from copick_core.testing.contract import SENTENCES, ContractBroken, promises
+
+DOCSTRINGS = [Layer.__doc__, *(member.__doc__ for name, member in vars(Layer).items() if inspect.isfunction(member))]
+
+def plain(text):
+    return re.sub(r"\s+", " ", text)
+
+
+TEXT = " ".join(plain(text) for text in DOCSTRINGS if text)
+
+
+@pytest.mark.parametrize("sentence", sorted({s for c, s in SENTENCES.items() if not c.startswith("Project")}))
+def test_what_a_check_quotes_stands_in_the_contract(sentence):
+    assert plain(sentence) in TEXT
+
+
+def test_a_broken_promise_is_quoted_with_what_was_seen():
+    @promises("Water flows downhill.")
+    def check():
+        assert "uphill" == "downhill"
+
+    with pytest.raises(ContractBroken, match="(?s)“Water flows downhill.”.*Seen: .*uphill") as caught:
+        check()
+
+    assert caught.value.sentence == "Water flows downhill."
+
+
+def test_any_error_is_a_broken_promise():
+    @promises("Water flows downhill.")
+    def check():
+        raise OSError("the river is dry")
+
+    with pytest.raises(ContractBroken, match="Seen: OSError: the river is dry"):
+        check()
