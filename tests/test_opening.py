@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from copick_core.errors import ConfigError, NotPicklableError
+from copick_core.errors import ConfigError, ConflictError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
 from pydantic import ValidationError
 
@@ -208,3 +208,18 @@ def test_a_memory_project_explains_why_it_cannot_be_pickled():
     root = copick_core.open({"config_type": "memory"})
     with pytest.raises(NotPicklableError, match="copy_project"):
         pickle.dumps(root)
+
+
+def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
+    path = config_file()
+    first, second = copick_core.open(path), copick_core.open(path)
+    first.new_object("membrane", False)
+    second.new_object("actin", False)
+    first.save_config(path)
+    with pytest.raises(ConflictError, match="configuration"):
+        second.save_config(path)
+    assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "membrane"]
+    first.new_object("tubulin", True)
+    first.save_config(path)
+    second.save_config(path, overwrite=True)
+    assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "actin"]

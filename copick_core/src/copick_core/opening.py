@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError, UnknownBackendError
+from copick_core.errors import ConfigError, ConflictError, UnknownBackendError
 
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
@@ -65,7 +65,10 @@ def from_file(path: str | os.PathLike[str]) -> CopickRootOverlay:
         UnknownBackendError: No backend is installed for its ``config_type``.
     """
     name = os.fspath(path)
-    return _open(_read_json(name), name, _folder_of(name))
+    data = _read(name)
+    root = _open(_parse_json(data, name), name, _folder_of(name))
+    root.config._file = (_place_of(name), _digest(data))
+    return root
 
 
 def from_string(config: str) -> CopickRootOverlay:
@@ -128,11 +131,16 @@ def load_config(path: str | os.PathLike[str], config_cls: type[C]) -> C:
         ConfigError: The file cannot be read, or is not such a configuration.
     """
     name = os.fspath(path)
-    return validated(config_cls, _read_json(name), name, _folder_of(name))
+    data = _read(name)
+    config = validated(config_cls, _parse_json(data, name), name, _folder_of(name))
+    config._file = (_place_of(name), _digest(data))
+    return config
 
 
-def save_config(config: CopickConfig, path: str | os.PathLike[str]) -> None:
+def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a configuration as JSON, all or nothing.
+
+    A file that somebody else has changed since this configuration was loaded from it, or saved to it, is not overwritten.
 
     Every field is written, also keys that no model knows. Locations that were relative when it was loaded are relative
     again if it is saved in the same folder, and absolute elsewhere.
@@ -140,14 +148,25 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str]) -> None:
     Args:
         config: The configuration.
         path: File or URL to write; local folders that are missing are made.
+        overwrite: Write whatever the file holds now.
+
+    Raises:
+        ConflictError: Somebody else has changed the file in the meantime. Nothing was written.
     """
     name = os.fspath(path)
+    place = _place_of(name)
+    if not overwrite and config._file is not None and config._file[0] == place:
+        found = _digest(_read(name)) if _exists(name) else None
+        if found is not None and found != config._file[1]:
+            raise ConflictError(key="the configuration", layer=name, expected=config._file[1], found=found)
     content = config.model_dump(mode="json")
     if config._folder is not None and config._folder == _folder_of(name):
         for field, (resolved, written) in config._as_written.items():
             if content.get(field) == resolved:
                 content[field] = written
-    _write(name, json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode())
+    data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
+    _write(name, data)
+    config._file = (place, _digest(data))
 
 
 def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None, *, prefix: str = "") -> C:
@@ -247,17 +266,34 @@ def _fsspec(name: str) -> Any:
     return fsspec
 
 
-def _read_json(name: str) -> dict[str, Any]:
+def _place_of(name: str) -> str:
+    return name if _is_remote(name) else os.path.realpath(_local_path(name))
+
+
+def _digest(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def _exists(name: str) -> bool:
+    if _is_remote(name):
+        fs, path = _fsspec(name).core.url_to_fs(name)
+        return bool(fs.exists(path))
+    return os.path.exists(_local_path(name))
+
+
+def _read(name: str) -> bytes:
     try:
         if _is_remote(name):
             fs, path = _fsspec(name).core.url_to_fs(name)
-            data = fs.cat_file(path)
+            data: bytes = fs.cat_file(path)
         else:
             with builtins.open(_local_path(name), "rb") as file:
                 data = file.read()
     except OSError as error:
         raise ConfigError(source=name, reason=f"it cannot be read: {error.strerror or error}") from error
-    return _parse_json(data, name)
+    return data
 
 
 def _parse_json(data: bytes | str, source: str) -> dict[str, Any]:

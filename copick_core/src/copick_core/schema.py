@@ -156,6 +156,7 @@ class CopickConfig(BaseModel):
     shards: tuple[int, int, int] | None = None
 
     _folder: str | None = PrivateAttr(default=None)
+    _file: tuple[str, str] | None = PrivateAttr(default=None)
     _as_written: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")

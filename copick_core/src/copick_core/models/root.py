@@ -259,7 +259,7 @@ class CopickRoot:
         """Renew connections and forget everything; places without connections only forget."""
         self.refresh()
 
-    def save_config(self, config_path: str | os.PathLike[str]) -> None:
+    def save_config(self, config_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the configuration as JSON, all or nothing.
 
         Locations that were relative to the file's folder when the configuration was loaded are written so again, if it is
@@ -267,10 +267,14 @@ class CopickRoot:
 
         Args:
             config_path: File to write.
+            overwrite: Write even if somebody else has changed the file since it was loaded.
+
+        Raises:
+            ConflictError: Somebody else has changed the file since it was loaded, and not ``overwrite``.
         """
         from copick_core.opening import save_config
 
-        save_config(self.config, config_path)
+        save_config(self.config, config_path, overwrite=overwrite)
 
     def __repr__(self) -> str:
         return (
