@@ -158,13 +158,12 @@ def _dump_picks(dump, path, picks):
         for point in picks.points
     ]
     key = dump.add(f"{path}/{identity}", record)
-    if record["points"]:  # the reference cannot make arrays of no points
-        positions, transforms = picks.numpy()
-        dump.arrays[f"{key}/positions"] = positions
-        dump.arrays[f"{key}/transforms"] = transforms
-        dump.arrays[f"{key}/instance_ids"] = picks.instance_ids()
-        dump.arrays[f"{key}/scores"] = picks.scores()
-        dump.arrays[f"{key}/full_positions"] = picks.full_positions()
+    positions, transforms = picks.numpy()
+    dump.arrays[f"{key}/positions"] = positions
+    dump.arrays[f"{key}/transforms"] = transforms
+    dump.arrays[f"{key}/instance_ids"] = picks.instance_ids()
+    dump.arrays[f"{key}/scores"] = picks.scores()
+    dump.arrays[f"{key}/full_positions"] = picks.full_positions()
 
 
 def _dump_mesh(dump, path, mesh):
