@@ -558,3 +558,19 @@ def test_tools_may_replace_the_objects_of_the_configuration(root):
     root.config.pickable_objects = root.config.pickable_objects[:1]
     root._objects = None
     assert [o.name for o in root.pickable_objects] == ["ribosome"]
+
+
+def test_fields_that_are_assigned_before_reading_are_stored_with_the_points_that_are_there(root, run):
+    run.new_picks("ribosome", "1").from_numpy([[1, 2, 3]])
+    root.refresh()
+    picks = root.get_run("TS_1").picks[0]
+    picks.meta.trust_orientation = False
+    picks.store()
+    root.refresh()
+    again = root.get_run("TS_1").picks[0]
+    again.meta.voxel_spacing = 10.0
+    again.from_numpy([[4, 5, 6]])
+    root.refresh()
+    last = root.get_run("TS_1").picks[0]
+    assert [p.location.x for p in last.load().points] == [4]
+    assert (last.meta.trust_orientation, last.meta.voxel_spacing) == (False, 10.0)

@@ -77,7 +77,7 @@ class CopickPicks(Annotation[PicksKey]):
     def points(self) -> list[CopickPoint]:
         """The points; read when first asked for. Assigning replaces them in memory; :meth:`store` writes them."""
         if not self._loaded:
-            self.load()
+            self._read()
         meta = self.meta
         if meta.points is None:
             from copick_core.picks_codec import points_of
@@ -152,7 +152,7 @@ class CopickPicks(Annotation[PicksKey]):
     def trust_orientation(self) -> bool:
         """Whether the points' rotations mean something; read with the points."""
         if not self._loaded:
-            self.load()
+            self._read()
         value = self.meta.trust_orientation
         return True if value is None else value
 
@@ -169,7 +169,7 @@ class CopickPicks(Annotation[PicksKey]):
         from copick_core.picks_codec import arrays_of
 
         if not self._loaded:
-            self.load()
+            self._read()
         if self.meta.points is None and self._arrays is not None:
             return self._arrays
         return arrays_of(self.meta.points or [], self._header(), source=str(self._key))
@@ -182,6 +182,12 @@ class CopickPicks(Annotation[PicksKey]):
         Which entity they are is told by their file's name; a file that says otherwise (it was copied or renamed) is
         believed in everything else, with a warning.
         """
+        self._read()
+        _ = self.points  # whoever loads wants the objects; numpy() and the like read without making them
+        return self.meta
+
+    def _read(self) -> None:
+        """Read the picks from storage, points as arrays."""
         arrays, self._revision = self._load()
         header = dict(arrays.header)
         for field, value in zip(_IDENTITY_FIELDS, self._identity(), strict=True):
@@ -198,7 +204,6 @@ class CopickPicks(Annotation[PicksKey]):
         self._meta = CopickPicksFile.model_validate({**header, "points": None})
         self._arrays = arrays
         self._loaded = True
-        return self._meta  # type: ignore[no-any-return]
 
     def store(self) -> None:
         """Write the picks, all or nothing.
@@ -210,7 +215,9 @@ class CopickPicks(Annotation[PicksKey]):
         """
         self._check_writable()
         if not self._loaded:
-            return  # nothing was read and nothing was set: what is stored is what there is
+            if not self._edits():
+                return  # nothing was read and nothing was set: what is stored is what there is
+            self._load_header()
         from dataclasses import replace
 
         self._revision = self._store(replace(self._as_arrays(), header=self._header()))
@@ -249,14 +256,26 @@ class CopickPicks(Annotation[PicksKey]):
         fields: dict[str, Any] = dict(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
         return CopickPicksFile.model_validate({**fields, "run_name": self.run.name, "points": None})
 
+    def _edits(self) -> dict[str, Any]:
+        """Fields that were assigned on ``meta`` before the file was read."""
+        if self._meta is None:
+            return {}
+        known = self._make_meta().model_dump(exclude={"points"})
+        return {k: v for k, v in self._meta.model_dump(exclude={"points"}).items() if k not in known or known[k] != v}
+
     def _load_header(self) -> None:
         """Read what is stored before its points are replaced: the other fields stay, and a conflict can be noticed."""
+        edits = self._edits()
         try:
-            self.load()
+            self._read()
         except FileNotFoundError:
             self._revision = None
+            self._loaded = True
         except InvalidDataError as error:
-            warnings.warn(f"{error} It will be replaced.", UserWarning, stacklevel=3)
+            warnings.warn(f"{error} It will be replaced.", UserWarning, stacklevel=4)
+            self._loaded = True
+        for field, value in edits.items():
+            setattr(self.meta, field, value)
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")

@@ -118,10 +118,7 @@ class Volume(Entity[K]):
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
         """Where a new volume is written; places that can stage it elsewhere first override this."""
-        from zarr.core.sync import sync
-
         store = self.zarr()
         if store is None:
             raise NotImplementedError(f"{type(self).__name__} has no store to write to")
-        sync(store.clear())
         yield store
