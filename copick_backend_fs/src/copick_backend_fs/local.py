@@ -122,6 +122,9 @@ class LocalLayer(PathLayer):
     def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
         self._sweep(path.rpartition("/")[0])
         target = self.full_path(path)
+        if if_revision is not ANY and if_revision is not None and _revision_or_none(target) is None:
+            # Now, and not under the lock: there may be no folder to lock, and none is made for a conflict.
+            raise ConflictError(key=key, layer=self.name, expected=if_revision, found=None)
         for _ in range(_ATTEMPTS - 1):
             with contextlib.suppress(FileNotFoundError):
                 return self._write_once(target, data, key, if_revision)

@@ -31,17 +31,25 @@ class Place:
         self.lock = threading.Lock()
         self.files: dict[Key, tuple[bytes, int]] = {}
         self.volumes: dict[Key, Volume] = {}
-        self.children: dict[ParentKey, dict[Key, None]] = {}
+        #: Below each parent: whether a key is stored, or only what lies below it is.
+        self.children: dict[ParentKey, dict[Key, bool]] = {}
         self.revisions = itertools.count(1)
 
     def add(self, key: Key) -> None:
         """List an entity below its parent, and the containers above it below theirs. Hold the lock."""
-        self.children.setdefault(key.parent, {})[key] = None
+        self.children.setdefault(key.parent, {})[key] = True
         above = key.parent
         while not isinstance(above, RootKey):
-            if above.kind in CONTAINER_KINDS:
-                self.children.setdefault(above.parent, {}).setdefault(above)
+            self.children.setdefault(above.parent, {}).setdefault(above, above.kind in CONTAINER_KINDS)
             above = above.parent
+
+    def listed(self, kind: Kind, parent: ParentKey) -> list[Key]:
+        """The stored entities of a kind below a parent. Hold the lock."""
+        return [key for key, stored in self.children.get(parent, {}).items() if stored and key.kind is kind]
+
+    def holds(self, key: Key) -> bool:
+        """Whether an entity is stored. Hold the lock."""
+        return self.children.get(key.parent, {}).get(key, False)
 
     def remove(self, key: Key) -> None:
         """Remove an entity and everything below it. Hold the lock."""
@@ -86,17 +94,17 @@ class MemoryLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
         """List the entities of a kind below a parent."""
         with self.place.lock:
-            return [key for key in self.place.children.get(parent, ()) if key.kind is kind]
+            return self.place.listed(kind, parent)
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, all at one moment."""
         with self.place.lock:
-            return {p: [key for key in self.place.children.get(p, ()) if key.kind is kind] for p in parents}
+            return {parent: self.place.listed(kind, parent) for parent in parents}
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
         with self.place.lock:
-            return key in self.place.children.get(key.parent, ())
+            return self.place.holds(key)
 
     def read(self, key: Key) -> bytes:
         """Read picks or a mesh; the bytes themselves, not a copy."""
@@ -165,6 +173,6 @@ class MemoryLayer(Layer):
         """Delete an entity and everything below it."""
         self._check_writable(key)
         with self.place.lock:
-            if key not in self.place.children.get(key.parent, ()):
+            if not self.place.holds(key):
                 raise NotFoundError(key=key, layer=self.name)
             self.place.remove(key)
