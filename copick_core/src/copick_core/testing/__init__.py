@@ -1,6 +1,8 @@
 """The conformance kit: what a backend must do, as tests that its author subclasses.
 
 * :class:`LayerTests`: one writable layer (:mod:`copick_core.testing.layers`);
+* :class:`BackendTests`: whole projects on a backend (:mod:`copick_core.testing.backends`);
+* :class:`StaticBackendTests`: places that are only read (:mod:`copick_core.testing.static`);
 * :mod:`copick_core.testing.wrappers`: layers that count, delay, fail or refuse, for tests of your own.
 
 A check that fails quotes the sentence of the contract that is broken and says what was seen. Needs
@@ -21,11 +23,19 @@ pytest.register_assert_rewrite(
             "layer_writes",
             "layers",
             "machines",
+            "project_base",
+            "project_entities",
+            "project_layers",
+            "project_machine",
+            "backends",
+            "static",
         )
     )
 )
 
+from copick_core.testing.backends import BackendTests
 from copick_core.testing.contract import ContractBroken
 from copick_core.testing.layers import LayerTests
+from copick_core.testing.static import StaticBackendTests
 
-__all__ = ["ContractBroken", "LayerTests"]
+__all__ = ["BackendTests", "ContractBroken", "LayerTests", "StaticBackendTests"]
