@@ -39,7 +39,7 @@ from copick_core.keys import (
     TomogramKey,
     VoxelSpacingKey,
 )
-from copick_core.names import MAX_NAME_BYTES
+from copick_core.names import MAX_NAME_BYTES, is_run_name
 
 #: File that marks the folder of a run or voxel spacing, and its content.
 MARKER = ".meta"
@@ -169,7 +169,7 @@ def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | N
     if name.startswith("."):
         return None
     if kind is Kind.RUN:
-        return RunKey(name)
+        return RunKey(name) if is_run_name(name) else None
     if kind is Kind.OBJECT:
         stem = _stem(name, ".zarr")
         return ObjectKey(stem) if stem and "_" not in stem else None

@@ -69,6 +69,15 @@ def check_run_name(name: str) -> str:
     return name
 
 
+def is_run_name(name: str) -> bool:
+    """Whether :func:`check_run_name` takes a name."""
+    try:
+        check_run_name(name)
+    except InvalidNameError:
+        return False
+    return True
+
+
 def checked_name(what: str, name: str, suppress_warnings: bool = False) -> str:
     """Sanitise a name and refuse what sanitising does not make safe.
 
