@@ -22,9 +22,14 @@ def test_the_code_of_the_tutorial_is_the_file(path, language, code):
 
 
 def test_every_file_of_the_example_is_in_the_tutorial():
-    sources = {p.relative_to(ROOT).as_posix() for p in [*EXAMPLE.rglob("first/*.py"), *EXAMPLE.rglob("src/**/*.py"), *EXAMPLE.rglob("tests/*.py")]}
+    sources = {
+        p.relative_to(ROOT).as_posix()
+        for p in [*EXAMPLE.rglob("first/*.py"), *EXAMPLE.rglob("src/**/*.py"), *EXAMPLE.rglob("tests/*.py")]
+    }
 
-    assert sources - {path for path, _, _ in INCLUDED} == {"examples/copick_backend_sqlite/src/copick_backend_sqlite/__init__.py"}
+    assert sources - {path for path, _, _ in INCLUDED} == {
+        "examples/copick_backend_sqlite/src/copick_backend_sqlite/__init__.py"
+    }
     assert TEXT.count("<!-- include:") == len(INCLUDED)
 
 
@@ -34,7 +39,9 @@ def test_the_first_version_runs_in_an_empty_folder(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
     for step in ("make_table.py", "use_it.py"):
-        done = subprocess.run([sys.executable, step], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, step], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     assert "[[10. 20. 30.]]" in done.stdout
@@ -55,7 +62,19 @@ def test_the_example_passes_the_kit(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(EXAMPLE / "src"), *(p for p in sys.path if p)])
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE), "-c", str(EXAMPLE / "pyproject.toml"), str(EXAMPLE / "tests")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            str(EXAMPLE),
+            "-c",
+            str(EXAMPLE / "pyproject.toml"),
+            str(EXAMPLE / "tests"),
+        ],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """Open the table as a project."""
 
 import copick_backend_first
+
 import copick_core
 from copick_core import plugins
 

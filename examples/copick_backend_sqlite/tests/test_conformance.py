@@ -1,9 +1,8 @@
 """The SQLite backend keeps the contract."""
 
 import pytest
-from copick_core.testing import BackendTests, LayerTests
-
 from copick_backend_sqlite.layer import SQLiteLayer
+from copick_core.testing import BackendTests, LayerTests
 
 
 class TestSQLiteLayer(LayerTests):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RootKey, key_fields
-from copick_core.layers import ANY, Layer, Revision, _Any
+from copick_core.layers import ANY, Layer, Revision
 
 from copick_backend_sqlite.database import Database
 from copick_backend_sqlite.store import SQLiteStore
@@ -30,7 +30,8 @@ def as_text(key: ParentKey | Key) -> str:
 def as_key(text: str) -> Key:
     """Read a key back."""
     kind, *fields = json.loads(text)
-    return KEY_TYPES[Kind(kind)](*fields)
+    key: Key = KEY_TYPES[Kind(kind)](*fields)
+    return key
 
 
 class SQLiteLayer(Layer):
@@ -65,7 +66,8 @@ class SQLiteLayer(Layer):
         rows = self._database.rows("SELECT data, revision FROM entities WHERE key = ? AND stored", as_text(key))
         if not rows:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key))
-        return rows[0]
+        data, revision = rows[0]
+        return data, revision
 
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
@@ -84,7 +86,7 @@ class SQLiteLayer(Layer):
         """Close the file; the next call opens it again."""
         self._database.close()
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision:
         """Store picks or a mesh."""
         self._check_writable(key)
         with self._database.transaction() as connection:
@@ -132,5 +134,7 @@ def _insert(key: Key, connection: Any) -> None:
     parent: Any = key.parent
     while not isinstance(parent, RootKey):
         insert = "INSERT OR IGNORE INTO entities (key, parent, kind, stored) VALUES (?, ?, ?, ?)"
-        connection.execute(insert, (as_text(parent), as_text(parent.parent), parent.kind.value, parent.kind in CONTAINER_KINDS))
+        connection.execute(
+            insert, (as_text(parent), as_text(parent.parent), parent.kind.value, parent.kind in CONTAINER_KINDS)
+        )
         parent = parent.parent
