@@ -4,7 +4,6 @@ import itertools
 from pathlib import Path
 
 import pytest
-
 from copick_backend_fs.opening import open_layer
 from copick_backend_memory.layer import MemoryLayer
 from copick_core.testing import LayerTests
@@ -56,10 +55,13 @@ class TestLocalLayer(LayerTests):
 def s3_url():
     """Endpoint of an S3 server on loopback that has one bucket."""
     import fsspec
+
     from support.s3_server import S3Server
 
     with S3Server() as server:
-        fs = fsspec.filesystem("s3", key="test", secret="test", client_kwargs={"endpoint_url": server.url}, skip_instance_cache=True)
+        fs = fsspec.filesystem(
+            "s3", key="test", secret="test", client_kwargs={"endpoint_url": server.url}, skip_instance_cache=True
+        )
         fs.mkdir("conformance")
         yield server.url
 
@@ -73,7 +75,9 @@ class OnFsspec(LayerTests):
     def make_fs(self):
         import fsspec
 
-        return fsspec.filesystem(self.url.partition(":")[0], **self.fs_args, skip_instance_cache=True, use_listings_cache=False)
+        return fsspec.filesystem(
+            self.url.partition(":")[0], **self.fs_args, skip_instance_cache=True, use_listings_cache=False
+        )
 
     @pytest.fixture
     def layer(self):

@@ -3,13 +3,13 @@
 import inspect
 import re
 
-import pytest
-
 import copick_core.testing  # noqa: F401 - checks register their sentences
+import pytest
 from copick_core.layers import Layer
 from copick_core.testing.contract import SENTENCES, ContractBroken, promises
 
 DOCSTRINGS = [Layer.__doc__, *(member.__doc__ for name, member in vars(Layer).items() if inspect.isfunction(member))]
+
 
 def plain(text):
     return re.sub(r"\s+", " ", text)
@@ -18,7 +18,9 @@ def plain(text):
 TEXT = " ".join(plain(text) for text in DOCSTRINGS if text)
 
 
-@pytest.mark.parametrize("sentence", sorted({s for c, s in SENTENCES.items() if not c.startswith(("Project", "StaticBackendTests"))}))
+@pytest.mark.parametrize(
+    "sentence", sorted({s for c, s in SENTENCES.items() if not c.startswith(("Project", "StaticBackendTests"))})
+)
 def test_what_a_check_quotes_stands_in_the_contract(sentence):
     assert plain(sentence) in TEXT
 
@@ -28,7 +30,7 @@ def test_a_broken_promise_is_quoted_with_what_was_seen():
     def check():
         assert "uphill" == "downhill"
 
-    with pytest.raises(ContractBroken, match="(?s)“Water flows downhill.”.*Seen: .*uphill") as caught:
+    with pytest.raises(ContractBroken, match=r"(?s)“Water flows downhill.”.*Seen: .*uphill") as caught:
         check()
 
     assert caught.value.sentence == "Water flows downhill."

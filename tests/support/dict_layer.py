@@ -6,12 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from zarr.abc.store import Store
-from zarr.storage import MemoryStore
-
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import Key, Kind, ParentKey, RootKey
 from copick_core.layers import ANY, Layer
+from zarr.abc.store import Store
+from zarr.storage import MemoryStore
 
 
 class Place:
@@ -24,7 +23,7 @@ class Place:
         self.lock = threading.RLock()
         self.writes = 0
 
-    def keys(self) -> set[Key]:
+    def entities(self) -> set[Key]:
         stored = {*self.containers, *self.files, *(k for k, v in [*self.volumes.items()] if v)}
         for key in [*stored]:
             parent = key.parent
@@ -51,11 +50,11 @@ class DictLayer(Layer):
 
     def list(self, kind: Kind, parent: ParentKey) -> list[Key]:
         with self.place.lock:
-            return [k for k in self.place.keys() if k.kind is kind and k.parent == parent]
+            return [k for k in self.place.entities() if k.kind is kind and k.parent == parent]
 
     def exists(self, key: Key) -> bool:
         with self.place.lock:
-            return key in self.place.keys()
+            return key in self.place.entities()
 
     def read(self, key: Key) -> bytes:
         return self.read_revised(key)[0]
@@ -111,5 +110,3 @@ def _lineage(key: Key) -> list[Key | RootKey]:
     while not isinstance(lineage[-1], RootKey):
         lineage.append(lineage[-1].parent)
     return lineage
-
-

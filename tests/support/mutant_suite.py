@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from copick_backend_fs.local import LocalLayer
 from copick_core.testing import LayerTests
+
 from support.mutants import LAYERS
 
 

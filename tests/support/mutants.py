@@ -16,6 +16,7 @@ from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import FeaturesKey, Kind, PicksKey, RootKey, RunKey
 from copick_core.layers import ANY
+
 from support.dict_layer import DictLayer, DictStore, Place
 
 
@@ -100,14 +101,17 @@ class MatchesParentsByPrefix(Mutant):
     def list(self, kind, parent):
         if not isinstance(parent, RunKey):
             return super().list(kind, parent)
-        return [k for k in self.place.keys() if k.kind is kind and k.run.startswith(parent.name)]
+        return [k for k in self.place.entities() if k.kind is kind and k.run.startswith(parent.name)]
 
 
 class RoundsVoxelSizes(Mutant):
     caught_by, seen = "test_voxel_sizes_come_back_as_they_were", "1.2"
 
     def list(self, kind, parent):
-        return [replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k for k in super().list(kind, parent)]
+        return [
+            replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k
+            for k in super().list(kind, parent)
+        ]
 
 
 class ForgetsTheSegmentationType(Mutant):
@@ -130,7 +134,7 @@ class ListsFeaturesAsTomograms(Mutant):
     def list(self, kind, parent):
         listed = super().list(kind, parent)
         if kind is Kind.TOMOGRAM:
-            features = [k for k in self.place.keys() if isinstance(k, FeaturesKey) and k.parent.parent == parent]
+            features = [k for k in self.place.entities() if isinstance(k, FeaturesKey) and k.parent.parent == parent]
             listed += [replace(k.parent, tomo_type=f"{k.tomo_type}_{k.feature_type}") for k in features]
         return listed
 
@@ -427,7 +431,9 @@ class ListsStoresByPrefix(Mutant):
     def zarr(self, key):
         class Store(DictStore):
             async def list_dir(self, prefix):
-                for name in sorted({k.removeprefix(prefix).strip("/").split("/")[0] for k in self._store_dict if k.startswith(prefix)}):
+                for name in sorted(
+                    {k.removeprefix(prefix).strip("/").split("/")[0] for k in self._store_dict if k.startswith(prefix)}
+                ):
                     yield name
 
         return Store(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
@@ -539,7 +545,7 @@ class DeletesByPrefix(Mutant):
     def delete(self, key):
         super().delete(key)
         if isinstance(key, RunKey):
-            for other in [k for k in self.place.keys() if isinstance(k, RunKey) and k.name.startswith(key.name)]:
+            for other in [k for k in self.place.entities() if isinstance(k, RunKey) and k.name.startswith(key.name)]:
                 super().delete(other)
 
 
@@ -561,7 +567,7 @@ class DeletesTheEmptyRun(Mutant):
     def delete(self, key):
         super().delete(key)
         run = RunKey(getattr(key, "run", ""))
-        if not any(getattr(k, "run", None) == run.name for k in self.place.keys()):
+        if not any(getattr(k, "run", None) == run.name for k in self.place.entities()):
             self.place.containers.discard(run)
 
 
@@ -612,7 +618,7 @@ class CannotReadWhatIsNotThere(Mutant):
 
     def __init__(self, place: Place | None = None, *, name: str = "dict", read_only: bool = False) -> None:
         super().__init__(place, name=name, read_only=read_only)
-        if read_only and not self.place.keys():
+        if read_only and not self.place.entities():
             raise FileNotFoundError("the project does not exist")
 
 

@@ -33,6 +33,7 @@ COMMANDS = (
     Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
     Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
     Command("copy", "copy a project into another one, of any backend", "copick_core.cli.copy"),
+    Command("new-backend", "write the skeleton of a storage backend, with its tests", "copick_core.cli.new_backend"),
 )
 
 

@@ -39,7 +39,7 @@ class Layer(ABC):
 
     Attributes:
         name: Name of the layer, unique in its stack; used in messages and by ``layer=`` filters.
-        read_only: Whether every write is refused.
+        read_only: Whether every write is refused. A stack may set it, and the name, after the layer was opened.
         process_bound: Why this layer cannot be reopened in another process, or None where it can.
     """
 

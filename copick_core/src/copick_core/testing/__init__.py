@@ -33,9 +33,9 @@ pytest.register_assert_rewrite(
     )
 )
 
-from copick_core.testing.backends import BackendTests
-from copick_core.testing.contract import ContractBroken
-from copick_core.testing.layers import LayerTests
-from copick_core.testing.static import StaticBackendTests
+from copick_core.testing.backends import BackendTests  # noqa: E402 - rewriting is registered first
+from copick_core.testing.contract import ContractBroken  # noqa: E402 - rewriting is registered first
+from copick_core.testing.layers import LayerTests  # noqa: E402 - rewriting is registered first
+from copick_core.testing.static import StaticBackendTests  # noqa: E402 - rewriting is registered first
 
 __all__ = ["BackendTests", "ContractBroken", "LayerTests", "StaticBackendTests"]

@@ -18,7 +18,7 @@ P = ParamSpec("P")
 SENTENCES: dict[str, str] = {}
 
 
-class ContractBroken(AssertionError):
+class ContractBroken(AssertionError):  # noqa: N818 - it is the sentence that a reader of a failed test sees first
     """A promise of the contract is not kept.
 
     Attributes:

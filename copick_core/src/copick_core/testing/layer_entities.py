@@ -12,6 +12,7 @@ from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, LayerChecks
+from copick_core.testing.model import Model
 
 UNKNOWN_PARENT = "An unknown parent, or one without such entities, gives nothing; it is never an error."
 ONCE = "a listing yields each entity once, in any order"
@@ -107,11 +108,7 @@ class ListingChecks(LayerChecks):
         self.need(kind)
         key = samples.key(kind)
         samples.fill(layer, key)
-        parent = key.parent
-        holders = set()
-        while not isinstance(parent, type(ROOT)):
-            holders.add(parent)
-            parent = parent.parent
+        holders = {*Model.above(key)}
 
         assert self.whole(layer) - holders == ({key} if kind is not Kind.FEATURES else set())
 
@@ -135,12 +132,10 @@ class ListingChecks(LayerChecks):
         assert not layer.exists(samples.key(Kind.RUN))
         samples.fill(layer, key)
 
-        holder = key.parent
-        while not isinstance(holder, type(ROOT)):
-            if not isinstance(holder, TomogramKey):
+        for holder in Model.above(key):
+            if holder.kind is not Kind.TOMOGRAM:
                 assert layer.exists(holder), f"{holder} does not exist"
                 assert holder in [*layer.list(holder.kind, holder.parent)], f"{holder} is not listed"
-            holder = holder.parent
 
     @promises(IN_ITS_LISTING)
     def test_features_without_their_tomogram_are_listed(self, layer: Layer) -> None:
@@ -186,7 +181,9 @@ class ListingChecks(LayerChecks):
         self.need(kind)
         for run in ("TS_1", "TS_2"):
             samples.fill(layer, samples.key(kind, run))
-        parents = [*dict.fromkeys([samples.parents(kind, "TS_1"), samples.parents(kind, "TS_2"), samples.UNKNOWN_PARENTS[kind]])]
+        parents = [
+            *dict.fromkeys([samples.parents(kind, "TS_1"), samples.parents(kind, "TS_2"), samples.UNKNOWN_PARENTS[kind]])
+        ]
 
         many = layer.list_many(kind, parents)
 
@@ -236,7 +233,7 @@ class HostileNameChecks(LayerChecks):
     @promises(NAMES)
     def test_a_run_name_is_taken_as_it_is(self, layer: Layer, run: str) -> None:
         self.need(Kind.PICKS, Kind.TOMOGRAM)
-        keys = [PicksKey(run, "ribo", "me", "1"), TomogramKey(run, 10.0, "wbp")]
+        keys: list[Key] = [PicksKey(run, "ribo", "me", "1"), TomogramKey(run, 10.0, "wbp")]
         decoy = PicksKey("TS1", "ribo", "me", "1")
         for key in [*keys, decoy]:
             samples.fill(layer, key)
@@ -252,7 +249,9 @@ class HostileNameChecks(LayerChecks):
     @promises(NAMES)
     def test_a_name_is_taken_as_it_is(self, layer: Layer, name: str) -> None:
         keys: list[Key] = [samples.key(kind, name=name) for kind in Kind if kind not in CONTAINER_KINDS and kind in self.kinds]
-        keys += [key for key in (PicksKey("TS_1", "ribo", name, "1"), MeshKey("TS_1", "ribo", "me", name)) if key.kind in self.kinds]
+        keys += [
+            key for key in (PicksKey("TS_1", "ribo", name, "1"), MeshKey("TS_1", "ribo", "me", name)) if key.kind in self.kinds
+        ]
         for key in keys:
             samples.fill(layer, key)
 
@@ -480,7 +479,9 @@ class DeletionChecks(LayerChecks):
         assert [str(c) for c in below if layer.exists(c)] == []
         assert [str(c) for c in below if c in [*layer.list(c.kind, c.parent)]] == []
 
-    @pytest.mark.parametrize("kind", [Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION])
+    @pytest.mark.parametrize(
+        "kind", [Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION]
+    )
     @promises(DELETE)
     def test_the_run_of_a_deleted_entity_stays(self, layer: Layer, kind: Kind) -> None:
         self.need(kind, Kind.RUN)

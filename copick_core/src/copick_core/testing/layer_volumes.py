@@ -17,13 +17,16 @@ OPENING = "Opening neither reads nor creates anything; writing to a store that d
 ROOTED = 'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'
 STORE = "The store keeps the promises of :class:`zarr.abc.store.Store`."
 FRESH = "Fill a fresh, empty store that takes the place of the entity's volume."
-SWAP = "The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old one stays readable."
+SWAP = (
+    "The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old one "
+    "stays readable."
+)
 STAGED = "What is being staged is never listed, and an error leaves nothing of it behind."
 
 FORMATS = [2, 3]
 
 
-class Interrupted(Exception):
+class WriteFailedError(Exception):
     """What checks raise in the middle of a write."""
 
 
@@ -86,7 +89,9 @@ class VolumeChecks(LayerChecks):
     @pytest.mark.parametrize("zarr_format", FORMATS)
     @pytest.mark.parametrize("kind", VOLUME_KINDS)
     @promises(OPENING)
-    def test_writing_to_a_store_that_did_not_exist_creates_it(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
+    def test_writing_to_a_store_that_did_not_exist_creates_it(
+        self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]
+    ) -> None:
         self.need(kind)
         key = samples.key(kind)
         assert key not in [*layer.list(kind, key.parent)]
@@ -314,9 +319,11 @@ class ReplacementChecks(LayerChecks):
 
         samples.fill(layer, key, seed=2)
 
-        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs"}) == ["0"]
+        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs"}) == [
+            "0"
+        ]
 
-    @pytest.mark.parametrize("error", [Interrupted, KeyboardInterrupt, OSError], ids=lambda e: e.__name__)
+    @pytest.mark.parametrize("error", [WriteFailedError, KeyboardInterrupt, OSError], ids=lambda e: e.__name__)
     @pytest.mark.parametrize("kind", VOLUME_KINDS)
     @promises(SWAP)
     def test_the_old_volume_outlives_an_error(self, layer: Layer, kind: Kind, error: type[BaseException]) -> None:
@@ -339,9 +346,9 @@ class ReplacementChecks(LayerChecks):
         samples.fill(layer, key, seed=1)
         before, listed = self.stored_files(layer) or {}, self.whole(layer)
 
-        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+        with pytest.raises(WriteFailedError), layer.replace_zarr(key) as store:
             samples.write_volume(store, samples.volume(2))
-            raise Interrupted
+            raise WriteFailedError
 
         layer.forget(ROOT)
         left = sorted({*(self.stored_files(layer) or {})} - {*before})
@@ -354,9 +361,9 @@ class ReplacementChecks(LayerChecks):
         self.need(kind)
         key = samples.key(kind)
 
-        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+        with pytest.raises(WriteFailedError), layer.replace_zarr(key) as store:
             samples.write_volume(store, samples.volume())
-            raise Interrupted
+            raise WriteFailedError
 
         assert not layer.exists(key)
         assert [*layer.list(kind, key.parent)] == []
@@ -366,9 +373,9 @@ class ReplacementChecks(LayerChecks):
         self.need(Kind.TOMOGRAM)
         key = samples.key(Kind.TOMOGRAM)
         samples.fill(layer, key, seed=1)
-        with pytest.raises(Interrupted), layer.replace_zarr(key) as store:
+        with pytest.raises(WriteFailedError), layer.replace_zarr(key) as store:
             samples.write_volume(store, samples.volume(2))
-            raise Interrupted
+            raise WriteFailedError
 
         samples.fill(layer, key, seed=3)
 

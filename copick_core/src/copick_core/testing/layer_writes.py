@@ -18,7 +18,7 @@ from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, LayerChecks
 from copick_core.testing.layer_volumes import run_async
 
-TOKEN = "Two different contents never have one token; a rewrite of equal content may change it."
+DISTINCT = "Two different contents never have one token; a rewrite of equal content may change it."
 STORED_NOW = "The revision of what is stored now."
 NOW = "Token of what is stored under a picks or mesh key now; None where nothing is."
 OF_WHAT_WAS_READ = "Read like :meth:`read`, with the revision of what was read; override where one request gives both."
@@ -27,6 +27,7 @@ CONFLICT = "ConflictError: Another revision is stored. Nothing was written."
 WHOLE = "Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture."
 THREADS = "methods may be called from several threads at once."
 READ_ONLY = "Whether every write is refused."
+LATER = "A stack may set it, and the name, after the layer was opened."
 
 
 class RevisionChecks(LayerChecks):
@@ -70,7 +71,7 @@ class RevisionChecks(LayerChecks):
         assert layer.read_revised(samples.key(kind)) == (b"1", revision)
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
-    @promises(TOKEN)
+    @promises(DISTINCT)
     def test_different_contents_of_one_size_have_different_revisions(self, layer: Layer, kind: Kind) -> None:
         self.need(kind)
         contents = [b"%02d" % n for n in range(30)]
@@ -79,14 +80,14 @@ class RevisionChecks(LayerChecks):
 
         assert len({*revisions}) == len(contents)
 
-    @promises(TOKEN)
+    @promises(DISTINCT)
     def test_another_layer_gives_the_same_revision(self, layer: Layer) -> None:
         self.need(Kind.PICKS)
         revision = layer.write(samples.key(Kind.PICKS), b"1")
 
         assert self.other(layer).revision(samples.key(Kind.PICKS)) == revision
 
-    @promises(TOKEN)
+    @promises(DISTINCT)
     def test_a_write_by_another_layer_changes_the_revision(self, layer: Layer) -> None:
         self.need(Kind.PICKS)
         other = self.other(layer)
@@ -237,7 +238,7 @@ class ThreadChecks(LayerChecks):
         self.need(Kind.PICKS)
         keys = [PicksKey("TS_1", f"object-{n}", "me", "1") for n in range(self.threads)]
 
-        results = at_once(*(lambda k=key: layer.write(k, str(k).encode()) for key in keys))  # type: ignore[misc]
+        results = at_once(*(lambda k=key: layer.write(k, str(k).encode()) for key in keys))
 
         assert [r for r in results if isinstance(r, Exception)] == []
         assert {*layer.list(Kind.PICKS, RunKey("TS_1"))} == {*keys}
@@ -257,7 +258,7 @@ class ThreadChecks(LayerChecks):
         self.need(Kind.TOMOGRAM)
         keys: list[Any] = [samples.key(Kind.TOMOGRAM, name=f"type-{n}") for n in range(4)]
 
-        results = at_once(*(lambda n=n, k=k: samples.fill(layer, k, n) for n, k in enumerate(keys)))  # type: ignore[misc]
+        results = at_once(*(lambda n=n, k=k: samples.fill(layer, k, n) for n, k in enumerate(keys)))
 
         assert [r for r in results if r is not None] == []
         assert all(samples.holds(layer, key, n) for n, key in enumerate(keys))
@@ -322,7 +323,7 @@ class ThreadChecks(LayerChecks):
             finally:
                 changed.wait()
 
-        listings, *results = at_once(watch_to_the_end, *(lambda k=key: change(k) for key in keys))  # type: ignore[misc]
+        listings, *results = at_once(watch_to_the_end, *(lambda k=key: change(k) for key in keys))
 
         assert [r for r in results if r is not None] == []
         assert isinstance(listings, list), f"listing raised {listings!r}"
@@ -337,9 +338,9 @@ class ThreadChecks(LayerChecks):
         key = samples.key(Kind.PICKS)
         for round_ in range(5):
             revision = layer.write(key, b"start %d" % round_)
-            writers = [lambda n=n: layer.write(key, b"%d" % n, if_revision=revision) for n in range(self.threads)]
+            writers = [lambda n=n, r=revision: layer.write(key, b"%d" % n, if_revision=r) for n in range(self.threads)]
 
-            results = at_once(*writers)  # type: ignore[arg-type]
+            results = at_once(*writers)
 
             winners = [n for n, r in enumerate(results) if not isinstance(r, Exception)]
             others = [r for r in results if isinstance(r, Exception) and not isinstance(r, ConflictError)]
@@ -355,7 +356,7 @@ class ThreadChecks(LayerChecks):
         key = samples.key(Kind.PICKS)
         layers = [layer, *(self.other(layer) for _ in range(3))]
 
-        results = at_once(*(lambda n=n, w=w: w.write(key, b"%d" % n, if_revision=None) for n, w in enumerate(layers)))  # type: ignore[misc]
+        results = at_once(*(lambda n=n, w=w: w.write(key, b"%d" % n, if_revision=None) for n, w in enumerate(layers)))
 
         winners = [n for n, r in enumerate(results) if not isinstance(r, Exception)]
         assert len(winners) == 1, f"{len(winners)} of {len(layers)} layers created the file: {results}"
@@ -372,6 +373,21 @@ class ReadOnlyChecks(LayerChecks):
     @promises(READ_ONLY)
     def test_a_read_only_layer_says_so(self, layer: Layer) -> None:
         assert self.other(layer, read_only=True).read_only is True
+
+    @promises(LATER)
+    def test_a_layer_may_be_made_read_only_later(self, layer: Layer) -> None:
+        self.need(Kind.PICKS, Kind.TOMOGRAM)
+        for kind in (Kind.PICKS, Kind.TOMOGRAM):
+            samples.fill(layer, samples.key(kind), seed=1)
+
+        layer.read_only = True
+
+        with pytest.raises(ReadOnlyError):
+            layer.write(samples.key(Kind.PICKS), b"x")
+        with pytest.raises(ReadOnlyError):
+            layer.delete(samples.key(Kind.TOMOGRAM))
+        assert layer.zarr(samples.key(Kind.TOMOGRAM)).read_only is True
+        assert samples.holds(layer, samples.key(Kind.PICKS), seed=1)
 
     @pytest.mark.parametrize("kind", ALL_KINDS)
     @promises(READ_ONLY)
@@ -403,7 +419,8 @@ class ReadOnlyChecks(LayerChecks):
         with pytest.raises(ReadOnlyError) as caught:
             reader.delete(samples.key(kind))
 
-        assert caught.value.subject == samples.key(kind)  # type: ignore[attr-defined]
+        error: Any = caught.value
+        assert error.subject == samples.key(kind)
         assert samples.holds(layer, samples.key(kind), seed=1)
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
@@ -461,7 +478,7 @@ class ReadOnlyChecks(LayerChecks):
         store = self.other(layer, read_only=True).zarr(key)
 
         assert store.read_only is True
-        with pytest.raises(ValueError, match="read-only|read only"):
+        with pytest.raises(ValueError, match=r"read-only|read only"):
             zarr.open_array(store, path="0", mode="r+")[0, 0, 0] = 99
         for attempt in (store.delete("0/.zarray"), store.delete_dir("0"), store.clear()):
             with pytest.raises((ValueError, PermissionError)):

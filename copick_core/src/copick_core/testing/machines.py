@@ -31,7 +31,7 @@ from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import ContractBroken
 from copick_core.testing.layer_base import LayerChecks
-from copick_core.testing.layer_volumes import Interrupted
+from copick_core.testing.layer_volumes import WriteFailedError
 from copick_core.testing.model import Model
 
 RUNS = ("TS_1", "TS_10", "T[S]*")
@@ -60,8 +60,8 @@ CONTENT = "A reader gets exactly the bytes that were written."
 
 def run_histories(machine: Callable[[], RuleBasedStateMachine], examples: int, steps: int) -> None:
     """Run a state machine: always the same histories, as many as asked for."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
+    run_state_machine_as_test(
+        machine,  # type: ignore[arg-type] # a function that makes one will do, as hypothesis documents
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -150,8 +150,8 @@ class LayerMachine(RuleBasedStateMachine):
             with self._changed(writer).replace_zarr(key) as store:
                 samples.write_volume(store, data)
                 if fails:
-                    raise Interrupted
-        except Interrupted:
+                    raise WriteFailedError
+        except WriteFailedError:
             self._forget_implied(key)
         else:
             self.model.replace(key, data)
@@ -190,7 +190,9 @@ class LayerMachine(RuleBasedStateMachine):
             self._changed(writer).delete(key)
         except NotFoundError:
             return
-        raise ContractBroken("NotFoundError: Nothing is stored under the key.", f"{key} was deleted, though nothing was stored")
+        raise ContractBroken(
+            "NotFoundError: Nothing is stored under the key.", f"{key} was deleted, though nothing was stored"
+        )
 
     @rule(which=st.integers(0, 1))
     def reconnect(self, which: int) -> None:

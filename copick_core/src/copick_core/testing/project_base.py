@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from copick_core import opening, plugins
+from copick_core.keys import CONTAINER_KINDS, FILE_KINDS
 from copick_core.layers import Layer, Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend
@@ -214,9 +215,9 @@ def contents(root: CopickRootOverlay) -> dict[str, str]:
     for layer in root.layers.all:
         for key in everything(layer):
             digest = hashlib.sha256()
-            if key.kind in samples.FILE_KINDS:
+            if key.kind in FILE_KINDS:
                 digest.update(layer.read(key))
-            elif key.kind not in samples.CONTAINER_KINDS:
+            elif key.kind not in CONTAINER_KINDS:
                 for name, value in store_values(layer.zarr(key)).items():
                     digest.update(name.encode() + b"\0" + value)
             found[f"{layer.name}: {key}"] = digest.hexdigest()
@@ -229,7 +230,16 @@ def everything(layer: Layer) -> list[Any]:
 
     layer.forget(ROOT)
     found: list[Any] = []
-    for kind in (Kind.RUN, Kind.OBJECT, Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION, Kind.TOMOGRAM, Kind.FEATURES):
+    for kind in (
+        Kind.RUN,
+        Kind.OBJECT,
+        Kind.VOXEL_SPACING,
+        Kind.PICKS,
+        Kind.MESH,
+        Kind.SEGMENTATION,
+        Kind.TOMOGRAM,
+        Kind.FEATURES,
+    ):
         above = PARENT_KIND[kind]
         parents: list[Any] = [ROOT] if above is None else [key for key in found if key.kind is above]
         found += [key for parent in parents for key in layer.list(kind, parent)]

@@ -139,7 +139,10 @@ class ProjectOverlayChecks(ProjectChecks):
         fresh: Any = layered.get_run("TS_1")
         assert [r.name for r in layered.runs] == ["TS_1", "TS_2"]
         assert [s.voxel_size for s in fresh.voxel_spacings] == [10.0, 20.0]
-        assert [(t.tomo_type, t.layer) for t in fresh.voxel_spacings[0].tomograms] == [("wbp", "reference"), ("other", "overlay")]
+        assert [(t.tomo_type, t.layer) for t in fresh.voxel_spacings[0].tomograms] == [
+            ("wbp", "reference"),
+            ("other", "overlay"),
+        ]
 
     @pytest.mark.parametrize("what", LEAVES)
     @promises("get_…(…, layer=…) gives what lives in one layer.")
@@ -194,7 +197,9 @@ class ProjectOverlayChecks(ProjectChecks):
         ):
             with pytest.raises(ReadOnlyError, match="overlay"):
                 attempt()
-        assert contents(root) == {k.replace(f"{filled.layers.all[-1].name}: ", "reference: "): v for k, v in contents(filled).items()}
+        assert contents(root) == {
+            k.replace(f"{filled.layers.all[-1].name}: ", "reference: "): v for k, v in contents(filled).items()
+        }
 
     @promises("A static density map is copied into the overlay before it is changed.")
     def test_a_static_map_is_read_only(self, layered: CopickRootOverlay) -> None:
@@ -404,7 +409,7 @@ class ProjectSharingChecks(ProjectChecks):
     @promises("Roots pickle by their config; one that cannot says why.")
     def test_a_root_is_pickled(self, filled: CopickRootOverlay) -> None:
         if self.process_bound:
-            with pytest.raises(NotPicklableError, match="process|memory"):
+            with pytest.raises(NotPicklableError, match=r"process|memory"):
                 pickle.dumps(filled)
             return
 
@@ -427,7 +432,10 @@ class ProjectSharingChecks(ProjectChecks):
     def _run(self, code: str, config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         if self.process_bound or self.backend is not None:
             pytest.skip("the backend is not there in another process")
-        program = f"import json, os, sys\nimport numpy as np\nimport copick_core\nroot = copick_core.open(json.loads(sys.argv[1]))\n{code}"
+        start = (
+            "import json, os, sys\nimport numpy as np\nimport copick_core\nroot = copick_core.open(json.loads(sys.argv[1]))\n"
+        )
+        program = start + code
         command = [sys.executable, "-c", program, json.dumps(config)]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
 
@@ -475,7 +483,9 @@ class ProjectSharingChecks(ProjectChecks):
             "while True:\n"
             "    picks.from_numpy([[1, 2, 3]] * 3000)\n"
         )
-        with subprocess.Popen([sys.executable, "-c", program, json.dumps(config)], stdout=subprocess.PIPE, text=True) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, json.dumps(config)], stdout=subprocess.PIPE, text=True
+        ) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
             [picks] = listed(filled, "picks")

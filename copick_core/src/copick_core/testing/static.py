@@ -52,7 +52,7 @@ class StaticBackendTests:
 
     @pytest.fixture
     def expected(self, config: dict[str, Any]) -> Mapping[Key, Any]:
-        """Everything that must be seen: positions (N, 3) of picks, bounds (2, 3) of meshes, level 0 of volumes; None is any."""
+        """Everything to be seen: positions (N, 3) of picks, bounds (2, 3) of meshes, level 0 of volumes; None is any."""
         raise NotImplementedError("give the fixture 'expected'")
 
     def fingerprint(self, config: dict[str, Any]) -> object:
@@ -79,7 +79,9 @@ class StaticBackendTests:
     def _unchanged(self, config: dict[str, Any]) -> Iterator[None]:
         before = self.fingerprint(config)
         yield
-        assert self.fingerprint(config) == before, f"Contract broken: “{NEVER}”\nSeen: the place holds something else than before"
+        assert self.fingerprint(config) == before, (
+            f"Contract broken: “{NEVER}”\nSeen: the place holds something else than before"
+        )
 
     @staticmethod
     def _some(expected: Mapping[Key, Any], kinds: frozenset[Kind]) -> list[Key]:
@@ -138,13 +140,17 @@ class StaticBackendTests:
             mesh, _ = layer.load_mesh(key)
             assert expected[key] is None or np.allclose(mesh.bounds, expected[key]), str(key)
 
-    @promises('A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.')
+    @promises(
+        'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'
+    )
     def test_volumes_are_read(self, layer: Layer, expected: Mapping[Key, Any]) -> None:
         for key in self._some(expected, VOLUME_KINDS):
             array = samples.read_volume(layer.zarr(key))
             assert expected[key] is None or np.array_equal(array, expected[key]), str(key)
 
-    @promises('A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.')
+    @promises(
+        'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'
+    )
     def test_volumes_cannot_be_written(self, layer: Layer, expected: Mapping[Key, Any]) -> None:
         import zarr
 
@@ -163,7 +169,9 @@ class StaticBackendTests:
     @pytest.mark.parametrize("method", ["write", "ensure", "replace_zarr", "delete"])
     @promises("Whether every write is refused.")
     def test_every_write_is_refused(self, layer: Layer, expected: Mapping[Key, Any], method: str) -> None:
-        kinds = {"write": FILE_KINDS, "ensure": CONTAINER_KINDS, "replace_zarr": VOLUME_KINDS, "delete": frozenset(Kind)}[method]
+        kinds = {"write": FILE_KINDS, "ensure": CONTAINER_KINDS, "replace_zarr": VOLUME_KINDS, "delete": frozenset(Kind)}[
+            method
+        ]
         keys = [key for key in expected if key.kind in kinds]
         keys += [samples.key(kind, run="new") for kind in kinds]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zarr.storage import WrapperStore
 
 from copick_core.keys import Key, Kind, ParentKey
-from copick_core.layers import ANY, Layer, Layers, Revision, _Any
+from copick_core.layers import ANY, Layer, Layers, Revision
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -98,7 +98,7 @@ class WrapperLayer(Layer):
         """Pass on, unobserved: it concerns no storage."""
         return self.inner.location(key)
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Pass on."""
         self._check_writable(key)
         return self._call("write", lambda: self.inner.write(key, data, if_revision=if_revision))

@@ -1,0 +1,1 @@
+"""A whole copick project in one SQLite file."""

@@ -1,0 +1,45 @@
+"""What copick-core finds: the backend of ``"config_type": "sqlite"``."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from copick_core.hookspecs import hookimpl
+from copick_core.layers import Layers
+from copick_core.plugins import Backend
+from copick_core.schema import CopickConfig
+
+from copick_backend_sqlite.layer import SQLiteLayer
+
+
+class CopickConfigSQLite(CopickConfig):
+    """Configuration of a project in a file.
+
+    Attributes:
+        path: The file; a relative one starts at the configuration's folder. It is made by the first write.
+        read_only: Whether the project is only read.
+    """
+
+    location_fields: ClassVar[tuple[str, ...]] = ("path",)
+
+    config_type: Literal["sqlite"] = "sqlite"
+    path: str
+    read_only: bool = False
+
+
+def open_layers(config: CopickConfigSQLite) -> Layers:
+    """Open the one layer of a project."""
+    layer = SQLiteLayer(config.path, read_only=config.read_only)
+    return Layers(static=[layer]) if config.read_only else Layers(overlay=layer)
+
+
+@hookimpl
+def copick_backend() -> Backend:
+    """Bring the SQLite backend."""
+    return Backend(
+        "sqlite",
+        api_version=1,
+        config_cls=CopickConfigSQLite,
+        open_layers=open_layers,
+        summary="A whole project in one SQLite file",
+    )
