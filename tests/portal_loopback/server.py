@@ -149,6 +149,7 @@ class GraphQLServer:
         values = get_variable_values(schema, operation.variable_definitions or (), variables)
         if isinstance(values, list):
             raise values[0]
+        values = getattr(values, "coerced", values)  # graphql-core 3.3 wraps what 3.2 gives
         query = schema.query_type
         assert query is not None
         data = {}

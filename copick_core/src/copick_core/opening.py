@@ -7,7 +7,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import ConfigError, ConflictError, UnknownBackendError
@@ -121,6 +121,47 @@ def new_config(
     name = os.fspath(config)
     root = _open(content, name, _folder_of(name))
     save_config(root.config, name)
+    return root
+
+
+def from_czcdp_datasets(
+    dataset_ids: Sequence[int],
+    overlay_root: str | None,
+    overlay_fs_args: Mapping[str, Any] | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    output_path: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> CopickRootOverlay:
+    """Make a project on datasets of the CryoET Data Portal, with an object for everything that is annotated in them.
+
+    The same datasets give the same objects, labels and colours every time.
+
+    Args:
+        dataset_ids: Ids of the datasets.
+        overlay_root: Folder or URL that your annotations go to; None for a project that is only read.
+        overlay_fs_args: Arguments of the overlay's fsspec filesystem.
+        user_id: User whose annotations are made by default.
+        session_id: Session of that user.
+        output_path: File to write the configuration to.
+        **options: Further fields of the configuration, such as ``graphql_url``.
+
+    Raises:
+        UnknownBackendError: The portal's backend is not installed; tells how to get it.
+        ConnectionError: The portal cannot be reached.
+    """
+    from copick_core import plugins
+
+    root_cls: Any = plugins.get("cryoet_data_portal").root_cls
+    root: CopickRootOverlay = root_cls.from_czcdp_datasets(
+        dataset_ids,
+        overlay_root,
+        overlay_fs_args=overlay_fs_args,
+        user_id=user_id,
+        session_id=session_id,
+        output_path=output_path,
+        **options,
+    )
     return root
 
 
