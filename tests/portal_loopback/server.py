@@ -56,6 +56,7 @@ class GraphQLServer:
         self.counts: Counter[str] = Counter()
         self.in_flight = 0
         self.most_in_flight = 0
+        self._epoch = 0
         self.columns: dict[str, set[str]] = {}
         self.faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -82,6 +83,8 @@ class GraphQLServer:
             self.columns.clear()
             self.faults.clear()
             self.most_in_flight = 0
+            self.in_flight = 0
+            self._epoch += 1  # requests of before no longer count
 
     # ------------------------------------------------------------------ answering
 
@@ -198,13 +201,14 @@ class GraphQLServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with server._lock:
+                    epoch = server._epoch
                     server.in_flight += 1
                     server.most_in_flight = max(server.most_in_flight, server.in_flight)
                 try:
                     status, answer = server.answer(body["query"], body.get("variables") or {})
                 finally:
                     with server._lock:
-                        server.in_flight -= 1
+                        server.in_flight -= epoch == server._epoch
                 data = json.dumps(answer).encode()
                 try:
                     self.send_response(status)

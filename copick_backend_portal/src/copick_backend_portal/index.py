@@ -49,17 +49,20 @@ class PortalIndex:
         self._cache = cache
         self._lock = threading.RLock()
         self._part_locks = {part: threading.Lock() for part in PARTS}
+        self._ask_again = False
+        self._runs: dict[str, Row] | None = None
         self.forget()
 
     def forget(self, *, ask_again: bool = False) -> None:
         """Drop what is in memory; with ``ask_again``, also disregard what is fresh on disk."""
         with self._lock:
-            self._runs: dict[str, Row] | None = None
+            # Forgetting twice in a row must not undo the wish to ask again.
+            self._ask_again = ask_again or (self._ask_again and self._runs is None)
+            self._runs = None
             self._batch_of: dict[str, int] = {}
             self._batches: list[list[int]] = []
             self._rows: dict[str, dict[str, RunRows]] = {part: {} for part in PARTS}
             self._loaded: dict[str, set[int]] = {part: set() for part in PARTS}
-            self._ask_again = ask_again
             self._warned_stale = False
 
     # ------------------------------------------------------------------ runs
