@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("moto.server")
 pytest.importorskip("copick_backend_portal")
 
-from portal_loopback import LoopbackPortal, content  # noqa: E402 - only if what it needs is installed
-from support.portals import open_project  # noqa: E402
+from portal_loopback import LoopbackPortal, content
+from support.portals import open_project
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-
-import copick_core
 from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
 from copick_core.errors import InvalidDataError
+
+import copick_core
 from portal_loopback import Fault
 from portal_loopback.content import RIBOSOME, VOLUME
 from support.portals import OBJECTS, open_project
@@ -287,9 +287,7 @@ def test_17_the_overlay_opens_offline(portal, overlay, root):
 
 
 def test_17_without_an_overlay_nothing_pretends_to_be_empty(portal):
-    away = open_project(
-        portal, None, graphql_url="http://127.0.0.1:9/graphql", portal_cache=False, portal_timeout_seconds=0.3
-    )
+    away = open_project(portal, None, graphql_url="http://127.0.0.1:9/graphql", portal_cache=False, portal_timeout_seconds=0.3)
 
     with pytest.raises(PortalError):
         away.runs  # noqa: B018 - listing is what fails

@@ -37,7 +37,11 @@ def fill(portal: LoopbackPortal, runs: int = 400, tomograms: int = 3, annotation
             add("Annotation", id=number, runId=run, objectId=OBJECTS[a % 5], objectName=f"object {a % 5}")
             for author in range(2):
                 add(
-                    "AnnotationAuthor", id=number * 2 + author, annotationId=number, name=f"Author {author}", authorListOrder=author
+                    "AnnotationAuthor",
+                    id=number * 2 + author,
+                    annotationId=number,
+                    name=f"Author {author}",
+                    authorListOrder=author,
                 )
             for s, (shape, suffix) in enumerate((("Point", "ndjson"), ("SegmentationMask", "zarr"))):
                 add("AnnotationShape", id=number * 2 + s, annotationId=number, shapeType=shape)

@@ -62,15 +62,26 @@ def tomogram(portal: LoopbackPortal, tomogram_id: int, run: int, spacing: int, *
         "Tomogram", id=tomogram_id, runId=run, tomogramVoxelSpacingId=spacing, voxelSpacing=size, depositionId=1, **values
     )
     for order, name in enumerate(("Alice Author", "Bob Builder")[: 1 + tomogram_id % 2], 1):
-        portal.database.add("TomogramAuthor", id=tomogram_id * 10 + order, tomogramId=tomogram_id, name=name, authorListOrder=order)
+        portal.database.add(
+            "TomogramAuthor", id=tomogram_id * 10 + order, tomogramId=tomogram_id, name=name, authorListOrder=order
+        )
 
 
 def _tomograms(portal: LoopbackPortal) -> None:
     tomogram(portal, 701, 501, 801)
     tomogram(portal, 702, 501, 801, processing="denoised", processingSoftware="Topaz-Denoise v0.2", isPortalStandard=True)
-    tomogram(portal, 703, 501, 801, processing="denoised", processingSoftware="Topaz-Denoise v0.2", isVisualizationDefault=True)
     tomogram(
-        portal, 704, 501, 802, reconstructionMethod="SIRT", processing="filtered", processingSoftware="imod/Tomo3D", ctfCorrected=True
+        portal, 703, 501, 801, processing="denoised", processingSoftware="Topaz-Denoise v0.2", isVisualizationDefault=True
+    )
+    tomogram(
+        portal,
+        704,
+        501,
+        802,
+        reconstructionMethod="SIRT",
+        processing="filtered",
+        processingSoftware="imod/Tomo3D",
+        ctfCorrected=True,
     )
     tomogram(portal, 705, 502, 803, reconstructionMethod="Fourier_Space", processing="filtered_even")
     tomogram(portal, 706, 601, 804)
@@ -97,7 +108,9 @@ def annotation(portal: LoopbackPortal, annotation_id: int, run: int, object_id: 
         )
 
 
-def file(portal: LoopbackPortal, file_id: int, annotation_id: int, shape: str, spacing: int | None, path: str, fmt: str = "ndjson") -> None:
+def file(
+    portal: LoopbackPortal, file_id: int, annotation_id: int, shape: str, spacing: int | None, path: str, fmt: str = "ndjson"
+) -> None:
     """One file of an annotation, with a shape of its own."""
     portal.database.add("AnnotationShape", id=file_id + 5000, annotationId=annotation_id, shapeType=shape)
     portal.database.add(
@@ -135,12 +148,23 @@ def _annotations(portal: LoopbackPortal) -> None:
     mask = put.put_volume(f"{folder}/302/membrane-1.0_segmentationmask.zarr", LABELS, 7.84)
     file(portal, 1003, 302, "SegmentationMask", 801, mask, "zarr")
     portal.database.add(
-        "AnnotationFile", id=1004, annotationShapeId=6003, tomogramVoxelSpacingId=801, format="mrc", s3Path=mask.replace("zarr", "mrc")
+        "AnnotationFile",
+        id=1004,
+        annotationShapeId=6003,
+        tomogramVoxelSpacingId=801,
+        format="mrc",
+        s3Path=mask.replace("zarr", "mrc"),
     )
     instances = [{"type": "instancePoint", "location": _location(i, i, i), "instance_id": i // 2 + 1} for i in range(4)]
     file(portal, 1005, 304, "InstanceSegmentation", 801, put.put_points(f"{folder}/304/ferritin.ndjson", instances))
     file(
-        portal, 1006, 304, "InstanceSegmentationMask", 801, put.put_volume(f"{folder}/304/ferritin.zarr", LABELS * 7, 7.84), "zarr"
+        portal,
+        1006,
+        304,
+        "InstanceSegmentationMask",
+        801,
+        put.put_volume(f"{folder}/304/ferritin.zarr", LABELS * 7, 7.84),
+        "zarr",
     )
     import trimesh
 
@@ -163,4 +187,6 @@ def _odd(portal: LoopbackPortal) -> None:
     file(portal, 1094, 391, "Point", 809, "")
     file(portal, 1095, 391, "Point", 809, good, "csv")
     file(portal, 1096, 391, "Point", 809, portal.s3.put("d/901/bad.ndjson", b'{"location": {"x": 1}}\n'))
-    portal.database.add("AnnotationFile", id=1097, annotationShapeId=None, tomogramVoxelSpacingId=809, format="ndjson", s3Path=good)
+    portal.database.add(
+        "AnnotationFile", id=1097, annotationShapeId=None, tomogramVoxelSpacingId=809, format="ndjson", s3Path=good
+    )

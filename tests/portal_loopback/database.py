@@ -84,7 +84,9 @@ class Database:
         """Store one row; returns it."""
         if type_name not in self._templates:
             self._templates[type_name] = {
-                name: self._default(field.type) for name, field in self._type(type_name).fields.items() if self._is_scalar(field)
+                name: self._default(field.type)
+                for name, field in self._type(type_name).fields.items()
+                if self._is_scalar(field)
             }
         template = self._templates[type_name]
         unknown = fields.keys() - template.keys()
@@ -124,9 +126,7 @@ class Database:
             other = self._by_id.get(target, {}).get(row[f"{field}Id"])
             return [] if other is None else [other]
         target = target.removesuffix("Connection")
-        column = next(
-            f"{name}Id" for name, f in self._type(target).fields.items() if get_named_type(f.type).name == type_name
-        )
+        column = next(f"{name}Id" for name, f in self._type(target).fields.items() if get_named_type(f.type).name == type_name)
         return [other for other in self.tables.get(target, []) if other[column] == row["id"]]
 
     def _compile(self, type_name: str, where: dict[str, Any]) -> Callable[[Row], bool]:

@@ -131,9 +131,7 @@ class GraphQLServer:
     def _execute(self, document: Any, operation: Any, roots: list[FieldNode], variables: dict[str, Any]) -> dict[str, Any]:
         if all(node.name.value in self.database.root_fields and self._is_flat(node) for node in roots):
             return self._execute_flat(operation, roots, variables)
-        result = execute_sync(
-            self.database.schema, document, variable_values=variables, field_resolver=self._resolve
-        )
+        result = execute_sync(self.database.schema, document, variable_values=variables, field_resolver=self._resolve)
         if result.errors:
             raise result.errors[0]
         return dict(result.data or {})
@@ -143,7 +141,9 @@ class GraphQLServer:
         row_type = self.database.schema.type_map[self.database.root_fields[node.name.value]]
         selections = node.selection_set.selections if node.selection_set else ()
         return all(
-            isinstance(s, FieldNode) and s.name.value in row_type.fields and is_leaf_type(get_named_type(row_type.fields[s.name.value].type))
+            isinstance(s, FieldNode)
+            and s.name.value in row_type.fields
+            and is_leaf_type(get_named_type(row_type.fields[s.name.value].type))
             for s in selections
         )
 

@@ -134,7 +134,7 @@ class Connection:
         """The official client, made on first need; its schema is not parsed, since our documents are fixed."""
         with self._lock:
             if self._client is None:
-                import cryoet_data_portal
+                import cryoet_data_portal  # type: ignore[import-untyped,unused-ignore]
 
                 class Client(cryoet_data_portal.Client):  # type: ignore[misc,unused-ignore]
                     def __init__(self, url: str) -> None:

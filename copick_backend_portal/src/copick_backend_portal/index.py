@@ -168,6 +168,10 @@ def _question(part: str, runs: Sequence[int]) -> str:
     return f"{part} of runs {runs[0]}..{runs[-1]} ({len(runs)}, {digest})"
 
 
+def _run_id(row: Row) -> Any:
+    return row["runId"]
+
+
 def _by_run(part: str, runs: Sequence[int], tables: dict[str, list[Row]]) -> dict[str, RunRows]:
     """Group the rows of a batch by run, in the order of their ids; rows that belong to none are left out."""
     owners: dict[str, Callable[[Row], Any]] = {}
@@ -181,7 +185,7 @@ def _by_run(part: str, runs: Sequence[int], tables: dict[str, list[Row]]) -> dic
         owners["files"] = lambda row: shapes.get(row["annotationShapeId"])
     grouped: dict[Any, RunRows] = {run: {name: [] for name in tables} for run in runs}
     for name, rows in tables.items():
-        owner = owners.get(name, lambda row: row["runId"])
+        owner = owners.get(name, _run_id)
         for row in sorted(rows, key=lambda row: row.get("id") or row.get("authorListOrder") or 0):
             mine = grouped.get(owner(row))
             if mine is not None:

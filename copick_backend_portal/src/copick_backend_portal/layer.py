@@ -15,14 +15,13 @@ from copick_core.layers import Layer
 from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
 from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
-from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotations, spacings, tomograms
+from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
 
 if TYPE_CHECKING:
-    from trimesh.parent import Geometry
-    from zarr.abc.store import Store
-
     from copick_core.layers import Revision
     from copick_core.picks_codec import PicksArrays
+    from trimesh.parent import Geometry
+    from zarr.abc.store import Store
 
     from copick_backend_portal.config import CopickConfigCDP
     from copick_backend_portal.disk_cache import DiskCache
@@ -138,7 +137,7 @@ class PortalLayer(Layer):
         if found is None:
             rows = self.index.rows("annotations", run)
             sizes = self.index.rows("volumes", run)["spacings"] if rows["files"] else []
-            found = self._annotations[run] = annotations(run, rows, sizes, self._objects, self._complain)
+            found = self._annotations[run] = annotated(run, rows, sizes, self._objects, self._complain)
         return found
 
     def annotation(self, key: Key) -> PortalAnnotation:
@@ -178,9 +177,7 @@ class PortalLayer(Layer):
             raise error
         if not self._is_offline:
             self._is_offline = True
-            warnings.warn(
-                f"{error} Only the overlay is listed until refresh() or reconnect().", PortalWarning, stacklevel=2
-            )
+            warnings.warn(f"{error} Only the overlay is listed until refresh() or reconnect().", PortalWarning, stacklevel=2)
 
     # ------------------------------------------------------------------ the layer
 
@@ -223,8 +220,7 @@ class PortalLayer(Layer):
             return key.name.isascii() and key.name.isdigit() and key.name in self.runs()
         if isinstance(key, PicksKey | MeshKey | SegmentationKey) and key.user_id != PORTAL_USER:
             return False
-        parent = cast("ParentKey", key.parent)
-        return key in self.list(key.kind, parent)
+        return key in self.list(key.kind, key.parent)
 
     def read(self, key: Key) -> bytes:
         """Picks as a picks file, or a mesh as GLB, whatever format the portal has them in."""
@@ -274,7 +270,6 @@ class PortalLayer(Layer):
         import io
 
         import trimesh
-
         from copick_core.errors import InvalidDataError
         from copick_core.meshes import decode_mesh
 

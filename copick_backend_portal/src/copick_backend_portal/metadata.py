@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, PrivateAttr
-
 from copick_core.errors import InvalidDataError, closest
 from copick_core.keys import Key, TomogramKey
+from pydantic import BaseModel, PrivateAttr
 
-from copick_backend_portal.queries import Row, scalar_columns
+from copick_backend_portal.queries import scalar_columns
 
 if TYPE_CHECKING:
     from copick_backend_portal.layer import PortalLayer
@@ -156,5 +155,3 @@ def _comparable(field: str, value: Any) -> Any:
     if isinstance(value, datetime.date):
         return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
     raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is no date")
-
-

@@ -29,7 +29,6 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
         InvalidDataError: A line is no point; tells which.
     """
     import numpy as np
-
     from copick_core.picks_codec import from_arrays
 
     rows = [line for line in data.splitlines() if line.strip()]
@@ -45,5 +44,7 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
                 transforms[n, :3, :3] = point["xyz_rotation_matrix"]
             instances[n] = point.get("instance_id") or 0
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidDataError(source=source, reason=f"line {n + 1} is not a point of the portal ({error!r})", index=n) from error
+            raise InvalidDataError(
+                source=source, reason=f"line {n + 1} is not a point of the portal ({error!r})", index=n
+            ) from error
     return from_arrays(positions * voxel_size, transforms, instances, header=header)

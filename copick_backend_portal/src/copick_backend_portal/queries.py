@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from copick_core.keys import SegmentationType
+
 Row = dict[str, Any]
 Where = Mapping[str, Any]
 
 POINT_SHAPES = ("Point", "OrientedPoint", "InstanceSegmentation")
-MASK_SHAPES = {"SegmentationMask": "binary", "InstanceSegmentationMask": "instance"}
+MASK_SHAPES: dict[str, SegmentationType] = {"SegmentationMask": "binary", "InstanceSegmentationMask": "instance"}
 MESH_SHAPE = "Mesh"
 SHAPES = [*POINT_SHAPES, *MASK_SHAPES, MESH_SHAPE]
 
@@ -43,16 +45,13 @@ class Query:
     def document(self) -> str:
         """The query as GraphQL."""
         columns = " ".join(self.columns or scalar_columns(self.type_name).values())
-        return (
-            f"query {self.name}($where: {self.type_name}WhereClause) "
-            f"{{ {self.field}(where: $where) {{ {columns} }} }}"
-        )
+        return f"query {self.name}($where: {self.type_name}WhereClause) {{ {self.field}(where: $where) {{ {columns} }} }}"
 
 
 @cache
 def scalar_columns(type_name: str) -> dict[str, str]:
     """Scalar fields of a portal type, as the client names them (``is_portal_standard``) and as the schema does."""
-    import cryoet_data_portal
+    import cryoet_data_portal  # type: ignore[import-untyped,unused-ignore]
 
     model = getattr(cryoet_data_portal, type_name)
     return dict(zip(model._get_scalar_fields(), model._get_gql_fields(), strict=True))

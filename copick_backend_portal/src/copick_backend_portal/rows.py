@@ -82,7 +82,7 @@ def tomograms(run: str, rows: RunRows, complain: Complain) -> dict[TomogramKey, 
         size = sizes.get(row["tomogramVoxelSpacingId"])
         if not row["s3OmezarrDir"]:
             complain(what, "the portal has no OME-Zarr of it")
-        elif not _is_size(size):
+        elif size is None or not _is_size(size):
             complain(what, "it has no voxel spacing")
         else:
             groups.setdefault(TomogramKey(run, voxel_size_key(size), tomo_type(row)), []).append(row)
@@ -116,7 +116,7 @@ class Objects:
         return portal_name if portal_name in names else names[0]
 
 
-def annotations(
+def annotated(
     run: str, rows: RunRows, spacing_rows: Iterable[Row], objects: Objects, complain: Complain
 ) -> dict[PicksKey | MeshKey | SegmentationKey, PortalAnnotation]:
     """Picks, meshes and segmentations of a run: one for each annotation file."""

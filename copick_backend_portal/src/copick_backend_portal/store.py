@@ -26,7 +26,11 @@ class PortalFiles:
 
     def __init__(self, endpoint_url: str | None, arguments: Mapping[str, Any]) -> None:
         # One GET for each object: above one, s3fs asks for the size of every object before it reads it.
-        self._arguments = {"anon": True, "max_concurrency": 1, **{k: v for k, v in arguments.items() if k not in _FOREIGN_ARGUMENTS}}
+        self._arguments = {
+            "anon": True,
+            "max_concurrency": 1,
+            **{k: v for k, v in arguments.items() if k not in _FOREIGN_ARGUMENTS},
+        }
         if endpoint_url:
             self._arguments["endpoint_url"] = endpoint_url
         self._fs: Any = None
@@ -39,7 +43,6 @@ class PortalFiles:
         with self._lock:
             if self._fs is None or self._process != os.getpid():
                 import s3fs  # type: ignore[import-untyped,unused-ignore]
-
                 from zarr.core.sync import _get_loop, sync
 
                 self._fs = s3fs.S3FileSystem(**self._arguments, asynchronous=True, skip_instance_cache=True)
