@@ -32,7 +32,7 @@ def test_a_run_is_found_by_its_portal_name(root):
 
 
 def test_a_portal_name_that_two_datasets_share_asks_for_the_dataset(root):
-    with pytest.raises(InvalidDataError, match="10001, 10002.*dataset_id"):
+    with pytest.raises(InvalidDataError, match=r"10001, 10002.*dataset_id"):
         root.get_run(portal_run_name="TS_001")
 
 

@@ -1,4 +1,4 @@
-"""The defects of the reference library's portal backend: one test for each, by its number, that shows that we do not have it."""
+"""The defects of the reference library's portal backend: tests by their number show that we do not have them."""
 
 from __future__ import annotations
 
@@ -104,10 +104,9 @@ def test_09_a_point_file_without_a_spacing_is_left_out_alone(portal, overlay):
 
     with pytest.warns(PortalWarning) as warned:
         picks = run.picks
-        segmentations = run.segmentations
 
     assert [p.session_id for p in picks] == ["1091", "1096"]
-    assert segmentations == []
+    assert run.segmentations == []
     text = " ".join(str(w.message) for w in warned)
     assert all(f"annotation file {n}" in text for n in (1092, 1093, 1094, 1095))
     assert len(warned) == 4
@@ -181,7 +180,7 @@ def test_13_a_permanent_error_surfaces_at_once_with_the_name_of_its_query(portal
     run = root.get_run("501")
     started = time.monotonic()
 
-    with pytest.raises(PortalQueryError, match="'tomograms'.*Cannot query field") as caught:
+    with pytest.raises(PortalQueryError, match=r"'tomograms'.*Cannot query field") as caught:
         run.get_voxel_spacing(7.84)
 
     assert time.monotonic() - started < 2
@@ -279,10 +278,9 @@ def test_17_the_overlay_opens_offline(portal, overlay, root):
 
     with pytest.warns(PortalWarning, match="Only the overlay is listed") as warned:
         runs = away.runs
-        picks = runs[0].picks
 
     assert [r.name for r in runs] == ["501"]
-    np.testing.assert_array_equal(picks[0].numpy()[0], [[1, 2, 3]])
+    np.testing.assert_array_equal(runs[0].picks[0].numpy()[0], [[1, 2, 3]])
     assert len(warned) == 1
 
 

@@ -8,14 +8,20 @@ import sys
 from portal_loopback import bulk, content
 from portal_loopback.portal import LoopbackPortal
 
+
+def _say(answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 portal = content.fill(LoopbackPortal())
 if "bulk" in sys.argv[1:]:
     bulk.fill(portal)
-print(json.dumps({"graphql": portal.graphql.url, "s3": portal.s3.url}), flush=True)
+_say({"graphql": portal.graphql.url, "s3": portal.s3.url})
 for line in sys.stdin:
     if line.strip() == "counts":
-        print(json.dumps({"graphql": portal.graphql.counts, "s3": portal.s3.counts}), flush=True)
+        _say({"graphql": portal.graphql.counts, "s3": portal.s3.counts})
     else:
         portal.reset()
-        print("{}", flush=True)
+        _say({})
 portal.stop()

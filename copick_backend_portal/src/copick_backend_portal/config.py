@@ -57,7 +57,7 @@ class CopickConfigCDP(CopickConfig):
     portal_cache_dir: _Location = None
     portal_cache_lock_timeout_seconds: float = 60.0
     portal_timeout_seconds: float = Field(default=10.0, gt=0)
-    portal_batch_runs: int = Field(default=100, ge=1)
+    portal_batch_runs: int = Field(default=200, ge=1)
     portal_connections: int = Field(default=4, ge=1, le=32)
 
     def cache_settings(self) -> tuple[bool, float, str | None, float]:

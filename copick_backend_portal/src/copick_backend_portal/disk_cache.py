@@ -1,8 +1,8 @@
 """Answers of the portal on disk, shared between processes.
 
 One file holds one answer. It is written beside its place and renamed, so that a reader sees all of it or nothing; what is no
-answer to the question, for whatever reason, is ignored and replaced. A lock keeps processes from asking the same at once; it is
-only a courtesy, so a lock that is not released in time is passed by.
+answer to the question, for whatever reason, is ignored and replaced. A lock keeps processes from asking the same at once; it
+is only a courtesy, so a lock that is not released in time is passed by.
 """
 
 from __future__ import annotations
