@@ -8,7 +8,9 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one subcommand for each kind of project."""
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
-    portal = kinds.add_parser("dataportal", help="on datasets of the CryoET Data Portal, with an object for all that is annotated")
+    portal = kinds.add_parser(
+        "dataportal", help="on datasets of the CryoET Data Portal, with an object for all that is annotated"
+    )
     portal.add_argument("--dataset-id", type=int, action="append", required=True, help="a dataset; may be given several times")
     portal.add_argument("--overlay-root", help="folder or URL for your annotations; without it the project is only read")
     portal.add_argument("--output", default="config.json", help="file to write (default: config.json)")
