@@ -255,3 +255,13 @@ def test_a_file_that_the_portal_lost_is_named(portal, root):
 
     with pytest.raises(NotFoundError, match=r"gone\.ndjson"):
         run.picks[0].numpy()
+
+
+def test_objects_that_are_added_show_their_annotations_after_a_refresh(portal, overlay):
+    root = open_project(portal, overlay)
+    assert len(root.get_run("501").picks) == 4
+
+    root.new_object("unlisted", is_particle=True, identifier="UniProtKB:P12345")
+    root.refresh()
+
+    assert [p.session_id for p in root.get_run("501").get_picks("unlisted")] == ["1010"]

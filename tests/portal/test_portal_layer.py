@@ -124,5 +124,5 @@ def test_a_layer_survives_pickling_without_its_connections(layer):
 
     again = pickle.loads(pickle.dumps(layer))
 
-    assert again._made is None
+    assert again._index is None
     assert everything(again) == everything(layer)

@@ -32,6 +32,7 @@ class PortalIndex:
         identifiers: Identifiers of the objects whose annotations matter.
         batch: How many runs are asked for at once.
         cache: Keeps answers between processes, if there is one.
+        ask_again: Ask the portal also for what is fresh on disk.
     """
 
     def __init__(
@@ -41,29 +42,22 @@ class PortalIndex:
         identifiers: Sequence[str],
         batch: int,
         cache: DiskCache | None,
+        ask_again: bool = False,
     ) -> None:
         self._connection = connection
         self._dataset_ids = sorted(set(dataset_ids))
         self._identifiers = list(identifiers)
         self._batch = batch
         self._cache = cache
+        self._ask_again = ask_again
         self._lock = threading.RLock()
         self._part_locks = {part: threading.Lock() for part in PARTS}
-        self._ask_again = False
         self._runs: dict[str, Row] | None = None
-        self.forget()
-
-    def forget(self, *, ask_again: bool = False) -> None:
-        """Drop what is in memory; with ``ask_again``, also disregard what is fresh on disk."""
-        with self._lock:
-            # Forgetting twice in a row must not undo the wish to ask again.
-            self._ask_again = ask_again or (self._ask_again and self._runs is None)
-            self._runs = None
-            self._batch_of: dict[str, int] = {}
-            self._batches: list[list[int]] = []
-            self._rows: dict[str, dict[str, RunRows]] = {part: {} for part in PARTS}
-            self._loaded: dict[str, set[int]] = {part: set() for part in PARTS}
-            self._warned_stale = False
+        self._batch_of: dict[str, int] = {}
+        self._batches: list[list[int]] = []
+        self._rows: dict[str, dict[str, RunRows]] = {part: {} for part in PARTS}
+        self._loaded: dict[str, set[int]] = {part: set() for part in PARTS}
+        self._warned_stale = False
 
     # ------------------------------------------------------------------ runs
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_backend_portal.config import CopickConfigCDP
+    from copick_backend_portal.connection import Connection
     from copick_backend_portal.disk_cache import DiskCache
     from copick_backend_portal.index import PortalIndex
     from copick_backend_portal.store import PortalFiles
@@ -51,7 +52,10 @@ class PortalLayer(Layer):
         self._config = config
         self._offline_ok = offline_ok
         self._lock = threading.RLock()
-        self._made: tuple[PortalIndex, PortalFiles] | None = None
+        self._index: PortalIndex | None = None
+        self._connection: Connection | None = None
+        self._files: PortalFiles | None = None
+        self._ask_again = False
         self._forget_entities()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -69,31 +73,40 @@ class PortalLayer(Layer):
     @property
     def index(self) -> PortalIndex:
         """What has been asked of the portal."""
-        return self._parts()[0]
+        with self._lock:
+            if self._index is None:
+                from copick_backend_portal.index import PortalIndex
+
+                c = self._config
+                cache = self.cache if c.cache_settings()[0] else None
+                self._index = PortalIndex(
+                    self.connection, c.dataset_ids, c.identifiers(), c.portal_batch_runs, cache, self._ask_again
+                )
+                self._ask_again = False
+            return self._index
+
+    @property
+    def connection(self) -> Connection:
+        """The one connection to the portal."""
+        with self._lock:
+            if self._connection is None:
+                from copick_backend_portal.connection import Connection
+
+                c = self._config
+                self._connection = Connection(
+                    c.graphql_url, c.portal_timeout_seconds, c.portal_batch_runs, c.portal_connections
+                )
+            return self._connection
 
     @property
     def files(self) -> PortalFiles:
         """The portal's files."""
-        return self._parts()[1]
-
-    def _parts(self) -> tuple[PortalIndex, PortalFiles]:
         with self._lock:
-            if self._made is None:
-                from copick_backend_portal.connection import Connection
-                from copick_backend_portal.index import PortalIndex
+            if self._files is None:
                 from copick_backend_portal.store import PortalFiles
 
-                c = self._config
-                connection = Connection(
-                    c.graphql_url,
-                    c.portal_timeout_seconds,
-                    c.portal_batch_runs,
-                    c.portal_connections,
-                )
-                cache = self.cache if c.cache_settings()[0] else None
-                index = PortalIndex(connection, c.dataset_ids, c.identifiers(), c.portal_batch_runs, cache)
-                self._made = index, PortalFiles(c.s3_endpoint_url, c.static_fs_args)
-            return self._made
+                self._files = PortalFiles(self._config.s3_endpoint_url, self._config.static_fs_args)
+            return self._files
 
     @property
     def cache(self) -> DiskCache:
@@ -371,15 +384,16 @@ class PortalLayer(Layer):
 
     def reconnect(self) -> None:
         """Drop connections and everything remembered, also what is fresh on disk; the next call asks the portal."""
-        self._forget_all(ask_again=True)
-        if self._made is not None:
-            self._made[1].forget()
+        with self._lock:
+            self._forget_all(ask_again=True)
+            self._connection = self._files = None
 
     def _forget_all(self, *, ask_again: bool) -> None:
         with self._lock:
+            # Forgetting twice in a row must not undo the wish to ask again.
+            self._ask_again = ask_again or (self._ask_again and self._index is None)
+            self._index = None
             self._forget_entities()
-            if self._made is not None:
-                self._made[0].forget(ask_again=ask_again)
 
 
 def _run_of(key: Key) -> str:

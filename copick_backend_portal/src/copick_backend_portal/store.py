@@ -53,11 +53,6 @@ class PortalFiles:
                 atexit.register(close)  # runs before zarr stops its loop, which was registered earlier
             return self._fs
 
-    def forget(self) -> None:
-        """Drop the filesystem with its connections."""
-        with self._lock:
-            self._fs = None
-
     def read(self, path: str) -> bytes:
         """Read a whole file with one GET.
 
