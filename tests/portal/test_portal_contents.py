@@ -11,8 +11,9 @@ import pytest
 from copick_backend_portal.names import camel
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 
+import copick_core
 from portal_loopback.content import LABELS, TURN, VOLUME
-from support.portals import open_project
+from support.portals import OBJECTS, open_project
 
 
 def test_runs_are_named_by_their_portal_ids(root):
@@ -232,21 +233,29 @@ def test_a_project_survives_pickling(root):
     assert again.run.root is not root
 
 
-def test_the_portal_lies_below_any_overlay_in_a_stack(portal):
-    import copick_core
-    from support.portals import OBJECTS
-
-    root = copick_core.open(
-        {
-            "config_type": "stack",
-            "overlay": {"config_type": "memory", "user_id": "ana"},
-            "static": [portal.config(10001, pickable_objects=OBJECTS)],
-        }
+@pytest.fixture
+def stack(portal):
+    """A sandbox in memory over the portal."""
+    nested = portal.config(10001, pickable_objects=OBJECTS)
+    return copick_core.open(
+        {"config_type": "stack", "overlay": {"config_type": "memory", "user_id": "ana"}, "static": [nested]}
     )
-    run = root.get_run("501")
+
+
+def test_the_portal_lies_below_any_overlay_in_a_stack(stack):
+    run = stack.get_run("501")
     run.new_picks("ribosome", "1").from_numpy([[1, 2, 3]])
 
     assert len(run.get_picks("ribosome")) == 4
+
+
+def test_portal_names_and_filters_work_in_a_stack(stack):
+    run = stack.get_run(portal_run_name="TS_001")
+
+    assert stack.dataset_ids == [10001]
+    assert [s.name for s in run.get_segmentations(portal_meta_query={"method_type": "manual"})] == ["membrane"]
+    with pytest.raises(InvalidDataError, match="Did you mean"):
+        run.get_picks(portal_meta_query={"metod_type": "manual"})
 
 
 def test_a_file_that_the_portal_lost_is_named(portal, root):

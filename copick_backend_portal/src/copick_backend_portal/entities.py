@@ -6,8 +6,8 @@ Filters by the portal's metadata, look-up by the portal's names, and tomograms t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat, TypeVar, cast
 
 from copick_core.errors import InvalidDataError
 from copick_core.models.entity import Entity, SizeFilter, StringFilter
@@ -26,6 +26,7 @@ from copick_backend_portal.metadata import PortalFilter
 
 if TYPE_CHECKING:
     from copick_core.keys import TomogramKey
+    from copick_core.layers import Layers
     from copick_core.models import (
         CopickMesh,
         CopickPicks,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         CopickTomogram,
     )
     from copick_core.schema import (
+        CopickConfig,
         CopickMeshMeta,
         CopickPicksFile,
         CopickRunMeta,
@@ -270,7 +272,15 @@ class CopickRunCDP(CopickRunOverlay):
 
 
 class CopickRootCDP(CopickRootOverlay):
-    """A project on datasets of the CryoET Data Portal."""
+    """A project with datasets of the CryoET Data Portal, alone or in a stack."""
+
+    spans_any_layers: ClassVar[bool] = True
+
+    def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
+        super().__init__(config, open_layers)
+        for layer in self.layers.static:
+            if isinstance(layer, PortalLayer):
+                layer.offline_ok = self.layers.overlay is not None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -300,7 +310,7 @@ class CopickRootCDP(CopickRootOverlay):
     @property
     def dataset_ids(self) -> list[int]:
         """Ids of the datasets."""
-        return [*getattr(self.config, "dataset_ids", [])]
+        return [i for layer in self.layers.static if isinstance(layer, PortalLayer) for i in layer.dataset_ids]
 
     @property
     def go_map(self) -> dict[str, str]:

@@ -41,16 +41,18 @@ class PortalLayer(Layer):
     Args:
         config: The project's configuration.
         name: Name of the layer.
+
+    Attributes:
         offline_ok: Whether listings give nothing, instead of failing, while the portal cannot be reached.
     """
 
     read_only = True
 
-    def __init__(self, config: CopickConfigCDP, name: str = "portal", *, offline_ok: bool = False) -> None:
+    def __init__(self, config: CopickConfigCDP, name: str = "portal") -> None:
         self.name = name
         self.read_only = True
         self._config = config
-        self._offline_ok = offline_ok
+        self.offline_ok = False
         self._lock = threading.RLock()
         self._index: PortalIndex | None = None
         self._connection: Connection | None = None
@@ -59,7 +61,7 @@ class PortalLayer(Layer):
         self._forget_entities()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._config, self.name, self._offline_ok)
+        return _reopened, (self._config, self.name, self.offline_ok)
 
     def _forget_entities(self) -> None:
         self._objects = Objects(self._config.pickable_objects)
@@ -67,6 +69,11 @@ class PortalLayer(Layer):
         self._annotations: dict[str, dict[PicksKey | MeshKey | SegmentationKey, PortalAnnotation]] = {}
         self._complaints: set[str] = set()
         self._is_offline = False
+
+    @property
+    def dataset_ids(self) -> Sequence[int]:
+        """Ids of the datasets."""
+        return [*self._config.dataset_ids]
 
     # ------------------------------------------------------------------ what is made on first need
 
@@ -186,7 +193,7 @@ class PortalLayer(Layer):
 
     def _go_offline(self, error: PortalUnreachableError) -> None:
         """Warn once, and list nothing until :meth:`reconnect` or :meth:`forget`; or fail if there is nothing else to show."""
-        if not self._offline_ok:
+        if not self.offline_ok:
             raise error
         if not self._is_offline:
             self._is_offline = True
@@ -405,4 +412,6 @@ def _run_details(row: Row) -> dict[str, Any]:
 
 
 def _reopened(config: CopickConfigCDP, name: str, offline_ok: bool) -> PortalLayer:
-    return PortalLayer(config, name, offline_ok=offline_ok)
+    layer = PortalLayer(config, name)
+    layer.offline_ok = offline_ok
+    return layer

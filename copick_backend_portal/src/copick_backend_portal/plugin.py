@@ -17,7 +17,7 @@ def open_layers(config: CopickConfigCDP) -> Layers:
     from copick_backend_portal.layer import PortalLayer
 
     overlay = open_layer("overlay", config.overlay_root, config.overlay_fs_args) if config.overlay_root else None
-    return Layers(static=[PortalLayer(config, offline_ok=overlay is not None)], overlay=overlay)
+    return Layers(static=[PortalLayer(config)], overlay=overlay)
 
 
 @hookimpl
