@@ -129,7 +129,7 @@ def color(label: int) -> tuple[int, int, int, int]:
 
     Example:
         >>> color(1), color(2)
-        ((60, 91, 242), (153, 189, 47))
+        ((61, 114, 242, 255), (130, 189, 47, 255))
     """
     red, green, blue = colorsys.hsv_to_rgb(label * _GOLDEN % 1.0, 0.75, 0.95 if label % 2 else 0.74)
     return round(red * 255), round(green * 255), round(blue * 255), 255
