@@ -1,4 +1,4 @@
-"""The portal keeps the read-only part of the contract of layers: the kit fills empty layers, which the portal never is."""
+"""The portal as a layer: what the conformance kit does not ask."""
 
 from __future__ import annotations
 
