@@ -32,6 +32,8 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
     Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
+    Command("config", "make the configuration of a new project", "copick_core.cli.config"),
+    Command("cache", "show or delete what a project keeps on disk of a remote place", "copick_core.cli.cache"),
     Command("copy", "copy a project into another one, of any backend", "copick_core.cli.copy"),
     Command("new-backend", "write the skeleton of a storage backend, with its tests", "copick_core.cli.new_backend"),
 )

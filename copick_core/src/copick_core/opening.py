@@ -7,7 +7,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import ConfigError, ConflictError, UnknownBackendError
@@ -124,6 +124,47 @@ def new_config(
     return root
 
 
+def from_czcdp_datasets(
+    dataset_ids: Sequence[int],
+    overlay_root: str | None,
+    overlay_fs_args: Mapping[str, Any] | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    output_path: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> CopickRootOverlay:
+    """Make a project on datasets of the CryoET Data Portal, with an object for everything that is annotated in them.
+
+    The same datasets give the same objects, labels and colours every time.
+
+    Args:
+        dataset_ids: Ids of the datasets.
+        overlay_root: Folder or URL that your annotations go to; None for a project that is only read.
+        overlay_fs_args: Arguments of the overlay's fsspec filesystem.
+        user_id: User whose annotations are made by default.
+        session_id: Session of that user.
+        output_path: File to write the configuration to.
+        **options: Further fields of the configuration, such as ``graphql_url``.
+
+    Raises:
+        UnknownBackendError: The portal's backend is not installed; tells how to get it.
+        ConnectionError: The portal cannot be reached.
+    """
+    from copick_core import plugins
+
+    root_cls: Any = plugins.get("cryoet_data_portal").root_cls
+    root: CopickRootOverlay = root_cls.from_czcdp_datasets(
+        dataset_ids,
+        overlay_root,
+        overlay_fs_args=overlay_fs_args,
+        user_id=user_id,
+        session_id=session_id,
+        output_path=output_path,
+        **options,
+    )
+    return root
+
+
 def load_config(path: str | os.PathLike[str], config_cls: type[C]) -> C:
     """Load a configuration of a known type from a file.
 
@@ -209,6 +250,7 @@ def _complaint(error: Any, prefix: str) -> str:
 def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRootOverlay:
     from copick_core import plugins
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.stack import CopickConfigStack
 
     config_type = content.get("config_type")
     if config_type is None:
@@ -227,7 +269,10 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
             config_type=config_type, installed=error.installed, install=error.install, source=source
         ) from None
     config = validated(backend.config_cls, content, source, folder)
-    return (backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    root_cls = backend.root_cls
+    if root_cls is None and isinstance(config, CopickConfigStack):
+        root_cls = config.root_class()
+    return (root_cls or CopickRootOverlay)(config, backend.open_layers)
 
 
 def _resolved(location: str, folder: str | None) -> str:

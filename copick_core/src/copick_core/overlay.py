@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from copick_core import keys
 from copick_core.copying import copy_content
@@ -749,6 +749,9 @@ class CopickRootOverlay(CopickRoot):
         config: The project's configuration.
         layers: The opened layers.
     """
+
+    #: Whether this class works over layers of other backends too, so that stacks with such a layer may use it.
+    spans_any_layers: ClassVar[bool] = False
 
     def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
         super().__init__(config)

@@ -29,6 +29,8 @@ from copick_core.schema import DEFAULT_LABEL, CopickConfig, PickableObject
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from copick_core.overlay import CopickRootOverlay
+
 #: Key of a nested configuration that names its layers.
 LAYER_NAME = "layer_name"
 
@@ -61,6 +63,19 @@ class CopickConfigStack(CopickConfig):
             yield "overlay", self.overlay
         for index, content in enumerate(self.static):
             yield f"static[{index}]", content
+
+    def root_class(self) -> type[CopickRootOverlay] | None:
+        """The root class of the first nested backend whose own one works over any layers; None if there is none."""
+        from copick_core import plugins
+
+        for _, content in self.nested():
+            try:
+                root_cls = plugins.get(str(content.get("config_type"))).root_cls
+            except CopickError:
+                continue  # opening its layers tells what is wrong, and where
+            if root_cls is not None and root_cls.spans_any_layers:
+                return root_cls
+        return None
 
 
 def open_layers(config: CopickConfigStack) -> Layers:

@@ -1,0 +1,154 @@
+"""Asking the portal: the official client's transport, retries within a bound, batches that shrink when they are refused."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError
+
+if TYPE_CHECKING:
+    from copick_backend_portal.queries import Query, Row
+
+#: HTTP statuses after which the same request may succeed.
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TOO_LARGE_STATUS = 413
+#: How servers refuse an answer for its size.
+_TOO_LARGE = re.compile(r"too (large|big|many|long|complex)|(limit|maximum).{0,20}exceeded|exceeds?\b.{0,40}(limit|max)", re.I)
+#: Seconds before the first retry; each further one waits twice as long, give or take a half.
+_FIRST_PAUSE = 0.1
+
+
+class _TooLargeError(Exception):
+    """The portal refused an answer for its size."""
+
+
+class Connection:
+    """The portal's GraphQL endpoint.
+
+    Args:
+        url: Its address.
+        timeout: Seconds that one query may take, retries included.
+        batch: How many ids one query asks for at most.
+        connections: How many queries are under way at once.
+    """
+
+    def __init__(self, url: str, timeout: float, batch: int, connections: int) -> None:
+        self.url = url
+        self._timeout = timeout
+        self._batch = batch
+        self._connections = connections
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def ask_all(self, queries: Sequence[tuple[Query, Sequence[int]]], identifiers: Sequence[str]) -> list[list[Row]]:
+        """Ask several queries at once; gives the rows of each.
+
+        Raises:
+            PortalUnreachableError: No usable answer came in time.
+            PortalQueryError: The portal refused one of them.
+        """
+        if len(queries) == 1:
+            return [self.ask(queries[0][0], queries[0][1], identifiers)]
+        give_up = threading.Event()
+        with ThreadPoolExecutor(self._connections, thread_name_prefix="portal") as pool:
+            futures: list[Future[list[Row]]] = [pool.submit(self.ask, q, ids, identifiers, give_up) for q, ids in queries]
+            _, pending = wait(futures, return_when=FIRST_EXCEPTION)
+            if pending:
+                give_up.set()  # one has failed: the others would make the user wait for nothing
+                pool.shutdown(wait=False, cancel_futures=True)
+            failed = [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
+            for future in failed:
+                future.result()
+            return [future.result() for future in futures]
+
+    def ask(
+        self, query: Query, ids: Sequence[int], identifiers: Sequence[str], give_up: threading.Event | None = None
+    ) -> list[Row]:
+        """Ask one query for some ids, in as many requests as the portal needs."""
+        rows: list[Row] = []
+        waiting = [list(ids)]
+        while waiting:
+            part = waiting.pop()
+            if len(part) > self._batch:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+                continue
+            try:
+                rows += self._request(query, query.where(part, identifiers), give_up)
+            except _TooLargeError as error:
+                if len(part) < 2:
+                    raise PortalQueryError(query=query.name, url=self.url, reason=str(error)) from error
+                self._batch = max(1, min(self._batch, len(part) // 2))  # others need not find out for themselves
+                waiting.append(part)
+        return rows
+
+    def _request(self, query: Query, where: Any, give_up: threading.Event | None) -> list[Row]:
+        """One request, repeated while its failure may pass and there is time."""
+        deadline = time.monotonic() + self._timeout
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return self._execute(query, where, deadline - time.monotonic())
+            except PortalUnreachableError:
+                wait_for = pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, hides nothing
+                if time.monotonic() + wait_for >= deadline or (give_up is not None and give_up.is_set()):
+                    raise
+            if give_up is None:
+                time.sleep(wait_for)
+            else:
+                give_up.wait(wait_for)
+            pause *= 2
+
+    def _execute(self, query: Query, where: Any, timeout: float) -> list[Row]:
+        from gql import GraphQLRequest
+        from gql.transport.exceptions import TransportError, TransportQueryError, TransportServerError
+
+        session = self._portal_client().get_client()
+        # Retries are ours, within one bound; and a server that hangs must not hang us.
+        session.transport.retries = 0
+        session.transport.default_timeout = max(timeout, 0.1)
+        try:
+            request = GraphQLRequest(query.document, variable_values={"where": where})
+            rows: list[Row] = session.execute(request)[query.field]
+        except TransportQueryError as error:
+            reason = "; ".join(str(e.get("message", e)) for e in error.errors or []) or str(error)
+            if _TOO_LARGE.search(reason):
+                raise _TooLargeError(reason) from error
+            raise PortalQueryError(query=query.name, url=self.url, reason=reason) from error
+        except TransportServerError as error:
+            if error.code == _TOO_LARGE_STATUS:
+                raise _TooLargeError(str(error)) from error
+            kind: type[PortalError] = PortalUnreachableError if error.code in _TRANSIENT else PortalQueryError
+            raise kind(query=query.name, url=self.url, reason=str(error)) from error
+        except (TransportError, OSError) as error:
+            raise PortalUnreachableError(query=query.name, url=self.url, reason=_short(error)) from error
+        return rows
+
+    def _portal_client(self) -> Any:
+        """The official client, made on first need; its schema is not parsed, since our documents are fixed."""
+        with self._lock:
+            if self._client is None:
+                import cryoet_data_portal  # type: ignore[import-untyped,unused-ignore]
+
+                class Client(cryoet_data_portal.Client):  # type: ignore[misc,unused-ignore]
+                    def __init__(self, url: str) -> None:
+                        self.url = url
+                        self.schema = None
+
+                self._client = Client(self.url)
+            return self._client
+
+
+def _short(error: BaseException) -> str:
+    """The innermost cause of a failed connection, without the address that the message names anyway."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = getattr(cause, "reason", None)
+    return str(reason or cause).split(": ", 1)[-1]

@@ -1,0 +1,46 @@
+"""What can go wrong between us and the portal.
+
+::
+
+    PortalError                 CopickError, RuntimeError
+    ├── PortalUnreachableError  ConnectionError      no answer within the time; trying later may help
+    └── PortalQueryError                             the portal answered that it will not; trying again does not help
+"""
+
+from __future__ import annotations
+
+from copick_core.errors import CopickError
+
+
+class PortalWarning(UserWarning):
+    """Something about the portal's data or its availability that a user should know."""
+
+
+class PortalError(CopickError, RuntimeError):
+    """A query of the portal failed.
+
+    Attributes:
+        query: Name of the query.
+        url: Address that was asked.
+        reason: Why it failed.
+    """
+
+    def __init__(self, *, query: str, url: str, reason: str) -> None:
+        super().__init__(self._text(query, url, reason), query=query, url=url, reason=reason)
+
+    def _text(self, query: str, url: str, reason: str) -> str:
+        return f"Query {query!r} of the CryoET Data Portal at {url} failed: {reason}"
+
+
+class PortalUnreachableError(PortalError, ConnectionError):
+    """The portal gave no usable answer in the time that the configuration allows."""
+
+    def _text(self, query: str, url: str, reason: str) -> str:
+        return (
+            f"The CryoET Data Portal at {url} cannot be reached (query {query!r}): {reason}. What is in the overlay and in "
+            "the cache can be used without it; raise portal_timeout_seconds if the connection is slow."
+        )
+
+
+class PortalQueryError(PortalError):
+    """The portal refused a query: the query, or what it was asked for, is wrong."""

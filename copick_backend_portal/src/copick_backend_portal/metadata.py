@@ -1,0 +1,157 @@
+"""What the portal knows of an entity beyond its key, asked for only when somebody looks, and the filters over it."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import InvalidDataError, closest
+from copick_core.keys import Key, TomogramKey
+from pydantic import BaseModel, PrivateAttr
+
+from copick_backend_portal.queries import scalar_columns
+
+if TYPE_CHECKING:
+    from copick_backend_portal.layer import PortalLayer
+
+
+class PortalRow:
+    """A row of the portal; its fields are attributes named as in the official client, dates are ``datetime``."""
+
+    def __init__(self, type_name: str, row: Mapping[str, Any]) -> None:
+        self._type_name = type_name
+        for field, column in scalar_columns(type_name).items():
+            if column in row:
+                value = row[column]
+                setattr(self, field, _as_date(value) if field.endswith("_date") else value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __repr__(self) -> str:
+        return f"{self._type_name}({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
+
+
+class PortalMetadata(BaseModel):
+    """Metadata of a portal entity: fields of copick 1.x, asked of the portal when they are first used.
+
+    For picks, segmentations and meshes: ``portal_annotation``, ``portal_annotation_shape``, ``portal_annotation_file``,
+    ``voxel_spacing``, ``portal_author_names``. For tomograms: ``portal_metadata``, ``portal_authors``.
+    """
+
+    portal_id: int
+    _layer: Any = PrivateAttr()
+    _key: Any = PrivateAttr()
+
+    def __init__(self, layer: PortalLayer, key: Key, portal_id: int) -> None:
+        super().__init__(portal_id=portal_id)
+        self._layer, self._key = layer, key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PortalMetadata, (self._layer, self._key, self.portal_id)
+
+    @cached_property
+    def portal_metadata(self) -> PortalRow:
+        """The tomogram."""
+        return PortalRow("Tomogram", self._layer.all_fields(self._key))
+
+    @cached_property
+    def portal_annotation(self) -> PortalRow:
+        """The annotation."""
+        return PortalRow("Annotation", self._layer.all_fields(self._key))
+
+    @cached_property
+    def portal_annotation_shape(self) -> PortalRow:
+        """The annotation's shape."""
+        return PortalRow("AnnotationShape", self._layer.annotation(self._key).shape)
+
+    @cached_property
+    def portal_annotation_file(self) -> PortalRow:
+        """The annotation's file."""
+        return PortalRow("AnnotationFile", self._layer.annotation(self._key).file)
+
+    @property
+    def voxel_spacing(self) -> float | None:
+        """Voxel size in angstrom, as the portal has it."""
+        spacing = self._layer.annotation(self._key).spacing
+        return None if spacing is None else float(spacing["voxelSpacing"])
+
+    @cached_property
+    def portal_author_names(self) -> list[str]:
+        """Names of the authors, in their order."""
+        names: list[str] = self._layer.authors(self._key)
+        return names
+
+    @property
+    def portal_authors(self) -> list[str]:
+        """The same, as copick 1.x names it for tomograms."""
+        return self.portal_author_names
+
+
+class PortalFilter:
+    """The filters ``portal_meta_query`` and ``portal_author_query``; checked before anything is asked.
+
+    Args:
+        type_name: Portal type that the fields are of: ``"Annotation"`` or ``"Tomogram"``.
+        meta: Value that each field must have.
+        authors: Names that must all be among the authors.
+
+    Raises:
+        InvalidDataError: A field does not exist, or its value cannot be compared; lists the closest.
+    """
+
+    def __init__(self, type_name: str, meta: Mapping[str, Any] | None, authors: str | Iterable[str] | None) -> None:
+        self._wanted: dict[str, Any] = {}
+        self._authors = {authors} if isinstance(authors, str) else {*(authors or ())}
+        fields = scalar_columns(type_name) if meta else {}
+        for field, value in (meta or {}).items():
+            if field not in fields:
+                raise InvalidDataError(
+                    source="portal_meta_query",
+                    reason=f"{type_name} has no field {field!r}.{closest(field, fields)} Fields: {', '.join(fields)}",
+                )
+            self._wanted[fields[field]] = _comparable(field, value)
+
+    def __bool__(self) -> bool:
+        return bool(self._wanted or self._authors)
+
+    def passes(self, layer: PortalLayer | None, key: Key) -> bool:
+        """Whether an entity passes; entities that are not the portal's have no metadata, and pass no filter."""
+        if layer is None:
+            return not self
+        if self._wanted:
+            row = layer.fields(key, self._wanted)
+            if any(_comparable(column, row.get(column)) != value for column, value in self._wanted.items()):
+                return False
+        return not self._authors or self._authors <= {*layer.authors(key)}
+
+
+def portal_type(key: Key) -> str:
+    """Portal type whose fields an entity is filtered by."""
+    return "Tomogram" if isinstance(key, TomogramKey) else "Annotation"
+
+
+def _as_date(value: Any) -> Any:
+    return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _comparable(field: str, value: Any) -> Any:
+    """A value in a form in which equal ones are equal: enums by value, dates as aware points in time."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if not field.endswith(("_date", "Date")) or value is None:
+        return value
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is no ISO 8601 date") from error
+    if isinstance(value, datetime.datetime):
+        return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+    if isinstance(value, datetime.date):
+        return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
+    raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is no date")

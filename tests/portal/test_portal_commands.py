@@ -1,0 +1,70 @@
+"""The commands ``config dataportal`` and ``cache``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from copick_core.__main__ import main
+
+
+@pytest.fixture
+def config(portal, tmp_path):
+    """A config file on the small portal."""
+    path = tmp_path / "portal.json"
+    path.write_text(json.dumps(portal.config(10001, overlay_root=str(tmp_path / "overlay"))))
+    return str(path)
+
+
+def test_config_dataportal_writes_a_project(portal, tmp_path, capsys):
+    path = tmp_path / "new.json"
+
+    code = main(["config", "dataportal", "--dataset-id", "10001", "--output", str(path), "--graphql-url", portal.graphql.url])
+
+    assert code == 0
+    assert "4 objects" in capsys.readouterr().out
+    assert json.loads(path.read_text())["dataset_ids"] == [10001]
+
+
+def test_config_dataportal_says_why_it_failed(tmp_path, capsys):
+    address = "http://127.0.0.1:9/graphql"
+
+    code = main(["config", "dataportal", "--dataset-id", "1", "--output", str(tmp_path / "x"), "--graphql-url", address])
+
+    assert code == 1
+    assert "cannot be reached" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_cache_info_lists_what_is_kept_without_asking(portal, config, capsys):
+    import copick_core
+
+    assert len(copick_core.from_file(config).runs) == 3
+    portal.reset()
+
+    assert main(["cache", "info", config]) == 0
+
+    output = capsys.readouterr().out
+    assert "fresh" in output
+    assert "1 answers" in output
+    assert portal.graphql.requests == 0
+
+
+def test_cache_clear_deletes_what_is_kept(portal, config, tmp_path, capsys):
+    import copick_core
+
+    assert len(copick_core.from_file(config).runs) == 3
+    (tmp_path / "overlay/.copick_cache/portal_of_another.json").write_text("{}")
+
+    assert main(["cache", "clear", config]) == 0
+    assert "1 answers deleted" in capsys.readouterr().out
+    assert main(["cache", "clear", "--all", config]) == 0
+    assert not list((tmp_path / "overlay/.copick_cache").glob("portal_*"))
+
+
+def test_cache_of_a_project_that_keeps_nothing(tmp_path, capsys):
+    path = tmp_path / "memory.json"
+    path.write_text('{"config_type": "memory"}')
+
+    assert main(["cache", "info", str(path)]) == 0
+    assert "No layer" in capsys.readouterr().out
