@@ -89,3 +89,18 @@ def _no_surprises_from_the_environment(monkeypatch):
     """Settings of whoever runs the tests do not change what is tested."""
     for name in [n for n in os.environ if n.startswith("COPICK_") and not n.startswith(("COPICK_TEST", "COPICK_REFERENCE"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def s3_url():
+    """Endpoint of an S3 server on loopback that has one bucket."""
+    import fsspec
+
+    from support.s3_server import S3Server
+
+    with S3Server() as server:
+        fs = fsspec.filesystem(
+            "s3", key="test", secret="test", client_kwargs={"endpoint_url": server.url}, skip_instance_cache=True
+        )
+        fs.mkdir("conformance")
+        yield server.url

@@ -30,6 +30,20 @@ class TestMemoryFilesystem(BackendTests):
         pytest.skip("fsspec's memory filesystem cannot tell that it lives in one process")
 
 
+@pytest.mark.slow
+class TestS3(BackendTests):
+    examples = 2
+    steps = 6
+
+    @pytest.fixture(autouse=True)
+    def _bucket(self, s3_url):
+        self.fs_args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
+
+    def make_config(self, folder, name):
+        url = f"s3://conformance/{folder.name}/{name}"
+        return {"config_type": "filesystem", "overlay_root": url, "overlay_fs_args": self.fs_args}
+
+
 class TestReadOnlyFilesystem(StaticBackendTests):
     """A folder that somebody else laid out by hand."""
 

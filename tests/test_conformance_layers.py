@@ -51,21 +51,6 @@ class TestLocalLayer(LayerTests):
         target.write_bytes(data)
 
 
-@pytest.fixture(scope="module")
-def s3_url():
-    """Endpoint of an S3 server on loopback that has one bucket."""
-    import fsspec
-
-    from support.s3_server import S3Server
-
-    with S3Server() as server:
-        fs = fsspec.filesystem(
-            "s3", key="test", secret="test", client_kwargs={"endpoint_url": server.url}, skip_instance_cache=True
-        )
-        fs.mkdir("conformance")
-        yield server.url
-
-
 class OnFsspec(LayerTests):
     """What layers on fsspec have in common: their files are seen through a fsspec filesystem of the test's own."""
 
@@ -103,6 +88,7 @@ class TestMemoryFilesystem(OnFsspec):
     exclusive_writes = False
 
 
+@pytest.mark.slow
 class TestS3(OnFsspec):
     url = "s3://conformance"
     examples = 3

@@ -9,8 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from support import mutants
+from support import backend_mutants, mutants
 
+MUTANTS = [(m.__name__, m.caught_by, m.seen) for m in mutants.LAYERS]
+MUTANTS += [(m.name, m.caught_by, m.seen) for m in backend_mutants.BACKENDS]
+HONEST = sorted({m.caught_by for m in backend_mutants.BACKENDS})
 SUITE = Path(mutants.__file__).with_name("mutant_suite.py")
 
 
@@ -18,7 +21,8 @@ SUITE = Path(mutants.__file__).with_name("mutant_suite.py")
 def failures(tmp_path_factory):
     """What failed when each mutant met its check: {mutant: [message]}."""
     report = tmp_path_factory.mktemp("mutants") / "report.xml"
-    checks = [f"{SUITE}::Test{mutant.__name__}::{mutant.caught_by}" for mutant in mutants.LAYERS]
+    checks = [f"{SUITE}::Test{name}::{caught_by}" for name, caught_by, _ in MUTANTS]
+    checks += [f"{SUITE}::TestHonestBackend::{check}" for check in HONEST]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--tb=short"]
     command += ["-c", os.devnull, "--rootdir", str(SUITE.parent), f"--junitxml={report}", *checks]
     path = os.pathsep.join([str(SUITE.parents[1]), *(p for p in sys.path if p)])
@@ -31,13 +35,17 @@ def failures(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("mutant", mutants.LAYERS, ids=lambda mutant: mutant.__name__)
-def test_a_broken_layer_fails_the_check_for_its_mistake(failures, mutant):
-    messages = failures.get(mutant.__name__, [])
+@pytest.mark.parametrize(("name", "caught_by", "seen"), MUTANTS, ids=[name for name, _, _ in MUTANTS])
+def test_a_broken_layer_or_backend_fails_the_check_for_its_mistake(failures, name, caught_by, seen):
+    messages = failures.get(name, [])
 
-    assert messages, f"{mutant.caught_by} did not fail"
-    assert any("Contract broken: “" in m and re.search(mutant.seen, m) for m in messages), messages
+    assert messages, f"{caught_by} did not fail"
+    assert any("Contract broken: “" in m and re.search(seen, m) for m in messages), messages
+
+
+def test_what_they_are_made_from_passes_the_same_checks(failures):
+    assert failures["HonestBackend"] == []
 
 
 def test_there_are_many_mutants():
-    assert len(mutants.LAYERS) >= 25
+    assert len(MUTANTS) >= 25

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from copick_backend_fs.local import LocalLayer
-from copick_core.testing import LayerTests
+from copick_core.testing import BackendTests, LayerTests
 
+from support.backend_mutants import BACKENDS, HONEST
 from support.mutants import LAYERS
 
 
@@ -38,3 +39,20 @@ class OverFolder(LayerTests):
 for _mutant in LAYERS:
     _base = OverFolder if issubclass(_mutant, LocalLayer) else OverDict
     globals()[f"Test{_mutant.__name__}"] = type(f"Test{_mutant.__name__}", (_base,), {"mutant": _mutant})
+
+
+class OverPlaces(BackendTests):
+    process_bound = True
+
+    def make_config(self, folder, name):
+        return {"config_type": "mutant", "place": str(folder / name)}
+
+
+class TestHonestBackend(OverPlaces):
+    """What the broken ones are made from; this one must pass."""
+
+    backend = HONEST
+
+
+for _broken in BACKENDS:
+    globals()[f"Test{_broken.name}"] = type(f"Test{_broken.name}", (OverPlaces,), {"backend": _broken.backend})
