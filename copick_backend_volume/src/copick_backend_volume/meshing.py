@@ -16,12 +16,13 @@ from copick_core.errors import InvalidDataError, MissingDependencyError
 
 from copick_backend_volume.arrays import StoredArray, distinct, open_array, write_synced
 from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import NOTE, CombinedWriter, Triangles, ascii_stl, flip_frame, note
+from copick_backend_volume.mesh_files import NOTE, CombinedWriter, ascii_stl, flip_frame, note
 from copick_backend_volume.places import Block, Volume
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import RESTING, JobStatus
 
 if TYPE_CHECKING:
+    from copick_backend_volume.mesh_files import Triangles
     from numpy.typing import NDArray
 
 #: Voxels along each side of a block: bounds memory.
