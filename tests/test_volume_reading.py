@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-import volume_generator
-from copick_backend_volume import mesh_files
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConfigError, InvalidDataError, NotFoundError, ReadOnlyError
 from PIL import Image
-from support.shared_data import data_file
 
 import copick_core
+import volume_generator
+from copick_backend_volume import mesh_files
+from support.shared_data import data_file
 
 PACKAGE = Path(mesh_files.__file__).parent
 
@@ -176,7 +176,8 @@ def test_a_slice_reads_only_the_chunks_that_it_touches(generated, monkeypatch):
 
     array = open_volume(generated.root).get_run("CC7651").voxel_spacings[0].tomograms[0].array()
     read = []
-    monkeypatch.setattr(ReversedStore, "_read", lambda self, key, original=ReversedStore._read: read.append(key) or original(self, key))
+    original = ReversedStore._read
+    monkeypatch.setattr(ReversedStore, "_read", lambda self, key: read.append(key) or original(self, key))
 
     array[0:4, 0:4, 17:18]
 
@@ -251,7 +252,9 @@ def test_the_job_beats_the_image_beats_the_overlay_beats_the_project(generated, 
     assert spacing(generated.root, job_voxel_sizes={"CC7651": 2}, voxel_size_unit="nanometer").voxel_size == 20.0
 
 
-@pytest.mark.parametrize("bad", [{"voxel_size": 0}, {"voxel_size": -1}, {"job_voxel_sizes": {"A": 0}}, {"voxel_size_unit": "furlong"}])
+@pytest.mark.parametrize(
+    "bad", [{"voxel_size": 0}, {"voxel_size": -1}, {"job_voxel_sizes": {"A": 0}}, {"voxel_size_unit": "furlong"}]
+)
 def test_impossible_voxel_sizes_are_refused(generated, bad):
     with pytest.raises(ConfigError):
         open_volume(generated.root, **bad)

@@ -9,6 +9,11 @@ import numpy as np
 import copick_core
 
 
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def root_of(folder):
     return copick_core.open({"config_type": "compose_volume", "volume_root": folder, "write_back": True})
 
@@ -17,13 +22,13 @@ def updates(folder, job, count):
     store = root_of(folder).volume_layer.jobs
     for number in range(1, int(count) + 1):
         store.update(job, progress=float(number))
-        print(number, flush=True)
+        say(number)
 
 
 def creates(folder, title, count):
     root = root_of(folder)
     for _ in range(int(count)):
-        print(root.new_job(title).name, flush=True)
+        say(root.new_job(title).name)
 
 
 def convert(folder, job):
@@ -40,5 +45,5 @@ def mesh(folder, job):
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
+    say("ready")
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -22,8 +22,9 @@ from copick_backend_volume.staging import staging
 from copick_backend_volume.status import RESTING, JobStatus
 
 if TYPE_CHECKING:
-    from copick_backend_volume.mesh_files import Triangles
     from numpy.typing import NDArray
+
+    from copick_backend_volume.mesh_files import Triangles
 
 #: Voxels along each side of a block: bounds memory.
 BLOCK = 256

@@ -42,8 +42,9 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
 
 
 def _overlay(config: CopickConfigVolume, root: str) -> Layer | None:
-    from copick_core import plugins
     from copick_core.opening import validated
+
+    from copick_core import plugins
 
     content = config.overlay
     if content is None:

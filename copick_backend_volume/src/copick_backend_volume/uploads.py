@@ -209,7 +209,7 @@ def _decode(path: str) -> tuple[NDArray[Any], int]:
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
         raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are no image")
     # 16-bit PNG arrives big-endian from some decoders, and as int32 from older ones.
-    if pixels.dtype == np.int32 and pixels.size and 0 <= pixels.min() and pixels.max() < 1 << 16:
+    if pixels.dtype == np.int32 and pixels.size and pixels.min() >= 0 and pixels.max() < 1 << 16:
         pixels = pixels.astype("<u2")
     return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages
 
