@@ -34,6 +34,8 @@ PATIENCE = 10.0
 SETTLE = 0.02
 #: Seconds for which a store remembers what it has written, to see whether the app has put an older state over it.
 REMEMBER = 60.0
+#: Seconds in which the app, having truncated a file, has surely filled it again.
+_WHOLE_AGAIN = 1.0
 _MOVED_ASIDE = re.compile(r"jobs\.json\.(\d+(?:\.\d+)?)")
 _ENTRY = re.compile(r'"((?:[^"\\]|\\.)+)"\s*:\s*(?=\{)')
 
@@ -302,7 +304,7 @@ class JobStore:
 
     def _apply(self, job_id: str, change: Callable[[Document], Document], *, create: bool = False) -> Document:
         """Write a change of one entry, and look that it stays; under the lock."""
-        base = self.document()
+        base = self._base()
         entry = self._present(base, job_id)
         if entry is None and not create:
             raise NotFoundError(key=RunKey(job_id), layer="volume", location=self.volume.database)
@@ -326,9 +328,8 @@ class JobStore:
             lost = self._lost(base)
             if not lost:
                 return
-            base = self._replace({**base, **lost}, base)
-            time.sleep(self.settle)
-            base = self.document()
+            self._replace({**base, **lost}, base)
+            base = self._base()
 
     def _lost(self, document: Document) -> Document:
         """What we have written lately and the file does not hold, nor anything newer."""
@@ -340,38 +341,52 @@ class JobStore:
             if not _is_as_new(document.get(job), written.entry)
         }
 
-    def _replace(self, document: Document, base: Document) -> Document:
-        """Put a new file in place of the present one, keeping what the app writes into the present one meanwhile."""
-        path = self.volume.database
-        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
-        old = _open_or_none(path)
-        try:
-            mode = 0o666 & ~_umask() if old is None else os.fstat(old).st_mode & 0o7777
-            if old is not None:
-                document = _merged(document, base, _parse(_read_all(old)))
-            _write_file(temporary, document, mode)
-            os.replace(temporary, path)
-            if old is not None:
+    def _base(self) -> Document:
+        """The file's content; where the app has just moved the file aside, what it has moved."""
+        document = self.document()
+        if document or os.path.exists(self.volume.database):
+            return document
+        oldest = time.time() - REMEMBER
+        return {r.job.id: dict(r.entry) for r in self.recoverable() if r.moved_at > oldest}
+
+    def _replace(self, document: Document, base: Document) -> None:
+        """Put a new file in place of the present one, keeping what the app writes into either meanwhile."""
+        while True:
+            old = _open_or_none(self.volume.database)
+            try:
+                if old is not None:
+                    document = _merged(document, base, self._when_whole(old))
+                self._put(document, 0o666 & ~_umask() if old is None else os.fstat(old).st_mode & 0o7777)
+                time.sleep(self.settle)
+                if old is None:
+                    return
                 # The app may have opened the old file before it was replaced: what it writes there, nobody else sees.
-                document = self._after_replacing(document, base, old)
+                theirs = self._when_whole(old)
+            finally:
+                if old is not None:
+                    os.close(old)
+            present = self._base()
+            merged = _merged(present, base, theirs)
+            if merged == present:
+                return
+            document, base = merged, present
+
+    def _put(self, document: Document, mode: int) -> None:
+        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
+        try:
+            _write_file(temporary, document, mode)
+            os.replace(temporary, self.volume.database)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-            if old is not None:
-                os.close(old)
         _sync_folder(self.volume.root)
-        return document
 
-    def _after_replacing(self, document: Document, base: Document, old: int) -> Document:
-        deadline = time.monotonic() + 0.2
-        while (theirs := _parse(_read_all(old))) is None and time.monotonic() < deadline:
+    def _when_whole(self, descriptor: int) -> Document | None:
+        """The content of an open file as soon as it is not torn; None if it stays torn for long."""
+        deadline = time.monotonic() + _WHOLE_AGAIN
+        while (document := _parse(_read_all(descriptor))) is None and time.monotonic() < deadline:
             time.sleep(0.001)
-        merged = _merged(document, base, theirs)
-        if merged != document:
-            temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
-            _write_file(temporary, merged, os.fstat(old).st_mode & 0o7777)
-            os.replace(temporary, self.volume.database)
-        return merged
+        return document
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
