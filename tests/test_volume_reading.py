@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +17,20 @@ import pytest
 import trimesh
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConfigError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.keys import (
+    FILE_KINDS,
+    ROOT,
+    VOLUME_KINDS,
+    FeaturesKey,
+    Kind,
+    MeshKey,
+    ObjectKey,
+    PicksKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+)
 from PIL import Image
 
 import copick_core
@@ -474,9 +489,19 @@ def test_no_module_of_the_package_names_a_loader_of_pickles():
 
 
 READ_EVERYTHING = """
+import os
 import sys
 loaded = []
-sys.addaudithook(lambda event, args: loaded.append(args) if event == "pickle.find_class" else None)
+written = []
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link", "os.symlink", "os.utime"}
+def watch(event, args):
+    if event == "pickle.find_class":
+        loaded.append(args)
+    if event == "open" and str(args[0]).startswith(sys.argv[1]) and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        written.append(args)
+    if event in CHANGES and str(args[0]).startswith(sys.argv[1]):
+        written.append((event, *args))
+sys.addaudithook(watch)
 import copick_core
 root = copick_core.open({"config_type": "compose_volume", "volume_root": sys.argv[1]})
 root.jobs(), root.recoverable_jobs(), root.doctor(), root.pickable_objects
@@ -489,11 +514,12 @@ for run in root.runs:
     [(s.numpy(), s.meta, s.from_tool) for s in run.segmentations]
     [(m.mesh, m.blocks()) for m in run.meshes]
 assert not loaded, loaded
+assert not written, written
 assert "joblib" not in sys.modules and "sklearn" not in sys.modules
 """
 
 
-def test_reading_everything_unpickles_nothing(either, tmp_path):
+def test_reading_everything_unpickles_nothing_and_opens_nothing_for_writing(either, tmp_path):
     before = {p.name for p in tmp_path.rglob("*")}
 
     subprocess.run([sys.executable, "-c", READ_EVERYTHING, str(either)], check=True, cwd=tmp_path)
@@ -673,6 +699,71 @@ def test_a_project_pickles_by_its_configuration(either):
 def test_a_project_without_a_volume_says_so(tmp_path):
     with pytest.raises(ConfigError, match="not a folder"):
         open_volume(tmp_path / "nothing")
+
+
+# The contract of a static layer, as copick_core.layers states it
+
+
+@pytest.fixture
+def layer(either):
+    return open_volume(either).volume_layer
+
+
+UNKNOWN = [
+    RunKey("FFFFFF"),
+    VoxelSpacingKey("CC7651", 77.0),
+    TomogramKey("CC7651", 1.0, "wbp"),
+    FeaturesKey("CC7651", 1.0, "raw", "edges"),
+    PicksKey("CC7651", "label-255", "ana", "1"),
+    MeshKey("CC7651", "label-255", "ana", "1"),
+    SegmentationKey("CC7651", 1.0, "label-255", "ana", "1"),
+    ObjectKey("label-255"),
+]
+
+
+def listed(layer):
+    runs = [*layer.list(Kind.RUN, ROOT)]
+    spacings = [s for run in runs for s in layer.list(Kind.VOXEL_SPACING, run)]
+    leaves = [k for run in runs for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION) for k in layer.list(kind, run)]
+    return [*runs, *spacings, *leaves, *(t for s in spacings for t in layer.list(Kind.TOMOGRAM, s))]
+
+
+def test_whatever_is_listed_exists_once_and_opens_read_only(layer):
+    keys = listed(layer)
+
+    assert len(set(keys)) == len(keys)
+    assert all(layer.exists(key) for key in keys)
+    assert all(layer.zarr(key).read_only for key in keys if key.kind in VOLUME_KINDS)
+    assert {key.kind for key in keys} == {Kind.RUN, Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.SEGMENTATION, Kind.MESH}
+
+
+@pytest.mark.parametrize("key", UNKNOWN, ids=lambda key: key.kind.name)
+def test_what_is_unknown_does_not_exist_and_has_no_children(layer, key):
+    assert not layer.exists(key)
+    assert layer.revision(key) is None
+    if key.kind in FILE_KINDS:
+        with pytest.raises(NotFoundError):
+            layer.read(key)
+    if key.kind in (Kind.RUN, Kind.VOXEL_SPACING, Kind.TOMOGRAM):
+        assert [k for kind in Kind for k in layer.list(kind, key)] == []
+
+
+def test_every_write_through_the_layer_is_refused(layer):
+    for key in [*UNKNOWN, *listed(layer)]:
+        for call in (lambda k=key: layer.write(k, b"x"), lambda k=key: layer.ensure(k), lambda k=key: layer.delete(k)):
+            with pytest.raises(ReadOnlyError):
+                call()
+        with pytest.raises(ReadOnlyError), layer.replace_zarr(key):
+            pass
+
+
+def test_a_mesh_reads_as_glb_with_the_geometry_that_it_loads(layer):
+    key = next(iter(layer.list(Kind.MESH, RunKey("CC7651"))))
+    loaded = next(iter(layer.load_mesh(key)[0].geometry.values()))
+
+    read = trimesh.load_scene(io.BytesIO(layer.read(key)), file_type="glb")
+
+    np.testing.assert_allclose(read.bounds, loaded.bounds)
 
 
 # Torn databases

@@ -14,6 +14,7 @@ from copick_core.keys import (
     Kind,
     MeshKey,
     ParentKey,
+    RootKey,
     RunKey,
     SegmentationKey,
     TomogramKey,
@@ -80,7 +81,7 @@ class VolumeLayer(Layer):
 
     def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
         """List the entities of a kind below a parent."""
-        if kind is Kind.RUN:
+        if kind is Kind.RUN and isinstance(parent, RootKey):
             return [
                 RunKey(job.id) for job in self.jobs.jobs().values() if job.in_database or self.config.include_orphans
             ]
