@@ -31,6 +31,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
+    Command("volume", "examine, convert and mesh the shared volume of a segmentation web app", "copick_core.cli.volume"),
     Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
     Command("config", "make the configuration of a new project", "copick_core.cli.config"),
     Command("cache", "show or delete what a project keeps on disk of a remote place", "copick_core.cli.cache"),

@@ -1,0 +1,100 @@
+"""Conversion of uploads to an image, as the app does it but for its silent zeros; slices stream through one slab of chunks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from copick_core.errors import InvalidDataError
+
+from copick_backend_volume.arrays import ArrayWriter
+from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.places import Volume
+from copick_backend_volume.staging import staging
+from copick_backend_volume.status import JobStatus
+from copick_backend_volume.uploads import UploadReport, preflight, read_slice
+
+#: Shape (x, y, z) of a chunk: that of the app since 2026.
+CHUNKS = (512, 512, 64)
+#: Seconds between two writes of the progress.
+_PROGRESS_SECONDS = 1.0
+
+Progress = Callable[[int, int], None]
+
+
+def convert(
+    volume: Volume,
+    store: JobStore,
+    job_id: str,
+    *,
+    chunks: tuple[int, int, int] = CHUNKS,
+    progress: Progress | None = None,
+) -> Job:
+    """Convert the uploads of a job that is UPLOADED, here instead of in the app.
+
+    The job is claimed first (CONVERTING), so that the app does not take it too. The image becomes visible whole or not at
+    all. Memory holds one slab: ``width * height * chunks[2]`` voxels.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        job_id: The job.
+        chunks: Shape (x, y, z) of a chunk.
+        progress: Called with (slices done, all slices).
+
+    Returns:
+        The job, CONVERTED.
+
+    Raises:
+        InvalidDataError: Conversion would lose something, see ``run.uploads``; the job stays UPLOADED.
+        ConflictError: The job is not UPLOADED.
+    """
+    report = preflight(volume, job_id)
+    report.check()
+    store.update(job_id, status=JobStatus.CONVERTING, expected=JobStatus.UPLOADED)
+    try:
+        shape = _write(volume, store, report, chunks, progress)
+    except BaseException as error:
+        # A process that is told to end leaves the job to be tried again; anything else is the uploads' fault.
+        after = JobStatus.CONVERT_ERROR if isinstance(error, Exception) else JobStatus.UPLOADED
+        store.update(job_id, status=after, force=True)
+        raise
+    return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0)
+
+
+def _write(
+    volume: Volume, store: JobStore, report: UploadReport, chunks: tuple[int, int, int], progress: Progress | None
+) -> tuple[int, int, int]:
+    if report.shape_zyx is None or report.dtype is None:
+        raise InvalidDataError(source=f"uploads of job {report.job!r}", reason="there is no readable slice")
+    depth, height, width = report.shape_zyx
+    told = time.monotonic()
+    with staging(os.path.join(volume.root, "chunks")) as staged:
+        writer = ArrayWriter(staged.folder, (width, height, depth), chunks, report.dtype)
+        slab = np.zeros((min(chunks[2], depth), height, width), report.dtype)
+        for start in range(0, depth, chunks[2]):
+            stop = min(start + chunks[2], depth)
+            for z in range(start, stop):
+                slab[z - start] = read_slice(report.slices[z].path)
+                if progress:
+                    progress(z + 1, depth)
+                if time.monotonic() - told > _PROGRESS_SECONDS:
+                    store.update(report.job, progress=z / depth)
+                    told = time.monotonic()
+            write_slab(writer, slab[: stop - start], start // chunks[2])
+        writer.finish()
+        staged.publish(volume.chunks(report.job), replace=True)
+    return width, height, depth
+
+
+def write_slab(writer: ArrayWriter, slab: np.ndarray[Any, Any], k: int) -> None:
+    """Write one slab (z, y, x), a chunk deep, as the chunks ``(i, j, k)``."""
+    a, b, _ = writer.array.chunks
+    _, height, width = slab.shape
+    for i in range(-(-width // a)):
+        for j in range(-(-height // b)):
+            part = slab[:, j * b : (j + 1) * b, i * a : (i + 1) * a]
+            writer.write((i, j, k), part.transpose(2, 1, 0))

@@ -1,0 +1,180 @@
+"""Examining a volume: everything that is wrong in it, and nothing changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from copick_core.errors import InvalidDataError
+
+from copick_backend_volume.arrays import StoredArray, open_array
+from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.mesh_files import read_stl
+from copick_backend_volume.places import (
+    JOB_FOLDERS,
+    Volume,
+    combined_meshes,
+    entries,
+    is_job_id,
+    mesh_blocks,
+)
+from copick_backend_volume.staging import abandoned
+from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
+from copick_backend_volume.training import unpaired
+from copick_backend_volume.uploads import Finding, preflight
+
+#: Hours without an update after which a job that somebody works on counts as stuck.
+STUCK_HOURS = 6.0
+#: Hours after which what is staged belongs to a writer that died.
+_STAGED_HOURS = 24.0
+
+
+def examine(
+    volume: Volume,
+    store: JobStore,
+    *,
+    stuck_hours: float = STUCK_HOURS,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Examine a volume.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        stuck_hours: Hours after which a job that somebody works on counts as stuck.
+        progress: Called with (jobs done, all jobs).
+
+    Returns:
+        What was found, errors first.
+    """
+    found: list[Finding] = []
+    try:
+        document = store.document()
+        jobs = store.jobs()
+    except InvalidDataError as error:
+        found.append(Finding("torn-database", "error", str(error)))
+        document, jobs = {}, {job: Job(job, in_database=False) for job in sorted(volume.job_folders())}
+    unsafe = [name for name in document if not is_job_id(name)]
+    found += [Finding("unsafe-id", "error", f"job id {name!r} is no name of a folder") for name in unsafe]
+    found += _links(volume)
+    for done, job in enumerate(jobs.values(), start=1):
+        for part in (_of_job, _of_image, _of_segmentations, _of_meshes, _of_training, _of_uploads):
+            found += part(volume, job, stuck_hours)
+        if progress:
+            progress(done, len(jobs))
+    for recoverable in store.recoverable():
+        if recoverable.lost:
+            message = f"the app has lost it; it stands in {os.path.basename(recoverable.source)}, see recoverable_jobs()"
+            found.append(Finding("lost-job", "error", message, recoverable.job.id, (recoverable.source,)))
+    for kind in ("chunks", "segmented", "meshed"):
+        left = abandoned(os.path.join(volume.root, kind), _STAGED_HOURS * 3600)
+        if left:
+            found.append(Finding("abandoned-staging", "warning", f"a writer died and left them in {kind}", None, tuple(left)))
+    return sorted(found, key=lambda f: (f.severity, f.job or "", f.code))
+
+
+def _of_job(volume: Volume, job: Job, stuck_hours: float) -> Iterator[Finding]:
+    if not job.in_database:
+        yield Finding("orphan", "warning", "it has folders, but stands in no database", job.id)
+    if job.problem:
+        yield Finding("bad-entry", "error", f"{job.problem}; the app fails for all jobs on some of these", job.id)
+    if job.status in BUSY and job.last_updated_at is not None:
+        hours = (datetime.now() - job.last_updated_at.replace(tzinfo=None)).total_seconds() / 3600
+        if hours > stuck_hours and job.status is not None:
+            message = f"{job.status.name} without an update for {hours:.0f} h; set_status(..., force=True) repairs it"
+            yield Finding("stuck", "error", message, job.id)
+
+
+def _of_image(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    image, problem = _opened(volume.chunks(job.id)) if volume.has("chunks", job.id) else (None, None)
+    if problem:
+        yield Finding("broken-array", "error", problem, job.id)
+    expected = job.status is not None and job.status not in WITHOUT_IMAGE | {JobStatus.PENDING, JobStatus.ERROR}
+    if image is None:
+        if expected:
+            yield Finding("no-image", "error", f"it is {job.status_text}, but there is no image", job.id)
+        return
+    if image.missing() and job.status is not JobStatus.CONVERTING:
+        yield Finding("incomplete-image", "error", f"{image.missing()} chunks of the image are missing", job.id)
+    if job.shape is not None and job.shape != image.shape:
+        message = f"the database says shape {job.shape} (x, y, z), the image has {image.shape}"
+        yield Finding("shape-mismatch", "error", message, job.id)
+
+
+def _of_segmentations(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    image, _problem = _opened(volume.chunks(job.id))
+    for model in volume.segmentation_ids(job.id):
+        array, problem = _opened(volume.segmentation(job.id, model))
+        if array is None:
+            yield Finding("broken-array", "error", f"segmentation {model}: {problem or 'no array'}", job.id)
+            continue
+        if array.missing():
+            message = f"{array.missing()} chunks of segmentation {model} are missing"
+            yield Finding("incomplete-segmentation", "warning", message, job.id)
+        if image is not None and array.shape != image.shape:
+            message = f"segmentation {model} has shape {array.shape} (x, y, z), the image {image.shape}"
+            yield Finding("shape-mismatch", "error", message, job.id)
+
+
+def _of_meshes(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    for model in volume.mesh_ids(job.id):
+        folder = volume.meshes(job.id, model)
+        blocks = mesh_blocks(folder)
+        stale = _stale(folder)
+        if stale:
+            message = f"blocks of mesh {model} of an earlier block size; the combined mesh holds some surfaces twice"
+            yield Finding("stale-blocks", "warning", message, job.id, tuple(stale))
+        for value in sorted({b.value for b in blocks} - combined_meshes(folder).keys()):
+            yield Finding("no-combined-mesh", "warning", f"mesh {model} has blocks of {value}, but no whole mesh", job.id)
+
+
+def _stale(folder: str) -> list[str]:
+    """Blocks that lie inside the bounds of another one's surface: left over from meshing with another block size.
+
+    Blocks tile the volume, so the surface of one never begins before its first voxel, nor ends after the first voxel of the
+    next one along the same axis.
+    """
+    found = []
+    blocks = mesh_blocks(folder)
+    starts = [sorted({b.start[axis] for b in blocks}) for axis in range(3)]
+    for block in blocks:
+        triangles = read_stl(os.path.join(folder, block.file_name))
+        if not len(triangles):
+            continue
+        high = triangles.reshape(-1, 3)[:, ::-1].max(axis=0)
+        for axis in range(3):
+            later = [s for s in starts[axis] if s > block.start[axis]]
+            # A voxel of overlap, and the error that simplification may make.
+            if later and float(high[axis]) > later[0] + 1.5:
+                found.append(block.file_name)
+                break
+    return found
+
+
+def _of_training(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    alone = unpaired(volume, job.id)
+    if alone:
+        message = f"without their other half: {', '.join(alone[:3])}; the app of 2024 shifts all later pairs"
+        yield Finding("unpaired", "warning", message, job.id, tuple(alone))
+
+
+def _of_uploads(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    if volume.has("uploads", job.id):
+        yield from (f for f in preflight(volume, job.id).findings if f.code != "empty")
+
+
+def _links(volume: Volume) -> Iterator[Finding]:
+    for kind in JOB_FOLDERS:
+        folder = os.path.join(volume.root, kind)
+        known = {name for name, _ in entries(folder)}
+        names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        for name in sorted(names - known):
+            yield Finding("link", "error", f"{kind}/{name} is a link; it is not followed", None, (name,))
+
+
+def _opened(folder: str) -> tuple[StoredArray | None, str | None]:
+    try:
+        return open_array(folder), None
+    except InvalidDataError as error:
+        return None, str(error)

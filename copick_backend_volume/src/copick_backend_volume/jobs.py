@@ -1,0 +1,506 @@
+"""The job database, ``jobs.json``: reading it while others write, and writing it so that nothing is lost.
+
+The app's processes truncate the file and write it again, without a lock, and take a file that they cannot read for a new
+one. So reading waits while the file is torn. Writing holds a lock among writers of ours, replaces the file in one step, looks
+into the file that it replaced for what the app has written meanwhile, and afterwards looks whether the app has put an
+older state over ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.keys import RunKey
+
+from copick_backend_volume.places import Volume, is_job_id
+from copick_backend_volume.status import JobStatus, check_transition
+
+Document = dict[str, Any]
+
+#: Seconds that reading waits for a torn file; the app itself gives up after 1.5.
+PATIENCE = 10.0
+#: Seconds after a write in which the app, having read the old state, may put it back; its own update takes milliseconds.
+SETTLE = 0.02
+#: Seconds for which a store remembers what it has written, to see whether the app has put an older state over it.
+REMEMBER = 60.0
+#: Seconds in which the app, having truncated a file, has surely filled it again.
+_WHOLE_AGAIN = 1.0
+_MOVED_ASIDE = re.compile(r"jobs\.json\.(\d+(?:\.\d+)?)")
+_ENTRY = re.compile(r'"((?:[^"\\]|\\.)+)"\s*:\s*(?=\{)')
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, as the database tells.
+
+    Attributes:
+        id: Its id; always text, also where it looks like a number.
+        status: Its status; None for a job that is not in the database, or whose status is unknown.
+        status_text: The status as it is stored.
+        name: Its title.
+        created_at: When it was made, local time; None where that cannot be read.
+        last_updated_at: When it was last written, local time.
+        progress: Progress of its current stage, 0 to 1; the app never sets it to 1, and keeps that of the last stage.
+        shape: Shape (x, y, z) of the image, None where it is not known.
+        source_type: Kind of the uploads, where the app tells.
+        in_database: Whether the database lists it; others are known by their folders only.
+        problem: What is wrong with its entry, None if nothing is.
+    """
+
+    id: str
+    status: JobStatus | None = None
+    status_text: str | None = None
+    name: str | None = None
+    created_at: datetime | None = None
+    last_updated_at: datetime | None = None
+    progress: float | None = None
+    shape: tuple[int, int, int] | None = None
+    source_type: str | None = None
+    in_database: bool = True
+    problem: str | None = None
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int] | None:
+        """Shape in the order of our arrays."""
+        return None if self.shape is None else (self.shape[2], self.shape[1], self.shape[0])
+
+
+@dataclass(frozen=True)
+class RecoverableJob:
+    """A job that stands in a database that the app has moved aside.
+
+    Attributes:
+        job: The job.
+        source: File that it stands in.
+        moved_at: When the file was moved aside, seconds since the epoch.
+        lost: Whether the database does not list it any more.
+        entry: The entry as it was written.
+    """
+
+    job: Job
+    source: str
+    moved_at: float
+    lost: bool
+    entry: Mapping[str, Any]
+
+
+def parse_job(job_id: str, entry: Any) -> Job:
+    """Read one entry; whatever is wrong with it degrades this job only."""
+    if not isinstance(entry, dict):
+        return Job(job_id, problem=f"its entry is no object but {type(entry).__name__}")
+    problems: list[str] = []
+
+    def read(name: str, convert: Callable[[Any], Any], optional: bool = False) -> Any:
+        value = entry.get(name)
+        if value is None:
+            if not optional:
+                problems.append(f"{name} is missing")
+            return None
+        try:
+            return convert(value)
+        except (TypeError, ValueError):
+            problems.append(f"{name} {value!r} cannot be read")
+            return None
+
+    return Job(
+        id=job_id,
+        status=read("status", JobStatus.parse),
+        status_text=str(entry["status"]) if entry.get("status") is not None else None,
+        name=read("name", str, optional=True),
+        created_at=read("created_at", datetime.fromisoformat),
+        last_updated_at=read("last_updated_at", datetime.fromisoformat, optional=True),
+        progress=read("current_job_progress", float, optional=True),
+        shape=read("shape", _shape, optional=True),
+        source_type=read("source_type", str, optional=True),
+        problem="; ".join(problems) or None,
+    )
+
+
+def _shape(value: Any) -> tuple[int, int, int]:
+    x, y, z = (int(n) for n in value)
+    return x, y, z
+
+
+@dataclass
+class _Written:
+    """What this store last wrote of a job."""
+
+    entry: Document
+    at: float
+
+
+@dataclass
+class JobStore:
+    """The database of one volume.
+
+    Args:
+        volume: The volume.
+        writable: Allow writes; reading never creates anything.
+        patience: Seconds to wait for a torn file.
+        settle: Seconds after which a write is looked at again.
+    """
+
+    volume: Volume
+    writable: bool = False
+    patience: float = PATIENCE
+    settle: float = SETTLE
+    _written: dict[str, _Written] = field(default_factory=dict, init=False, repr=False)
+
+    # ------------------------------------------------------------------ reading
+
+    def jobs(self) -> dict[str, Job]:
+        """All jobs by id: those of the database, and those that only have folders.
+
+        Raises:
+            InvalidDataError: The file has been torn for longer than we wait.
+        """
+        entries = self.document()
+        jobs = {job_id: parse_job(job_id, entry) for job_id, entry in entries.items() if is_job_id(job_id)}
+        for job_id in self.volume.job_folders() - jobs.keys():
+            jobs[job_id] = Job(job_id, in_database=False)
+        return dict(sorted(jobs.items()))
+
+    def job(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            NotFoundError: Neither the database nor a folder knows it.
+        """
+        found = self.jobs().get(job_id)
+        if found is None:
+            raise NotFoundError(key=RunKey(job_id), layer="volume", location=self.volume.database)
+        return found
+
+    def document(self) -> Document:
+        """The whole file, as written; waits while it is torn, and never moves or changes it."""
+        deadline = time.monotonic() + self.patience
+        delay = 0.001
+        while True:
+            try:
+                with open(self.volume.database, "rb") as file:
+                    document = _parse(file.read())
+            except FileNotFoundError:
+                return {}
+            if document is not None:
+                return document
+            if time.monotonic() > deadline:
+                raise InvalidDataError(
+                    source=self.volume.database,
+                    reason=f"it has been torn for {self.patience:g} s: its writer died, or is another program. "
+                    "Nothing was changed; see recoverable_jobs() and doctor()",
+                )
+            time.sleep(delay)
+            delay = min(2 * delay, 0.05)
+
+    def recoverable(self) -> list[RecoverableJob]:
+        """Jobs in the databases that the app has moved aside, the newest copy of each; torn copies give what is whole."""
+        try:
+            names = os.listdir(self.volume.root)
+        except FileNotFoundError:
+            return []
+        try:
+            known = self.document().keys()
+        except InvalidDataError:
+            known = {}.keys()
+        found: dict[str, RecoverableJob] = {}
+        for moved_at, name in sorted((float(m[1]), n) for n in names if (m := _MOVED_ASIDE.fullmatch(n))):
+            path = os.path.join(self.volume.root, name)
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                for job_id, entry in _salvage(file.read()).items():
+                    if is_job_id(job_id):
+                        found[job_id] = RecoverableJob(parse_job(job_id, entry), path, moved_at, job_id not in known, entry)
+        return [found[job_id] for job_id in sorted(found)]
+
+    # ------------------------------------------------------------------ writing
+
+    def create(self, title: str, new_id: Callable[[], str]) -> Job:
+        """Make a job in status UPLOADING, with an empty folder of uploads.
+
+        Args:
+            title: Its title.
+            new_id: Gives candidates; those that the database or any folder knows are passed over.
+        """
+        self._check_writable()
+        with self._locked():
+            while True:
+                job_id = new_id()
+                if job_id in self.document() or job_id in self.volume.job_folders():
+                    continue
+                os.makedirs(os.path.join(self.volume.root, "uploads"), exist_ok=True)
+                try:
+                    os.mkdir(self.volume.folder("uploads", job_id))
+                    break
+                except FileExistsError:
+                    continue
+            now = datetime.now().isoformat()
+            entry = {
+                "status": JobStatus.UPLOADING.stored,
+                "name": title,
+                "id": job_id,
+                "created_at": now,
+                "last_updated_at": now,
+                "current_job_progress": 0.0,
+                "shape": None,
+            }
+            return parse_job(job_id, self._apply(job_id, lambda _: entry, create=True))
+
+    def update(
+        self,
+        job_id: str,
+        *,
+        status: JobStatus | None = None,
+        expected: JobStatus | None = None,
+        force: bool = False,
+        name: str | None = None,
+        progress: float | None = None,
+        shape: tuple[int, int, int] | None = None,
+    ) -> Job:
+        """Change fields of a job; those that are None stay as they are.
+
+        Args:
+            job_id: The job.
+            status: New status; refused if the state machine does not allow it from the present one.
+            expected: Only if this is the present status: a claim that exactly one of several workers wins.
+            force: Allow any status, to repair jobs that are stuck.
+            name: New title.
+            progress: New progress.
+            shape: New shape (x, y, z).
+
+        Raises:
+            InvalidDataError: The transition is not allowed.
+            ConflictError: The present status is not the expected one.
+            NotFoundError: The database does not list the job.
+            ReadOnlyError: The project does not write back.
+        """
+        self._check_writable()
+        fields: Document = {"name": name, "current_job_progress": progress, "shape": None if shape is None else [*shape]}
+        fields = {key: value for key, value in fields.items() if value is not None}
+
+        def change(entry: Document) -> Document:
+            present = parse_job(job_id, entry)
+            if expected is not None and present.status is not expected:
+                raise ConflictError(
+                    key=RunKey(job_id), layer="volume", expected=expected.name, found=present.status_text
+                )
+            if status is not None:
+                if not force:
+                    check_transition(job_id, present.status, status)
+                entry = {**entry, "status": status.stored}
+            return {**entry, **fields, "last_updated_at": datetime.now().isoformat()}
+
+        with self._locked():
+            return parse_job(job_id, self._apply(job_id, change))
+
+    def _apply(self, job_id: str, change: Callable[[Document], Document], *, create: bool = False) -> Document:
+        """Write a change of one entry, and look that it stays; under the lock."""
+        base = self._base()
+        entry = self._present(base, job_id)
+        if entry is None and not create:
+            raise NotFoundError(key=RunKey(job_id), layer="volume", location=self.volume.database)
+        changed = change(copy.deepcopy(entry or {}))
+        self._written[job_id] = _Written(changed, time.monotonic())
+        self._settle(base)
+        return changed
+
+    def _present(self, base: Document, job_id: str) -> Document | None:
+        """The entry of a job; from what we wrote last, or from a copy moved aside, where the app has lost it."""
+        entry = base.get(job_id)
+        if isinstance(entry, dict):
+            return entry
+        if job_id in self._written:
+            return self._written[job_id].entry
+        return next((dict(r.entry) for r in self.recoverable() if r.job.id == job_id and isinstance(r.entry, dict)), None)
+
+    def _settle(self, base: Document) -> None:
+        """Write until what we have written lately stands in the file, after the app had time to put an older state back."""
+        while True:
+            lost = self._lost(base)
+            if not lost:
+                return
+            self._replace({**base, **lost}, base)
+            base = self._base()
+
+    def _lost(self, document: Document) -> Document:
+        """What we have written lately and the file does not hold, nor anything newer."""
+        oldest = time.monotonic() - REMEMBER
+        self._written = {job: written for job, written in self._written.items() if written.at > oldest}
+        return {
+            job: written.entry
+            for job, written in self._written.items()
+            if not _is_as_new(document.get(job), written.entry)
+        }
+
+    def _base(self) -> Document:
+        """The file's content; where the app has just moved the file aside, what it has moved."""
+        document = self.document()
+        if document or os.path.exists(self.volume.database):
+            return document
+        oldest = time.time() - REMEMBER
+        return {r.job.id: dict(r.entry) for r in self.recoverable() if r.moved_at > oldest}
+
+    def _replace(self, document: Document, base: Document) -> None:
+        """Put a new file in place of the present one, keeping what the app writes into either meanwhile."""
+        while True:
+            old = _open_or_none(self.volume.database)
+            try:
+                if old is not None:
+                    document = _merged(document, base, self._when_whole(old))
+                self._put(document, 0o666 & ~_umask() if old is None else os.fstat(old).st_mode & 0o7777)
+                time.sleep(self.settle)
+                if old is None:
+                    return
+                # The app may have opened the old file before it was replaced: what it writes there, nobody else sees.
+                theirs = self._when_whole(old)
+            finally:
+                if old is not None:
+                    os.close(old)
+            present = self._base()
+            merged = _merged(present, base, theirs)
+            if merged == present:
+                return
+            document, base = merged, present
+
+    def _put(self, document: Document, mode: int) -> None:
+        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
+        try:
+            _write_file(temporary, document, mode)
+            os.replace(temporary, self.volume.database)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        _sync_folder(self.volume.root)
+
+    def _when_whole(self, descriptor: int) -> Document | None:
+        """The content of an open file as soon as it is not torn; None if it stays torn for long."""
+        deadline = time.monotonic() + _WHOLE_AGAIN
+        while (document := _parse(_read_all(descriptor))) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return document
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Exclude other writers of ours, in this process and in others."""
+        import fcntl
+
+        descriptor = os.open(f"{self.volume.database}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _check_writable(self) -> None:
+        if not self.writable:
+            raise ReadOnlyError(
+                subject=f"volume {self.volume.root}", reason='it is written only with "write_back": true in the configuration.'
+            )
+
+
+def _is_as_new(stored: Any, ours: Document) -> bool:
+    """Whether a stored entry is ours or a later one; an app that put an older state back has an older time in it."""
+    if not isinstance(stored, dict):
+        return False
+    return stored == ours or _time(stored) > _time(ours)
+
+
+def _time(entry: Document) -> datetime:
+    try:
+        return datetime.fromisoformat(str(entry.get("last_updated_at"))).replace(tzinfo=None)
+    except ValueError:
+        return datetime.min
+
+
+def _merged(document: Document, base: Document, theirs: Document | None) -> Document:
+    """Our document with what others have changed since the base, but for entries of which ours is newer."""
+    if theirs is None or theirs == base:
+        return document
+    changed = {
+        job: entry
+        for job, entry in theirs.items()
+        if entry != base.get(job)
+        and not (
+            isinstance(entry, dict)
+            and isinstance(document.get(job), dict)
+            and document[job] != base.get(job)
+            and _time(document[job]) >= _time(entry)
+        )
+    }
+    return {**document, **changed}
+
+
+def _parse(data: bytes) -> Document | None:
+    """The document in a file's bytes; None where it is torn."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _salvage(data: bytes) -> Document:
+    """Every entry of a moved-aside file that is whole."""
+    document = _parse(data)
+    if document is not None:
+        return document
+    text = data.decode("utf-8", "replace")
+    decoder = json.JSONDecoder()
+    found: Document = {}
+    position = 0
+    while match := _ENTRY.search(text, position):
+        try:
+            entry, position = decoder.raw_decode(text, match.end())
+        except ValueError:
+            position = match.end() + 1
+            continue
+        if "status" in entry:
+            found[json.loads(f'"{match[1]}"')] = entry
+    return found
+
+
+def _open_or_none(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None
+
+
+def _read_all(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _write_file(path: str, document: Document, mode: int) -> None:
+    """Write a document with the app's own formatting, forced to disk."""
+    data = json.dumps(document, indent=4).encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

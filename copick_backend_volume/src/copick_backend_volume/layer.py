@@ -1,0 +1,345 @@
+"""The volume as a read-only layer: jobs are runs, and nothing in it is ever written through here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from copick_core.errors import InvalidDataError, NotFoundError
+from copick_core.keys import (
+    Key,
+    Kind,
+    MeshKey,
+    ParentKey,
+    RootKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+    voxel_size_key,
+)
+from copick_core.layers import Layer, Revision
+from copick_core.names import sanitize_name
+
+from copick_backend_volume.arrays import StoredArray, open_array
+from copick_backend_volume.jobs import JobStore
+from copick_backend_volume.mesh_files import downsampling, read_mesh, to_trimesh
+from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
+from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
+from copick_backend_volume.status import WITHOUT_IMAGE
+from copick_backend_volume.training import mask_values, training_pairs
+
+if TYPE_CHECKING:
+    from trimesh import Scene
+    from zarr.abc.store import Store
+
+    from copick_backend_volume.config import CopickConfigVolume
+
+#: The builtin, which the method of this name hides inside the class.
+_Values: TypeAlias = list[int]
+#: Name of segmentations that hold several values, and name of objects that have none.
+CLASSES = "classes"
+#: What the app calls a class when there is just one.
+APP_VALUE = 255
+
+
+@dataclass(frozen=True)
+class VoxelSize:
+    """Voxel size of a job.
+
+    Attributes:
+        angstrom: The size; 1 where it is not known.
+        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"`` or ``"default"``.
+        calibrated: Whether anything told it. Otherwise lengths are voxels.
+    """
+
+    angstrom: float
+    source: str
+    calibrated: bool
+
+
+class VolumeLayer(Layer):
+    """One volume.
+
+    Args:
+        name: Name of the layer.
+        config: The project's configuration.
+    """
+
+    def __init__(self, name: str, config: CopickConfigVolume) -> None:
+        self.name = name
+        self.read_only = True
+        self.config = config
+        self.volume = Volume(config.volume_root)
+        self.jobs = JobStore(self.volume, writable=config.write_back)
+        self._values: dict[str, tuple[Any, _Values]] = {}
+
+    # ------------------------------------------------------------------ listing
+
+    def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+        """List the entities of a kind below a parent."""
+        if kind is Kind.RUN and isinstance(parent, RootKey):
+            return [
+                RunKey(job.id) for job in self.jobs.jobs().values() if job.in_database or self.config.include_orphans
+            ]
+        if isinstance(parent, RunKey):
+            listings: dict[Kind, Callable[[str], Iterator[Key]]] = {
+                Kind.VOXEL_SPACING: self._spacings,
+                Kind.SEGMENTATION: lambda job: (key for key, _ in self.segmentations(job)),
+                Kind.MESH: lambda job: (key for key, _, _ in self.meshes(job)),
+            }
+            return {*listings[kind](parent.name)} if kind in listings else ()
+        if kind is Kind.TOMOGRAM and isinstance(parent, VoxelSpacingKey):
+            key = TomogramKey(parent.run, parent.voxel_size, self.config.tomo_type)
+            return [key] if parent in self._spacings(parent.run) else []
+        return ()
+
+    def _spacings(self, job: str) -> Iterator[VoxelSpacingKey]:
+        image = self.image(job)
+        if image is not None and (not self.config.hide_incomplete or self.is_complete(job, image)):
+            yield VoxelSpacingKey(job, self.voxel_size(job).angstrom)
+
+    def segmentations(self, job: str) -> Iterator[tuple[SegmentationKey, str]]:
+        """Key and id of each segmentation of a job."""
+        size = None
+        for model in self.volume.segmentation_ids(job):
+            folder = self.volume.segmentation(job, model)
+            array, session = _open_sane(folder), session_of(model)
+            if array is None or session is None or (self.config.hide_incomplete and array.missing()):
+                continue
+            size = size or self.voxel_size(job).angstrom
+            values = self.values(job, model)
+            several = len(values) > 1
+            name = CLASSES if several else self.object_name(values[0] if values else APP_VALUE)
+            kind = "multilabel" if several else "binary"
+            yield SegmentationKey(job, size, name, self.user(job, model), session, cast("Any", kind)), model
+
+    def meshes(self, job: str) -> Iterator[tuple[MeshKey, str, int]]:
+        """Key, id of the segmentation, and voxel value of each mesh of a job."""
+        for model in self.volume.mesh_ids(job):
+            session = session_of(model)
+            for value in mesh_values(self.volume.meshes(job, model)) if session else ():
+                yield MeshKey(job, self.object_name(value), self.user(job, model), str(session)), model, value
+
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now."""
+        if isinstance(key, RunKey):
+            return key in set(self.list(Kind.RUN, key.parent))
+        if isinstance(key, SegmentationKey):
+            return self._model_of(key) is not None
+        if isinstance(key, MeshKey):
+            return any(k == key for k, _, _ in self.meshes(key.run))
+        return key in set(self.list(key.kind, key.parent))
+
+    # ------------------------------------------------------------------ what the volume means
+
+    def image(self, job: str) -> StoredArray | None:
+        """The image of a job, None where there is none that can be read."""
+        return _open_sane(self.volume.chunks(job)) if self.volume.has("chunks", job) else None
+
+    def is_complete(self, job: str, image: StoredArray | None = None) -> bool:
+        """Whether the image of a job is whole, and nobody makes it anew."""
+        image = image or self.image(job)
+        known = self.jobs.jobs().get(job)
+        being_made = known is not None and known.status in WITHOUT_IMAGE
+        return image is not None and not being_made and not image.missing()
+
+    def voxel_size(self, job: str) -> VoxelSize:
+        """Voxel size of a job: the configuration for this job, the image's attributes, the overlay's, the configuration.
+
+        Raises:
+            InvalidDataError: One of them is no positive number, or its unit is unknown.
+        """
+        from copick_core.multiscales import to_angstrom
+
+        unit = self.config.voxel_size_unit
+        if job in self.config.job_voxel_sizes:
+            return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True)
+        places = {"chunks": os.path.join(self.volume.chunks(job), ".zattrs")}
+        if self.config.overlay_root and "://" not in self.config.overlay_root.removeprefix("local://"):
+            folder = self.config.overlay_root.removeprefix("local://")
+            places["overlay"] = os.path.join(folder, job, "volume.json")
+        for source, path in places.items():
+            size = _noted_size(path)
+            if size is not None:
+                return VoxelSize(voxel_size_key(size), source, True)
+        if self.config.voxel_size is not None:
+            return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True)
+        return VoxelSize(1.0, "default", False)
+
+    def object_name(self, value: int) -> str:
+        """Name of the object that a voxel value means."""
+        label = self.config.labels.get(value)
+        if label:
+            return label.name
+        by_label = (obj.name for obj in self.config.pickable_objects if obj.label == value and "label" in obj.model_fields_set)
+        return next(by_label, f"label-{value}")
+
+    def user(self, job: str, model: str) -> str:
+        """User id of what a model made: its class."""
+        model_class = read_sidecar(self.volume, job, model).get("model_class")
+        return sanitize_name(str(model_class), suppress_warnings=True) if model_class else "unknown"
+
+    def is_tool(self, job: str, session_id: str) -> bool:
+        """Whether what has this session id was made by a model or tool that left a trace."""
+        return any(session_of(model) == session_id for model in self.volume.model_ids(job))
+
+    def values(self, job: str, model: str) -> _Values:
+        """Voxel values of a segmentation but zero.
+
+        Taken from where they are cheap: our own notes, the names of meshes, the masks that a model was trained on; else from
+        all its chunks, once.
+        """
+        sidecar = read_sidecar(self.volume, job, model)
+        if sidecar.get("published_by") == PUBLISHED_BY and isinstance(sidecar.get("values"), list):
+            return [int(v) for v in sidecar["values"]]
+        meshed = sorted(combined_meshes(self.volume.meshes(job, model)))
+        if meshed:
+            return meshed
+        return self._remembered(job, model)
+
+    def _remembered(self, job: str, model: str) -> _Values:
+        folder = self.volume.segmentation(job, model)
+        stat = os.stat(folder)
+        state = (stat.st_mtime_ns, stat.st_ino)
+        known = self._values.get(folder)
+        if known and known[0] == state:
+            return known[1]
+        values: _Values = []
+        if os.path.isfile(self.volume.model(job, model)):
+            values = mask_values(training_pairs(self.volume, job))
+        array = _open_sane(folder)
+        if not values and array is not None:
+            values = array.values()
+        self._values[folder] = (state, values)
+        return values
+
+    def discovered_values(self) -> _Values:
+        """Voxel values of everything in the volume, from where they are cheap."""
+        found: set[int] = set(self.config.labels)
+        for job in self.volume.job_folders():
+            for model in self.volume.mesh_ids(job):
+                found.update(mesh_values(self.volume.meshes(job, model)))
+            for model in self.volume.segmentation_ids(job):
+                if _open_sane(self.volume.segmentation(job, model)) is not None:
+                    found.update(self.values(job, model))
+        return sorted(found)
+
+    def _model_of(self, key: SegmentationKey) -> str | None:
+        return next((model for k, model in self.segmentations(key.run) if k == key), None)
+
+    # ------------------------------------------------------------------ reading
+
+    def location(self, key: Key) -> str | None:
+        """Folder of an entity."""
+        if isinstance(key, TomogramKey):
+            return self.volume.chunks(key.run)
+        if isinstance(key, SegmentationKey):
+            model = self._model_of(key)
+            return None if model is None else self.volume.segmentation(key.run, model)
+        if isinstance(key, MeshKey):
+            return next((self.volume.meshes(key.run, m) for k, m, _ in self.meshes(key.run) if k == key), None)
+        return self.volume.root
+
+    def zarr(self, key: Key) -> Store:
+        """Open an image or segmentation as an OME-Zarr image, without copying."""
+        from copick_backend_volume.stores import ReversedStore
+
+        folder = self.location(key) if isinstance(key, TomogramKey | SegmentationKey) else None
+        size = cast("Any", key).voxel_size if folder else 1.0
+        return ReversedStore(folder or os.path.join(self.volume.root, "chunks", ".none"), size, str(key))
+
+    def read(self, key: Key) -> bytes:
+        """Read a mesh as GLB."""
+        from copick_core.meshes import encode_mesh
+
+        return encode_mesh(self.load_mesh(key)[0], str(key))
+
+    def load_mesh(self, key: Key) -> tuple[Scene, Revision | None]:
+        """Read a mesh: in angstrom, (x, y, z), welded; its vertices are half way between the centres of voxels."""
+        import trimesh
+
+        folder, value = self._mesh_place(key)
+        stored = read_mesh(folder, value)
+        if stored is None:
+            raise NotFoundError(key=key, layer=self.name, location=folder)
+        downsample = downsampling(folder, self.config.mesh_downsample)
+        mesh = to_trimesh(stored, self.voxel_size(cast("MeshKey", key).run).angstrom, downsample)
+        return trimesh.Scene(mesh), self.revision(key)
+
+    def mesh_blocks(self, key: MeshKey) -> dict[tuple[int, int, int], Any]:
+        """The blocks of a mesh, by first voxel (x, y, z), as meshes like :meth:`load_mesh` gives them."""
+        from copick_backend_volume.mesh_files import iter_blocks
+
+        folder, value = self._mesh_place(key)
+        size, downsample = self.voxel_size(key.run).angstrom, downsampling(folder, self.config.mesh_downsample)
+        return {block.start: to_trimesh(stored, size, downsample) for block, stored in iter_blocks(folder, value)}
+
+    def _mesh_place(self, key: Key) -> tuple[str, int]:
+        if isinstance(key, MeshKey):
+            for found, model, value in self.meshes(key.run):
+                if found == key:
+                    return self.volume.meshes(key.run, model), value
+        raise NotFoundError(key=key, layer=self.name, location=self.volume.root)
+
+    def revision(self, key: Key) -> Revision | None:
+        """Token of the files of a mesh."""
+        try:
+            folder, value = self._mesh_place(key)
+        except NotFoundError:
+            return None
+        combined = combined_meshes(folder).get(value, {})
+        blocks = (os.path.join(folder, b.file_name) for b in mesh_blocks(folder) if b.value == value)
+        stats = [os.stat(path) for path in sorted(combined.values()) or sorted(blocks)]
+        return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in stats)
+
+    def details(self, key: Key) -> Mapping[str, Any]:
+        """What the volume knows of an entity beyond its key."""
+        if isinstance(key, RunKey):
+            job = self.jobs.jobs().get(key.name)
+            if job is None:
+                return {}
+            return {"title": job.name, "status": None if job.status is None else job.status.name}
+        if isinstance(key, VoxelSpacingKey):
+            size = self.voxel_size(key.run)
+            return {"calibrated": size.calibrated, "voxel_size_source": size.source}
+        if isinstance(key, TomogramKey):
+            return {"complete": self.is_complete(key.run)}
+        if isinstance(key, SegmentationKey):
+            model = self._model_of(key)
+            array = None if model is None else _open_sane(self.volume.segmentation(key.run, model))
+            if model is None or array is None:
+                return {}
+            return {"model_id": model, "values": self.values(key.run, model), "complete": not array.missing()}
+        return {}
+
+    def forget(self, parent: ParentKey) -> None:
+        """Forget the values of segmentations."""
+        self._values.clear()
+
+
+def _open_sane(folder: str) -> StoredArray | None:
+    """Open an array; None also where it cannot be read, so that one broken job leaves the others usable."""
+    if os.path.islink(folder):
+        return None
+    try:
+        return open_array(folder)
+    except InvalidDataError:
+        return None
+
+
+def _noted_size(path: str) -> float | None:
+    """Voxel size in angstrom that a JSON file notes as ``voxel_size`` and ``unit``; None where it does not."""
+    from copick_core.multiscales import to_angstrom
+
+    try:
+        with open(path, "rb") as file:
+            note = json.load(file)
+        return to_angstrom(float(note["voxel_size"]), str(note.get("unit", "angstrom")))
+    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError):
+        return None
+    except ValueError as error:
+        raise InvalidDataError(source=path, reason=f"its voxel size cannot be read ({error})") from error

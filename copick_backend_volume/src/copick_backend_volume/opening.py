@@ -1,0 +1,79 @@
+"""From a configuration to layers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from copick_core.errors import ConfigError
+from copick_core.layers import Layer, Layers
+from copick_core.schema import PickableObject
+
+from copick_backend_volume.config import CopickConfigVolume
+from copick_backend_volume.layer import VolumeLayer
+
+
+def open_layers(config: CopickConfigVolume) -> Layers:
+    """Open the volume, and the overlay over it; objects for the volume's values are added to the configuration.
+
+    Raises:
+        ConfigError: The volume is no folder, the overlay is inside it, or the overlay's configuration is not valid.
+    """
+    root = os.path.abspath(os.path.expanduser(config.volume_root.removeprefix("local://")))
+    if not os.path.isdir(root):
+        raise ConfigError(source="<config>", reason=f"volume_root: {root} is not a folder")
+    config.volume_root = root
+    static = VolumeLayer("volume", config)
+    config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]
+    return Layers(static=[static], overlay=_overlay(config, root))
+
+
+def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObject]:
+    names = {obj.name for obj in config.pickable_objects}
+    labels = {obj.label for obj in config.pickable_objects if "label" in obj.model_fields_set}
+    added = []
+    for value in layer.discovered_values():
+        name = layer.object_name(value)
+        if name not in names and value not in labels:
+            label = config.labels.get(value)
+            color: dict[str, Any] = {"color": label.color} if label else {}
+            added.append(PickableObject(name=name, is_particle=False, label=value, **color))
+    return added
+
+
+def _overlay(config: CopickConfigVolume, root: str) -> Layer | None:
+    from copick_core.opening import validated
+
+    from copick_core import plugins
+
+    content = config.overlay
+    if content is None:
+        if config.overlay_root is None:
+            return None
+        content = {
+            "config_type": "filesystem",
+            "overlay_root": config.overlay_root,
+            "overlay_fs_args": config.overlay_fs_args,
+        }
+        _check_apart(config.overlay_root, root)
+    config_type = content.get("config_type")
+    if not isinstance(config_type, str):
+        raise ConfigError(source="overlay", reason="config_type is missing: say which backend the overlay is of")
+    backend = plugins.get(config_type)
+    nested = validated(backend.config_cls, content, "overlay", config._folder)
+    location = getattr(nested, "overlay_root", None)
+    if isinstance(location, str):
+        _check_apart(location, root)
+    overlay = backend.open_layers(nested).overlay
+    if overlay is None:
+        raise ConfigError(source="overlay", reason="it has no writable layer")
+    return overlay
+
+
+def _check_apart(location: str, root: str) -> None:
+    path = location.removeprefix("local://").removeprefix("file://")
+    if "://" in path:
+        return
+    inner, outer = os.path.realpath(os.path.expanduser(path)), os.path.realpath(root)
+    if os.path.commonpath([inner, outer]) == outer:
+        raise ConfigError(source="<config>", reason=f"overlay_root {path} is inside the volume, which copick never writes")

@@ -1,0 +1,23 @@
+"""What ``copick.backends`` finds: the backend of ``"config_type": "compose_volume"``."""
+
+from __future__ import annotations
+
+from copick_core.hookspecs import hookimpl
+from copick_core.plugins import Backend
+
+from copick_backend_volume.config import CopickConfigVolume
+from copick_backend_volume.opening import open_layers
+from copick_backend_volume.root import CopickRootVolume
+
+
+@hookimpl
+def copick_backend() -> Backend:
+    """Bring the compose-volume backend."""
+    return Backend(
+        "compose_volume",
+        api_version=1,
+        config_cls=CopickConfigVolume,
+        open_layers=open_layers,
+        root_cls=CopickRootVolume,
+        summary="The shared volume of a segmentation web app, under an overlay of any backend",
+    )

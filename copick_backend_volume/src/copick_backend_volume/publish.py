@@ -1,0 +1,236 @@
+"""Publishing: segmentations from any tool, slices of a new job, and requests to the app."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+from copick_core.atomic import replace_file
+from copick_core.errors import InvalidDataError
+from copick_core.names import sanitize_name
+
+from copick_backend_volume.arrays import ArrayWriter, distinct, open_array, write_synced
+from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.models import PUBLISHED_BY
+from copick_backend_volume.places import Volume
+from copick_backend_volume.staging import staging
+from copick_backend_volume.status import RESTING, JobStatus
+
+#: Shape of a chunk of a segmentation; the app's.
+CHUNKS = (256, 256, 256)
+Progress = Callable[[int, int], None]
+
+
+def new_job_id() -> str:
+    """An id as the app makes them."""
+    return uuid.uuid4().hex[:6].upper()
+
+
+def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> list[str]:
+    """Add slices to a job that is UPLOADING, after those that it has.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        job_id: The job.
+        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of image files in order.
+
+    Returns:
+        The names of the new files: zero-padded, so that text order is the order given.
+
+    Raises:
+        InvalidDataError: The job is not UPLOADING any more, or the array is not (z, y, x).
+    """
+    store._check_writable()
+    status = store.job(job_id).status
+    if status is not JobStatus.UPLOADING:
+        now = "not in the database" if status is None else status.name
+        raise InvalidDataError(source=f"job {job_id!r}", reason=f"it is {now}; slices are added while it is UPLOADING")
+    folder = volume.folder("uploads", job_id)
+    os.makedirs(folder, exist_ok=True)
+    first = sum(1 for name in os.listdir(folder) if not name.startswith("."))
+    names = []
+    for number, (suffix, data) in enumerate(_encoded(slices), start=first):
+        name = f"slice_{number:06d}{suffix}"
+        staged = os.path.join(volume.root, "uploads", f".staging-{uuid.uuid4().hex}")
+        try:
+            write_synced(staged, data)
+            # A link fails where the name is taken, a rename would replace it.
+            os.link(staged, os.path.join(folder, name))
+        finally:
+            os.unlink(staged)
+        names.append(name)
+    return names
+
+
+def _encoded(slices: Any) -> Iterable[tuple[str, bytes]]:
+    if hasattr(slices, "shape") and hasattr(slices, "dtype"):
+        if len(slices.shape) != 3 or np.dtype(slices.dtype).kind not in "buif":
+            reason = f"shape {slices.shape} of {slices.dtype} is not (z, y, x) of numbers"
+            raise InvalidDataError(source="slices", reason=reason)
+        for z in range(slices.shape[0]):
+            yield _encode(np.asarray(slices[z]))
+        return
+    for path in slices:
+        suffix = os.path.splitext(os.fspath(path))[1].lower()
+        with open(path, "rb") as file:
+            yield suffix, file.read()
+
+
+def _encode(plane: np.ndarray[Any, Any]) -> tuple[str, bytes]:
+    import io
+
+    buffer = io.BytesIO()
+    if plane.dtype in (np.uint8, np.uint16):
+        from PIL import Image
+
+        Image.fromarray(np.ascontiguousarray(plane)).save(buffer, "png")
+        return ".png", buffer.getvalue()
+    import tifffile
+
+    tifffile.imwrite(buffer, plane)
+    return ".tif", buffer.getvalue()
+
+
+def publish_segmentation(
+    volume: Volume,
+    store: JobStore,
+    job_id: str,
+    segmentation: Any,
+    tool: str,
+    *,
+    value: int | None = 255,
+    provenance: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Put a segmentation from any tool into the volume, as the job's latest one.
+
+    It becomes visible whole or not at all. The job's status becomes SEGMENTED if it rests.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        job_id: The job; it has an image.
+        segmentation: Labels (z, y, x): an array, a lazy one, or a copick segmentation.
+        tool: What made it; shown as the user.
+        value: What every label becomes; the app knows 255 only. None keeps the labels.
+        provenance: More to keep in the sidecar.
+        progress: Called with (chunks done, all chunks).
+
+    Returns:
+        Its id.
+
+    Raises:
+        InvalidDataError: Its shape is not that of the image, it has labels that are no unsigned integers, the job has no
+            complete image, or somebody converts it.
+    """
+    store._check_writable()
+    labels = segmentation.array("0") if hasattr(segmentation, "segmentation_type") else segmentation
+    job = store.job(job_id)
+    image = open_array(volume.chunks(job_id))
+    source = f"segmentation for job {job_id!r}"
+    if image is None or image.missing() or job.status is JobStatus.CONVERTING:
+        raise InvalidDataError(source=source, reason="the job has no complete image")
+    if tuple(labels.shape) != image.shape_zyx:
+        reason = f"its shape is {tuple(labels.shape)}, the image's {image.shape_zyx} (z, y, x)"
+        raise InvalidDataError(source=source, reason=reason)
+    if np.dtype(labels.dtype).kind not in "bui":
+        raise InvalidDataError(source=source, reason=f"labels are integers, not {labels.dtype}")
+    if value is not None and not 0 < value < 1 << 63:
+        raise InvalidDataError(source=source, reason=f"value {value} is not possible; 1 to 2^63 - 1 are")
+    tool = sanitize_name(tool, suppress_warnings=True)
+    with staging(os.path.join(volume.root, "segmented")) as staged:
+        values = _write_labels(ArrayWriter(staged.folder, image.shape, CHUNKS, "<u8"), labels, value, source, progress)
+        sidecar = {
+            **(provenance or {}),
+            "model_class": tool,
+            "rf_kwargs": {},
+            "published_by": PUBLISHED_BY,
+            "values": values,
+            "created_at": datetime.now(UTC).isoformat(),
+        }
+        with store._locked():
+            model_id = _free_id(volume, job_id)
+            os.makedirs(volume.folder("models", job_id), exist_ok=True)
+            replace_file(volume.sidecar(job_id, model_id), json.dumps(sidecar, indent=4).encode())
+            staged.publish(volume.segmentation(job_id, model_id))
+    status = store.job(job_id).status
+    if status in RESTING:
+        store.update(job_id, status=JobStatus.SEGMENTED, expected=status)
+    return model_id
+
+
+def _write_labels(
+    writer: ArrayWriter, labels: Any, value: int | None, source: str, progress: Progress | None
+) -> list[int]:
+    found: set[int] = set()
+    array = writer.array
+    indices = [*array.indices()]
+    for done, (i, j, k) in enumerate(indices, start=1):
+        a, b, c = array.chunks
+        box = (slice(k * c, (k + 1) * c), slice(j * b, (j + 1) * b), slice(i * a, (i + 1) * a))
+        block = np.asarray(labels[box])
+        if block.dtype.kind == "i" and block.size and block.min() < 0:
+            raise InvalidDataError(source=source, reason="labels are at least 0")
+        stored = block.astype("<u8") if value is None else (block != 0) * np.uint64(value)
+        if stored.size and int(stored.max()) >= 1 << 63:
+            raise InvalidDataError(source=source, reason="labels are less than 2^63")
+        found |= distinct(stored)
+        writer.write((i, j, k), stored.transpose(2, 1, 0))
+        if progress:
+            progress(done, len(indices))
+    writer.finish()
+    return sorted(found - {0})
+
+
+def _free_id(volume: Volume, job_id: str) -> str:
+    """The next free second after every existing id: the app sorts ids as text and means the last one."""
+    ids = {*volume.segmentation_ids(job_id), *volume.model_ids(job_id), *volume.mesh_ids(job_id)}
+    numbers = [int(i) for i in ids if i.isdecimal() and i.isascii() and len(i) <= 10]
+    return str(max([int(time.time()), *(n + 1 for n in numbers)]))
+
+
+def request(
+    volume: Volume, store: JobStore, job_id: str, what: Literal["segment", "mesh"], model_id: str | None = None
+) -> Job:
+    """Ask the app to segment (it trains a new model first) or to mesh (the latest segmentation).
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        job_id: The job; it rests.
+        what: Which.
+        model_id: The segmentation that is to be meshed, refused if it is not the latest; None is the latest.
+
+    Raises:
+        InvalidDataError: The job does not rest, or what is to be meshed is missing, incomplete or not the latest.
+        ConflictError: Somebody else took the job at the same time.
+    """
+    store._check_writable()
+    source = f"job {job_id!r}"
+    status = store.job(job_id).status
+    if what not in ("segment", "mesh"):
+        raise InvalidDataError(source=source, reason=f"{what!r} cannot be requested; 'segment' and 'mesh' can")
+    if status not in RESTING or status is None:
+        now = "not in the database" if status is None else status.name
+        raise InvalidDataError(source=source, reason=f"it is {now}; requests are made of jobs that rest")
+    if what == "segment":
+        return store.update(job_id, status=JobStatus.TRAINING_QUEUED, expected=status)
+    ids = volume.segmentation_ids(job_id)
+    latest = ids[-1] if ids else None
+    if latest is None or (model_id is not None and model_id != latest):
+        reason = f"the app meshes the latest segmentation, which is {latest!r}, not {model_id!r}"
+        raise InvalidDataError(source=source, reason=reason)
+    array = open_array(volume.segmentation(job_id, latest))
+    if array is None or array.missing():
+        raise InvalidDataError(source=source, reason=f"its latest segmentation {latest!r} is not complete")
+    return store.update(job_id, status=JobStatus.MESHING_QUEUED, expected=status)
+
+
+__all__ = ["add_slices", "new_job_id", "publish_segmentation", "request"]

@@ -1,0 +1,302 @@
+"""The project over a volume: the hierarchy, and what the hierarchy cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from copick_core.errors import AlreadyExistsError, NotFoundError
+from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
+
+from copick_backend_volume.freshness import Freshness, freshness
+from copick_backend_volume.jobs import Job, JobStore, RecoverableJob
+from copick_backend_volume.layer import VolumeLayer, VoxelSize
+from copick_backend_volume.models import TrainedModel, trained_models
+from copick_backend_volume.places import Volume
+from copick_backend_volume.status import JobStatus
+from copick_backend_volume.training import TrainingPair, training_pairs
+from copick_backend_volume.uploads import Finding, UploadReport, preflight
+
+if TYPE_CHECKING:
+    from copick_core.models.volume import Index
+    from copick_core.schema import CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
+    from numpy.typing import NDArray
+
+Progress = Callable[[int, int], None]
+
+
+class CopickSegmentationVolume(CopickSegmentationOverlay):
+    """A segmentation in the volume, or in the overlay over it."""
+
+    __slots__ = ()
+
+    @property
+    def from_tool(self) -> bool:
+        """Whether a tool made it: a model that left a trace in the volume, or session "0" in the overlay."""
+        if isinstance(self._layer, VolumeLayer):
+            return self._layer.is_tool(self.run.name, self.session_id)
+        return super().from_tool
+
+    @property
+    def model_id(self) -> str | None:
+        """Id in the volume; None for one in the overlay."""
+        return self._layer._model_of(self.key) if isinstance(self._layer, VolumeLayer) else None
+
+    def numpy(
+        self,
+        zarr_group: str | int = "0",
+        x: Index = slice(None),
+        y: Index = slice(None),
+        z: Index = slice(None),
+        channel: str | int | None = None,
+    ) -> NDArray[Any]:
+        """Read the segmentation, or a region of it; from the volume as the smallest unsigned type that holds its values."""
+        data = super().numpy(zarr_group, x, y, z, channel)
+        if not isinstance(self._layer, VolumeLayer):
+            return data
+        from copick_core.labels import smallest_unsigned
+
+        highest = max([*self._layer.values(self.run.name, cast("str", self.model_id)), int(data.max()) if data.size else 0])
+        return data.astype(smallest_unsigned(highest))
+
+
+class CopickMeshVolume(CopickMeshOverlay):
+    """A mesh in the volume, or in the overlay over it."""
+
+    __slots__ = ()
+
+    @property
+    def from_tool(self) -> bool:
+        """Whether a tool made it, as for segmentations."""
+        if isinstance(self._layer, VolumeLayer):
+            return self._layer.is_tool(self.run.name, self.session_id)
+        return super().from_tool
+
+    def blocks(self) -> dict[tuple[int, int, int], Any]:
+        """The blocks that the volume keeps it in, as meshes by first voxel (x, y, z); none for one in the overlay."""
+        return self._layer.mesh_blocks(self.key) if isinstance(self._layer, VolumeLayer) else {}
+
+
+class CopickRunVolume(CopickRunOverlay):
+    """A job."""
+
+    __slots__ = ()
+
+    root: CopickRootVolume
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def job(self) -> Job | None:
+        """What the database tells of it; None for a run that is in the overlay only."""
+        try:
+            return self.root.job(self.name)
+        except NotFoundError:
+            return None
+
+    @property
+    def uploads(self) -> UploadReport:
+        """Its uploads, and what conversion would make of them; reads every file."""
+        return preflight(self.root.volume, self.name)
+
+    @property
+    def models(self) -> list[TrainedModel]:
+        """Its models, described without loading them."""
+        return trained_models(self.root.volume, self.name)
+
+    @property
+    def voxel_size_info(self) -> VoxelSize:
+        """Its voxel size, where that is from, and whether it is calibrated."""
+        return self.root.volume_layer.voxel_size(self.name)
+
+    def training_pairs(self, model: TrainedModel | str | None = None) -> list[TrainingPair]:
+        """Its training pairs: all, or those that a model was trained on (see :attr:`TrainedModel.training_exact`).
+
+        Raises:
+            NotFoundError: There is no such model.
+        """
+        if model is None:
+            return training_pairs(self.root.volume, self.name)
+        wanted = model if isinstance(model, str) else model.id
+        for known in self.models:
+            if known.id == wanted:
+                return [*known.training_pairs]
+        raise NotFoundError(key=f"model {wanted!r} of job {self.name!r}", layer="volume")
+
+    def freshness(self) -> Freshness:
+        """What of it is older than what it was made from."""
+        return freshness(self.root.volume, self.name)
+
+    # ------------------------------------------------------------------ writing into the volume
+
+    def add_slices(self, slices: Any) -> list[str]:
+        """Add slices to a job that is UPLOADING; see :func:`copick_backend_volume.publish.add_slices`."""
+        from copick_backend_volume.publish import add_slices
+
+        return add_slices(self.root.volume, self._store, self.name, slices)
+
+    def finish_upload(self) -> Job:
+        """Tell that all slices are there (UPLOADED): the app converts them, if it runs.
+
+        Raises:
+            InvalidDataError: There is no slice, or the job is not UPLOADING.
+        """
+        self._store._check_writable()
+        report = self.uploads
+        if not report.slices:
+            report.check()
+        return self._store.update(self.name, status=JobStatus.UPLOADED, expected=JobStatus.UPLOADING)
+
+    def convert(self, *, chunks: tuple[int, int, int] | None = None, progress: Progress | None = None) -> Job:
+        """Convert the uploads here; see :func:`copick_backend_volume.convert.convert`."""
+        from copick_backend_volume.convert import CHUNKS, convert
+
+        self._store._check_writable()
+        done = convert(self.root.volume, self._store, self.name, chunks=chunks or CHUNKS, progress=progress)
+        self.refresh_voxel_spacings()
+        return done
+
+    def publish_segmentation(
+        self,
+        segmentation: Any,
+        tool: str,
+        *,
+        value: int | None = 255,
+        provenance: dict[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> CopickSegmentationVolume:
+        """Put a segmentation into the volume; see :func:`copick_backend_volume.publish.publish_segmentation`."""
+        from copick_backend_volume.publish import publish_segmentation
+
+        model_id = publish_segmentation(
+            self.root.volume,
+            self._store,
+            self.name,
+            segmentation,
+            tool,
+            value=value,
+            provenance=provenance,
+            progress=progress,
+        )
+        self.refresh_segmentations()
+        return next(s for s in self.segmentations if isinstance(s, CopickSegmentationVolume) and s.model_id == model_id)
+
+    def mesh(
+        self,
+        segmentation: CopickSegmentationVolume | str | None = None,
+        *,
+        block: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[CopickMeshVolume]:
+        """Mesh a segmentation of the volume here, by default the latest; see :mod:`copick_backend_volume.meshing`."""
+        from copick_backend_volume.meshing import BLOCK, mesh_segmentation
+
+        self._store._check_writable()
+        model_id = self._model_id(segmentation)
+        mesh_segmentation(
+            self.root.volume, self._store, self.name, model_id, block=block or BLOCK, progress=progress
+        )
+        self.refresh_meshes()
+        layer = self.root.volume_layer
+        made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}
+        return [m for m in self.meshes if isinstance(m, CopickMeshVolume) and m._layer is layer and m.key in made]
+
+    def _model_id(self, segmentation: CopickSegmentationVolume | str | None) -> str:
+        ids = self.root.volume.segmentation_ids(self.name)
+        wanted = segmentation if isinstance(segmentation, str) else segmentation.model_id if segmentation else None
+        if segmentation is None and ids:
+            return ids[-1]
+        if wanted is None or wanted not in ids:
+            raise NotFoundError(key=f"segmentation {wanted!r} of job {self.name!r}", layer="volume")
+        return wanted
+
+    def request(self, what: Literal["segment", "mesh"], segmentation: CopickSegmentationVolume | str | None = None) -> Job:
+        """Ask the app to do it; see :func:`copick_backend_volume.publish.request`."""
+        from copick_backend_volume.publish import request
+
+        model_id = None if segmentation is None else self._model_id(segmentation)
+        return request(self.root.volume, self._store, self.name, what, model_id)
+
+    def set_status(self, status: JobStatus | str, *, force: bool = False) -> Job:
+        """Set the status, if it may follow the present one.
+
+        Args:
+            status: The new one.
+            force: Set it in any case: to repair a job that is stuck.
+
+        Raises:
+            InvalidDataError: It may not follow.
+            ValueError: It is no status.
+        """
+        wanted = JobStatus.parse(status) if isinstance(status, str) else status
+        return self._store.update(self.name, status=wanted, force=force)
+
+    @property
+    def _store(self) -> JobStore:
+        return self.root.volume_layer.jobs
+
+    # ------------------------------------------------------------------ classes
+
+    def _segmentation_factory(self) -> tuple[type[CopickSegmentationOverlay], type[CopickSegmentationMeta]]:
+        return CopickSegmentationVolume, super()._segmentation_factory()[1]
+
+    def _mesh_factory(self) -> tuple[type[CopickMeshOverlay], type[CopickMeshMeta]]:
+        return CopickMeshVolume, super()._mesh_factory()[1]
+
+
+class CopickRootVolume(CopickRootOverlay):
+    """A project over a volume."""
+
+    @property
+    def volume_layer(self) -> VolumeLayer:
+        """The layer of the volume."""
+        return next(layer for layer in self.layers.static if isinstance(layer, VolumeLayer))
+
+    @property
+    def volume(self) -> Volume:
+        """The volume's paths."""
+        return self.volume_layer.volume
+
+    def jobs(self) -> list[Job]:
+        """All jobs, also those that have folders only, read now."""
+        return [*self.volume_layer.jobs.jobs().values()]
+
+    def job(self, job_id: str) -> Job:
+        """One job, read now.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        return self.volume_layer.jobs.job(job_id)
+
+    def recoverable_jobs(self) -> list[RecoverableJob]:
+        """Jobs in the databases that the app has moved aside; :attr:`RecoverableJob.lost` are those it has forgotten."""
+        return self.volume_layer.jobs.recoverable()
+
+    def doctor(self, *, stuck_hours: float | None = None) -> list[Finding]:
+        """Look for everything that is wrong in the volume; changes nothing."""
+        from copick_backend_volume.doctor import STUCK_HOURS, examine
+
+        hours = STUCK_HOURS if stuck_hours is None else stuck_hours
+        return examine(self.volume, self.volume_layer.jobs, stuck_hours=hours)
+
+    def new_job(self, title: str) -> CopickRunVolume:
+        """Make a job in the volume, with an id that nothing in it has.
+
+        Args:
+            title: Its title.
+
+        Returns:
+            Its run, UPLOADING.
+        """
+        from copick_backend_volume.publish import new_job_id
+
+        job = self.volume_layer.jobs.create(title, new_job_id)
+        self.refresh()
+        run = self.get_run(job.id)
+        if not isinstance(run, CopickRunVolume):
+            raise AlreadyExistsError(key=job.id, layer="volume")
+        return run
+
+    def _run_factory(self) -> tuple[type[CopickRunOverlay], type[CopickRunMeta]]:
+        return CopickRunVolume, super()._run_factory()[1]
