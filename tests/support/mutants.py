@@ -107,7 +107,10 @@ class RoundsVoxelSizes(Mutant):
     caught_by, seen = "test_voxel_sizes_come_back_as_they_were", "1.2"
 
     def list(self, kind, parent):
-        return [replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k for k in super().list(kind, parent)]
+        return [
+            replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k
+            for k in super().list(kind, parent)
+        ]
 
 
 class ForgetsTheSegmentationType(Mutant):
@@ -155,12 +158,12 @@ class LeavesEmptyParentsOutOfListMany(Mutant):
 class RaisesOnForeignFiles(LocalLayer):
     caught_by, seen = "test_a_foreign_file_is_not_listed", "ValueError"
 
-    def _parsed(self, kind, parent, listings):
-        for listing in listings.values():
-            for name in listing:
+    def _keys(self, kind, parent, folders, listed):
+        for folder in folders:
+            for name in listed.get(folder, {}):
                 if kind is Kind.PICKS and name.endswith(".json"):
                     _user, _session, _name = name.split("_")
-        return super()._parsed(kind, parent, listings)
+        return super()._keys(kind, parent, folders, listed)
 
 
 # ----------------------------------------------------------------------------------------------------------------- memory
@@ -427,7 +430,9 @@ class ListsStoresByPrefix(Mutant):
     def zarr(self, key):
         class Store(DictStore):
             async def list_dir(self, prefix):
-                for name in sorted({k.removeprefix(prefix).strip("/").split("/")[0] for k in self._store_dict if k.startswith(prefix)}):
+                for name in sorted(
+                    {k.removeprefix(prefix).strip("/").split("/")[0] for k in self._store_dict if k.startswith(prefix)}
+                ):
                     yield name
 
         return Store(self.place.volumes.setdefault(key, {}), read_only=self.read_only)

@@ -16,6 +16,7 @@ from copick_core.copying import copy_content
 from copick_core.errors import ConflictError, NotFoundError, NotPicklableError, ReadOnlyError
 from copick_core.keys import (
     ROOT,
+    SORTED_BY,
     FeaturesKey,
     Key,
     Kind,
@@ -40,6 +41,7 @@ from copick_core.models import (
 )
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import ANY
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -155,9 +157,8 @@ class _Container(Entity[K]):
 
     def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of the children of a kind in some layers."""
-        return [
-            make(key, layer) for layer in layers for key in sorted(cast("Any", layer.list(kind, cast("ParentKey", self._key))))
-        ]
+        parent, order = cast("ParentKey", self._key), SORTED_BY[kind]
+        return [make(key, layer) for layer in layers for key in sorted(layer.list(kind, parent), key=order)]
 
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
@@ -190,7 +191,7 @@ class CopickPicksOverlay(_Leaf[PicksKey], CopickPicks):
     def _at(cls, run: CopickRunOverlay, key: PicksKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
         self.run, self._key, self._layer = run, key, layer
-        self.refresh()
+        self._meta, self._arrays, self._loaded, self._revision = None, None, False, ANY
         return self
 
     def _make_meta(self) -> CopickPicksFile:
@@ -455,10 +456,12 @@ class CopickTomogramOverlay(_LeafVolume[TomogramKey], CopickTomogram):
         return self._list_features(self._root._overlays)
 
     def _list_features(self, layers: Sequence[Layer]) -> list[CopickFeatures]:
-        found: list[CopickFeatures] = []
-        for layer in layers:
-            found += [self._handle(k, layer) for k in sorted(cast("Any", layer.list(Kind.FEATURES, self._key)))]
-        return found
+        order = SORTED_BY[Kind.FEATURES]
+        return [
+            self._handle(cast("FeaturesKey", key), layer)
+            for layer in layers
+            for key in sorted(layer.list(Kind.FEATURES, self._key), key=order)
+        ]
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
