@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from copick_core import keys
-from copick_core.copying import copy_content
 from copick_core.errors import ConflictError, NotFoundError, NotPicklableError, ReadOnlyError
 from copick_core.keys import (
     ROOT,
@@ -667,6 +666,8 @@ class CopickRunOverlay(_Container[RunKey], CopickRun):
         key = entity.key
         target = key if not getattr(key, "variant", "") else type(key)(*key_values(key)[:-1])
         overlay = self.root._writable(target)
+        from copick_core.copying import copy_content
+
         copy_content(entity._layer, key, overlay, target)
         parent = entity.voxel_spacing if isinstance(entity, CopickTomogram) else getattr(entity, "tomogram", self)
         return type(entity)._at(parent, target, overlay)
@@ -826,6 +827,8 @@ class CopickRootOverlay(CopickRoot):
         super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
         if holder is not None and holder.read_only and not self.read_only:
+            from copick_core.copying import copy_content
+
             copy_content(holder, obj.key, self._writable(obj.key), obj.key)
             obj.refresh()
 

@@ -11,7 +11,6 @@ import logging
 import re
 import threading
 import time
-import uuid
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +43,8 @@ def staged_name() -> str:
 
     Its leading dot keeps it out of every listing, ours and that of copick 1.x; it tells when it was made.
     """
+    import uuid
+
     return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
 
 
