@@ -159,12 +159,12 @@ class LeavesEmptyParentsOutOfListMany(Mutant):
 class RaisesOnForeignFiles(LocalLayer):
     caught_by, seen = "test_a_foreign_file_is_not_listed", "ValueError"
 
-    def _parsed(self, kind, parent, listings):
-        for listing in listings.values():
-            for name in listing:
+    def _keys(self, kind, parent, folders, listed):
+        for folder in folders:
+            for name in listed.get(folder, {}):
                 if kind is Kind.PICKS and name.endswith(".json"):
                     _user, _session, _name = name.split("_")
-        return super()._parsed(kind, parent, listings)
+        return super()._keys(kind, parent, folders, listed)
 
 
 # ----------------------------------------------------------------------------------------------------------------- memory

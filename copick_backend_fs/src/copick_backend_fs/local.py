@@ -88,10 +88,14 @@ class LocalLayer(PathLayer):
 
     def _list_folder(self, path: str) -> Listing:
         try:
-            with os.scandir(self.full_path(path)) as entries:
-                return {entry.name: _is_folder(entry) for entry in entries}
+            with os.scandir(self.full_path(path)) as scan:
+                entries = [*scan]
         except _MISSING:
             return {}
+        try:
+            return {entry.name: entry.is_dir() for entry in entries}  # no system call but for links
+        except OSError:
+            return {entry.name: _is_folder(entry) for entry in entries}
 
     def _path_exists(self, path: str, *, folder: bool) -> bool:
         import stat
@@ -188,7 +192,7 @@ class LocalLayer(PathLayer):
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or leads to one; no system call but for links."""
+    """Whether an entry is a folder or leads to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads round in a circle, or to where one may not look

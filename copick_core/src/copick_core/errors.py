@@ -22,7 +22,6 @@ from them::
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,6 +59,8 @@ def _rebuild(cls: type[CopickError], message: str, fields: dict[str, Any]) -> Co
 
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing."""
+    import difflib
+
     matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 

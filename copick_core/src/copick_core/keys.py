@@ -8,8 +8,10 @@ the on-disk layout keeps; two sizes with one rounded value are one spacing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, SupportsFloat
 
 from copick_core.errors import InvalidDataError
@@ -238,6 +240,19 @@ PARENT_KIND: dict[Kind, Kind | None] = {
     Kind.SEGMENTATION: Kind.RUN,
     Kind.TOMOGRAM: Kind.VOXEL_SPACING,
     Kind.FEATURES: Kind.TOMOGRAM,
+}
+
+
+#: What keys of one parent and kind are sorted by: the same order as that of whole keys, found faster.
+SORTED_BY: dict[Kind, Callable[[Any], Any]] = {
+    Kind.RUN: attrgetter("name"),
+    Kind.OBJECT: attrgetter("name"),
+    Kind.VOXEL_SPACING: attrgetter("voxel_size"),
+    Kind.PICKS: attrgetter("object_name", "user_id", "session_id"),
+    Kind.MESH: attrgetter("object_name", "user_id", "session_id"),
+    Kind.SEGMENTATION: attrgetter("voxel_size", "name", "user_id", "session_id", "segmentation_type"),
+    Kind.TOMOGRAM: attrgetter("tomo_type", "variant"),
+    Kind.FEATURES: attrgetter("feature_type"),
 }
 
 

@@ -1,8 +1,9 @@
 """The on-disk layout: the only place that knows a file name.
 
-``path(key)`` says where an entity lies below a project's root; ``parse(kind, parent, name)`` reads a listed name back, or
-gives ``None`` for a foreign file. The two are exact inverses: a name that ``path`` would not write is foreign, so a listing
-never shows an entity that cannot be opened and never a truncated name. The layout is that of copick 1.x::
+``path(key)`` says where an entity lies below a project's root; ``parse_all(kind, parent, names)`` reads the names of a listed
+folder back, without those of foreign files, and ``parse`` reads one. The two directions are exact inverses: a name that
+``path`` would not write is foreign, so a listing never shows an entity that cannot be opened and never a truncated name.
+The layout is that of copick 1.x::
 
     ExperimentRuns/{run}/.meta
     ExperimentRuns/{run}/VoxelSpacing{size:.3f}/.meta
@@ -19,6 +20,9 @@ never shows an entity that cannot be opened and never a truncated name. The layo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from sys import intern
 
 from copick_core.errors import InvalidNameError
 from copick_core.keys import (
@@ -54,25 +58,35 @@ SEGMENTATION_FOLDERS: dict[SegmentationType, str] = {
     "instance": "InstanceSegmentations",
     "panoptic": "PanopticSegmentations",
 }
+#: Folders of a run that hold entities of a kind.
+_FOLDERS_IN_RUN = {
+    Kind.PICKS: ("Picks",),
+    Kind.MESH: ("Meshes",),
+    Kind.SEGMENTATION: tuple(dict.fromkeys(SEGMENTATION_FOLDERS.values())),
+}
+#: Types of the folders that hold one type only.
+_PLAIN_TYPES: dict[str, SegmentationType] = {
+    SEGMENTATION_FOLDERS["instance"]: "instance",
+    SEGMENTATION_FOLDERS["panoptic"]: "panoptic",
+}
 _MULTILABEL = "-multilabel"
-_SPACING_NAME = re.compile(r"VoxelSpacing(\d+\.\d{3})")
+_FEATURES = "_features.zarr"
+_SPACING = "VoxelSpacing"
 _SIZE = re.compile(r"\d+\.\d{3}")
 
 
 def folders(kind: Kind, parent: ParentKey) -> list[str]:
     """Folders that hold the entities of a kind below a parent, relative to the project's root."""
+    if isinstance(parent, RunKey):
+        here = f"{RUNS_FOLDER}/{parent.name}"
+        if kind is Kind.VOXEL_SPACING:
+            return [here]
+        return [f"{here}/{name}" for name in _FOLDERS_IN_RUN.get(kind, ())]
     if isinstance(parent, RootKey):
         return [RUNS_FOLDER if kind is Kind.RUN else OBJECTS_FOLDER]
-    if kind is Kind.FEATURES:
-        return [path(parent.parent)] if isinstance(parent, TomogramKey) else []
-    here = path(parent)
-    if kind in (Kind.VOXEL_SPACING, Kind.TOMOGRAM):
-        return [here]
-    if kind is Kind.PICKS:
-        return [f"{here}/Picks"]
-    if kind is Kind.MESH:
-        return [f"{here}/Meshes"]
-    return [f"{here}/{name}" for name in dict.fromkeys(SEGMENTATION_FOLDERS.values())]
+    if (kind is Kind.TOMOGRAM) is isinstance(parent, VoxelSpacingKey):
+        return [f"{RUNS_FOLDER}/{parent.run}/{_SPACING}{parent.voxel_size:.3f}"]
+    return []
 
 
 def is_folder(kind: Kind) -> bool:
@@ -100,7 +114,7 @@ def path(key: Key) -> str:
     if isinstance(key, VoxelSpacingKey):
         return f"{run}/{name}"
     if isinstance(key, TomogramKey | FeaturesKey):
-        return f"{run}/VoxelSpacing{key.voxel_size:.3f}/{name}"
+        return f"{run}/{_SPACING}{key.voxel_size:.3f}/{name}"
     if isinstance(key, PicksKey):
         return f"{run}/Picks/{name}"
     if isinstance(key, MeshKey):
@@ -128,7 +142,7 @@ def _file_name(key: Key) -> str:
     if isinstance(key, RunKey):
         return key.name
     if isinstance(key, VoxelSpacingKey):
-        return f"VoxelSpacing{key.voxel_size:.3f}"
+        return f"{_SPACING}{key.voxel_size:.3f}"
     if isinstance(key, TomogramKey):
         return f"{_tomogram_stem(key)}.zarr"
     if isinstance(key, FeaturesKey):
@@ -155,66 +169,101 @@ def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
 
 
 def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
-    """Read the name of a file or folder back into a key.
+    """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
+    return next(iter(parse_all(kind, parent, [name], folder)), None)
+
+
+def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
+    """Read the names that were listed in one folder back into keys.
 
     Args:
         kind: Kind of entity that was listed.
         parent: Key whose children were listed.
-        name: The listed name.
+        names: The listed names.
         folder: Name of the listed folder; needed for segmentations, whose type it tells.
 
     Returns:
-        The key, or None where the name is not one that :func:`path` writes.
+        Keys in the order of their names, without the names that :func:`path` does not write.
     """
-    if name.startswith("."):
-        return None
+    visible = [name for name in names if not name.startswith(".")]
     if kind is Kind.RUN:
-        return RunKey(name) if is_run_name(name) else None
+        return [RunKey(name) for name in visible if is_run_name(name)]
     if kind is Kind.OBJECT:
-        stem = _stem(name, ".zarr")
-        return ObjectKey(stem) if stem and "_" not in stem else None
+        return [ObjectKey(name[:-5]) for name in visible if _is_plain_volume(name)]
     if isinstance(parent, RunKey):
-        return _parse_in_run(kind, parent.name, name, folder)
-    if isinstance(parent, VoxelSpacingKey):
-        stem = _stem(name, ".zarr")
-        return TomogramKey(parent.run, parent.voxel_size, stem) if stem and "_" not in stem else None
-    if isinstance(parent, TomogramKey):
-        parts = _stem(name, ".zarr").split("_")
-        if len(parts) != 3 or parts[0] != _tomogram_stem(parent) or parts[2] != "features" or not parts[1]:
-            return None
-        return FeaturesKey(parent.run, parent.voxel_size, parent.tomo_type, parts[1], parent.variant)
-    return None
+        if kind is Kind.PICKS:
+            return [*_parse_annotations(PicksKey, parent.name, visible, ".json")]
+        if kind is Kind.MESH:
+            return [*_parse_annotations(MeshKey, parent.name, visible, ".glb")]
+        if kind is Kind.SEGMENTATION:
+            return [*_parse_segmentations(parent.name, visible, folder)]
+        if kind is Kind.VOXEL_SPACING:
+            return [*_parse_spacings(parent.name, visible)]
+    if kind is Kind.TOMOGRAM and isinstance(parent, VoxelSpacingKey):
+        return [TomogramKey(parent.run, parent.voxel_size, intern(name[:-5])) for name in visible if _is_plain_volume(name)]
+    if kind is Kind.FEATURES and isinstance(parent, TomogramKey):
+        return [*_parse_features(parent, visible)]
+    return []
 
 
-def _parse_in_run(kind: Kind, run: str, name: str, folder: str) -> Key | None:
-    if kind is Kind.VOXEL_SPACING:
-        match = _SPACING_NAME.fullmatch(name)
-        key = VoxelSpacingKey(run, float(match[1])) if match else None
-        return key if key and key.voxel_size > 0 and _file_name(key) == name else None
-    if kind is Kind.PICKS or kind is Kind.MESH:
-        parts = _stem(name, ".json" if kind is Kind.PICKS else ".glb").split("_")
-        if len(parts) != 3 or not all(parts):
-            return None
-        return (PicksKey if kind is Kind.PICKS else MeshKey)(run, parts[2], parts[0], parts[1])
-    parts = _stem(name, ".zarr").split("_")
-    if len(parts) != 4 or not all(parts) or not _SIZE.fullmatch(parts[0]):
+def _is_plain_volume(name: str) -> bool:
+    """Whether a name is that of a volume whose stem is one name: a tomogram or an object."""
+    return name.endswith(".zarr") and "_" not in name and len(name) > len(".zarr")
+
+
+def _parse_annotations(
+    cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str
+) -> Iterator[PicksKey | MeshKey]:
+    for name in names:
+        parts = name.split("_")
+        if len(parts) == 3 and name.endswith(suffix):
+            user_id, session_id, object_name = parts[0], parts[1], parts[2][: -len(suffix)]
+            if user_id and session_id and object_name:
+                yield cls(run, intern(object_name), intern(user_id), intern(session_id))
+
+
+def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> Iterator[SegmentationKey]:
+    plain = _PLAIN_TYPES.get(folder)
+    for name in names:
+        parts = name.split("_")
+        if len(parts) != 4 or not name.endswith(".zarr"):
+            continue
+        size, user_id, session_id, label = _size(parts[0]), parts[1], parts[2], parts[3][:-5]
+        segmentation_type = plain or "binary"
+        if plain is None and label.endswith(_MULTILABEL):
+            segmentation_type, label = "multilabel", label[: -len(_MULTILABEL)]
+        if size and user_id and session_id and label:
+            yield SegmentationKey(run, size, intern(label), intern(user_id), intern(session_id), segmentation_type)
+
+
+def _parse_spacings(run: str, names: Iterable[str]) -> Iterator[VoxelSpacingKey]:
+    for name in names:
+        size = _size(name.removeprefix(_SPACING)) if name.startswith(_SPACING) else None
+        if size:
+            yield VoxelSpacingKey(run, size)
+
+
+def _parse_features(tomogram: TomogramKey, names: Iterable[str]) -> Iterator[FeaturesKey]:
+    prefix = f"{_tomogram_stem(tomogram)}_"
+    for name in names:
+        if name.startswith(prefix) and name.endswith(_FEATURES):
+            feature_type = name[len(prefix) : -len(_FEATURES)]
+            if feature_type and "_" not in feature_type:
+                yield FeaturesKey(
+                    tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant
+                )
+
+
+@lru_cache(maxsize=1024)
+def _size(text: str) -> float | None:
+    """The voxel size that a text of exactly three decimals says; None for any other text, and for zero.
+
+    A project has few sizes and thousands of names that hold them.
+    """
+    if not _SIZE.fullmatch(text):
         return None
-    size, user_id, session_id, label = float(parts[0]), parts[1], parts[2], parts[3]
-    if size <= 0 or f"{size:.3f}" != parts[0]:
-        return None
-    if folder == SEGMENTATION_FOLDERS["instance"]:
-        return SegmentationKey(run, size, label, user_id, session_id, "instance")
-    if folder == SEGMENTATION_FOLDERS["panoptic"]:
-        return SegmentationKey(run, size, label, user_id, session_id, "panoptic")
-    if label.endswith(_MULTILABEL):
-        label = label[: -len(_MULTILABEL)]
-        return SegmentationKey(run, size, label, user_id, session_id, "multilabel") if label else None
-    return SegmentationKey(run, size, label, user_id, session_id, "binary")
+    size = float(text)
+    return size if size > 0 and f"{size:.3f}" == text else None
 
 
-def _stem(name: str, suffix: str) -> str:
-    """The name without its suffix, or nothing where it has another one."""
-    return name[: -len(suffix)] if name.endswith(suffix) else ""
-
-
-__all__ = ["MARKER", "MARKER_CONTENT", "ROOT", "file_name", "folders", "is_folder", "marker", "parse", "path"]
+__all__ = ["MARKER", "MARKER_CONTENT", "ROOT", "file_name", "folders", "is_folder", "marker", "parse", "parse_all", "path"]

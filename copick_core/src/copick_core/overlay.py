@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from copick_core import keys
-from copick_core.copying import copy_content
 from copick_core.errors import ConflictError, NotFoundError, NotPicklableError, ReadOnlyError
 from copick_core.keys import (
     ROOT,
+    SORTED_BY,
     FeaturesKey,
     Key,
     Kind,
@@ -40,6 +40,7 @@ from copick_core.models import (
 )
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import ANY
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -155,9 +156,8 @@ class _Container(Entity[K]):
 
     def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of the children of a kind in some layers."""
-        return [
-            make(key, layer) for layer in layers for key in sorted(cast("Any", layer.list(kind, cast("ParentKey", self._key))))
-        ]
+        parent, order = cast("ParentKey", self._key), SORTED_BY[kind]
+        return [make(key, layer) for layer in layers for key in sorted(layer.list(kind, parent), key=order)]
 
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
@@ -190,7 +190,7 @@ class CopickPicksOverlay(_Leaf[PicksKey], CopickPicks):
     def _at(cls, run: CopickRunOverlay, key: PicksKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
         self.run, self._key, self._layer = run, key, layer
-        self.refresh()
+        self._meta, self._arrays, self._loaded, self._revision = None, None, False, ANY
         return self
 
     def _make_meta(self) -> CopickPicksFile:
@@ -455,10 +455,12 @@ class CopickTomogramOverlay(_LeafVolume[TomogramKey], CopickTomogram):
         return self._list_features(self._root._overlays)
 
     def _list_features(self, layers: Sequence[Layer]) -> list[CopickFeatures]:
-        found: list[CopickFeatures] = []
-        for layer in layers:
-            found += [self._handle(k, layer) for k in sorted(cast("Any", layer.list(Kind.FEATURES, self._key)))]
-        return found
+        order = SORTED_BY[Kind.FEATURES]
+        return [
+            self._handle(cast("FeaturesKey", key), layer)
+            for layer in layers
+            for key in sorted(layer.list(Kind.FEATURES, self._key), key=order)
+        ]
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
@@ -664,6 +666,8 @@ class CopickRunOverlay(_Container[RunKey], CopickRun):
         key = entity.key
         target = key if not getattr(key, "variant", "") else type(key)(*key_values(key)[:-1])
         overlay = self.root._writable(target)
+        from copick_core.copying import copy_content
+
         copy_content(entity._layer, key, overlay, target)
         parent = entity.voxel_spacing if isinstance(entity, CopickTomogram) else getattr(entity, "tomogram", self)
         return type(entity)._at(parent, target, overlay)
@@ -826,6 +830,8 @@ class CopickRootOverlay(CopickRoot):
         super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
         if holder is not None and holder.read_only and not self.read_only:
+            from copick_core.copying import copy_content
+
             copy_content(holder, obj.key, self._writable(obj.key), obj.key)
             obj.refresh()
 

@@ -6,13 +6,13 @@ dealt with here, once.
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 import threading
 import time
-import uuid
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 #: What a folder holds: name of each entry, and whether it is a folder.
 Listing = dict[str, bool]
 
+#: Kinds that are listed from folders that other kinds are listed from too.
+_SHARING = (Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES)
+
 #: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
 STAGED_SECONDS = 7 * 24 * 3600
 _STAGED = re.compile(r"\.staged-([0-9a-f]+)-[0-9a-f]{32}")
@@ -40,6 +43,8 @@ def staged_name() -> str:
 
     Its leading dot keeps it out of every listing, ours and that of copick 1.x; it tells when it was made.
     """
+    import uuid
+
     return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
 
 
@@ -130,46 +135,57 @@ class PathLayer(Layer):
 
     # ------------------------------------------------------------------ listing
 
-    def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+    def list(self, kind: Kind, parent: ParentKey) -> Sequence[Key]:
         """List the entities of a kind below a parent."""
-        return self.list_many(kind, [parent])[parent]
+        folders = layout.folders(kind, parent)
+        return self._keys(kind, parent, folders, self._listed(kind, folders))
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, asking each folder once."""
-        shared = kind in (Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES)
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
+        listed = self._listed(kind, [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)])
+        return {parent: self._keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
+
+    def _listed(self, kind: Kind, folders: Sequence[str]) -> Mapping[str, Listing]:
+        """List the folders that may hold entities of a kind; those that are known to be missing are left out."""
+        if kind in _SHARING:
+            return self._remembered(folders)
         if kind is Kind.SEGMENTATION:
             # Most runs have one of the three folders: ask the run's folder which, instead of asking for all three.
-            runs = self._remembered([layout.path(parent) for parent in parents if isinstance(parent, RunKey)])
-            wanted = {parent: [f for f in fs if _is_in(runs, f)] for parent, fs in wanted.items()}
-        folders = [*dict.fromkeys(f for fs in wanted.values() for f in fs)]
-        listed = self._remembered(folders) if shared else self._list_folders(folders)
-        return {p: [*self._parsed(kind, p, {f: listed[f] for f in fs})] for p, fs in wanted.items()}
+            runs = self._remembered([*dict.fromkeys(folder.rpartition("/")[0] for folder in folders)])
+            folders = [folder for folder in folders if _is_in(runs, folder)]
+        return self._list_folders(folders)
 
     def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
         with self._shared_lock:
             known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
             forgotten = self._forgotten
-        listed = self._list_folders([folder for folder in dict.fromkeys(folders) if folder not in known])
+        if len(known) == len(folders):
+            return known
+        listed = self._list_folders([folder for folder in folders if folder not in known])
         with self._shared_lock:
             # What was listed before somebody forgot or wrote may be out of date already.
             if self._forgotten == forgotten:
                 self._shared.update(listed)
         return {**known, **listed}
 
-    def _parsed(self, kind: Kind, parent: ParentKey, listings: Mapping[str, Listing]) -> Iterator[Key]:
+    def _keys(self, kind: Kind, parent: ParentKey, folders: Sequence[str], listed: Mapping[str, Listing]) -> Sequence[Key]:
+        """Read the listings of a parent's folders."""
         folder_kind = layout.is_folder(kind)
-        for folder, listing in listings.items():
+        keys: builtins.list[Key] = []
+        for folder in folders:
+            if not (listing := listed.get(folder)):
+                continue
+            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
             last = folder.rpartition("/")[2]
-            for name, is_folder in listing.items():
-                if is_folder is not folder_kind:
-                    continue
-                key = layout.parse(kind, parent, name, last)
-                if key is not None:
-                    yield key
-                elif logger.isEnabledFor(logging.DEBUG):
-                    logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
+            found = layout.parse_all(kind, parent, names, last)
+            if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):
+                for name in names:
+                    if layout.parse(kind, parent, name, last) is None:
+                        logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
+            keys += found
+        return keys
 
     def forget(self, parent: ParentKey) -> None:
         """Drop the remembered listings of a parent and of everything below it."""

@@ -103,7 +103,8 @@ def register(backend: Backend) -> None:
                 distributions=_distributions(backend.config_type),
                 reason="an installed distribution serves this type already",
             )
-        _check(backend, backend.config_type, ["register()"])
+        if reason := _mismatch(backend, backend.config_type):
+            raise BackendError(config_type=backend.config_type, distributions=["register()"], reason=reason)
         _registered[backend.config_type] = backend
 
 
@@ -175,12 +176,21 @@ def _scan() -> dict[str, list[EntryPoint]]:
     if _entry_points is None:
         from importlib_metadata import entry_points
 
-        found: dict[str, dict[str, EntryPoint]] = {}
+        found: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=GROUP):
-            # An editable install beside its build folder shows one distribution twice: that is one claimant.
-            found.setdefault(point.name, {}).setdefault(point.dist.name.lower() if point.dist else "", point)
-        _entry_points = {name: list(points.values()) for name, points in found.items()}
+            found.setdefault(point.name, []).append(point)
+        _entry_points = {name: _claimants(points) for name, points in found.items()}
     return _entry_points
+
+
+def _claimants(points: list[EntryPoint]) -> list[EntryPoint]:
+    """One entry point for each distribution; an editable install beside its build folder shows one distribution twice."""
+    if len(points) == 1:
+        return points  # asking for the name of a distribution reads all its metadata
+    by_distribution: dict[str, EntryPoint] = {}
+    for point in points:
+        by_distribution.setdefault(point.dist.name.lower() if point.dist else "", point)
+    return [*by_distribution.values()]
 
 
 def _distributions(config_type: str) -> list[str]:
@@ -188,10 +198,8 @@ def _distributions(config_type: str) -> list[str]:
 
 
 def _load(config_type: str, points: list[EntryPoint]) -> Backend:
-    distributions = [p.dist.name if p.dist else "unknown" for p in points]
-
     def unusable(reason: str) -> BackendError:
-        return BackendError(config_type=config_type, distributions=distributions, reason=reason)
+        return BackendError(config_type=config_type, distributions=_distributions(config_type), reason=reason)
 
     if len(points) > 1:
         raise unusable("both distributions claim this config_type, and none is chosen silently. Uninstall one of them.")
@@ -207,18 +215,18 @@ def _load(config_type: str, points: list[EntryPoint]) -> Backend:
         raise unusable(f"its hook copick_backend() failed: {type(error).__name__}: {error}") from error
     if len(backends) != 1 or not isinstance(backends[0], Backend):
         raise unusable(f"{points[0].value} must have one hook implementation copick_backend() that returns a Backend")
-    _check(backends[0], config_type, distributions)
+    if reason := _mismatch(backends[0], config_type):
+        raise unusable(reason)
     return backends[0]
 
 
-def _check(backend: Backend, config_type: str, distributions: list[str]) -> None:
-    reason = ""
+def _mismatch(backend: Backend, config_type: str) -> str:
+    """Why a backend cannot serve a type; nothing if it can."""
     if backend.api_version != API_VERSION:
-        reason = (
+        return (
             f"it was written for version {backend.api_version} of the backend interface, this copick-core has {API_VERSION}. "
             f"Upgrade {'it' if backend.api_version < API_VERSION else 'copick-core'}."
         )
-    elif backend.config_type != config_type:
-        reason = f"its entry point is named {config_type!r}, but its record says {backend.config_type!r}"
-    if reason:
-        raise BackendError(config_type=config_type, distributions=distributions, reason=reason)
+    if backend.config_type != config_type:
+        return f"its entry point is named {config_type!r}, but its record says {backend.config_type!r}"
+    return ""

@@ -135,7 +135,7 @@ class CopickConfig(BaseModel):
         shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
     """
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
     #: Names of the fields that hold a location; a relative one is resolved against the config file's folder.
     location_fields: ClassVar[tuple[str, ...]] = ()
