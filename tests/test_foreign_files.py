@@ -4,10 +4,11 @@ import json
 import logging
 import shutil
 
-import copick_core
 import numpy as np
 import pytest
 from copick_core.errors import InvalidDataError
+
+import copick_core
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
 
 def test_a_zarr_3_volume_is_read_wherever_it_lies(project):
     import zarr
+
     from copick_core import ome
 
     root, folder = project

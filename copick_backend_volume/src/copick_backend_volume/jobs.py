@@ -290,9 +290,7 @@ class JobStore:
         def change(entry: Document) -> Document:
             present = parse_job(job_id, entry)
             if expected is not None and present.status is not expected:
-                raise ConflictError(
-                    key=RunKey(job_id), layer="volume", expected=expected.name, found=present.status_text
-                )
+                raise ConflictError(key=RunKey(job_id), layer="volume", expected=expected.name, found=present.status_text)
             if status is not None:
                 if not force:
                     check_transition(job_id, present.status, status)
@@ -336,9 +334,7 @@ class JobStore:
         oldest = time.monotonic() - REMEMBER
         self._written = {job: written for job, written in self._written.items() if written.at > oldest}
         return {
-            job: written.entry
-            for job, written in self._written.items()
-            if not _is_as_new(document.get(job), written.entry)
+            job: written.entry for job, written in self._written.items() if not _is_as_new(document.get(job), written.entry)
         }
 
     def _base(self) -> Document:

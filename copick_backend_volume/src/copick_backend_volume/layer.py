@@ -82,9 +82,7 @@ class VolumeLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
         """List the entities of a kind below a parent."""
         if kind is Kind.RUN and isinstance(parent, RootKey):
-            return [
-                RunKey(job.id) for job in self.jobs.jobs().values() if job.in_database or self.config.include_orphans
-            ]
+            return [RunKey(job.id) for job in self.jobs.jobs().values() if job.in_database or self.config.include_orphans]
         if isinstance(parent, RunKey):
             listings: dict[Kind, Callable[[str], Iterator[Key]]] = {
                 Kind.VOXEL_SPACING: self._spacings,

@@ -117,9 +117,7 @@ def read_sidecar(volume: Volume, job: str, model_id: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def used_pairs(
-    pairs: list[TrainingPair], model_id: str, sidecar: Mapping[str, Any]
-) -> tuple[list[TrainingPair], bool]:
+def used_pairs(pairs: list[TrainingPair], model_id: str, sidecar: Mapping[str, Any]) -> tuple[list[TrainingPair], bool]:
     """The pairs that a model was trained on, and whether that is exact.
 
     Without a list in the sidecar, those are meant that were annotated no later than the second in its id.

@@ -166,9 +166,7 @@ def publish_segmentation(
     return model_id
 
 
-def _write_labels(
-    writer: ArrayWriter, labels: Any, value: int | None, source: str, progress: Progress | None
-) -> list[int]:
+def _write_labels(writer: ArrayWriter, labels: Any, value: int | None, source: str, progress: Progress | None) -> list[int]:
     found: set[int] = set()
     array = writer.array
     indices = [*array.indices()]

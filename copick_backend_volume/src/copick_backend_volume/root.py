@@ -193,9 +193,7 @@ class CopickRunVolume(CopickRunOverlay):
 
         self._store._check_writable()
         model_id = self._model_id(segmentation)
-        mesh_segmentation(
-            self.root.volume, self._store, self.name, model_id, block=block or BLOCK, progress=progress
-        )
+        mesh_segmentation(self.root.volume, self._store, self.name, model_id, block=block or BLOCK, progress=progress)
         self.refresh_meshes()
         layer = self.root.volume_layer
         made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}

@@ -105,9 +105,7 @@ class ReversedStore(Store):
         except FileNotFoundError:
             return None
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read the value of a key; None where there is none."""
         data = await asyncio.to_thread(self._read, key)
         return None if data is None else prototype.buffer.from_bytes(_cut(data, byte_range))

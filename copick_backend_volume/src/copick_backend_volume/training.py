@@ -107,9 +107,7 @@ def unpaired(volume: Volume, job: str) -> list[str]:
     """Names of images without a mask, and of masks without an image."""
     names = _names(volume, job)
     other = {"img": "seg", "seg": "img"}
-    return sorted(
-        n for n in names if (_IMAGE.fullmatch(n) or _MASK.fullmatch(n)) and f"{other[n[:3]]}{n[3:]}" not in names
-    )
+    return sorted(n for n in names if (_IMAGE.fullmatch(n) or _MASK.fullmatch(n)) and f"{other[n[:3]]}{n[3:]}" not in names)
 
 
 def mask_values(pairs: list[TrainingPair]) -> list[int]:
