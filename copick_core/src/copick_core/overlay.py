@@ -154,10 +154,12 @@ class _Container(Entity[K]):
         for layer in self._root.layers.all:
             layer.forget(cast("ParentKey", self._key))
 
-    def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
-        """Handles of the children of a kind in some layers."""
-        parent, order = cast("ParentKey", self._key), SORTED_BY[kind]
-        return [make(key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
+    def _leaves(self, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
+        """Handles of the children of a kind in some layers, of a class that is asked for once."""
+        if not layers:
+            return []
+        parent, order, at = cast("ParentKey", self._key), SORTED_BY[kind], entity_cls()._at
+        return [at(self, key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
 
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
@@ -455,9 +457,11 @@ class CopickTomogramOverlay(_LeafVolume[TomogramKey], CopickTomogram):
         return self._list_features(self._root._overlays)
 
     def _list_features(self, layers: Sequence[Layer]) -> list[CopickFeatures]:
-        order = SORTED_BY[Kind.FEATURES]
+        if not layers:
+            return []
+        order, at = SORTED_BY[Kind.FEATURES], self._feature_factory()[0]._at
         return [
-            self._handle(cast("FeaturesKey", key), layer)
+            at(self, cast("FeaturesKey", key), layer)
             for layer in layers
             for key in sorted(self._root._listed(layer, Kind.FEATURES, self._key), key=order)
         ]
@@ -512,14 +516,14 @@ class CopickVoxelSpacingOverlay(_Container[VoxelSpacingKey], CopickVoxelSpacing)
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys_ = self._root._index.tomogram_keys(self._key)
         if keys_ is None:
-            return self._leaves(Kind.TOMOGRAM, self._root.layers.static, self._handle)
+            return self._leaves(Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return self._leaves(Kind.TOMOGRAM, self._root._overlays, self._handle)
+        return self._leaves(Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -614,30 +618,30 @@ class CopickRunOverlay(_Container[RunKey], CopickRun):
         return [*_static_only(self._query_static_picks()), *self._query_overlay_picks()]
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root.layers.static, self._picks_at)
+        return self._leaves(Kind.PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root._overlays, self._picks_at)
+        return self._leaves(Kind.PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
         return [*_static_only(self._query_static_meshes()), *self._query_overlay_meshes()]
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root.layers.static, self._mesh_at)
+        return self._leaves(Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root._overlays, self._mesh_at)
+        return self._leaves(Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
         return [*_static_only(self._query_static_segmentations()), *self._query_overlay_segmentations()]
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root.layers.static, self._segmentation_at)
+        return self._leaves(Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root._overlays, self._segmentation_at)
+        return self._leaves(Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings
@@ -862,7 +866,8 @@ class CopickRootOverlay(CopickRoot):
     def query(self) -> list[CopickRun]:
         """List the runs of all layers; each name is there once."""
         found = {*self._query_static_runs(), *self._query_overlay_runs()}
-        return [self._run_at(key) for key in sorted(found)]
+        run_cls, _ = self._run_factory()
+        return [run_cls._at(self, key) for key in sorted(found, key=SORTED_BY[Kind.RUN])]
 
     def _query_static_runs(self) -> list[RunKey]:
         return self._list_runs(self.layers.static) if self._index.runs is None else self._index.runs
