@@ -190,7 +190,8 @@ def test_a_project_and_its_handles_are_reopened_in_another_process(config_file):
     payload = pickle.dumps((root, picks, spacing, spacing.get_tomogram("wbp"), root.get_object("ribosome")))
     code = (
         "import pickle, sys; root, picks, spacing, tomogram, obj = pickle.loads(sys.stdin.buffer.read()); "
-        "print(root.runs[0].name, len(picks.points), spacing.voxel_size, tomogram.numpy().sum(), obj.name, picks.run.root is root)"
+        "print(root.runs[0].name, len(picks.points), spacing.voxel_size, tomogram.numpy().sum(), obj.name, "
+        "picks.run.root is root)"
     )
     done = subprocess.run([sys.executable, "-c", code], input=payload, capture_output=True, check=True)
     assert done.stdout.decode().split() == ["TS_1", "1", "10.0", "1.0", "ribosome", "True"]

@@ -147,7 +147,8 @@ class LocalLayer(PathLayer):
                 if if_revision is not ANY and if_revision != known:
                     raise ConflictError(key=key, layer=self.name, expected=if_revision, found=known)
                 if found:
-                    if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                    writable = os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+                    if not writable and os.path.exists(target):  # nobody may write what was deleted meanwhile
                         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
                     os.chmod(staged, found.st_mode & 0o7777)
                 os.replace(staged, target)

@@ -256,6 +256,16 @@ SORTED_BY: dict[Kind, Callable[[Any], Any]] = {
 }
 
 
+_KEY_CLASSES: dict[Kind, type[Key]] = {
+    cls.kind: cls for cls in (RunKey, VoxelSpacingKey, TomogramKey, FeaturesKey, PicksKey, MeshKey, SegmentationKey, ObjectKey)
+}
+
+
+def field_names(kind: Kind) -> list[str]:
+    """Names of the fields of the keys of a kind, in order."""
+    return [name for name in _KEY_CLASSES[kind].__dataclass_fields__ if name != "kind"]
+
+
 def key_fields(key: Key) -> dict[str, Any]:
     """Give the fields of a key by name, in order."""
-    return {name: getattr(key, name) for name in key.__dataclass_fields__ if name != "kind"}
+    return {name: getattr(key, name) for name in field_names(key.kind)}

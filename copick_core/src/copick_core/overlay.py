@@ -7,7 +7,7 @@ Runs and voxel spacings are the union over the layers: one handle spans them all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -154,10 +154,12 @@ class _Container(Entity[K]):
         for layer in self._root.layers.all:
             layer.forget(cast("ParentKey", self._key))
 
-    def _leaves(self, kind: Kind, layers: Sequence[Layer], make: Callable[[Any, Layer], Any]) -> list[Any]:
-        """Handles of the children of a kind in some layers."""
-        parent, order = cast("ParentKey", self._key), SORTED_BY[kind]
-        return [make(key, layer) for layer in layers for key in sorted(layer.list(kind, parent), key=order)]
+    def _leaves(self, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
+        """Handles of the children of a kind in some layers, of a class that is asked for once."""
+        if not layers:
+            return []
+        parent, order, at = cast("ParentKey", self._key), SORTED_BY[kind], entity_cls()._at
+        return [at(self, key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
 
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
@@ -455,11 +457,13 @@ class CopickTomogramOverlay(_LeafVolume[TomogramKey], CopickTomogram):
         return self._list_features(self._root._overlays)
 
     def _list_features(self, layers: Sequence[Layer]) -> list[CopickFeatures]:
-        order = SORTED_BY[Kind.FEATURES]
+        if not layers:
+            return []
+        order, at = SORTED_BY[Kind.FEATURES], self._feature_factory()[0]._at
         return [
-            self._handle(cast("FeaturesKey", key), layer)
+            at(self, cast("FeaturesKey", key), layer)
             for layer in layers
-            for key in sorted(layer.list(Kind.FEATURES, self._key), key=order)
+            for key in sorted(self._root._listed(layer, Kind.FEATURES, self._key), key=order)
         ]
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
@@ -510,17 +514,16 @@ class CopickVoxelSpacingOverlay(_Container[VoxelSpacingKey], CopickVoxelSpacing)
         return [*_static_only(self._query_static_tomograms()), *self._query_overlay_tomograms()]
 
     def _query_static_tomograms(self) -> list[CopickTomogram]:
-        index = self._root._index.tomograms.get(self.key.voxel_size)
-        if index is None:
-            return self._leaves(Kind.TOMOGRAM, self._root.layers.static, self._handle)
-        keys_ = [TomogramKey(self.key.run, self.key.voxel_size, tomo_type) for tomo_type in index]
+        keys_ = self._root._index.tomogram_keys(self._key)
+        if keys_ is None:
+            return self._leaves(Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return self._leaves(Kind.TOMOGRAM, self._root._overlays, self._handle)
+        return self._leaves(Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -607,7 +610,7 @@ class CopickRunOverlay(_Container[RunKey], CopickRun):
         return self._list_voxel_spacings(self.root._overlays)
 
     def _list_voxel_spacings(self, layers: Sequence[Layer]) -> list[CopickVoxelSpacing]:
-        found = {k for layer in layers for k in layer.list(Kind.VOXEL_SPACING, self._key)}
+        found = {k for layer in layers for k in self.root._listed(layer, Kind.VOXEL_SPACING, self._key)}
         return [self._spacing(cast("VoxelSpacingKey", key)) for key in found]
 
     def query_picks(self) -> list[CopickPicks]:
@@ -615,30 +618,30 @@ class CopickRunOverlay(_Container[RunKey], CopickRun):
         return [*_static_only(self._query_static_picks()), *self._query_overlay_picks()]
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root.layers.static, self._picks_at)
+        return self._leaves(Kind.PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root._overlays, self._picks_at)
+        return self._leaves(Kind.PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
         return [*_static_only(self._query_static_meshes()), *self._query_overlay_meshes()]
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root.layers.static, self._mesh_at)
+        return self._leaves(Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root._overlays, self._mesh_at)
+        return self._leaves(Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
         return [*_static_only(self._query_static_segmentations()), *self._query_overlay_segmentations()]
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root.layers.static, self._segmentation_at)
+        return self._leaves(Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root._overlays, self._segmentation_at)
+        return self._leaves(Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings
@@ -735,6 +738,11 @@ class _Index:
         tomograms = (used.tomograms if used is not None else None) or {}
         self.tomograms = {voxel_size_key(size): types for size, types in tomograms.items()}
 
+    def tomogram_keys(self, spacing: VoxelSpacingKey) -> list[TomogramKey] | None:
+        """Tomograms that every static run has at a spacing; None where nothing is said of it."""
+        types = self.tomograms.get(spacing.voxel_size)
+        return None if types is None else [TomogramKey(spacing.run, spacing.voxel_size, tomo_type) for tomo_type in types]
+
 
 def _reopened_root(
     cls: type[CopickRootOverlay], config: CopickConfig, open_layers: Callable[[Any], Layers]
@@ -762,6 +770,8 @@ class CopickRootOverlay(CopickRoot):
         self._open_layers = open_layers
         self.layers: Layers = open_layers(config)
         self._index = _Index(config, bool(self.layers.static))
+        #: Answers that :meth:`prefetch` has for handles that are about to ask.
+        self._prefetched: dict[tuple[str, Kind, ParentKey], Sequence[Key]] = {}
 
     @property
     def read_only(self) -> bool:
@@ -791,6 +801,55 @@ class CopickRootOverlay(CopickRoot):
             return None
         return next(layer for layer in self.layers.all if layer.name == name)
 
+    def _listed(self, layer: Layer, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+        """List children in a layer, unless they have just been prefetched."""
+        found = self._prefetched.pop((layer.name, kind, parent), None) if self._prefetched else None
+        return layer.list(kind, parent) if found is None else found
+
+    def prefetch(self, kinds: Iterable[Kind | str] | None = None) -> None:
+        """List all entities of some kinds at once, so that walking the project asks storage for nothing more.
+
+        Each folder is asked once, and many at the same time: on object stores that is as many times faster as requests
+        fit into flight. What was listed before stays; call :meth:`refresh` first to list it anew.
+
+        Args:
+            kinds: Kinds as :class:`~copick_core.keys.Kind` or by name, such as ``["picks", "segmentation"]``; None for all.
+
+        Raises:
+            InvalidDataError: There is no such kind.
+
+        Example:
+            >>> root.prefetch(["picks"])  # doctest: +SKIP
+            >>> sum(len(run.picks) for run in root.runs)  # doctest: +SKIP
+            5000
+        """
+        from copick_core.listing import prefetch
+
+        prefetch(self, kinds)
+
+    def table(self, kind: Kind | str) -> dict[str, list[Any]]:
+        """All entities of a kind in all layers, as columns of equal length.
+
+        Storage is asked, all folders at once; no handle is made, and none is needed. Runs and voxel spacings have one row
+        for each layer that lists them.
+
+        Args:
+            kind: Kind as :class:`~copick_core.keys.Kind` or by name, such as ``"picks"``.
+
+        Returns:
+            The fields of the kind's keys (``run``, ``voxel_size`` in angstrom, ``object_name``, ...), then ``layer`` and
+            ``read_only``. ``pandas.DataFrame`` and ``pyarrow.table`` take it as it is.
+
+        Raises:
+            InvalidDataError: There is no such kind.
+
+        Example:
+            >>> pandas.DataFrame(root.table("picks"))  # doctest: +SKIP
+        """
+        from copick_core.listing import table
+
+        return table(self, kind)
+
     def _details(self, key: Key) -> dict[str, Any]:
         """What the layers know of a container beyond its key; the first one that says something is believed."""
         for layer in self.layers.all:
@@ -810,7 +869,8 @@ class CopickRootOverlay(CopickRoot):
     def query(self) -> list[CopickRun]:
         """List the runs of all layers; each name is there once."""
         found = {*self._query_static_runs(), *self._query_overlay_runs()}
-        return [self._run_at(key) for key in sorted(found)]
+        run_cls, _ = self._run_factory()
+        return [run_cls._at(self, key) for key in sorted(found, key=SORTED_BY[Kind.RUN])]
 
     def _query_static_runs(self) -> list[RunKey]:
         return self._list_runs(self.layers.static) if self._index.runs is None else self._index.runs
@@ -819,7 +879,7 @@ class CopickRootOverlay(CopickRoot):
         return self._list_runs(self._overlays)
 
     def _list_runs(self, layers: Sequence[Layer]) -> list[RunKey]:
-        return [cast("RunKey", key) for layer in layers for key in layer.list(Kind.RUN, ROOT)]
+        return [cast("RunKey", key) for layer in layers for key in self._listed(layer, Kind.RUN, ROOT)]
 
     def _probe_runs(self, key: RunKey) -> list[CopickRun]:
         indexed = self._index.runs is not None and key in self._index.runs

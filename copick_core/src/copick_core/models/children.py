@@ -34,6 +34,11 @@ class Children(Generic[E]):
         self._lock = threading.RLock()
 
     @property
+    def is_listed(self) -> bool:
+        """Whether the children have been listed."""
+        return self._listed
+
+    @property
     def listed(self) -> list[E] | None:
         """Snapshot of the children if they have been listed, else None."""
         return [*self._items] if self._listed else None
