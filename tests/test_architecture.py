@@ -11,12 +11,12 @@ FLOORS = [
     {"errors", "keys", "names", "schema", "atomic", "revisions"},
     {"layout", "picks_codec", "meshes", "models", "ome", "volume_format", "multiscales", "pyramid", "level_stream", "chunks"}
     | {"regions", "labels", "volumes", "volume_files"},
-    {"layers", "path_layer", "copying", "overlay", "listing", "ops"},
-    {"hookspecs", "plugins", "opening", "stack"},
+    {"layers", "path_layer", "copying", "overlay", "listing"},
+    {"hookspecs", "plugins", "opening", "stack", "ops"},
 ]
 #: Imported upwards on purpose, inside functions: the way from a config class or a root to opening and saving.
 UPWARDS = {("schema", "opening"), ("models", "opening")}
-HEAVY = {"zarr", "trimesh", "fsspec", "pandas", "rich", "s3fs", "numcodecs"}
+HEAVY = {"zarr", "trimesh", "fsspec", "pandas", "rich", "s3fs", "numcodecs", "distributed", "dask", "cloudpickle"}
 
 
 def modules():

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from copick_core.ops import MapReport, RunFailure
 
 from copick_core import errors
 
@@ -21,6 +22,8 @@ BUILT_IN = {
     "BackendError": RuntimeError,
     "MissingDependencyError": ImportError,
     "NotPicklableError": TypeError,
+    "RunsFailedError": RuntimeError,
+    "WorkerLostError": RuntimeError,
 }
 EXAMPLES = [
     errors.NotFoundError(key="k", layer="l", location="/x"),
@@ -37,6 +40,8 @@ EXAMPLES = [
     errors.BackendError(config_type="x", distributions=["a", "b"], reason="r"),
     errors.MissingDependencyError(feature="f", install="pip install x"),
     errors.NotPicklableError(subject="s", reason="r"),
+    errors.RunsFailedError(report=MapReport(errors={"TS_1": RunFailure("TS_1", KeyError("k"), "t")}), runs=2),
+    errors.WorkerLostError(run="TS_1", reason="r"),
 ]
 
 

@@ -12,8 +12,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from copick_core.copying import copy_project
     from copick_core.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+    from copick_core.ops import map_runs
 
-__all__ = ["__version__", "copy_project", "from_czcdp_datasets", "from_file", "from_string", "new_config", "open"]
+__all__ = [
+    "__version__",
+    "copy_project",
+    "from_czcdp_datasets",
+    "from_file",
+    "from_string",
+    "map_runs",
+    "new_config",
+    "open",
+]
 
 #: Where each public function lives. They are imported when they are used, so that importing copick_core costs nothing.
 _HOMES = {
@@ -21,6 +31,7 @@ _HOMES = {
     "from_czcdp_datasets": "copick_core.opening",
     "from_file": "copick_core.opening",
     "from_string": "copick_core.opening",
+    "map_runs": "copick_core.ops",
     "new_config": "copick_core.opening",
     "open": "copick_core.opening",
 }

@@ -17,7 +17,9 @@ from them::
     │   └── UnknownBackendError  LookupError         no installed backend answers to a config_type
     ├── BackendError             RuntimeError        an installed backend that cannot be used
     ├── MissingDependencyError   ImportError         an optional package that a request needs
-    └── NotPicklableError        TypeError           a project that lives in one process only
+    ├── NotPicklableError        TypeError           what lives in one process only, or cannot be sent to another
+    ├── RunsFailedError          RuntimeError        a function failed for some of many runs
+    └── WorkerLostError          RuntimeError        a worker process ended before its work
 """
 
 from __future__ import annotations
@@ -277,7 +279,7 @@ class MissingDependencyError(CopickError, ImportError):
 
 
 class NotPicklableError(CopickError, TypeError):
-    """A project that lives in one process only.
+    """A project that lives in one process only, or something else that cannot be sent to another.
 
     Attributes:
         subject: What was to be pickled.
@@ -286,3 +288,38 @@ class NotPicklableError(CopickError, TypeError):
 
     def __init__(self, *, subject: Any, reason: str) -> None:
         super().__init__(f"{subject} cannot be pickled: {reason}", subject=subject, reason=reason)
+
+
+class RunsFailedError(CopickError, RuntimeError):
+    """A function failed for some of the runs that it was mapped over.
+
+    Attributes:
+        report: Results, and failures with their tracebacks, of all runs.
+    """
+
+    #: Failures that the message tells.
+    _told = 5
+
+    def __init__(self, *, report: Any, runs: int) -> None:
+        failures = [*report.errors.values()]
+        told = [f"\n  {f.run}: {type(f.error).__name__}: {f.error}" for f in failures[: self._told]]
+        more = f"\n  and {len(failures) - len(told)} more" if len(failures) > len(told) else ""
+        super().__init__(
+            f"{len(failures)} of {runs} runs failed. The report of this error has all results and tracebacks; pass it as done "
+            f"to try only the others again.{''.join(told)}{more}\n\nThe first one's traceback:\n{failures[0].traceback}",
+            report=report,
+        )
+
+
+class WorkerLostError(CopickError, RuntimeError):
+    """A worker process ended before its work.
+
+    Attributes:
+        run: Name of the run that it worked on; None if it could not start.
+        reason: What is known about it.
+    """
+
+    def __init__(self, *, run: str | None, reason: str) -> None:
+        what = "Workers cannot be used" if run is None else f"The worker of run {run!r} ended before it was done"
+        hint = "" if run is None else " It may have run out of memory, been killed, or crashed outside of Python."
+        super().__init__(f"{what}: {reason}{hint}", run=run, reason=reason)
