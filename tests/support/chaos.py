@@ -128,7 +128,7 @@ def count_up(root: str, times: int) -> dict[str, int]:
 
 
 def delete_runs(root: str, seconds: float) -> dict[str, int]:
-    """Delete the run for a while, whenever it is there."""
+    """Delete the run for a while, whenever it is there; between two deletions a write has time to come through."""
     layer, deleted, end = LocalLayer("overlay", root), 0, time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -136,6 +136,7 @@ def delete_runs(root: str, seconds: float) -> dict[str, int]:
             deleted += 1
         except NotFoundError:
             pass
+        time.sleep(random.uniform(0, 0.02))
     return {"deleted": deleted}
 
 
