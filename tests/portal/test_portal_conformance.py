@@ -48,3 +48,20 @@ class TestPortal(StaticBackendTests):
             SegmentationKey("501", 7.84, "membrane", USER, "1003"): LABELS,
             SegmentationKey("501", 7.84, "ferritin", USER, "1006", "instance"): LABELS * 7,
         }
+
+
+class TestPortalUnderAnyOverlay(TestPortal):
+    """The same, as a static layer of a stack."""
+
+    @pytest.fixture(params=["folder", "memory", "memory-filesystem"])
+    def config(self, request, portal, tmp_path):
+        overlays = {
+            "folder": {"config_type": "filesystem", "overlay_root": str(tmp_path / "overlay")},
+            "memory": {"config_type": "memory"},
+            "memory-filesystem": {"config_type": "filesystem", "overlay_root": f"memory://{tmp_path}/overlay"},
+        }
+        static = portal.config(10001, pickable_objects=OBJECTS)
+        return {"config_type": "stack", "overlay": overlays[request.param], "static": [static], "user_id": "me"}
+
+    def fingerprint(self, config):
+        return super().fingerprint(config["static"][0])
