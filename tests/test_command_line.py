@@ -6,9 +6,9 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from copick_core.__main__ import main
 
 from copick_core import __main__, plugins
+from copick_core.__main__ import main
 
 
 def _run(*arguments, **options):

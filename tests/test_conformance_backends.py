@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import zarr
+
 from copick_core.keys import FeaturesKey, MeshKey, ObjectKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.testing import BackendTests, StaticBackendTests, samples
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from copick_core.copying import copy_project
-from copick_core.errors import AlreadyExistsError, InvalidDataError, ReadOnlyError
 
 import copick_core
+from copick_core.copying import copy_project
+from copick_core.errors import AlreadyExistsError, InvalidDataError, ReadOnlyError
 from support.objects import OBJECTS
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copick_core.cli import render
 from PIL import Image
 
 import copick_core
+from copick_core.cli import render
 from support.shared_data import data_file
 
 BACKENDS = ["filesystem", "memory"]

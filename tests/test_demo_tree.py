@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from copick_core.cli.digest import folder_digest, layer_digest
-from copick_core.cli.tree import project_tree
 
 import copick_core
+from copick_core.cli.digest import folder_digest, layer_digest
+from copick_core.cli.tree import project_tree
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from copick_core.models import PickableObject
-from copick_core.schema import CopickConfig
 
 import copick_core
 from copick_core import plugins
+from copick_core.models import PickableObject
+from copick_core.schema import CopickConfig
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()

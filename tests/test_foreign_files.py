@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from copick_core.errors import InvalidDataError
 
 import copick_core
+from copick_core.errors import InvalidDataError
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.connection import is_broken_connection, redacted
 from copick_backend_fs.local import LocalLayer
@@ -29,8 +32,6 @@ from copick_core.errors import (
     ReadOnlyError,
 )
 from copick_core.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
 RUN = RunKey("TS[1]")
 PICKS = PicksKey("TS[1]", "ribosome", "alice", "1")

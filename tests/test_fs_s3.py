@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.opening import open_layer, open_layers
 from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import ROOT, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
-
 from support.s3_server import S3Server
 
 RUN = RunKey("TS_1")

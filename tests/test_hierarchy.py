@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from copick_core.errors import (
     AlreadyExistsError,
     InvalidDataError,

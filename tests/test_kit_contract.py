@@ -3,8 +3,9 @@
 import inspect
 import re
 
-import copick_core.testing  # noqa: F401 - checks register their sentences
 import pytest
+
+import copick_core.testing  # noqa: F401 - checks register their sentences
 from copick_core.layers import Layer
 from copick_core.testing.contract import SENTENCES, ContractBroken, promises
 

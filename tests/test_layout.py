@@ -3,6 +3,10 @@
 import string
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copick_core import layout
 from copick_core.errors import InvalidNameError
 from copick_core.keys import (
     FeaturesKey,
@@ -17,10 +21,6 @@ from copick_core.keys import (
     VoxelSpacingKey,
     voxel_size_key,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from copick_core import layout
 
 # Every name that sanitising lets through; the first character is no dot.
 names = st.text(st.sampled_from(string.ascii_letters + string.digits + "-.+()[]{}@~äβ ½"), min_size=1, max_size=12).filter(

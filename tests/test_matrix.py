@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from copick_core import plugins
 from copick_core.testing.project_base import FIELDS
 from copick_core.testing.project_layers import ProjectOverlayChecks

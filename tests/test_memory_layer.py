@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import zarr
+
 from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer
 from copick_backend_memory.plugin import open_layers

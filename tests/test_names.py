@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from copick_core.errors import InvalidDataError, InvalidNameError
 from copick_core.keys import voxel_size_key
 from copick_core.names import check_run_name, checked_name, sanitize_name
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
+
 from copick_core.__main__ import main
 from copick_core.cli.new_backend import write_package
 from copick_core.errors import InvalidNameError

@@ -15,13 +15,13 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
-from copick_core.errors import InvalidDataError, MissingDependencyError, RegionTooLargeError
-from copick_core.ome import VolumeFormat, open_level, voxel_size_of, write_array, write_volume
-from copick_core.volumes import VolumeSource, import_volume_into, read_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore
 
+from copick_core.errors import InvalidDataError, MissingDependencyError, RegionTooLargeError
+from copick_core.ome import VolumeFormat, open_level, voxel_size_of, write_array, write_volume
+from copick_core.volumes import VolumeSource, import_volume_into, read_volume
 from support.counting_store import CountingStore
 from support.shared_data import data_file
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from copick_core.errors import InvalidDataError
-from copick_core.ome import cast_lossless, check_panoptic, smallest_unsigned
 from hypothesis import given
 from hypothesis import strategies as st
+
+from copick_core.errors import InvalidDataError
+from copick_core.ome import cast_lossless, check_panoptic, smallest_unsigned
 
 REAL = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
 NUMBERS = st.one_of(

@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
-from copick_core.pyramid import coarse_length, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 from hypothesis import given
 from hypothesis import strategies as st
+
+from copick_core.pyramid import coarse_length, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 
 SIZES = st.integers(1, 19)
 SHAPES = st.tuples(SIZES, SIZES, SIZES)

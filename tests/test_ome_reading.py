@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from copick_core.errors import InvalidDataError, LevelNotFoundError
-from copick_core.ome import VolumeFormat, levels, open_level, voxel_size_of, write_array, write_volume
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
+from copick_core.errors import InvalidDataError, LevelNotFoundError
+from copick_core.ome import VolumeFormat, levels, open_level, voxel_size_of, write_array, write_volume
 from support.counting_store import CountingStore
 
 VOLUME = np.arange(16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)

@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import basic_indices
+from zarr.storage import MemoryStore
+
+from copick_core import regions
 from copick_core.errors import InvalidDataError, RegionTooLargeError
 from copick_core.ome import (
     VolumeFormat,
@@ -17,12 +23,6 @@ from copick_core.ome import (
     write_region,
     write_volume,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import basic_indices
-from zarr.storage import MemoryStore
-
-from copick_core import regions
 from support.counting_store import CountingStore
 
 SHAPE = (17, 14, 11)

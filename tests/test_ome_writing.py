@@ -12,9 +12,6 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from copick_core.errors import InvalidDataError
-from copick_core.ome import VolumeFormat, open_level, write_array, write_volume
-from copick_core.pyramid import halve, level_shapes
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +20,9 @@ from ome_zarr_models.v05 import Image as Image05
 from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
+from copick_core.errors import InvalidDataError
+from copick_core.ome import VolumeFormat, open_level, write_array, write_volume
+from copick_core.pyramid import halve, level_shapes
 from support.counting_store import CountingStore
 
 FORMATS = {

@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from copick_core.errors import ConfigError, ConflictError, NotPicklableError
-from copick_core.models import CopickConfig, PickableObject
 from pydantic import ValidationError
 
 import copick_core
+from copick_core.errors import ConfigError, ConflictError, NotPicklableError
+from copick_core.models import CopickConfig, PickableObject
 
 OBJECT = {"name": "ribosome", "is_particle": True}
 

@@ -13,10 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, _context, map_runs
 
 import copick_core
+from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
+from copick_core.ops import Interrupted, MapReport, _context, map_runs
 from support import map_jobs
 from support.audit import count_events
 from support.s3_server import S3Server

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
-from copick_core.layers import Layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import copick_core
+from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
+from copick_core.layers import Layer
 
 
 def tree(folder: Path) -> dict[str, str]:

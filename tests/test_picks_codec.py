@@ -5,12 +5,12 @@ import threading
 
 import numpy as np
 import pytest
-from copick_core.picks_codec import PicksArrays, decode, encode, from_arrays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from copick_core import picks_codec
+from copick_core.picks_codec import PicksArrays, decode, encode, from_arrays
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
 IDENTITY = np.eye(4).tolist()

@@ -5,13 +5,13 @@ import sys
 import textwrap
 
 import pytest
+
+import copick_core
+from copick_core import plugins
 from copick_core.errors import BackendError, ConfigError, UnknownBackendError
 from copick_core.layers import Layers
 from copick_core.plugins import API_VERSION, Backend
 from copick_core.schema import CopickConfig
-
-import copick_core
-from copick_core import plugins
 
 PLUGIN = """
 from copick_core.hookspecs import hookimpl

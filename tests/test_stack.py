@@ -4,9 +4,9 @@ import json
 import pickle
 
 import pytest
-from copick_core.errors import ConfigError, NotPicklableError, ReadOnlyError
 
 import copick_core
+from copick_core.errors import ConfigError, NotPicklableError, ReadOnlyError
 
 RIBOSOME = {"name": "ribosome", "is_particle": True, "label": 1}
 MEMBRANE = {"name": "membrane", "is_particle": False, "label": 2}

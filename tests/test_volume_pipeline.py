@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copick_core.__main__ import main
 from PIL import Image
 
 import volume_generator
+from copick_core.__main__ import main
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "volume_pipeline.py"
 

@@ -15,6 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
+
+import copick_core
+import volume_generator
+from copick_backend_volume import mesh_files
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConfigError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import (
@@ -31,11 +36,6 @@ from copick_core.keys import (
     TomogramKey,
     VoxelSpacingKey,
 )
-from PIL import Image
-
-import copick_core
-import volume_generator
-from copick_backend_volume import mesh_files
 from support.shared_data import data_file
 
 PACKAGE = Path(mesh_files.__file__).parent

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import trimesh
 import zarr
+
+import copick_core
+import volume_generator
+from copick_backend_volume import mesh_files
 from copick_backend_volume.arrays import open_array
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.status import BUSY, RESTING, TRANSITIONS, JobStatus
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError
-
-import copick_core
-import volume_generator
-from copick_backend_volume import mesh_files
 
 WRITER = Path(__file__).with_name("volume_writer.py")
 APP = Path(__file__).with_name("volume_app.py")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copick_core.models import CopickLocation, CopickPoint
 
 import copick_core
+from copick_core.models import CopickLocation, CopickPoint
 from support.comparison import differences
 from support.description import write_config
 from support.folders import files_of

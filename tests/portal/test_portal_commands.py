@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from copick_core.__main__ import main
 
 

@@ -8,10 +8,10 @@ import pickle
 
 import numpy as np
 import pytest
-from copick_backend_portal.names import camel
-from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 
 import copick_core
+from copick_backend_portal.names import camel
+from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from portal_loopback.content import LABELS, TURN, VOLUME
 from support.portals import OBJECTS, open_project
 

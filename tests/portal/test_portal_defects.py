@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
-from copick_core.errors import InvalidDataError
 
 import copick_core
+from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
+from copick_core.errors import InvalidDataError
 from portal_loopback import Fault
 from portal_loopback.content import RIBOSOME, VOLUME
 from support.portals import OBJECTS, open_project

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from copick_core.__main__ import main
 
 TEXT = (Path(__file__).parents[2] / "docs" / "portal.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import zarr
+
 from copick_core.errors import NotFoundError, ReadOnlyError
 from copick_core.keys import (
     CONTAINER_KINDS,

@@ -8,13 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from graphql import parse, validate
+
+import copick_core
 from copick_backend_portal.disk_cache import DiskCache
 from copick_backend_portal.queries import OBJECT_QUERIES, PARTS, RUNS
 from copick_core.errors import ConfigError
 from copick_core.keys import Kind, RunKey
-from graphql import parse, validate
-
-import copick_core
 from portal_loopback import Fault
 from support.portals import open_project
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from copick_core.layers import Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend
 from copick_core.schema import CopickConfig
-from pydantic import ConfigDict
-
 from support.dict_layer import DictLayer, Place
 
 PLACES: dict[str, Place] = {}

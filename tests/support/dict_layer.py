@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zarr.abc.store import Store
+from zarr.storage import MemoryStore
+
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import Key, Kind, ParentKey, RootKey
 from copick_core.layers import ANY, Layer
-from zarr.abc.store import Store
-from zarr.storage import MemoryStore
 
 
 class Place:

@@ -90,9 +90,8 @@ def main() -> None:
     """Map over a project until interrupted, then say what the report has."""
     import functools
 
-    from copick_core.ops import Interrupted
-
     import copick_core
+    from copick_core.ops import Interrupted
 
     config, executor, folder = sys.argv[1:]
     job = functools.partial(wait_a_while, folder=folder)

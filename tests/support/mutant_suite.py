@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from copick_backend_fs.local import LocalLayer
 from copick_core.testing import BackendTests, LayerTests
-
 from support.backend_mutants import BACKENDS, HONEST
 from support.mutants import LAYERS
 

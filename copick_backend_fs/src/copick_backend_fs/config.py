@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from copick_core.schema import CopickConfig
 from pydantic import BeforeValidator, Field, model_validator
+
+from copick_core.schema import CopickConfig
 
 
 def _as_text(value: Any) -> Any:

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_core.path_layer import Listing, staged_name
-
 from copick_backend_fs.connection import do
+from copick_core.path_layer import Listing, staged_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

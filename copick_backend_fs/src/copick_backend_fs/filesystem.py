@@ -9,6 +9,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.opening import open_layers
+from copick_core import layout
 from copick_core.keys import Key, Kind
 from copick_core.overlay import (
     CopickFeaturesOverlay,
@@ -22,11 +25,11 @@ from copick_core.overlay import (
     CopickVoxelSpacingOverlay,
 )
 
-from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.opening import open_layers
-from copick_core import layout
-
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from copick_backend_fs.local import LocalLayer
+    from copick_backend_fs.remote import FsspecLayer
     from copick_core.layers import Layers
     from copick_core.schema import (
         CopickFeaturesMeta,
@@ -37,10 +40,6 @@ if TYPE_CHECKING:
         CopickVoxelSpacingMeta,
         PickableObject,
     )
-    from fsspec import AbstractFileSystem
-
-    from copick_backend_fs.local import LocalLayer
-    from copick_backend_fs.remote import FsspecLayer
 
     FilesLayer = LocalLayer | FsspecLayer
 

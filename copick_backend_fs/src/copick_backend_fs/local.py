@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from copick_core import layout
 from copick_core.errors import ConflictError, InvalidNameError
 from copick_core.keys import Key
 from copick_core.path_layer import Listing, PathLayer, staged_name
 from copick_core.revisions import ANY, Revision, _Any
-
-from copick_core import layout
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

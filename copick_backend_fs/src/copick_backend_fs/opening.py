@@ -7,9 +7,8 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from copick_core.layers import Layers
-
 from copick_backend_fs.local import LocalLayer
+from copick_core.layers import Layers
 
 if TYPE_CHECKING:
     from copick_backend_fs.config import CopickConfigFSSpec

@@ -8,10 +8,9 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from copick_backend_fs.files import RemoteFiles
 from copick_core.path_layer import Listing, staged_name
 from copick_core.revisions import ANY, Revision, _Any
-
-from copick_backend_fs.files import RemoteFiles
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live

@@ -9,9 +9,8 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 if TYPE_CHECKING:
-    from copick_core.keys import Key
-
     from copick_backend_memory.layer import Place, Volume
+    from copick_core.keys import Key
 
 
 class MemoryVolume(Store):

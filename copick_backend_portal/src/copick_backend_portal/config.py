@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+from pydantic import BeforeValidator, Field
+
 from copick_core.errors import ConfigError
 from copick_core.schema import CopickConfig
-from pydantic import BeforeValidator, Field
 
 #: Where the public portal answers; the default of the client ``cryoet-data-portal`` 4.9.
 DEFAULT_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"

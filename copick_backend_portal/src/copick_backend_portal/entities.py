@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat, TypeVar, cast
 
+from copick_backend_portal.layer import PortalLayer
+from copick_backend_portal.metadata import PortalFilter
 from copick_core.errors import InvalidDataError
 from copick_core.models.entity import Entity, SizeFilter, StringFilter
 from copick_core.overlay import (
@@ -20,9 +22,6 @@ from copick_core.overlay import (
     CopickTomogramOverlay,
     CopickVoxelSpacingOverlay,
 )
-
-from copick_backend_portal.layer import PortalLayer
-from copick_backend_portal.metadata import PortalFilter
 
 if TYPE_CHECKING:
     from copick_core.keys import TomogramKey
@@ -289,10 +288,9 @@ class CopickRootCDP(CopickRootOverlay):
         Raises:
             ConfigError: The file cannot be read, or is not such a configuration.
         """
-        from copick_core.opening import load_config
-
         from copick_backend_portal.config import CopickConfigCDP
         from copick_backend_portal.plugin import open_layers
+        from copick_core.opening import load_config
 
         return cls(load_config(path, CopickConfigCDP), open_layers)
 

@@ -8,18 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from copick_core.errors import NotFoundError
-from copick_core.keys import Key, Kind, MeshKey, ParentKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
-from copick_core.layers import Layer
-
 from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
 from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
+from copick_core.errors import NotFoundError
+from copick_core.keys import Key, Kind, MeshKey, ParentKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
+from copick_core.layers import Layer
 
 if TYPE_CHECKING:
-    from copick_core.layers import Revision
-    from copick_core.picks_codec import PicksArrays
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
@@ -28,6 +25,8 @@ if TYPE_CHECKING:
     from copick_backend_portal.disk_cache import DiskCache
     from copick_backend_portal.index import PortalIndex
     from copick_backend_portal.store import PortalFiles
+    from copick_core.layers import Revision
+    from copick_core.picks_codec import PicksArrays
 
 _ANNOTATION_KINDS = {Kind.PICKS: PicksKey, Kind.MESH: MeshKey, Kind.SEGMENTATION: SegmentationKey}
 
@@ -121,7 +120,6 @@ class PortalLayer(Layer):
         from importlib.metadata import version
 
         from copick_backend_fs.opening import local_path
-
         from copick_backend_portal.disk_cache import DiskCache, default_folders
 
         c = self._config
@@ -290,6 +288,7 @@ class PortalLayer(Layer):
         import io
 
         import trimesh
+
         from copick_core.errors import InvalidDataError
         from copick_core.meshes import decode_mesh
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import InvalidDataError, closest
-from copick_core.keys import Key, TomogramKey
 from pydantic import BaseModel, PrivateAttr
 
 from copick_backend_portal.queries import scalar_columns
+from copick_core.errors import InvalidDataError, closest
+from copick_core.keys import Key, TomogramKey
 
 if TYPE_CHECKING:
     from copick_backend_portal.layer import PortalLayer

@@ -29,6 +29,7 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
         InvalidDataError: A line is no point; tells which.
     """
     import numpy as np
+
     from copick_core.picks_codec import from_arrays
 
     rows = [line for line in data.splitlines() if line.strip()]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from copick_core.errors import InvalidDataError
 
 ARRAY_FILE = ".zarray"

@@ -59,11 +59,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _open(path: str, *, write: bool = False) -> CopickRootVolume:
-    from copick_core.opening import validated
-
     from copick_backend_volume.config import CopickConfigVolume
     from copick_backend_volume.opening import open_layers
     from copick_backend_volume.root import CopickRootVolume
+    from copick_core.opening import validated
 
     content: dict[str, Any] = {"config_type": "compose_volume", "volume_root": path, "write_back": write}
     return CopickRootVolume(validated(CopickConfigVolume, content, path, None), open_layers)
@@ -122,10 +121,9 @@ def _mesh(args: argparse.Namespace) -> int:
 
 
 def _run(root: CopickRootVolume, job_id: str) -> CopickRunVolume:
+    from copick_backend_volume.root import CopickRunVolume
     from copick_core.errors import NotFoundError
     from copick_core.keys import RunKey
-
-    from copick_backend_volume.root import CopickRunVolume
 
     found = root.get_run(job_id)
     if not isinstance(found, CopickRunVolume):

@@ -6,9 +6,10 @@ import math
 import os
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
 from copick_core.names import sanitize_name
 from copick_core.schema import CopickConfig
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 
 def _as_text(value: Any) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from copick_core.errors import InvalidDataError
 
 from copick_backend_volume.arrays import ArrayWriter
 from copick_backend_volume.jobs import Job, JobStore
@@ -16,6 +15,7 @@ from copick_backend_volume.places import Volume
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.uploads import UploadReport, preflight, read_slice
+from copick_core.errors import InvalidDataError
 
 #: Shape (x, y, z) of a chunk: that of the app since 2026.
 CHUNKS = (512, 512, 64)

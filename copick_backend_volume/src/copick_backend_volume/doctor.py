@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from copick_core.errors import InvalidDataError
-
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.jobs import Job, JobStore
 from copick_backend_volume.mesh_files import read_stl
@@ -23,6 +21,7 @@ from copick_backend_volume.staging import abandoned
 from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.training import unpaired
 from copick_backend_volume.uploads import Finding, preflight
+from copick_core.errors import InvalidDataError
 
 #: Hours without an update after which a job that somebody works on counts as stuck.
 STUCK_HOURS = 6.0

@@ -20,11 +20,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.keys import RunKey
-
 from copick_backend_volume.places import Volume, is_job_id
 from copick_backend_volume.status import JobStatus, check_transition
+from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.keys import RunKey
 
 Document = dict[str, Any]
 

@@ -8,6 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from copick_backend_volume.arrays import StoredArray, open_array
+from copick_backend_volume.jobs import JobStore
+from copick_backend_volume.mesh_files import downsampling, read_mesh, to_trimesh
+from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
+from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
+from copick_backend_volume.status import WITHOUT_IMAGE
+from copick_backend_volume.training import mask_values, training_pairs
 from copick_core.errors import InvalidDataError, NotFoundError
 from copick_core.keys import (
     Key,
@@ -23,14 +30,6 @@ from copick_core.keys import (
 )
 from copick_core.layers import Layer, Revision
 from copick_core.names import sanitize_name
-
-from copick_backend_volume.arrays import StoredArray, open_array
-from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import downsampling, read_mesh, to_trimesh
-from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
-from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
-from copick_backend_volume.status import WITHOUT_IMAGE
-from copick_backend_volume.training import mask_values, training_pairs
 
 if TYPE_CHECKING:
     from trimesh import Scene

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from copick_core.errors import InvalidDataError
 
 from copick_backend_volume.places import combined_meshes, mesh_blocks
+from copick_core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

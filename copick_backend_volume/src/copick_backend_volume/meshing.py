@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from copick_core.errors import InvalidDataError, MissingDependencyError
 
 from copick_backend_volume.arrays import StoredArray, distinct, open_array, write_synced
 from copick_backend_volume.jobs import JobStore
@@ -20,6 +19,7 @@ from copick_backend_volume.mesh_files import NOTE, CombinedWriter, ascii_stl, fl
 from copick_backend_volume.places import Block, Volume
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import RESTING, JobStatus
+from copick_core.errors import InvalidDataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

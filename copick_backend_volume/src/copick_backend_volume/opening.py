@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from copick_backend_volume.config import CopickConfigVolume
+from copick_backend_volume.layer import VolumeLayer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layer, Layers
 from copick_core.schema import PickableObject
-
-from copick_backend_volume.config import CopickConfigVolume
-from copick_backend_volume.layer import VolumeLayer
 
 
 def open_layers(config: CopickConfigVolume) -> Layers:
@@ -42,9 +41,8 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
 
 
 def _overlay(config: CopickConfigVolume, root: str) -> Layer | None:
-    from copick_core.opening import validated
-
     from copick_core import plugins
+    from copick_core.opening import validated
 
     content = config.overlay
     if content is None:

@@ -11,9 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-from copick_core.atomic import replace_file
-from copick_core.errors import InvalidDataError
-from copick_core.names import sanitize_name
 
 from copick_backend_volume.arrays import ArrayWriter, distinct, open_array, write_synced
 from copick_backend_volume.jobs import Job, JobStore
@@ -21,6 +18,9 @@ from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import RESTING, JobStatus
+from copick_core.atomic import replace_file
+from copick_core.errors import InvalidDataError
+from copick_core.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
 CHUNKS = (256, 256, 256)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from copick_core.errors import AlreadyExistsError, NotFoundError
-from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
-
 from copick_backend_volume.freshness import Freshness, freshness
 from copick_backend_volume.jobs import Job, JobStore, RecoverableJob
 from copick_backend_volume.layer import VolumeLayer, VoxelSize
@@ -16,11 +13,14 @@ from copick_backend_volume.places import Volume
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
+from copick_core.errors import AlreadyExistsError, NotFoundError
+from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from copick_core.models.volume import Index
     from copick_core.schema import CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
-    from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from copick_core.errors import InvalidDataError
 
 from copick_backend_volume.places import Volume, entries
+from copick_core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,6 +2,7 @@
 
 import pytest
 from copick_backend_sqlite.layer import SQLiteLayer
+
 from copick_core.testing import BackendTests, LayerTests
 
 

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, get_args
 
+from copick_backend_sqlite.database import Database
+from copick_backend_sqlite.store import SQLiteStore
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RootKey, key_fields
 from copick_core.layers import ANY, Layer, Revision
-
-from copick_backend_sqlite.database import Database
-from copick_backend_sqlite.store import SQLiteStore
 
 KEY_TYPES = {key_type.kind: key_type for key_type in get_args(Key)}
 BELOW = """WITH RECURSIVE below (key) AS (
