@@ -31,7 +31,7 @@ class TestMemoryFilesystem(BackendTests):
         pytest.skip("fsspec's memory filesystem cannot tell that it lives in one process")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestS3(BackendTests):
     examples = 2
     steps = 6

@@ -89,7 +89,7 @@ class TestMemoryFilesystem(OnFsspec):
     exclusive_writes = False
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestS3(OnFsspec):
     url = "s3://conformance"
     examples = 3
