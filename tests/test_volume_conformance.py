@@ -1,0 +1,53 @@
+"""A compose volume passes the static part of the conformance kit, by itself and under overlays of other backends."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from copick_core.keys import MeshKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
+from copick_core.testing import StaticBackendTests
+from volume_generator import GeneratedVolume
+
+
+class TestVolume(StaticBackendTests):
+    """One job with an image, a segmentation of a model, and its mesh."""
+
+    @pytest.fixture
+    def made(self, tmp_path):
+        made = GeneratedVolume(tmp_path / "volume")
+        made.job("CC7651", "MESHED", shape=[30, 40, 12])
+        made.image("CC7651")
+        made.segmentation("CC7651", "1720196900")
+        made.mesh("CC7651", "1720196900")
+        return made.save()
+
+    @pytest.fixture
+    def config(self, made):
+        return {"config_type": "compose_volume", "volume_root": str(made.root), "voxel_size": 10.0}
+
+    @pytest.fixture
+    def expected(self, made):
+        return {
+            RunKey("CC7651"): None,
+            VoxelSpacingKey("CC7651", 10.0): None,
+            TomogramKey("CC7651", 10.0, "raw"): made.images["CC7651"],
+            SegmentationKey("CC7651", 10.0, "label-255", "unknown", "1720196900"): made.masks["CC7651", "1720196900"],
+            MeshKey("CC7651", "label-255", "unknown", "1720196900"): [[45, 95, 25], [195, 295, 85]],
+        }
+
+    def fingerprint(self, config):
+        root = Path(config.get("volume_root") or config["static"][0]["volume_root"])
+        files = sorted(p for p in root.rglob("*") if p.is_file())
+        return [(str(p), hashlib.sha256(p.read_bytes()).hexdigest()) for p in files]
+
+
+class TestVolumeUnderAnyOverlay(TestVolume):
+    @pytest.fixture(params=["folder", "memory"])
+    def config(self, request, made, tmp_path):
+        overlays = {
+            "folder": {"config_type": "filesystem", "overlay_root": str(tmp_path / "overlay")},
+            "memory": {"config_type": "memory"},
+        }
+        static = {"config_type": "compose_volume", "volume_root": str(made.root), "voxel_size": 10.0}
+        return {"config_type": "stack", "overlay": overlays[request.param], "static": [static]}
