@@ -1,0 +1,231 @@
+"""The root of a project over a stack of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from copick_core.errors import NotPicklableError, ReadOnlyError
+from copick_core.keys import (
+    ROOT,
+    SORTED_BY,
+    Key,
+    Kind,
+    RunKey,
+    TomogramKey,
+    VoxelSpacingKey,
+    voxel_size_key,
+)
+from copick_core.models import (
+    CopickObject,
+    CopickRoot,
+    CopickRun,
+)
+from copick_core.overlay.containers import CopickRunOverlay
+from copick_core.overlay.leaves import (
+    CopickObjectOverlay,
+)
+
+if TYPE_CHECKING:
+    from copick_core.keys import ParentKey
+    from copick_core.layers import Layer, Layers
+    from copick_core.schema import (
+        CopickConfig,
+        CopickRunMeta,
+        PickableObject,
+    )
+
+
+class _Index:
+    """What a configuration says of its static layers, so that they need not be listed for it."""
+
+    def __init__(self, config: CopickConfig, has_static: bool) -> None:
+        used = config if has_static else None
+        self.runs = None if used is None or used.runs is None else [RunKey(name) for name in used.runs]
+        sizes = None if used is None else used.voxel_spacings
+        self.voxel_spacings = None if sizes is None else [voxel_size_key(v) for v in sizes]
+        tomograms = (used.tomograms if used is not None else None) or {}
+        self.tomograms = {voxel_size_key(size): types for size, types in tomograms.items()}
+
+    def tomogram_keys(self, spacing: VoxelSpacingKey) -> list[TomogramKey] | None:
+        """Tomograms that every static run has at a spacing; None where nothing is said of it."""
+        types = self.tomograms.get(spacing.voxel_size)
+        return None if types is None else [TomogramKey(spacing.run, spacing.voxel_size, tomo_type) for tomo_type in types]
+
+
+def _reopened_root(
+    cls: type[CopickRootOverlay], config: CopickConfig, open_layers: Callable[[Any], Layers]
+) -> CopickRootOverlay:
+    return cls(config, open_layers)
+
+
+class CopickRootOverlay(CopickRoot):
+    """A project over a stack of layers.
+
+    Args:
+        config: The project's configuration.
+        open_layers: Opens the layers of a configuration; a module-level function, so that the project can be pickled.
+
+    Attributes:
+        config: The project's configuration.
+        layers: The opened layers.
+    """
+
+    #: Whether this class works over layers of other backends too, so that stacks with such a layer may use it.
+    spans_any_layers: ClassVar[bool] = False
+
+    def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
+        super().__init__(config)
+        self._open_layers = open_layers
+        self.layers: Layers = open_layers(config)
+        self._index = _Index(config, bool(self.layers.static))
+        #: Answers that :meth:`prefetch` has for handles that are about to ask.
+        self._prefetched: dict[tuple[str, Kind, ParentKey], Sequence[Key]] = {}
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the project has no writable layer."""
+        return self.layers.overlay is None or self.layers.overlay.read_only
+
+    @property
+    def _root(self) -> CopickRootOverlay:
+        return self
+
+    @property
+    def _overlays(self) -> list[Layer]:
+        return [] if self.layers.overlay is None else [self.layers.overlay]
+
+    def _writable(self, key: Key) -> Layer:
+        """The layer that new things go to."""
+        overlay = self.layers.overlay
+        if overlay is None or overlay.read_only:
+            raise ReadOnlyError(
+                subject=key,
+                reason=f"the project has no writable layer. Set {self.layers.overlay_field!r} in its configuration.",
+            )
+        return overlay
+
+    def _layer(self, name: str | None) -> Layer | None:
+        if name is None:
+            return None
+        return next(layer for layer in self.layers.all if layer.name == name)
+
+    def _listed(self, layer: Layer, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+        """List children in a layer, unless they have just been prefetched."""
+        found = self._prefetched.pop((layer.name, kind, parent), None) if self._prefetched else None
+        return layer.list(kind, parent) if found is None else found
+
+    def prefetch(self, kinds: Iterable[Kind | str] | None = None) -> None:
+        """List all entities of some kinds at once, so that walking the project asks storage for nothing more.
+
+        Each folder is asked once, and many at the same time: on object stores that is as many times faster as requests
+        fit into flight. What was listed before stays; call :meth:`refresh` first to list it anew.
+
+        Args:
+            kinds: Kinds as :class:`~copick_core.keys.Kind` or by name, such as ``["picks", "segmentation"]``; None for all.
+
+        Raises:
+            InvalidDataError: There is no such kind.
+
+        Example:
+            >>> root.prefetch(["picks"])  # doctest: +SKIP
+            >>> sum(len(run.picks) for run in root.runs)  # doctest: +SKIP
+            5000
+        """
+        from copick_core.listing import prefetch
+
+        prefetch(self, kinds)
+
+    def table(self, kind: Kind | str) -> dict[str, list[Any]]:
+        """All entities of a kind in all layers, as columns of equal length.
+
+        Storage is asked, all folders at once; no handle is made, and none is needed. Runs and voxel spacings have one row
+        for each layer that lists them.
+
+        Args:
+            kind: Kind as :class:`~copick_core.keys.Kind` or by name, such as ``"picks"``.
+
+        Returns:
+            The fields of the kind's keys (``run``, ``voxel_size`` in angstrom, ``object_name``, ...), then ``layer`` and
+            ``read_only``. ``pandas.DataFrame`` and ``pyarrow.table`` take it as it is.
+
+        Raises:
+            InvalidDataError: There is no such kind.
+
+        Example:
+            >>> pandas.DataFrame(root.table("picks"))  # doctest: +SKIP
+        """
+        from copick_core.listing import table
+
+        return table(self, kind)
+
+    def _details(self, key: Key) -> dict[str, Any]:
+        """What the layers know of a container beyond its key; the first one that says something is believed."""
+        for layer in self.layers.all:
+            details = layer.details(key)
+            if details:
+                return dict(details)
+        return {}
+
+    def _handle(self, key: RunKey, layer: Layer | None = None) -> CopickRun:
+        """The handle of a run."""
+        return self._run_children.add(self._run_at(key))
+
+    def _run_at(self, key: RunKey) -> CopickRun:
+        run_cls, _ = self._run_factory()
+        return run_cls._at(self, key)
+
+    def query(self) -> list[CopickRun]:
+        """List the runs of all layers; each name is there once."""
+        found = {*self._query_static_runs(), *self._query_overlay_runs()}
+        run_cls, _ = self._run_factory()
+        return [run_cls._at(self, key) for key in sorted(found, key=SORTED_BY[Kind.RUN])]
+
+    def _query_static_runs(self) -> list[RunKey]:
+        return self._list_runs(self.layers.static) if self._index.runs is None else self._index.runs
+
+    def _query_overlay_runs(self) -> list[RunKey]:
+        return self._list_runs(self._overlays)
+
+    def _list_runs(self, layers: Sequence[Layer]) -> list[RunKey]:
+        return [cast("RunKey", key) for layer in layers for key in self._listed(layer, Kind.RUN, ROOT)]
+
+    def _probe_runs(self, key: RunKey) -> list[CopickRun]:
+        indexed = self._index.runs is not None and key in self._index.runs
+        return [self._run_at(key)] if indexed or any(layer.exists(key) for layer in self.layers.all) else []
+
+    def _replace_object(self, obj: CopickObject, meta: PickableObject) -> None:
+        """Update an object's entry; a map that only a static layer has is copied into the overlay, as for all entities."""
+        super()._replace_object(obj, meta)
+        holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
+        if holder is not None and holder.read_only and not self.read_only:
+            from copick_core.copying import copy_content
+
+            copy_content(holder, obj.key, self._writable(obj.key), obj.key)
+            obj.refresh()
+
+    def refresh(self) -> None:
+        """Forget runs, objects and whatever layers remember; the next access asks again."""
+        super().refresh()
+        for layer in self.layers.all:
+            layer.forget(ROOT)
+
+    def reconnect(self) -> None:
+        """Renew the connections of all layers and forget everything."""
+        for layer in self.layers.all:
+            layer.reconnect()
+        self.refresh()
+
+    def _run_factory(self) -> tuple[type[CopickRunOverlay], type[CopickRunMeta]]:
+        """Classes of runs and of their metadata."""
+        return CopickRunOverlay, super()._run_factory()[1]
+
+    def _object_factory(self) -> tuple[type[CopickObjectOverlay], type[PickableObject]]:
+        """Classes of objects and of their entries in the configuration."""
+        return CopickObjectOverlay, super()._object_factory()[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        for layer in self.layers.all:
+            if layer.process_bound:
+                raise NotPicklableError(subject=f"Project {self.config.name!r}", reason=layer.process_bound)
+        return _reopened_root, (type(self), self.config, self._open_layers)

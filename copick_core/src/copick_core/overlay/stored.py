@@ -1,0 +1,134 @@
+"""What entities that are stored in layers share: living in one layer, or spanning all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
+from copick_core.keys import (
+    SORTED_BY,
+    Key,
+    Kind,
+)
+from copick_core.models.entity import Entity, K
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from copick_core.keys import ParentKey
+    from copick_core.layers import Layer
+    from copick_core.overlay.root import CopickRootOverlay
+
+
+def reopened(parent: Any, key: Key, layer: str | None) -> Entity[Any]:
+    """Find the handle of a key again in another process."""
+    return cast("Entity[Any]", parent._handle(key, parent._root._layer(layer)))
+
+
+class Leaf(Entity[K]):
+    """An entity that lives in one layer."""
+
+    __slots__ = ()
+
+    _layer: Layer
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writes to this entity are refused."""
+        return self._layer.read_only
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer that the entity lives in."""
+        return self._layer.name
+
+    def _delete_data(self) -> None:
+        self._layer.delete(self._key)
+
+
+class LeafVolume(Leaf[K]):
+    """A volume that lives in one layer."""
+
+    __slots__ = ()
+
+    _unsaved: bool
+
+    def zarr(self) -> Store:
+        """The zarr store that holds the volume; read-only where the entity is."""
+        return self._layer.zarr(self._key)
+
+    @contextmanager
+    def _staged_store(self) -> Iterator[Store]:
+        if self._unsaved and self._layer.exists(self._key):
+            raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
+        with self._layer.replace_zarr(self._key) as store:
+            yield store
+
+    def _delete_data(self) -> None:
+        try:
+            super()._delete_data()
+        except NotFoundError:
+            if not self._unsaved:
+                raise
+
+
+class Container(Entity[K]):
+    """An entity that spans all layers."""
+
+    __slots__ = ()
+
+    @property
+    def _root(self) -> CopickRootOverlay:
+        raise NotImplementedError
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written below this entity: the project has no overlay."""
+        return self._root.read_only
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers that hold this entity, asked of storage."""
+        return [layer.name for layer in self._root.layers.all if layer.exists(self._key)]
+
+    def _ensure(self, create: bool) -> bool:
+        if any(layer.exists(self._key) for layer in self._root.layers.all):
+            return True
+        if create:
+            self._root._writable(self._key).ensure(self._key)
+        return create
+
+    def _delete_data(self) -> None:
+        overlay = self._root._writable(self._key)
+        for layer in self._root.layers.static:
+            if layer.exists(self._key):
+                raise ReadOnlyError(
+                    subject=self._key,
+                    reason=f"layer {layer.name!r} holds it, and never changes. Delete what you added to it instead.",
+                )
+        overlay.delete(self._key)
+
+    def _forget(self) -> None:
+        for layer in self._root.layers.all:
+            layer.forget(cast("ParentKey", self._key))
+
+    def _leaves(self, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
+        """Handles of the children of a kind in some layers, of a class that is asked for once."""
+        if not layers:
+            return []
+        parent, order, at = cast("ParentKey", self._key), SORTED_BY[kind], entity_cls()._at
+        return [at(self, key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
+
+    def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
+        """Handles of a key in the layers that hold it, asked of storage."""
+        return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
+
+
+def static_only(entities: list[Any]) -> list[Any]:
+    """Check that nothing that a static layer gave could be written."""
+    for entity in entities:
+        if not entity.read_only:
+            raise RuntimeError(f"{entity.key} came from static layer {entity.layer!r}, but is not read-only")
+    return entities
