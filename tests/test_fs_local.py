@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -236,6 +237,36 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(layer: LocalLayer, 
 
     assert layer.read(PICKS) == b"old"
     assert [p.name for p in Path(layer.location(PICKS)).parent.iterdir()] == ["alice_1_ribosome.json"]
+
+
+def test_a_folder_that_is_deleted_while_it_is_being_made_is_made_again(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer.write(PICKS, b"old")
+    mkdir, deleted = os.mkdir, []
+
+    def mkdir_and_lose_it(path: str, mode: int = 0o777) -> None:
+        try:
+            mkdir(path, mode)
+        except FileExistsError:
+            if not deleted:
+                deleted.append(path)
+                shutil.rmtree(runs_folder(layer) / "TS_1")
+            raise
+
+    monkeypatch.setattr(os, "mkdir", mkdir_and_lose_it)
+    layer.write(PICKS, b"new")
+
+    assert deleted
+    assert layer.read(PICKS) == b"new"
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(layer: LocalLayer) -> None:
+    runs_folder(layer).joinpath("TS_1").mkdir()
+    runs_folder(layer).joinpath("TS_1", "Picks").write_text("in the way")
+
+    with pytest.raises(FileExistsError, match="Picks"):
+        layer.write(PICKS, b"new")
 
 
 def test_writing_to_a_read_only_layer_is_refused(layer: LocalLayer) -> None:

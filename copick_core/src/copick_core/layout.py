@@ -20,7 +20,7 @@ The layout is that of copick 1.x::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from sys import intern
 
@@ -192,17 +192,17 @@ def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str =
         return [ObjectKey(name[:-5]) for name in visible if _is_plain_volume(name)]
     if isinstance(parent, RunKey):
         if kind is Kind.PICKS:
-            return [*_parse_annotations(PicksKey, parent.name, visible, ".json")]
+            return _parse_annotations(PicksKey, parent.name, visible, ".json")
         if kind is Kind.MESH:
-            return [*_parse_annotations(MeshKey, parent.name, visible, ".glb")]
+            return _parse_annotations(MeshKey, parent.name, visible, ".glb")
         if kind is Kind.SEGMENTATION:
-            return [*_parse_segmentations(parent.name, visible, folder)]
+            return _parse_segmentations(parent.name, visible, folder)
         if kind is Kind.VOXEL_SPACING:
-            return [*_parse_spacings(parent.name, visible)]
+            return _parse_spacings(parent.name, visible)
     if kind is Kind.TOMOGRAM and isinstance(parent, VoxelSpacingKey):
         return [TomogramKey(parent.run, parent.voxel_size, intern(name[:-5])) for name in visible if _is_plain_volume(name)]
     if kind is Kind.FEATURES and isinstance(parent, TomogramKey):
-        return [*_parse_features(parent, visible)]
+        return _parse_features(parent, visible)
     return []
 
 
@@ -211,18 +211,19 @@ def _is_plain_volume(name: str) -> bool:
     return name.endswith(".zarr") and "_" not in name and len(name) > len(".zarr")
 
 
-def _parse_annotations(
-    cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str
-) -> Iterator[PicksKey | MeshKey]:
+def _parse_annotations(cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str) -> list[Key]:
+    keys: list[Key] = []
     for name in names:
         parts = name.split("_")
         if len(parts) == 3 and name.endswith(suffix):
             user_id, session_id, object_name = parts[0], parts[1], parts[2][: -len(suffix)]
             if user_id and session_id and object_name:
-                yield cls(run, intern(object_name), intern(user_id), intern(session_id))
+                keys.append(cls(run, intern(object_name), intern(user_id), intern(session_id)))
+    return keys
 
 
-def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> Iterator[SegmentationKey]:
+def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> list[Key]:
+    keys: list[Key] = []
     plain = _PLAIN_TYPES.get(folder)
     for name in names:
         parts = name.split("_")
@@ -233,25 +234,23 @@ def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> Iterato
         if plain is None and label.endswith(_MULTILABEL):
             segmentation_type, label = "multilabel", label[: -len(_MULTILABEL)]
         if size and user_id and session_id and label:
-            yield SegmentationKey(run, size, intern(label), intern(user_id), intern(session_id), segmentation_type)
+            keys.append(SegmentationKey(run, size, intern(label), intern(user_id), intern(session_id), segmentation_type))
+    return keys
 
 
-def _parse_spacings(run: str, names: Iterable[str]) -> Iterator[VoxelSpacingKey]:
-    for name in names:
-        size = _size(name.removeprefix(_SPACING)) if name.startswith(_SPACING) else None
-        if size:
-            yield VoxelSpacingKey(run, size)
+def _parse_spacings(run: str, names: Iterable[str]) -> list[Key]:
+    sizes = [_size(name.removeprefix(_SPACING)) for name in names if name.startswith(_SPACING)]
+    return [VoxelSpacingKey(run, size) for size in sizes if size]
 
 
-def _parse_features(tomogram: TomogramKey, names: Iterable[str]) -> Iterator[FeaturesKey]:
+def _parse_features(tomogram: TomogramKey, names: Iterable[str]) -> list[Key]:
     prefix = f"{_tomogram_stem(tomogram)}_"
-    for name in names:
-        if name.startswith(prefix) and name.endswith(_FEATURES):
-            feature_type = name[len(prefix) : -len(_FEATURES)]
-            if feature_type and "_" not in feature_type:
-                yield FeaturesKey(
-                    tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant
-                )
+    types = [name[len(prefix) : -len(_FEATURES)] for name in names if name.endswith(_FEATURES) and name.startswith(prefix)]
+    return [
+        FeaturesKey(tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant)
+        for feature_type in types
+        if feature_type and "_" not in feature_type
+    ]
 
 
 @lru_cache(maxsize=1024)

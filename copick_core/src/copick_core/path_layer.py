@@ -158,6 +158,8 @@ class PathLayer(Layer):
 
     def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
+        if len(folders) == 1 and (listing := self._shared.get(folders[0])) is not None:
+            return {folders[0]: listing}
         with self._shared_lock:
             known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
             forgotten = self._forgotten
