@@ -20,9 +20,10 @@ The layout is that of copick 1.x::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from sys import intern
+from typing import Any
 
 from copick_core.errors import InvalidNameError
 from copick_core.keys import (
@@ -170,7 +171,7 @@ def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
 
 def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
     """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
-    return next(iter(parse_all(kind, parent, [name], folder)), None)
+    return None if name.startswith(".") else next(iter(parse_all(kind, parent, [name], folder)), None)
 
 
 def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
@@ -179,36 +180,54 @@ def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str =
     Args:
         kind: Kind of entity that was listed.
         parent: Key whose children were listed.
-        names: The listed names.
+        names: The listed names, without those that start with a dot: they are hidden, and never an entity's.
         folder: Name of the listed folder; needed for segmentations, whose type it tells.
 
     Returns:
         Keys in the order of their names, without the names that :func:`path` does not write.
     """
-    visible = [name for name in names if not name.startswith(".")]
-    if kind is Kind.RUN:
-        return [RunKey(name) for name in visible if is_run_name(name)]
-    if kind is Kind.OBJECT:
-        return [ObjectKey(name[:-5]) for name in visible if _is_plain_volume(name)]
-    if isinstance(parent, RunKey):
-        if kind is Kind.PICKS:
-            return _parse_annotations(PicksKey, parent.name, visible, ".json")
-        if kind is Kind.MESH:
-            return _parse_annotations(MeshKey, parent.name, visible, ".glb")
-        if kind is Kind.SEGMENTATION:
-            return _parse_segmentations(parent.name, visible, folder)
-        if kind is Kind.VOXEL_SPACING:
-            return _parse_spacings(parent.name, visible)
-    if kind is Kind.TOMOGRAM and isinstance(parent, VoxelSpacingKey):
-        return [TomogramKey(parent.run, parent.voxel_size, intern(name[:-5])) for name in visible if _is_plain_volume(name)]
-    if kind is Kind.FEATURES and isinstance(parent, TomogramKey):
-        return _parse_features(parent, visible)
-    return []
+    return _PARSERS[kind](parent, names, folder)
+
+
+def _parse_runs(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
+    return [RunKey(name) for name in names if is_run_name(name)]
+
+
+def _parse_objects(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
+    return [ObjectKey(name[:-5]) for name in names if _is_plain_volume(name)]
+
+
+def _parse_spacings(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    sizes = [_size(name[len(_SPACING) :]) for name in names if name.startswith(_SPACING)]
+    return [VoxelSpacingKey(run.name, size) for size in sizes if size]
+
+
+def _parse_tomograms(spacing: VoxelSpacingKey, names: Iterable[str], folder: str) -> list[Key]:
+    run, size = spacing.run, spacing.voxel_size
+    return [TomogramKey(run, size, intern(name[:-5])) for name in names if _is_plain_volume(name)]
 
 
 def _is_plain_volume(name: str) -> bool:
     """Whether a name is that of a volume whose stem is one name: a tomogram or an object."""
     return name.endswith(".zarr") and "_" not in name and len(name) > len(".zarr")
+
+
+def _parse_features(tomogram: TomogramKey, names: Iterable[str], folder: str) -> list[Key]:
+    prefix = f"{_tomogram_stem(tomogram)}_"
+    types = [name[len(prefix) : -len(_FEATURES)] for name in names if name.endswith(_FEATURES) and name.startswith(prefix)]
+    return [
+        FeaturesKey(tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant)
+        for feature_type in types
+        if feature_type and "_" not in feature_type
+    ]
+
+
+def _parse_picks(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    return _parse_annotations(PicksKey, run.name, names, ".json")
+
+
+def _parse_meshes(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    return _parse_annotations(MeshKey, run.name, names, ".glb")
 
 
 def _parse_annotations(cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str) -> list[Key]:
@@ -222,7 +241,7 @@ def _parse_annotations(cls: type[PicksKey] | type[MeshKey], run: str, names: Ite
     return keys
 
 
-def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> list[Key]:
+def _parse_segmentations(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
     keys: list[Key] = []
     plain = _PLAIN_TYPES.get(folder)
     for name in names:
@@ -234,23 +253,8 @@ def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> list[Ke
         if plain is None and label.endswith(_MULTILABEL):
             segmentation_type, label = "multilabel", label[: -len(_MULTILABEL)]
         if size and user_id and session_id and label:
-            keys.append(SegmentationKey(run, size, intern(label), intern(user_id), intern(session_id), segmentation_type))
+            keys.append(SegmentationKey(run.name, size, intern(label), intern(user_id), intern(session_id), segmentation_type))
     return keys
-
-
-def _parse_spacings(run: str, names: Iterable[str]) -> list[Key]:
-    sizes = [_size(name.removeprefix(_SPACING)) for name in names if name.startswith(_SPACING)]
-    return [VoxelSpacingKey(run, size) for size in sizes if size]
-
-
-def _parse_features(tomogram: TomogramKey, names: Iterable[str]) -> list[Key]:
-    prefix = f"{_tomogram_stem(tomogram)}_"
-    types = [name[len(prefix) : -len(_FEATURES)] for name in names if name.endswith(_FEATURES) and name.startswith(prefix)]
-    return [
-        FeaturesKey(tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant)
-        for feature_type in types
-        if feature_type and "_" not in feature_type
-    ]
 
 
 @lru_cache(maxsize=1024)
@@ -263,6 +267,18 @@ def _size(text: str) -> float | None:
         return None
     size = float(text)
     return size if size > 0 and f"{size:.3f}" == text else None
+
+
+_PARSERS: dict[Kind, Callable[[Any, Iterable[str], str], list[Key]]] = {
+    Kind.RUN: _parse_runs,
+    Kind.OBJECT: _parse_objects,
+    Kind.VOXEL_SPACING: _parse_spacings,
+    Kind.TOMOGRAM: _parse_tomograms,
+    Kind.FEATURES: _parse_features,
+    Kind.PICKS: _parse_picks,
+    Kind.MESH: _parse_meshes,
+    Kind.SEGMENTATION: _parse_segmentations,
+}
 
 
 __all__ = ["MARKER", "MARKER_CONTENT", "ROOT", "file_name", "folders", "is_folder", "marker", "parse", "parse_all", "path"]

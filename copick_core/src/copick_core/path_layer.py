@@ -179,7 +179,7 @@ class PathLayer(Layer):
         for folder in folders:
             if not (listing := listed.get(folder)):
                 continue
-            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
+            names = [name for name, is_folder in listing.items() if is_folder is folder_kind and not name.startswith(".")]
             last = folder.rpartition("/")[2]
             found = layout.parse_all(kind, parent, names, last)
             if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):
