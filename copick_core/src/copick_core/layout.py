@@ -186,7 +186,8 @@ def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str =
     Returns:
         Keys in the order of their names, without the names that :func:`path` does not write.
     """
-    return _PARSERS[kind](parent, names, folder)
+    parent_cls, parser = _PARSERS[kind]
+    return parser(parent, names, folder) if isinstance(parent, parent_cls) else []
 
 
 def _parse_runs(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
@@ -269,15 +270,16 @@ def _size(text: str) -> float | None:
     return size if size > 0 and f"{size:.3f}" == text else None
 
 
-_PARSERS: dict[Kind, Callable[[Any, Iterable[str], str], list[Key]]] = {
-    Kind.RUN: _parse_runs,
-    Kind.OBJECT: _parse_objects,
-    Kind.VOXEL_SPACING: _parse_spacings,
-    Kind.TOMOGRAM: _parse_tomograms,
-    Kind.FEATURES: _parse_features,
-    Kind.PICKS: _parse_picks,
-    Kind.MESH: _parse_meshes,
-    Kind.SEGMENTATION: _parse_segmentations,
+#: What reads the names below a parent of a class, for each kind.
+_PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, Iterable[str], str], list[Key]]]] = {
+    Kind.RUN: (RootKey, _parse_runs),
+    Kind.OBJECT: (RootKey, _parse_objects),
+    Kind.VOXEL_SPACING: (RunKey, _parse_spacings),
+    Kind.PICKS: (RunKey, _parse_picks),
+    Kind.MESH: (RunKey, _parse_meshes),
+    Kind.SEGMENTATION: (RunKey, _parse_segmentations),
+    Kind.TOMOGRAM: (VoxelSpacingKey, _parse_tomograms),
+    Kind.FEATURES: (TomogramKey, _parse_features),
 }
 
 
