@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from copick_core.keys import FeaturesKey
-from copick_core.models.volume import ALL, Volume
+from copick_core.models.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -90,19 +90,28 @@ class CopickFeatures(Volume[FeaturesKey]):
         with self._replace_store() as store:
             ome.write_array(store, data, dtype=dtype, format=self._format())
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> None:
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        slices: tuple[Index, ...] | None = None,
+        update_levels: bool = False,
+    ) -> None:
         """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape or broadcastable to it.
             zarr_group: Resolution level.
             slices: One index for each dimension; None for everything.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
             LevelNotFoundError: There is no such level.
+            InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
         """
-        self._write_region(zarr_group, (ALL,) * self.array(zarr_group).ndim if slices is None else tuple(slices), data)
+        self._write_region(zarr_group, (...,) if slices is None else tuple(slices), data, update_levels)
 
     def delete(self) -> None:
         """Delete the feature map from storage.

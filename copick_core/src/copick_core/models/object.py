@@ -121,12 +121,20 @@ class CopickObject(Volume[ObjectKey]):
             ReadOnlyError: The map lives in a read-only layer.
         """
         self._check_particle()
-        self._write_volume(data, voxel_size, levels=levels, dtype=dtype, kind="mean")
+        self._write_volume(data, voxel_size, levels=levels, dtype=dtype)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        update_levels: bool = False,
+    ) -> None:
         """Write a region of the density map; see :meth:`CopickTomogram.set_region`."""
         self._check_particle()
-        self._write_region(zarr_group, (z, y, x), data)
+        self._write_region(zarr_group, (z, y, x), data, update_levels)
 
     def delete(self) -> None:
         """Remove the object from the configuration in memory, and its density map from storage.

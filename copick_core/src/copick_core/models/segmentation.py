@@ -65,6 +65,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     __slots__ = ("config", "run")
 
+    _pyramid = "nearest"
+
     def __init__(self, run: CopickRun, meta: CopickSegmentationMeta, config: CopickConfig | None = None) -> None:
         self.run = run
         self.config = config or run.config
@@ -175,7 +177,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             floor = "uint16" if self.is_instance or self.is_panoptic else "uint8"
             dtype = ome.smallest_unsigned(data, floor, source=str(self._key))
         data = ome.cast_lossless(data, dtype, source=str(self._key))
-        options: dict[str, Any] = {"levels": levels, "kind": "nearest"}
+        options: dict[str, Any] = {"levels": levels}
         if self.is_panoptic:
             ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"
@@ -190,8 +192,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         y: Index = ALL,
         z: Index = ALL,
         channel: str | int | None = None,
+        update_levels: bool = False,
     ) -> None:
-        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+        """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape or broadcastable to it.
@@ -200,9 +203,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             y: Index along y.
             z: Index along z.
             channel: Channel of a panoptic segmentation; None for both.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
-            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic).
+            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic), or coarser
+                levels that are to be updated have sizes that no pyramid has; nothing was written.
             ReadOnlyError: The segmentation is read-only.
             LevelNotFoundError: There is no such level.
         """
@@ -218,7 +224,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             both = np.array(array[(ALL, *index[1:])])
             both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
-        self._write_region(zarr_group, index, values)
+        self._write_region(zarr_group, index, values, update_levels)
 
     def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:
         """Ids of the instances, sorted, without 0.

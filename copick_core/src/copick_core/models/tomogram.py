@@ -157,10 +157,18 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             ReadOnlyError: The tomogram is read-only.
         """
-        self._write_volume(data, self.voxel_spacing.voxel_size, levels=levels, dtype=dtype, kind="mean")
+        self._write_volume(data, self.voxel_spacing.voxel_size, levels=levels, dtype=dtype)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
-        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        update_levels: bool = False,
+    ) -> None:
+        """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape (z, y, x) or broadcastable to it.
@@ -168,12 +176,15 @@ class CopickTomogram(Volume[TomogramKey]):
             x: Index along x: a slice or an int.
             y: Index along y.
             z: Index along z.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
             ReadOnlyError: The tomogram is read-only.
             LevelNotFoundError: There is no such level.
+            InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
         """
-        self._write_region(zarr_group, (z, y, x), data)
+        self._write_region(zarr_group, (z, y, x), data, update_levels)
 
     def refresh(self) -> None:
         """Forget feature maps and what is known about the stored volume."""

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from copick_core.models.entity import Entity, K
 
 if TYPE_CHECKING:
     from types import EllipsisType
 
+    import dask.array
     from numpy.typing import ArrayLike, NDArray
     from zarr import Array
     from zarr.abc.store import Store
 
-    from copick_core.ome import VolumeFormat
+    from copick_core.ome import Kind, VolumeFormat
     from copick_core.schema import CopickConfig
 
     Index = int | slice | EllipsisType
@@ -36,6 +37,8 @@ class Volume(Entity[K]):
     _unsaved: bool
 
     config: CopickConfig
+    #: How coarser levels are made.
+    _pyramid: ClassVar[Kind] = "mean"
 
     def zarr(self) -> Store | None:
         """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
@@ -65,6 +68,38 @@ class Volume(Entity[K]):
             array = self._arrays[level] = ome.open_level(store, level, source=str(self.key))
         return array
 
+    def dask(self, level: str | int = "0") -> dask.array.Array:
+        """One resolution level as a dask array; no data are read until it is computed.
+
+        Its blocks are the chunks (or shards) that are stored. It computes with threads, processes or on a cluster wherever
+        the project's storage can be reached from.
+
+        Args:
+            level: Name of the level, "0" being full resolution.
+
+        Returns:
+            The array, (z, y, x) or (channel, z, y, x).
+
+        Raises:
+            LevelNotFoundError: There is no such level.
+            MissingDependencyError: dask is not installed (the extra ``copick-core[dask]``).
+        """
+        import numpy as np
+
+        try:
+            from dask.array import from_array
+        except ImportError as error:
+            from copick_core.errors import MissingDependencyError
+
+            raise MissingDependencyError(feature="A dask array", install='pip install "copick-core[dask]"') from error
+        array = self.array(level)
+        # A name of its own each time: what is stored may change, and a cluster keeps results by name.
+        meta = np.empty((0,) * array.ndim, array.dtype)
+        lazy: dask.array.Array = from_array(  # type: ignore[no-untyped-call]
+            array, array.shards or array.chunks, name=False, meta=meta
+        )
+        return lazy
+
     @property
     def levels(self) -> list[str]:
         """Names of the resolution levels that are stored, finest first."""
@@ -82,18 +117,25 @@ class Volume(Entity[K]):
 
         return ome.read_region(self.array(level), index)
 
-    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike) -> None:
+    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core import ome
 
         self._check_writable()
-        ome.write_region(self.array(level), index, data)
+        pyramid = [self.array(level)]
+        if update_levels:
+            names = self.levels
+            coarser = names[names.index(str(level)) + 1 :] if str(level) in names else []
+            pyramid += [self.array(name) for name in coarser]
+            ome.check_levels(pyramid, self._pyramid)
+        ome.write_region(pyramid[0], index, data)
+        ome.update_levels(pyramid, index, self._pyramid)
 
     def _write_volume(self, data: Any, voxel_size: float, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
         from copick_core import ome
 
         with self._replace_store() as store:
-            ome.write_volume(store, data, voxel_size, format=self._format(), **options)
+            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=self._format(), **options)
 
     def _format(self) -> VolumeFormat:
         from copick_core.ome import VolumeFormat
