@@ -200,3 +200,48 @@ def test_levels_that_no_pyramid_has_are_refused_before_anything_is_written() -> 
         labels.set_region(1, update_levels=True)
 
     np.testing.assert_array_equal(labels.numpy(), LABELS)
+
+
+# -------------------------------------------------------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_volume_may_have_a_format_of_its_own(kind: str) -> None:
+    entity = volumes(project())[kind]
+
+    write(kind, entity, content(kind), zarr_format=3, chunks=(2, 4, 4), shards=8, compressor=None)
+
+    array = entity.array()
+    assert array.metadata.zarr_format == 3
+    assert (array.chunks[-3:], array.shards[-3:]) == ((2, 4, 4), (8, 8, 8))
+    assert array.compressors == ()
+    np.testing.assert_array_equal(entity.numpy(), content(kind))
+
+
+def test_features_of_any_dimensionality_take_a_format() -> None:
+    features = volumes(project())["features"]
+
+    features.from_numpy(np.ones((6, 5)), chunks=(3, 2), zarr_format=3)
+
+    assert features.array().chunks == (3, 2)
+    assert features.array().metadata.zarr_format == 3
+
+
+def test_what_is_not_asked_for_is_as_configured() -> None:
+    tomogram = volumes(project(compressor="zstd"))["tomogram"]
+
+    tomogram.from_numpy(DENSITY, chunks=8)
+
+    assert tomogram.array().chunks == (8, 8, 8)
+    assert tomogram.array().compressors[0].codec_id == "zstd"
+
+
+@pytest.mark.parametrize("options", [{"shards": 8}, {"chunk": 8}, {"zarr_format": 4}, {"chunks": 0}])
+def test_a_format_that_cannot_be_leaves_what_is_stored(options: Any) -> None:
+    tomogram = volumes(project())["tomogram"]
+    tomogram.from_numpy(DENSITY)
+
+    with pytest.raises((TypeError, ValueError), match=r"shards|Shards|chunk|zarr_format"):
+        tomogram.from_numpy(-DENSITY, **options)
+
+    np.testing.assert_array_equal(tomogram.numpy(), DENSITY)

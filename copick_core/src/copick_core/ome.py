@@ -38,7 +38,7 @@ from copick_core.multiscales import (
 )
 from copick_core.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 from copick_core.regions import Index, expand_index, normalize_index, read_region, region_shape, write_region
-from copick_core.volume_format import VolumeFormat
+from copick_core.volume_format import FormatOptions, VolumeFormat
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PANOPTIC_CHANNELS",
+    "FormatOptions",
     "Index",
     "Kind",
     "Progress",

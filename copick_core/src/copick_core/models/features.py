@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey
 from copick_core.models.volume import Volume
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta
 
 
@@ -63,13 +64,17 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         return self._read(zarr_group, (...,) if slices is None else tuple(slices))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+    def from_numpy(
+        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+    ) -> None:
         """Replace the feature map.
 
         Args:
             data: Array of any dimensionality; the last three axes of arrays with three or four are z, y, x.
             levels: Resolution levels to write; more than 1 needs three or four dimensions.
             dtype: Type to store; that of the data by default.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
@@ -83,12 +88,13 @@ class CopickFeatures(Volume[FeaturesKey]):
         data = np.asanyarray(data)
         if data.ndim in (3, 4):
             axes = "zyx" if data.ndim == 3 else "czyx"
-            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, levels=levels, dtype=dtype, axes=axes)
+            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype, axes=axes)
             return
         if levels != 1:
             raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
+        layout = self._format(format)
         with self._replace_store() as store:
-            ome.write_array(store, data, dtype=dtype, format=self._format())
+            ome.write_array(store, data, dtype=dtype, format=layout)
 
     def set_region(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import ObjectKey
 from copick_core.models.volume import ALL, Volume
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import PickableObject
 
 
@@ -107,7 +108,14 @@ class CopickObject(Volume[ObjectKey]):
         """
         return None if self.zarr() is None else self._read(zarr_group, (z, y, x))
 
-    def from_numpy(self, data: ArrayLike, voxel_size: float, dtype: DTypeLike | None = "float32", levels: int = 1) -> None:
+    def from_numpy(
+        self,
+        data: ArrayLike,
+        voxel_size: float,
+        dtype: DTypeLike | None = "float32",
+        levels: int = 1,
+        **format: Unpack[FormatOptions],
+    ) -> None:
         """Replace the density map.
 
         Args:
@@ -115,13 +123,15 @@ class CopickObject(Volume[ObjectKey]):
             voxel_size: Voxel size in angstrom.
             dtype: Type to store; None for that of the data.
             levels: Number of resolution levels.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: The object is not a particle.
             ReadOnlyError: The map lives in a read-only layer.
         """
         self._check_particle()
-        self._write_volume(data, voxel_size, levels=levels, dtype=dtype)
+        self._write_volume(data, voxel_size, format, levels=levels, dtype=dtype)
 
     def set_region(
         self,

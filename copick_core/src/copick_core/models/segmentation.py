@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.errors import InvalidDataError
 from copick_core.keys import SegmentationKey, SegmentationType, voxel_size_key
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickSegmentationMeta
 
 #: Channels of a panoptic segmentation, in order.
@@ -146,7 +147,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         return self._read(zarr_group, self._region(z, y, x, channel))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+    def from_numpy(
+        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+    ) -> None:
         """Replace the segmentation and its pyramid (nearest neighbour).
 
         Args:
@@ -154,6 +157,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             levels: Number of resolution levels.
             dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
                 (uint16 for instance and panoptic ones).
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: A value would be changed by the type (negative, fractional, not finite, too large), or is no
@@ -182,7 +187,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"
             options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
-        self._write_volume(data, self.voxel_size, **options)
+        self._write_volume(data, self.voxel_size, format, **options)
 
     def set_region(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey, TomogramKey
 from copick_core.models.children import Children
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 
@@ -144,7 +145,13 @@ class CopickTomogram(Volume[TomogramKey]):
         """
         return self._read(zarr_group, (z, y, x))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 3, dtype: DTypeLike | None = "float32") -> None:
+    def from_numpy(
+        self,
+        data: ArrayLike,
+        levels: int = 3,
+        dtype: DTypeLike | None = "float32",
+        **format: Unpack[FormatOptions],
+    ) -> None:
         """Replace the tomogram and its pyramid.
 
         Coarser levels are means of 2 x 2 x 2 voxels; at odd edges, of the voxels that are there.
@@ -153,11 +160,13 @@ class CopickTomogram(Volume[TomogramKey]):
             data: Density, (z, y, x).
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the data.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The tomogram is read-only.
         """
-        self._write_volume(data, self.voxel_spacing.voxel_size, levels=levels, dtype=dtype)
+        self._write_volume(data, self.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype)
 
     def set_region(
         self,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zarr import Array
     from zarr.abc.store import Store
 
-    from copick_core.ome import Kind, VolumeFormat
+    from copick_core.ome import FormatOptions, Kind, VolumeFormat
     from copick_core.schema import CopickConfig
 
     Index = int | slice | EllipsisType
@@ -130,23 +130,27 @@ class Volume(Entity[K]):
         ome.write_region(pyramid[0], index, data)
         ome.update_levels(pyramid, index, self._pyramid)
 
-    def _write_volume(self, data: Any, voxel_size: float, **options: Any) -> None:
+    def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
         from copick_core import ome
 
+        layout = self._format(format)
         with self._replace_store() as store:
-            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=self._format(), **options)
+            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
 
-    def _format(self) -> VolumeFormat:
+    def _format(self, format: FormatOptions) -> VolumeFormat:
+        """The format of one volume: as it is asked for, and else as the project is configured."""
         from copick_core.ome import VolumeFormat
 
         config = self.config
-        return VolumeFormat(
-            zarr_format=config.zarr_format,
-            chunks=config.chunks,
-            compressor=config.compressor,
-            shards=config.shards,
-        )
+        options: FormatOptions = {
+            "zarr_format": config.zarr_format,
+            "chunks": config.chunks,
+            "compressor": config.compressor,
+            "shards": config.shards,
+            **format,
+        }
+        return VolumeFormat(**options)
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:
