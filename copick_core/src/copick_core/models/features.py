@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from copick_core.models.volume import Index
     from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta
+    from copick_core.volumes import ImportOptions
 
 
 class CopickFeatures(Volume[FeaturesKey]):
@@ -95,6 +96,20 @@ class CopickFeatures(Volume[FeaturesKey]):
         layout = self._format(format)
         with self._replace_store() as store:
             ome.write_array(store, data, dtype=dtype, format=layout)
+
+    def import_volume(
+        self, source: Any, levels: int = 1, dtype: DTypeLike | None = None, **options: Unpack[ImportOptions]
+    ) -> None:
+        """Replace the feature map by a volume (z, y, x) that is read piece by piece, whatever its size.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it, which see for errors too.
+            levels: Number of resolution levels.
+            dtype: Type to store; that of the source by default.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+        """
+        self._import_volume(source, self.tomogram.voxel_spacing.voxel_size, levels, dtype, **options)
 
     def set_region(
         self,

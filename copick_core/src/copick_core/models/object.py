@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from copick_core.models.volume import Index
     from copick_core.ome import FormatOptions
     from copick_core.schema import PickableObject
+    from copick_core.volumes import ImportOptions
 
 
 class CopickObject(Volume[ObjectKey]):
@@ -132,6 +133,30 @@ class CopickObject(Volume[ObjectKey]):
         """
         self._check_particle()
         self._write_volume(data, voxel_size, format, levels=levels, dtype=dtype)
+
+    def import_volume(
+        self,
+        source: Any,
+        levels: int = 1,
+        dtype: DTypeLike | None = "float32",
+        **options: Unpack[ImportOptions],
+    ) -> None:
+        """Replace the density map by a volume that is read piece by piece.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it. It must tell its voxel size, or ``voxel_size`` must.
+            levels: Number of resolution levels.
+            dtype: Type to store; None for that of the source.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+
+        Raises:
+            InvalidDataError: The object is not a particle, or the source cannot be read or tells no voxel size.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The map lives in a read-only layer.
+        """
+        self._check_particle()
+        self._import_volume(source, None, levels, dtype, **options)
 
     def set_region(
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from copick_core.models.volume import Index
     from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickSegmentationMeta
+    from copick_core.volumes import ImportOptions, VolumeSource
 
 #: Channels of a panoptic segmentation, in order.
 PANOPTIC_CHANNELS = ("label", "instance")
@@ -179,8 +180,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
             )
         if dtype is None:
-            floor = "uint16" if self.is_instance or self.is_panoptic else "uint8"
-            dtype = ome.smallest_unsigned(data, floor, source=str(self._key))
+            dtype = ome.smallest_unsigned(data, self._narrowest, source=str(self._key))
         data = ome.cast_lossless(data, dtype, source=str(self._key))
         options: dict[str, Any] = {"levels": levels}
         if self.is_panoptic:
@@ -188,6 +188,49 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             options["axes"] = "czyx"
             options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
         self._write_volume(data, self.voxel_size, format, **options)
+
+    def import_volume(
+        self, source: Any, levels: int = 1, dtype: DTypeLike | None = None, **options: Unpack[ImportOptions]
+    ) -> None:
+        """Replace the segmentation by labels that are read piece by piece, whatever their size.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it.
+            levels: Number of resolution levels.
+            dtype: As in :meth:`from_numpy`; without it the source is read twice.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+
+        Raises:
+            InvalidDataError: The segmentation is panoptic, a value would be changed by the type, or the source is none for
+                this segmentation; what was stored before is still there.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The segmentation is read-only.
+        """
+        if self.is_panoptic:
+            raise InvalidDataError(
+                source=self._key,
+                reason="it has two channels, which no volume file holds; read both with copick_core.volumes.read_volume(path)"
+                ".data and give them to from_numpy(numpy.stack([label, instance]))",
+            )
+        self._import_volume(source, self.voxel_size, levels, dtype, **options)
+
+    def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
+        from copick_core.labels import smallest_unsigned
+
+        if dtype is not None:
+            return dtype
+        narrowest = self._narrowest
+        for start, slab in volume.each_slab():
+            narrowest = smallest_unsigned(slab, narrowest, source=volume.name, origin=(start, 0, 0))
+        return narrowest
+
+    @property
+    def _narrowest(self) -> np.dtype[Any]:
+        """The narrowest type that labels are stored as by default."""
+        import numpy as np
+
+        return np.dtype("uint16" if self.is_instance or self.is_panoptic else "uint8")
 
     def set_region(
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
     from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
+    from copick_core.volumes import ImportOptions
 
 
 class CopickTomogram(Volume[TomogramKey]):
@@ -167,6 +168,35 @@ class CopickTomogram(Volume[TomogramKey]):
             ReadOnlyError: The tomogram is read-only.
         """
         self._write_volume(data, self.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype)
+
+    def import_volume(
+        self,
+        source: Any,
+        levels: int = 3,
+        dtype: DTypeLike | None = "float32",
+        **options: Unpack[ImportOptions],
+    ) -> None:
+        """Replace the tomogram by a volume that is read piece by piece, whatever its size.
+
+        If that fails or is interrupted, what was stored before is still there and nothing else is.
+
+        Args:
+            source: Path of an MRC, TIFF or EM file (MRC and EM also with .gz or .bz2) or of a zarr folder, anything with
+                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.read_volume` gave.
+            levels: Number of resolution levels.
+            dtype: Type to store; None for that of the source.
+            **options: ``voxel_size``: that of the source in angstrom, instead of what it tells. ``transpose``: its axes in
+                their new order, such as ``"2,1,0"``; ``flip``: axes that are to run backwards after that, such as ``"0"``.
+                ``progress``: called with the number of voxels written, and of all. ``zarr_format``, ``chunks``,
+                ``compressor``, ``shards`` as in :meth:`from_numpy`.
+
+        Raises:
+            InvalidDataError: The source cannot be read, its voxels are no cubes, or they are not of the size of the voxel
+                spacing (the message names both sizes). A source that tells no size is taken to have that of the spacing.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The tomogram is read-only.
+        """
+        self._import_volume(source, self.voxel_spacing.voxel_size, levels, dtype, **options)
 
     def set_region(
         self,

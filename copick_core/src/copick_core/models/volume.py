@@ -5,9 +5,9 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from copick_core.models.entity import Entity, K
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from types import EllipsisType
 
     import dask.array
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
     from zarr import Array
     from zarr.abc.store import Store
 
-    from copick_core.ome import FormatOptions, Kind, VolumeFormat
+    from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
     from copick_core.schema import CopickConfig
+    from copick_core.volumes import VolumeSource
 
     Index = int | slice | EllipsisType
 
@@ -137,6 +138,46 @@ class Volume(Entity[K]):
         layout = self._format(format)
         with self._replace_store() as store:
             ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
+
+    def _import_volume(
+        self,
+        source: Any,
+        own_size: float | None,
+        levels: int,
+        dtype: DTypeLike | None,
+        *,
+        voxel_size: float | None = None,
+        transpose: str | Sequence[int] | None = None,
+        flip: str | Sequence[int] | None = None,
+        progress: Progress | None = None,
+        **format: Unpack[FormatOptions],
+    ) -> None:
+        """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
+        from copick_core import volumes
+        from copick_core.errors import InvalidDataError
+        from copick_core.keys import voxel_size_key
+
+        self._check_writable()
+        layout = self._format(format)
+        volume = volumes.orient(volumes.read_volume(source, voxel_size=voxel_size), transpose, flip)
+        size = volume.voxel_size
+        if own_size is not None:
+            if size is not None and voxel_size_key(size) != voxel_size_key(own_size):
+                raise InvalidDataError(
+                    source=volume.name,
+                    reason=f"has voxels of {size} angstrom, but {self.key} has voxels of {own_size} angstrom. Import it at a "
+                    f"voxel spacing of {size}, or pass voxel_size={own_size} if that is what its voxels really are",
+                )
+            size = own_size
+        dtype = self._import_dtype(volume, dtype)
+        with self._replace_store() as store:
+            volumes.import_volume_into(
+                store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
+            )
+
+    def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
+        """The type to store an imported volume as."""
+        return dtype
 
     def _format(self, format: FormatOptions) -> VolumeFormat:
         """The format of one volume: as it is asked for, and else as the project is configured."""
