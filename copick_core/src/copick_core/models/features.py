@@ -11,6 +11,7 @@ from copick_core.models.volume import Volume
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
     from copick_core.ome import FormatOptions
@@ -143,6 +144,10 @@ class CopickFeatures(Volume[FeaturesKey]):
         self._check_writable()
         self._delete_data()
         self.tomogram._features.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.tomogram.voxel_spacing.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

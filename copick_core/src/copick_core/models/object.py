@@ -183,6 +183,10 @@ class CopickObject(Volume[ObjectKey]):
         self._delete_data()
         self.root._remove_object(self)
 
+    @property
+    def _root(self) -> CopickRoot:
+        return self.root
+
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
     from copick_core.ome import FormatOptions
@@ -328,6 +329,10 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         self._check_writable()
         self._delete_data()
         self.run._segmentations.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

@@ -15,6 +15,7 @@ from copick_core.names import checked_name
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
     from copick_core.ome import FormatOptions
@@ -239,6 +240,10 @@ class CopickTomogram(Volume[TomogramKey]):
         self._check_writable()
         self._delete_data()
         self.voxel_spacing._tomograms.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.voxel_spacing.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

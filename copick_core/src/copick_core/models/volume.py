@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from types import EllipsisType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from zarr import Array
     from zarr.abc.store import Store
 
+    from copick_core.models.root import CopickRoot
     from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
     from copick_core.schema import CopickConfig
     from copick_core.volumes import VolumeSource
@@ -40,6 +42,10 @@ class Volume(Entity[K]):
     config: CopickConfig
     #: How coarser levels are made.
     _pyramid: ClassVar[Kind] = "mean"
+
+    @property
+    def _root(self) -> CopickRoot:
+        raise NotImplementedError
 
     def zarr(self) -> Store | None:
         """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
@@ -116,7 +122,9 @@ class Volume(Entity[K]):
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core import ome
 
-        return ome.read_region(self.array(level), index)
+        array = self.array(level)
+        cache = self._root._chunk_cache
+        return ome.read_region(array, index, None if cache is None else lambda region: cache.read(array, region, self._key))
 
     def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core import ome
@@ -128,8 +136,11 @@ class Volume(Entity[K]):
             coarser = names[names.index(str(level)) + 1 :] if str(level) in names else []
             pyramid += [self.array(name) for name in coarser]
             ome.check_levels(pyramid, self._pyramid)
-        ome.write_region(pyramid[0], index, data)
-        ome.update_levels(pyramid, index, self._pyramid)
+        try:
+            ome.write_region(pyramid[0], index, data)
+            ome.update_levels(pyramid, index, self._pyramid)
+        finally:
+            note_change(self._key)
 
     def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
@@ -197,8 +208,11 @@ class Volume(Entity[K]):
     def _replace_store(self) -> Iterator[Store]:
         """A fresh store that takes the volume's place when the block succeeds."""
         self._check_writable()
-        with self._staged_store() as store:
-            yield store
+        try:
+            with self._staged_store() as store:
+                yield store
+        finally:
+            note_change(self._key)
         self._arrays = {}
         self._unsaved = False
 
