@@ -13,6 +13,7 @@ from copick_core.keys import (
     Kind,
 )
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -45,7 +46,10 @@ class Leaf(Entity[K]):
         return self._layer.name
 
     def _delete_data(self) -> None:
-        self._layer.delete(self._key)
+        try:
+            self._layer.delete(self._key)
+        finally:
+            note_change(self._key)
 
 
 class LeafVolume(Leaf[K]):
@@ -108,7 +112,10 @@ class Container(Entity[K]):
                     subject=self._key,
                     reason=f"layer {layer.name!r} holds it, and never changes. Delete what you added to it instead.",
                 )
-        overlay.delete(self._key)
+        try:
+            overlay.delete(self._key)
+        finally:
+            note_change(self._key)
 
     def _forget(self) -> None:
         for layer in self._root.layers.all:
