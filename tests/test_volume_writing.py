@@ -21,14 +21,10 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.status import BUSY, RESTING, TRANSITIONS, JobStatus
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError
+from support.volumes import geometry
 
 WRITER = Path(__file__).with_name("volume_writer.py")
 APP = Path(__file__).with_name("volume_app.py")
-
-
-@pytest.fixture
-def generated(tmp_path):
-    return volume_generator.generate(tmp_path / "volume")
 
 
 @pytest.fixture
@@ -307,10 +303,6 @@ def test_two_publications_in_one_second_have_two_ids(root):
 
 
 # Meshing
-
-
-def geometry(mesh):
-    return next(iter(mesh.mesh.geometry.values()))
 
 
 @pytest.mark.parametrize("block", [256, 7])
