@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from copick_backend_volume.places import Volume, is_job_id
+from copick_backend_volume.places import STAGING, Volume, is_job_id
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import RunKey
@@ -367,7 +367,7 @@ class JobStore:
             document, base = merged, present
 
     def _put(self, document: Document, mode: int) -> None:
-        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
+        temporary = os.path.join(self.volume.root, f"{STAGING}jobs-{os.getpid()}-{time.monotonic_ns()}")
         try:
             _write_file(temporary, document, mode)
             os.replace(temporary, self.volume.database)

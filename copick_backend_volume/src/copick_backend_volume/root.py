@@ -147,12 +147,14 @@ class CopickRunVolume(CopickRunOverlay):
             report.check()
         return self._store.update(self.name, status=JobStatus.UPLOADED, expected=JobStatus.UPLOADING)
 
-    def convert(self, *, chunks: tuple[int, int, int] | None = None, progress: Progress | None = None) -> Job:
+    def convert(
+        self, *, chunks: tuple[int, int, int] | None = None, retry: bool = False, progress: Progress | None = None
+    ) -> Job:
         """Convert the uploads here; see :func:`copick_backend_volume.convert.convert`."""
         from copick_backend_volume.convert import CHUNKS, convert
 
         self._store._check_writable()
-        done = convert(self.root.volume, self._store, self.name, chunks=chunks or CHUNKS, progress=progress)
+        done = convert(self.root.volume, self._store, self.name, chunks=chunks or CHUNKS, retry=retry, progress=progress)
         self.refresh_voxel_spacings()
         return done
 
@@ -186,6 +188,7 @@ class CopickRunVolume(CopickRunOverlay):
         segmentation: CopickSegmentationVolume | str | None = None,
         *,
         block: int | None = None,
+        retry: bool = False,
         progress: Progress | None = None,
     ) -> list[CopickMeshVolume]:
         """Mesh a segmentation of the volume here, by default the latest; see :mod:`copick_backend_volume.meshing`."""
@@ -193,7 +196,9 @@ class CopickRunVolume(CopickRunOverlay):
 
         self._store._check_writable()
         model_id = self._model_id(segmentation)
-        mesh_segmentation(self.root.volume, self._store, self.name, model_id, block=block or BLOCK, progress=progress)
+        mesh_segmentation(
+            self.root.volume, self._store, self.name, model_id, block=block or BLOCK, retry=retry, progress=progress
+        )
         self.refresh_meshes()
         layer = self.root.volume_layer
         made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}
