@@ -12,6 +12,7 @@ from copick_backend_volume.arrays import ArrayWriter
 from copick_backend_volume.claims import claimed
 from copick_backend_volume.jobs import Job, JobStore
 from copick_backend_volume.places import Volume
+from copick_backend_volume.sources import Opener
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.uploads import UploadReport, preflight, read_slice
@@ -53,13 +54,15 @@ def convert(
     Raises:
         InvalidDataError: Conversion would lose something, see ``run.uploads``, and the job stays UPLOADED; or it is not.
         ConflictError: Another process converts it.
+        MissingDependencyError: The uploads are DICOM, and the extra ``dicom`` is not installed.
     """
     report = preflight(volume, job_id)
     report.check()
     starts, failed = {JobStatus.UPLOADED}, JobStatus.CONVERT_ERROR
     with claimed(volume, store, job_id, JobStatus.CONVERTING, starts=starts, failed=failed, retry=retry):
         shape = _write(volume, store, report, chunks, progress)
-        return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0)
+        source_type = report.source_type if report.source_type == "dicom" else None
+        return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0, source_type=source_type)
 
 
 def _write(
@@ -69,13 +72,13 @@ def _write(
         raise InvalidDataError(source=f"uploads of job {report.job!r}", reason="there is no readable slice")
     depth, height, width = report.shape_zyx
     told = time.monotonic()
-    with staging(volume, "chunks") as staged:
+    with staging(volume, "chunks") as staged, Opener() as opener:
         writer = ArrayWriter(staged.folder, (width, height, depth), chunks, report.dtype)
         slab = np.zeros((min(chunks[2], depth), height, width), report.dtype)
         for start in range(0, depth, chunks[2]):
             stop = min(start + chunks[2], depth)
             for z in range(start, stop):
-                slab[z - start] = read_slice(report.slices[z].path)
+                slab[z - start] = read_slice(report.slices[z], opener)
                 if progress:
                     progress(z + 1, depth)
                 if time.monotonic() - told > _PROGRESS_SECONDS:

@@ -15,6 +15,7 @@ from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
 from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
+from copick_backend_volume.uploads import dicom_voxel_size
 from copick_core.errors import InvalidDataError, NotFoundError
 from copick_core.keys import (
     Key,
@@ -51,7 +52,7 @@ class VoxelSize:
 
     Attributes:
         angstrom: The size; 1 where it is not known.
-        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"`` or ``"default"``.
+        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"dicom"`` or ``"default"``.
         calibrated: Whether anything told it. Otherwise lengths are voxels.
     """
 
@@ -75,6 +76,7 @@ class VolumeLayer(Layer):
         self.volume = Volume(config.volume_root)
         self.jobs = JobStore(self.volume, writable=config.write_back)
         self._values: dict[str, tuple[Any, _Values]] = {}
+        self._dicom_sizes: dict[str, tuple[int, float | None]] = {}
 
     # ------------------------------------------------------------------ listing
 
@@ -145,7 +147,10 @@ class VolumeLayer(Layer):
         return image is not None and not being_made and not image.missing()
 
     def voxel_size(self, job: str) -> VoxelSize:
-        """Voxel size of a job: the configuration for this job, the image's attributes, the overlay's, the configuration.
+        """Voxel size of a job.
+
+        Told by the configuration for this job, the image's attributes, the overlay's note, DICOM uploads, or the
+        configuration for all jobs; the first of these that tells.
 
         Raises:
             InvalidDataError: One of them is no positive number, or its unit is unknown.
@@ -163,9 +168,21 @@ class VolumeLayer(Layer):
             size = _noted_size(path)
             if size is not None:
                 return VoxelSize(voxel_size_key(size), source, True)
+        size = self._dicom_size(job)
+        if size is not None:
+            return VoxelSize(voxel_size_key(size), "dicom", True)
         if self.config.voxel_size is not None:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True)
         return VoxelSize(1.0, "default", False)
+
+    def _dicom_size(self, job: str) -> float | None:
+        """Voxel size in angstrom that the uploads tell; looked at again when a file has come or gone."""
+        if not self.volume.has("uploads", job):
+            return None
+        changed = os.stat(self.volume.folder("uploads", job)).st_mtime_ns
+        if self._dicom_sizes.get(job, (0, None))[0] != changed:
+            self._dicom_sizes[job] = (changed, dicom_voxel_size(self.volume, job))
+        return self._dicom_sizes[job][1]
 
     def object_name(self, value: int) -> str:
         """Name of the object that a voxel value means."""

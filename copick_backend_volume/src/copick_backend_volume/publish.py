@@ -9,11 +9,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from copick_backend_volume.arrays import ArrayWriter, distinct, open_array, write_synced
+from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
 from copick_backend_volume.jobs import Job, JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume
@@ -40,7 +41,8 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
         volume: The volume.
         store: Its database.
         job_id: The job.
-        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of image files in order.
+        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of files in order: images, DICOM,
+            and zips of them.
 
     Returns:
         The names of the new files: zero-padded, so that text order is the order given.
@@ -53,8 +55,12 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
     _check_uploading(store, job_id)
     with staging(volume, "uploads") as staged:
         suffixes = []
-        for number, (suffix, data) in enumerate(_encoded(slices)):
-            write_synced(os.path.join(staged.folder, str(number)), data)
+        for number, (suffix, content) in enumerate(_encoded(slices)):
+            path = os.path.join(staged.folder, str(number))
+            if isinstance(content, bytes):
+                write_synced(path, content)
+            else:
+                copy_synced(content, path)
             suffixes.append(suffix)
         # Under the lock, so that the slices of two callers do not mix, and none comes after the end of the upload.
         with store._locked():
@@ -86,7 +92,8 @@ def _next_names(job_id: str, present: list[str], suffixes: list[str]) -> list[st
     return names
 
 
-def _encoded(slices: Any) -> Iterable[tuple[str, bytes]]:
+def _encoded(slices: Any) -> Iterable[tuple[str, bytes | os.PathLike[str]]]:
+    """Suffix and content of each file, or the path of what is to be copied."""
     if hasattr(slices, "shape") and hasattr(slices, "dtype"):
         if len(slices.shape) != 3 or np.dtype(slices.dtype).kind not in "buif":
             reason = f"shape {slices.shape} of {slices.dtype} is not (z, y, x) of numbers"
@@ -95,9 +102,7 @@ def _encoded(slices: Any) -> Iterable[tuple[str, bytes]]:
             yield _encode(np.asarray(slices[z]))
         return
     for path in slices:
-        suffix = os.path.splitext(os.fspath(path))[1].lower()
-        with open(path, "rb") as file:
-            yield suffix, file.read()
+        yield os.path.splitext(os.fspath(path))[1].lower(), Path(path)
 
 
 def _encode(plane: np.ndarray[Any, Any]) -> tuple[str, bytes]:
