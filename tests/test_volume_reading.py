@@ -1,14 +1,10 @@
 """Opening a compose volume as a project, on a generated volume and on the shared sample."""
 
-import ast
 import hashlib
 import io
 import json
 import os
 import shutil
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -436,55 +432,6 @@ def test_models_are_hashed_and_measured(generated):
     assert (model.size, model.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_no_module_of_the_package_names_a_loader_of_pickles():
-    forbidden = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "_pickle"}
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {n.partition(".")[0] for n in names} & forbidden, path
-
-
-READ_EVERYTHING = """
-import os
-import sys
-loaded = []
-written = []
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link", "os.symlink", "os.utime"}
-def watch(event, args):
-    if event == "pickle.find_class":
-        loaded.append(args)
-    if event == "open" and str(args[0]).startswith(sys.argv[1]) and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        written.append(args)
-    if event in CHANGES and str(args[0]).startswith(sys.argv[1]):
-        written.append((event, *args))
-sys.addaudithook(watch)
-import copick_core
-root = copick_core.open({"config_type": "compose_volume", "volume_root": sys.argv[1]})
-root.jobs(), root.recoverable_jobs(), root.doctor(), root.pickable_objects
-for run in root.runs:
-    run.job, run.uploads, run.freshness(), repr(run.models), repr(run.meta)
-    for model in run.models:
-        model.sha256, model.size, [pair.mask for pair in run.training_pairs(model)]
-    for spacing in run.voxel_spacings:
-        [tomogram.numpy() for tomogram in spacing.tomograms]
-    [(s.numpy(), s.meta, s.from_tool) for s in run.segmentations]
-    [(m.mesh, m.blocks()) for m in run.meshes]
-assert not loaded, loaded
-assert not written, written
-assert "joblib" not in sys.modules and "sklearn" not in sys.modules
-"""
-
-
-def test_reading_everything_unpickles_nothing_and_opens_nothing_for_writing(either, tmp_path):
-    before = {p.name for p in tmp_path.rglob("*")}
-
-    subprocess.run([sys.executable, "-c", READ_EVERYTHING, str(either)], check=True, cwd=tmp_path)
-
-    assert {p.name for p in tmp_path.rglob("*")} == before
-    assert "UNPICKLED" not in before
-
-
 # Uploads
 
 
@@ -562,34 +509,6 @@ def test_the_doctor_finds_what_is_wrong(generated):
 # The volume is never written by reading, or by the overlay
 
 
-def overlay_session(root):
-    run = root.get_run("CC7651")
-    name = run.segmentations[0].name
-    picks = run.new_picks(name, user_id="ana", session_id="1")
-    picks.from_numpy(np.ones((3, 3)))
-    picks.store()
-    mesh = run.new_mesh(name, user_id="ana", session_id="1")
-    mesh.mesh = trimesh.creation.box()
-    mesh.store()
-    tomogram = run.voxel_spacings[0].tomograms[0]
-    tomogram.new_features("edges").from_numpy(tomogram.numpy().astype(np.float32))
-    segmentation = run.new_segmentation(run.voxel_spacings[0].voxel_size, name, "1", False, user_id="ana")
-    segmentation.from_numpy(run.segmentations[0].numpy(), dtype=np.uint8)
-    return run
-
-
-@pytest.mark.parametrize("overlay", ["memory", "filesystem"])
-def test_an_overlay_session_leaves_every_byte_of_the_volume(either, tmp_path, overlay):
-    before = tree_hash(either)
-    place = {"overlay_root": str(tmp_path / "mine")} if overlay == "filesystem" else {}
-
-    run = overlay_session(open_volume(either, overlay={"config_type": overlay, **place}))
-
-    assert tree_hash(either) == before
-    assert [p.user_id for p in run.picks] == ["ana"]
-    assert [s.layer for s in run.segmentations] == ["volume", "volume", "overlay"]
-
-
 def test_a_correction_copies_the_segmentation_into_the_overlay(either):
     run = open_volume(either).get_run("CC7651")
     original = run.segmentations[0]
@@ -603,21 +522,6 @@ def test_a_correction_copies_the_segmentation_into_the_overlay(either):
 
     assert copy.layer == "overlay"
     np.testing.assert_array_equal(copy.numpy(), data)
-
-
-def test_a_read_only_mount_is_read_whole_without_a_lock_file(either):
-    overlay_before = tree_hash(either)
-    paths = [either, *either.rglob("*")]
-    modes = {p: p.stat().st_mode for p in paths}
-    for path in paths:
-        path.chmod(stat.S_IRUSR | (stat.S_IXUSR if path.is_dir() else 0))
-    try:
-        overlay_session(open_volume(either))
-        assert not (either / "jobs.json.lock").exists()
-    finally:
-        for path in paths:
-            path.chmod(modes[path])
-    assert tree_hash(either) == overlay_before
 
 
 def test_without_write_back_every_call_that_writes_is_refused(either):
