@@ -256,6 +256,30 @@ def test_several_values_are_one_multilabel_segmentation(generated):
     np.testing.assert_array_equal(segmentation.numpy(), generated.masks["123456", "1750000020"])
 
 
+def test_the_values_of_an_array_from_elsewhere_are_its_own_whatever_was_meshed(generated):
+    labels = np.zeros((12, 40, 30), np.uint64)
+    labels[2:4], labels[6:8] = 100, 200
+    generated.segmentation("CC7651", "1720199990", labels)
+    generated.mesh("CC7651", "1720199990", value=100)
+    generated.segmentation("CC7651", "1720199991", (labels > 0) * np.uint64(7))
+    generated.mesh("CC7651", "1720199991", value=255)
+
+    found = {s.session_id: s for s in open_volume(generated.root).get_run("CC7651").segmentations}
+
+    assert (found["1720199990"].name, found["1720199990"].is_multilabel) == ("classes", True)
+    assert (found["1720199991"].name, found["1720199991"].is_multilabel) == ("label-7", False)
+
+
+def test_the_values_of_a_model_are_those_of_the_masks_that_it_was_trained_on(generated):
+    (generated.root / "meshed/CC7651/1720196900.zarr/255.combined.stl").unlink()
+    (generated.root / "meshed/CC7651/1720196900.zarr/255.combined.obj").unlink()
+    generated.pair("CC7651", "1720196999", 100)
+
+    latest = open_volume(generated.root).get_run("CC7651").segmentations[-1]
+
+    assert (latest.session_id, latest.name) == ("1720196900", "label-255")
+
+
 def test_an_incomplete_segmentation_appears_when_it_is_complete(generated):
     run = open_volume(generated.root).get_run("123456")
     assert [s.session_id for s in run.segmentations] == ["1750000020"]

@@ -224,7 +224,7 @@ def generate(root: Path) -> GeneratedVolume:
     v.model("123456", "1750000020", HEAD_SIDECAR)
     v.segmentation("123456", "1750000020", classes)
     v.segmentation("123456", "1750000090", classes, skip=[(0, 0, 0)])
-    v.pair("123456", "1750000010-z03", 100)
+    v.pair("123456", "1750000010-z03", np.repeat([100, 200], 7))
     v.pair("123456", "1750000011", 200)
 
     v.job("AB0001", "CONVERTING")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import downsampling, read_mesh, to_trimesh
-from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
+from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
+from copick_backend_volume.models import PUBLISHED_BY, read_sidecar, used_pairs
 from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
@@ -204,18 +204,20 @@ class VolumeLayer(Layer):
     def values(self, job: str, model: str) -> _Values:
         """Voxel values of a segmentation but zero.
 
-        Taken from where they are cheap: our own notes, the names of meshes, the masks that a model was trained on; else from
-        all its chunks, once.
+        Taken from where they are cheap and sure: our own notes, and for what the app's models made the names of its meshes, or
+        the masks that the model was trained on. Else from all chunks, once: who else has made an array may have meshed a part.
         """
         sidecar = read_sidecar(self.volume, job, model)
         if sidecar.get("published_by") == PUBLISHED_BY and isinstance(sidecar.get("values"), list):
             return [int(v) for v in sidecar["values"]]
-        meshed = sorted(combined_meshes(self.volume.meshes(job, model)))
-        if meshed:
+        meshes = self.volume.meshes(job, model)
+        meshed = sorted(combined_meshes(meshes))
+        made_by_app = os.path.isfile(self.volume.model(job, model))
+        if meshed and (made_by_app or os.path.isfile(os.path.join(meshes, NOTE))):
             return meshed
-        return self._remembered(job, model)
+        return self._remembered(job, model, trained=made_by_app)
 
-    def _remembered(self, job: str, model: str) -> _Values:
+    def _remembered(self, job: str, model: str, *, trained: bool) -> _Values:
         folder = self.volume.segmentation(job, model)
         stat = os.stat(folder)
         state = (stat.st_mtime_ns, stat.st_ino)
@@ -223,8 +225,9 @@ class VolumeLayer(Layer):
         if known and known[0] == state:
             return known[1]
         values: _Values = []
-        if os.path.isfile(self.volume.model(job, model)):
-            values = mask_values(training_pairs(self.volume, job))
+        if trained:
+            pairs = training_pairs(self.volume, job)
+            values = mask_values(used_pairs(pairs, model, read_sidecar(self.volume, job, model))[0])
         array = _open_sane(folder)
         if not values and array is not None:
             values = array.values()
