@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import threading
 import time
 from collections import Counter
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 #: Innermost functions of a thread that waits for work, for another thread, or for the network.
 _IDLE = {
@@ -49,14 +50,18 @@ class Sampler:
         # Signals are delayed while compiled code runs: what it took belongs to its caller, which is the frame here.
         now = time.perf_counter()
         frames = {**sys._current_frames(), threading.get_ident(): frame}
-        for name in filter(None, map(_name, filter(None, frames.values()))):
-            self._seconds[name] += now - self._last
+        for name in {thread: _name(each.f_code) for thread, each in frames.items() if each is not None}.values():
+            if name is not None:
+                self._seconds[name] += now - self._last
         self._last = now
 
 
-def _name(frame: FrameType) -> str | None:
-    path = Path(frame.f_code.co_filename)
-    if (path.name, frame.f_code.co_name) in _IDLE:
+@functools.cache
+def _name(code: CodeType) -> str | None:
+    path = Path(code.co_filename)
+    if (path.name, code.co_name) in _IDLE or path == Path(__file__):
         return None
-    roots = [n for n, part in enumerate(path.parts) if part == "site-packages" or part == "src"]
-    return f"{'/'.join(path.parts[roots[-1] + 1 if roots else -1 :])}:{frame.f_code.co_name}"
+    if (path.name, code.co_name) == ("thread.py", "run"):
+        return "compiled functions on pool threads"
+    roots = [n for n, part in enumerate(path.parts) if part in ("site-packages", "src")]
+    return f"{'/'.join(path.parts[roots[-1] + 1 if roots else -1 :])}:{code.co_name}"

@@ -1,6 +1,7 @@
 """W4: picks, JSON to arrays and back, through the project; the file that is read is indented, as the reference writes it.
 
-The limit of loading is reading the file and parsing it (by orjson where that is installed), without arrays; that of storing is writing ready bytes.
+The limit of loading is reading the file and parsing it (by orjson where that is installed), without arrays; that of storing
+is writing ready bytes.
 """
 
 from __future__ import annotations
