@@ -23,16 +23,19 @@ class S3Server:
     def __init__(self) -> None:
         from moto.core import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
-        from moto.server import DomainDispatcherApplication, create_backend_app
+        from moto.server import create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 
-        class Silent(WSGIRequestHandler):
+        class Quick(WSGIRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept, as every real server does
+            disable_nagle_algorithm = True  # or each answer on a kept connection waits 40 ms for an acknowledgement
+
             def log_request(self, *_: object) -> None:
                 pass
 
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self._app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
+        self._app = create_backend_app("s3")
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Quick)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._lock = threading.Lock()
         self._under_way = 0

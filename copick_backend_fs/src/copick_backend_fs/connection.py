@@ -147,6 +147,10 @@ class Connection:
             args["config_kwargs"] = {"max_pool_connections": CONCURRENCY, **args.get("config_kwargs", {})}
         # Not from fsspec's cache: this one will be renewed, and its listings are not to be remembered.
         fs, root = url_to_fs(self.url, skip_instance_cache=True, **args)
+        if self.protocol in ("s3", "s3a") and fs.session is None:
+            from copick_backend_fs.s3 import new_session
+
+            fs.session = new_session(fs.kwargs)
         cache: Any = getattr(fs, "dircache", None)
         if hasattr(cache, "use_listings_cache"):
             cache.use_listings_cache = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.files import RemoteFiles
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
 
 #: Keys that one request deletes at most.
 _DELETE_BATCH = 1000
+
+
+#: Descriptions of Amazon's services, as botocore reads them from a data path.
+_models: dict[str | None, Any] = {}
+
+
+def new_session(options: Mapping[str, Any]) -> Any:
+    """Make a session of aiobotocore that reads no description of a service that another session has read.
+
+    To read them takes longer than anything else about a new client. They are the same for all sessions with one data path;
+    credentials, profiles and regions are looked up anew by each session.
+
+    Args:
+        options: Arguments of the session.
+    """
+    from aiobotocore.session import AioSession  # type: ignore[import-untyped,unused-ignore]
+    from botocore.loaders import create_loader  # type: ignore[import-untyped,unused-ignore]
+
+    session = AioSession(**options)
+    path = session.get_config_variable("data_path")
+    session.register_component("data_loader", _models.setdefault(path, create_loader(path)))
+    return session
 
 
 class PreconditionFailedError(Exception):
