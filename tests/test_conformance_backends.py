@@ -27,9 +27,6 @@ class TestMemoryFilesystem(BackendTests):
     def make_config(self, folder, name):
         return {"config_type": "filesystem", "overlay_root": f"memory://{folder}/{name}"}
 
-    def test_a_root_is_pickled(self):
-        pytest.skip("fsspec's memory filesystem cannot tell that it lives in one process")
-
 
 @pytest.mark.exhaustive
 class TestS3(BackendTests):

@@ -118,7 +118,9 @@ class Connection:
         self.url = url.rstrip("/")
         self._args = dict(fs_args)
         self._live: _Live | None = None
-        self.protocol = re.split(r"://|::", url, maxsplit=1)[0]
+        #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
+        self.protocols = [part.partition("://")[0] for part in url.split("::")]
+        self.protocol = self.protocols[0]
         cls = _filesystem_class(self.protocol, self.url)
         #: What is equal for two connections to one place, whoever connects.
         self.place = (cls.__name__, self.url if "::" in url else cls._strip_protocol(self.url), *_server(cls, url, fs_args))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Protocols that cannot be written to.
 _READ_ONLY = {"http", "https", "tar", "zip"}
+_PROCESS_BOUND = (
+    "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
+    "and open that in the other process."
+)
 
 
 def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool) -> FsspecLayer:
@@ -56,6 +60,8 @@ class FsspecLayer(PathLayer):
     def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
         super().__init__(name, read_only=read_only)
         self._connection = connection
+        if "memory" in connection.protocols:
+            self.process_bound = _PROCESS_BOUND
         self._files = self._make_files()
 
     def _make_files(self) -> RemoteFiles:
