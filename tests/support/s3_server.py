@@ -18,6 +18,8 @@ class S3Server:
         requests: Method and kind of each request, in order of arrival.
         delay: Seconds that each answer takes longer.
         most_at_once: Most requests that were under way at once.
+        ignores_conditions: Whether it writes whatever ``If-Match`` and ``If-None-Match`` say, as some servers do.
+        refuses: Whether every request is refused for want of permission.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class S3Server:
         self.delay = 0.0
         self.most_at_once = 0
         self.ignores_conditions = False
+        self.refuses = False
 
     def put(self, bucket: str, objects: dict[str, bytes]) -> None:
         """Store objects without a request."""
@@ -83,6 +86,9 @@ class S3Server:
                 environ.pop("HTTP_IF_NONE_MATCH", None)
         try:
             time.sleep(self.delay)
+            if self.refuses:
+                start_response("403 Forbidden", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
             return self._app(environ, start_response)
         finally:
             with self._lock:

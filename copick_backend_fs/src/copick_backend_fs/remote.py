@@ -30,18 +30,38 @@ _PROCESS_BOUND = (
 )
 
 
-def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool) -> FsspecLayer:
+def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool, obstore: bool = True) -> FsspecLayer:
     """Open a URL as a layer; nothing is connected to before the first call.
+
+    Args:
+        name: Name of the layer.
+        url: The location.
+        fs_args: Arguments of its fsspec file system.
+        read_only: Refuse writes.
+        obstore: Go over obstore where it is installed and the arguments can be translated for it.
 
     Raises:
         MissingDependencyError: The protocol needs a package that is not installed.
         ConfigError: There is no such protocol, or it cannot be written to.
     """
-    connection = Connection(url, fs_args)
+    store = _store_connection(url, fs_args) if obstore else None
+    connection = store or Connection(url, fs_args)
     if connection.protocol in _READ_ONLY and not read_only:
         raise ConfigError(source=redacted(url), reason=f"{connection.protocol}:// cannot be written to; use it as static_root")
-    cls = BucketLayer if connection.protocol in ("s3", "s3a") else FsspecLayer
+    cls = BucketLayer if store or connection.protocol in ("s3", "s3a") else FsspecLayer
     return cls(name, connection, read_only=read_only)
+
+
+def _store_connection(url: str, fs_args: Mapping[str, Any]) -> Connection | None:
+    """A connection over obstore, if it is installed and can do what the arguments say."""
+    from importlib.util import find_spec
+
+    if find_spec("obstore") is None:
+        return None
+    from copick_backend_fs.object_store import StoreConnection
+    from copick_backend_fs.store_arguments import translate
+
+    return StoreConnection(url, fs_args) if translate(url, fs_args) else None
 
 
 class FsspecLayer(PathLayer):
