@@ -57,6 +57,7 @@ class OnFsspec(LayerTests):
 
     url: str
     fs_args: dict
+    obstore = True
 
     def make_fs(self):
         import fsspec
@@ -68,10 +69,10 @@ class OnFsspec(LayerTests):
     @pytest.fixture
     def layer(self):
         self.place = f"{self.url}/project-{next(_numbers)}"
-        return open_layer("overlay", self.place, self.fs_args)
+        return open_layer("overlay", self.place, self.fs_args, obstore=self.obstore)
 
     def reopen(self, layer, *, read_only=False):
-        return open_layer("again", self.place, self.fs_args, read_only=read_only)
+        return open_layer("again", self.place, self.fs_args, read_only=read_only, obstore=self.obstore)
 
     def stored_files(self, layer):
         fs, root = self.make_fs(), layer.root
@@ -91,6 +92,8 @@ class TestMemoryFilesystem(OnFsspec):
 
 @pytest.mark.exhaustive
 class TestS3(OnFsspec):
+    """Over obstore."""
+
     url = "s3://conformance"
     examples = 3
     steps = 10
@@ -98,3 +101,10 @@ class TestS3(OnFsspec):
     @pytest.fixture(autouse=True)
     def _bucket(self, s3_url):
         self.fs_args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
+
+
+@pytest.mark.exhaustive
+class TestS3OverS3fs(TestS3):
+    """Over s3fs, which serves S3 where obstore is not installed or cannot do what is asked."""
+
+    obstore = False

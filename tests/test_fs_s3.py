@@ -421,3 +421,53 @@ def test_a_place_that_refuses_says_that_it_is_not_permitted(server, fs_args, obs
         layer.read(PICKS)
     with pytest.raises(PermissionError):
         layer.write(PICKS, b"", if_revision=None)
+
+
+@pytest.mark.parametrize(
+    ("args", "environment", "signed"),
+    [
+        ({"key": "mine", "secret": SECRET}, {}, ("mine", None)),
+        ({"key": "mine", "secret": SECRET, "token": "pass"}, {}, ("mine", "pass")),
+        ({"key": "mine", "secret": SECRET}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SESSION_TOKEN": "theirs"}, ("mine", None)),
+        ({}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "a", "AWS_SESSION_TOKEN": "pass"}, ("theirs", "pass")),
+        ({"anon": True}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "a"}, None),
+    ],
+)
+def test_requests_are_signed_as_arguments_and_environment_say(
+    server, obstore, args, environment: dict[str, str], signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    open_layer("overlay", "s3://lab/project", {"endpoint_url": server.url, **args}, obstore=obstore).list(Kind.RUN, ROOT)
+
+    assert server.signed == signed
+
+
+def test_credentials_that_change_in_the_environment_are_noticed(server, obstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a")
+    seen = []
+
+    for name in ("first", "second"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+        open_layer("overlay", "s3://lab/project", {"endpoint_url": server.url}, obstore=obstore).list(Kind.RUN, ROOT)
+        seen.append(server.signed)
+
+    assert seen == [("first", None), ("second", None)]
+
+
+def test_sessions_of_one_process_read_the_descriptions_of_services_once(fs_args, monkeypatch) -> None:
+    open_layer("overlay", "s3://lab/project", fs_args, obstore=False).exists(PICKS)
+    monkeypatch.setattr("botocore.loaders.JSONFileLoader.load_file", None)
+
+    assert not open_layer("overlay", "s3://lab/project", fs_args, obstore=False).exists(PICKS)
+
+
+def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(server, layer) -> None:
+    revision = layer.write(PICKS, b"theirs", if_revision=None)
+    server.loses = 1
+
+    layer.write(PICKS, b"mine", if_revision=revision)
+
+    assert layer.read(PICKS) == b"mine"
+    assert server.loses == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ class S3Server:
         most_at_once: Most requests that were under way at once.
         ignores_conditions: Whether it writes whatever ``If-Match`` and ``If-None-Match`` say, as some servers do.
         refuses: Whether every request is refused for want of permission.
+        loses: How many answers to the next writes are lost on the way, after the write.
+        signed: Access key and session token of the last request; None if it was not signed.
     """
 
     def __init__(self) -> None:
@@ -51,6 +54,8 @@ class S3Server:
         self.most_at_once = 0
         self.ignores_conditions = False
         self.refuses = False
+        self.loses = 0
+        self.signed: tuple[str, str | None] | None = None
 
     def put(self, bucket: str, objects: dict[str, bytes]) -> None:
         """Store objects without a request."""
@@ -79,6 +84,7 @@ class S3Server:
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
         with self._lock:
             self.requests.append(_kind(environ))
+            self.signed = _signed(environ)
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
             if self.ignores_conditions:
@@ -89,6 +95,11 @@ class S3Server:
             if self.refuses:
                 start_response("403 Forbidden", [("Content-Type", "application/xml")])
                 return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
+            if environ["REQUEST_METHOD"] == "PUT" and self.loses:
+                self.loses -= 1
+                b"".join(self._app(environ, lambda *_: None))
+                start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>InternalError</Code><Message>try again</Message></Error>"]
             return self._app(environ, start_response)
         finally:
             with self._lock:
@@ -102,6 +113,11 @@ class S3Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _signed(environ: dict[str, Any]) -> tuple[str, str | None] | None:
+    key = re.search(r"Credential=([^/]*)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return (key[1], environ.get("HTTP_X_AMZ_SECURITY_TOKEN")) if key else None
 
 
 def _kind(environ: dict[str, Any]) -> str:

@@ -64,14 +64,14 @@ class StoreConnection(Connection):
         global _started_by
         arguments = translate(self.url, self._args)
         if arguments is None or _started_by not in (None, os.getpid()):
-            live = self.plain.live
-            if not isinstance(live.files, BucketFiles):
+            if self.protocol not in ("s3", "s3a"):
                 raise ConfigError(
                     source=redacted(self.url),
-                    reason="obstore does not work in a forked process, and without it this place has other revisions; "
-                    'start processes with "spawn" or "forkserver", or set "obstore": false',
+                    reason="obstore cannot be used in this process, which was forked from one that has used it or has another "
+                    'environment, and revisions would be others without it; start processes with "spawn" or '
+                    '"forkserver", or set "obstore": false',
                 )
-            return live
+            return self.plain.live
         _started_by = os.getpid()
         root = self.url.partition("://")[2]
         files = StoreFiles(arguments, self)

@@ -142,7 +142,7 @@ def _s3(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
         for name in ("key", "secret", "token", "username", "password"):
             args.pop(name, None)
     else:
-        credentials = _given_credentials(args, client) or _looked_up_credentials(args)
+        credentials = _credentials(args, client)
         if credentials is None:
             return None
     if botocore.pop("signature_version", "s3v4") not in ("s3v4", "unsigned"):
@@ -212,8 +212,8 @@ def _aws_config() -> str:
         return ""
 
 
-def _given_credentials(args: dict[str, Any], client: dict[str, Any]) -> Callable[[], dict[str, Any]] | None:
-    """Take the credentials out of the arguments, if they are all there."""
+def _credentials(args: dict[str, Any], client: dict[str, Any]) -> Callable[[], dict[str, Any]] | None:
+    """Take the credentials out of the arguments; None if they are not whole, or cannot be looked up."""
     key, secret, token = (
         [source.pop(name) for source, name in places if source.get(name)]
         for places in (
@@ -222,19 +222,21 @@ def _given_credentials(args: dict[str, Any], client: dict[str, Any]) -> Callable
             ((args, "token"), (client, "aws_session_token")),
         )
     )
+    if not key and not secret and not token:
+        return _looked_up_credentials(args.pop("profile", None))
     if len(key) != 1 or len(secret) != 1 or len(token) > 1:
         return None
     found = {"access_key_id": key[0], "secret_access_key": secret[0], "token": token[0] if token else None, "expires_at": None}
     return lambda: found
 
 
-def _looked_up_credentials(args: dict[str, Any]) -> Callable[[], dict[str, Any]] | None:
+def _looked_up_credentials(profile: str | None) -> Callable[[], dict[str, Any]] | None:
     """Look up credentials as s3fs does: in the environment, in files, on the machine; None if botocore is not installed."""
     try:
         from botocore.session import Session  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         return None
-    session = Session(profile=args.pop("profile", None))
+    session = Session(profile=profile)
 
     def look_up() -> dict[str, Any]:
         from botocore.exceptions import NoCredentialsError  # type: ignore[import-untyped,unused-ignore]
