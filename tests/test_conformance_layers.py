@@ -90,10 +90,7 @@ class TestMemoryFilesystem(OnFsspec):
     exclusive_writes = False
 
 
-@pytest.mark.exhaustive
-class TestS3(OnFsspec):
-    """Over obstore."""
-
+class OnS3(OnFsspec):
     url = "s3://conformance"
     examples = 3
     steps = 10
@@ -103,8 +100,13 @@ class TestS3(OnFsspec):
         self.fs_args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
 
 
+@pytest.mark.slow
+class TestS3(OnS3):
+    """Over obstore, which is the default."""
+
+
 @pytest.mark.exhaustive
-class TestS3OverS3fs(TestS3):
-    """Over s3fs, which serves S3 where obstore is not installed or cannot do what is asked."""
+class TestS3OverS3fs(OnS3):
+    """Over s3fs. It takes as long again; CI runs the tests of test_fs_s3.py over both."""
 
     obstore = False
