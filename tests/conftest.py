@@ -120,6 +120,10 @@ def _no_surprises_from_the_environment(monkeypatch):
     """Settings of whoever runs the tests do not change what is tested."""
     for name in [n for n in os.environ if n.startswith("COPICK_") and not n.startswith(("COPICK_TEST", "COPICK_REFERENCE"))]:
         monkeypatch.delenv(name)
+    for name in [n for n in os.environ if n.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
 
 
 @pytest.fixture(scope="session")
