@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_core.keys import FeaturesKey, TomogramKey
+from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
@@ -81,10 +82,12 @@ class CopickTomogram(Volume[TomogramKey]):
 
         Raises:
             AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
         feature_type = checked_name("feature_type", feature_type)
         key = self._feature_key(feature_type)
+        file_name(key)  # refuses names that would be too long, before anything is made
         existing = self._features.current(key, lambda: self._probe_features(key))
         if existing:
             return self._features.add(self._existing(existing, exist_ok))
