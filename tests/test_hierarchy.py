@@ -229,6 +229,26 @@ def test_features_take_regions(tomogram):
     assert features.numpy().sum() == 20
 
 
+def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram):
+    features = tomogram.new_features("sobel")
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    for volume in (features, segmentation):
+        volume.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (features, segmentation, tomogram):
+        volume.numpy()
+        volume.delete()
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
+def test_deleting_a_tomogram_takes_its_features(spacing, tomogram):
+    tomogram.new_features("sobel").from_numpy(VOLUME)
+    assert len(tomogram.features) == 1
+    tomogram.delete()
+    assert tomogram.features == []
+    assert spacing.new_tomogram("wbp").features == []
+
+
 def test_deleting_while_iterating_deletes_all(spacing):
     for name in "abcd":
         spacing.new_tomogram(name).from_numpy(VOLUME)

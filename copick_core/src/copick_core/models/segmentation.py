@@ -273,6 +273,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.run._segmentations.remove(self)
 
     def _delete_data(self) -> None:

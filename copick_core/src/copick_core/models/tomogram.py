@@ -184,13 +184,14 @@ class CopickTomogram(Volume[TomogramKey]):
         self.refresh_features()
 
     def delete(self) -> None:
-        """Delete the tomogram from storage; feature maps computed on it stay.
+        """Delete the tomogram from storage, with the feature maps in its layer.
 
         Raises:
             ReadOnlyError: It is read-only.
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.voxel_spacing._tomograms.remove(self)
 
     def _delete_data(self) -> None:
