@@ -267,7 +267,7 @@ def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     first.new_object("membrane", False)
     second.new_object("actin", False)
     first.save_config(path)
-    with pytest.raises(ConflictError, match="configuration.*Open it again"):
+    with pytest.raises(ConflictError, match=r"configuration.*Open it again"):
         second.save_config(path)
     assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "membrane"]
     first.new_object("tubulin", True)
