@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from copick_core.errors import ConfigError, MissingDependencyError
+from copick_core.errors import ConfigError, MissingDependencyError, redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -87,12 +87,6 @@ def is_broken_connection(error: BaseException) -> bool:
     if isinstance(error, OSError) and (error.errno in _BROKEN_ERRNO or str(error) == "Socket is closed"):  # paramiko
         return True
     return error.__cause__ is not None and is_broken_connection(error.__cause__)
-
-
-def redacted(url: str) -> str:
-    """A URL without the secrets that it may hold: its password and its query."""
-    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
-    return re.sub(r"\?[^:]*(?=::|$)", "?***", url)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
-from copick_backend_fs.connection import Connection, _Live, redacted, server
+from copick_backend_fs.connection import Connection, _Live, server
 from copick_backend_fs.store_arguments import StoreArguments, translate
-from copick_core.errors import ConfigError
+from copick_core.errors import ConfigError, redacted
 from copick_core.path_layer import Listing
 from copick_core.revisions import ANY, Revision, _Any
 

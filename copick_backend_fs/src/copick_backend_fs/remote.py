@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import PreconditionFailedError
-from copick_backend_fs.connection import Connection, redacted
+from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles
 from copick_core import layout
-from copick_core.errors import ConfigError, ConflictError, InvalidNameError
+from copick_core.errors import ConfigError, ConflictError, InvalidNameError, redacted
 from copick_core.keys import Key
 from copick_core.path_layer import Listing, PathLayer
 from copick_core.revisions import ANY, Revision, _Any

@@ -223,7 +223,8 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
     if overwrite or not target.exists(target_key):
         return False
     if key.kind in FILE_KINDS and target.read(target_key) != source.read(key):
-        raise AlreadyExistsError(key=target_key, layer=target.name)
+        way_out = "It has other content than the source's; pass overwrite=True (--overwrite) to replace it."
+        raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
     return True
 
 

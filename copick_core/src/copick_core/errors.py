@@ -24,6 +24,7 @@ from them::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,6 +68,12 @@ def closest(name: str, candidates: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
+def redacted(url: str) -> str:
+    """A URL without the secrets that it may hold: its password and its query."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"\?[^:]*(?=::|$)", "?***", url) if "://" in url else url
+
+
 class NotFoundError(CopickError, FileNotFoundError):
     """Nothing is stored under a key.
 
@@ -94,8 +101,8 @@ class AlreadyExistsError(CopickError, ValueError):
         layer: Name of the layer that holds it.
     """
 
-    def __init__(self, *, key: Any, layer: str) -> None:
-        super().__init__(f"{key} already exists in layer {layer!r}. Pass exist_ok=True to get it.", key=key, layer=layer)
+    def __init__(self, *, key: Any, layer: str, way_out: str = "Pass exist_ok=True to get it.") -> None:
+        super().__init__(f"{key} already exists in layer {layer!r}. {way_out}", key=key, layer=layer)
 
 
 class ReadOnlyError(CopickError, PermissionError):
@@ -120,11 +127,18 @@ class ConflictError(CopickError, RuntimeError):
         found: The revision that is stored now (None: nothing).
     """
 
-    def __init__(self, *, key: Any, layer: str, expected: object, found: object) -> None:
+    def __init__(
+        self,
+        *,
+        key: Any,
+        layer: str,
+        expected: object,
+        found: object,
+        way_out: str = "Keep your values, refresh() the handle, merge, and store again.",
+    ) -> None:
         what = "was created" if expected is None else "was deleted" if found is None else "was changed"
         super().__init__(
-            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written: keep your values, "
-            f"refresh() the handle, merge, and store again.",
+            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written. {way_out}",
             key=key,
             layer=layer,
             expected=expected,
@@ -210,11 +224,12 @@ class ConfigError(CopickError, ValueError):
     """A configuration that cannot be used.
 
     Attributes:
-        source: The file, or ``"<dict>"`` / ``"<string>"``.
+        source: The file (a URL without its secrets), or ``"<dict>"`` / ``"<string>"``.
         reason: What is wrong, with the path inside the configuration.
     """
 
     def __init__(self, *, source: str, reason: str) -> None:
+        source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
 
 

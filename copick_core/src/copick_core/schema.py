@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from copick_core.errors import redacted
 from copick_core.names import sanitize_name
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class CopickConfig(BaseModel):
 
     _folder: str | None = PrivateAttr(default=None)
     _file: tuple[str, str] | None = PrivateAttr(default=None)
-    _as_written: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    #: Locations that were relative, by their path in the JSON: as they were resolved, and as they were written.
+    _as_written: dict[tuple[str | int, ...], tuple[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _objects_are_unique(self) -> Self:
@@ -196,7 +198,11 @@ class CopickConfig(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
         declared = type(self).model_fields
-        return ((name, value) for name, value in super().__repr_args__() if name in declared)
+        return (
+            (name, redacted(value) if name in self.location_fields and isinstance(value, str) else value)
+            for name, value in super().__repr_args__()
+            if name in declared
+        )
 
 
 class CopickLocation(BaseModel):

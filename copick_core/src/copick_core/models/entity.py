@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.errors import ReadOnlyError
+from copick_core.errors import InvalidDataError, ReadOnlyError
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
 
 if TYPE_CHECKING:
@@ -109,17 +109,27 @@ def count(children: list[Any] | None) -> int | None:
 
 
 def wanted(values: StringFilter) -> frozenset[str] | None:
-    """Values that a string filter lets through; None for all."""
+    """Values that a string filter lets through; None for all.
+
+    Raises:
+        InvalidDataError: It has something else than strings: session 1 would silently never be session "1".
+    """
     if values is None:
         return None
-    return frozenset([values] if isinstance(values, str) else values)
+    try:
+        chosen = frozenset([values] if isinstance(values, str) else values)
+    except TypeError:
+        chosen = None
+    if chosen is None or not all(isinstance(value, str) for value in chosen):
+        raise InvalidDataError(source="filter", reason=f"{values!r} is neither a string, nor several strings, nor None")
+    return chosen
 
 
 def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:
     """Voxel sizes that a filter lets through, as their three-decimal keys; None for all."""
     if values is None:
         return None
-    if isinstance(values, Iterable) and not hasattr(values, "__float__"):
+    if isinstance(values, Iterable) and not isinstance(values, str) and not hasattr(values, "__float__"):
         return frozenset(voxel_size_key(v) for v in values)
     if getattr(values, "ndim", 0):  # an array of sizes
         return frozenset(voxel_size_key(v) for v in values)  # type: ignore[union-attr]

@@ -143,6 +143,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.tomogram._features.remove(self)
 
     @property

@@ -328,6 +328,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.run._segmentations.remove(self)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey, TomogramKey
+from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
@@ -84,10 +85,12 @@ class CopickTomogram(Volume[TomogramKey]):
 
         Raises:
             AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
         feature_type = checked_name("feature_type", feature_type)
         key = self._feature_key(feature_type)
+        file_name(key)  # refuses names that would be too long, before anything is made
         existing = self._features.current(key, lambda: self._probe_features(key))
         if existing:
             return self._features.add(self._existing(existing, exist_ok))
@@ -232,13 +235,14 @@ class CopickTomogram(Volume[TomogramKey]):
         self.refresh_features()
 
     def delete(self) -> None:
-        """Delete the tomogram from storage; feature maps computed on it stay.
+        """Delete the tomogram from storage, with the feature maps in its layer.
 
         Raises:
             ReadOnlyError: It is read-only.
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.voxel_spacing._tomograms.remove(self)
 
     @property

@@ -118,6 +118,11 @@ class Volume(Entity[K]):
     def refresh(self) -> None:
         """Forget what is known about the stored volume; the next access asks again."""
         self._arrays = {}
+        self._unsaved = self._unsaved and not self._is_stored()
+
+    def _is_stored(self) -> bool:
+        """Whether storage has the volume now; places that others write to as well override this."""
+        return False
 
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core import ome
