@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -235,7 +234,7 @@ def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:
     except ImportError as error:
         extra = EXTRAS.get(protocol)
         install = f'pip install "copick-backend-fs[{extra}]"' if extra else f"pip: {error}"
-        raise MissingDependencyError(feature=f"{protocol}:// locations", install=install) from error
+        raise MissingDependencyError(feature=f"A location at {protocol}://", install=install) from error
     except ValueError as error:
         known = ", ".join(sorted({"local", *EXTRAS, "memory", "zip"}))
         raise ConfigError(

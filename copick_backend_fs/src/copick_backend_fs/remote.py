@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.connection import _Live
 
+#: Protocols whose files lie in an archive, which lies somewhere else.
+_ARCHIVES = {"tar", "zip"}
 #: Protocols that cannot be written to.
-_READ_ONLY = {"http", "https", "tar", "zip"}
+_READ_ONLY = {"http", "https", *_ARCHIVES}
 _PROCESS_BOUND = (
     "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
     "and open that in the other process."
@@ -42,10 +44,13 @@ def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: b
 
     Raises:
         MissingDependencyError: The protocol needs a package that is not installed.
-        ConfigError: There is no such protocol, or it cannot be written to.
+        ConfigError: There is no such protocol, it cannot be written to, or its archive is missing.
     """
     store = _store_connection(url, fs_args) if obstore else None
     connection = store or Connection(url, fs_args)
+    if connection.protocol in _ARCHIVES and "::" not in url:
+        form = f"{connection.protocol}://::ARCHIVE, or {connection.protocol}://FOLDER::ARCHIVE for a folder in it"
+        raise ConfigError(source=redacted(url), reason=f"write the location of an archive as {form}")
     if connection.protocol in _READ_ONLY and not read_only:
         raise ConfigError(source=redacted(url), reason=f"{connection.protocol}:// cannot be written to; use it as static_root")
     cls = BucketLayer if store or connection.protocol in ("s3", "s3a") else FsspecLayer

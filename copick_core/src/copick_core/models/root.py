@@ -120,7 +120,7 @@ class CopickRoot:
         existing = self._run_children.current(key, lambda: self._probe_runs(key))
         if existing:
             if not exist_ok:
-                raise AlreadyExistsError(key=key, layer=existing[0].layer or "storage")
+                raise AlreadyExistsError(key=key, layer=existing[0].layer)
             return existing[0]
         run_cls, meta_cls = self._run_factory()
         run = run_cls(self, meta_cls(name=name, **kwargs))
@@ -220,7 +220,7 @@ class CopickRoot:
         fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         existing = self.get_object(name)
         if existing is not None and not exist_ok:
-            raise AlreadyExistsError(key=existing.key, layer="the configuration")
+            raise AlreadyExistsError(key=existing.key, layer=None)
         others = {o.label: o.name for o in self.pickable_objects if o.name != name and o.label is not None}
         if label is not None and label in others:
             raise InvalidDataError(source=f"object {name!r}", reason=f"label {label} is that of object {others[label]!r}")

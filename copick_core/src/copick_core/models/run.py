@@ -572,7 +572,7 @@ class CopickRun(Entity[RunKey]):
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:
-            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer or "storage")
+            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer)
         writable = [h for h in found if not h.read_only]
         if not writable:
             return self._writable_copy(found[-1])
