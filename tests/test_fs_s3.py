@@ -193,6 +193,16 @@ def test_the_first_region_of_a_tomogram_takes_three_requests(server, layer) -> N
     assert counts == {"GET": 3}  # .zarray, .zattrs, and the chunk
 
 
+def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer) -> None:
+    fill(layer, TOMOGRAM, 1)  # 2 chunks, and 4 files of metadata
+
+    with server.counting() as counts:
+        fill(layer, TOMOGRAM, 2)
+
+    # Written beside the old volume, both listed, copied over it, and deleted.
+    assert counts == {"PUT": 6, "LIST": 2, "COPY": 6, "DELETE-MANY": 1}
+
+
 # --------------------------------------------------------------------------------------------------------------- promises
 
 
