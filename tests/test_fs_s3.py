@@ -357,6 +357,17 @@ def test_a_layer_works_in_a_forked_child(layer) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_reconnecting_makes_a_new_file_system_too(layer) -> None:
+    layer.write(PICKS, b"points")
+    before = layer.fs
+    assert before.cat_file(layer.full_path("ExperimentRuns/TS_1/Picks/alice_1_ribosome.json")) == b"points"
+
+    layer.reconnect()
+
+    assert layer.fs is not before
+    assert layer.read(PICKS) == b"points"
+
+
 def test_secrets_are_never_shown(layer, fs_args) -> None:
     config = CopickConfigFSSpec(overlay_root="s3://lab/project", overlay_fs_args=fs_args)
     with pytest.raises(NotFoundError) as caught:
