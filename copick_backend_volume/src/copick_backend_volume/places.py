@@ -105,6 +105,10 @@ class Volume:
             if is_folder and not name.startswith(".") and is_job_id(name)
         }
 
+    def disk_usage(self, job: str) -> dict[str, int]:
+        """Bytes of the files of a job, by :data:`JOB_FOLDERS`."""
+        return {kind: _size(self.folder(kind, job)) if self.has(kind, job) else 0 for kind in JOB_FOLDERS}
+
     def segmentation_ids(self, job: str) -> list[str]:
         """Ids of the segmentations of a job in the app's order: the last one is the latest."""
         return self._stems("segmented", job, ".zarr", folders=True)
@@ -172,6 +176,14 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
     for name, is_folder, is_file in listed:
         if is_folder or is_file:
             yield name, is_folder
+
+
+def _size(folder: str) -> int:
+    below = 0
+    for name, is_folder in entries(folder):
+        path = os.path.join(folder, name)
+        below += _size(path) if is_folder else os.path.getsize(path)
+    return below
 
 
 def _is_own_folder(path: str) -> bool:

@@ -127,6 +127,10 @@ class CopickRunVolume(CopickRunOverlay):
         """What of it is older than what it was made from."""
         return freshness(self._volume, self.name)
 
+    def disk_usage(self) -> dict[str, int]:
+        """Bytes that it takes in the volume, by folder: ``chunks``, ``segmented``, ``uploads`` and so on."""
+        return self._volume.disk_usage(self.name)
+
     @property
     def _volume_layer(self) -> VolumeLayer:
         return self.root.volume_layer_of(self.name)
