@@ -108,8 +108,8 @@ def is_held(path: str) -> bool:
     """Whether the writer of something staged lives; by time where files cannot be locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return True  # published or removed meanwhile: nothing is left
+    except OSError:
+        return True  # published or removed meanwhile, or another user's: nothing to tell of
     try:
         import fcntl
 
