@@ -134,6 +134,31 @@ def test_a_job_tells_what_it_takes_on_disk(either):
         assert size == sum(p.stat().st_size for p in (either / kind / JOB).rglob("*") if p.is_file()) > 0
 
 
+def test_there_is_one_object_for_the_value_of_the_app(either):
+    objects = {
+        o.label: o for o in open_volume(either, labels={"255": {"name": "bone", "color": [1, 2, 3, 255]}}).pickable_objects
+    }
+
+    assert (objects[255].name, objects[255].color, objects[255].is_particle) == ("bone", (1, 2, 3, 255), False)
+
+
+def test_a_class_of_models_becomes_a_user_without_underscores(either):
+    (either / "models/CC7651/1720196800.json").write_text('{"model_class": "My_Segmenter 2/3"}')
+    segmentation = open_volume(either).get_run(JOB).segmentations[0]
+
+    assert not set("_/ ") & set(segmentation.user_id)
+    assert segmentation.user_id.startswith("My-Segmenter")
+
+
+def test_an_impossible_voxel_size_beside_an_image_is_an_error_of_its_run_only(either):
+    (either / "chunks/CC7651/.zattrs").write_text('{"voxel_size": -1}')
+    root = open_volume(either)
+
+    with pytest.raises(InvalidDataError):
+        _ = root.get_run(JOB).voxel_spacings
+    assert len(root.get_run("4F09A2").voxel_spacings) == 1
+
+
 # Corrections in the overlay
 
 
@@ -249,6 +274,35 @@ def test_labels_up_to_the_largest_that_there_may_be_are_kept(root):
     labels[1, 2, 3] = 1 << 63
     with pytest.raises(InvalidDataError):
         run.publish_segmentation(labels, "tool", value=None)
+
+
+def test_what_is_published_and_meshed_tells_with_what(root):
+    from copick_backend_volume import __version__
+
+    run = root.get_run(JOB)
+    published = run.publish_segmentation(np.ones(run.job.shape_zyx, np.uint8), "nnU-Net", provenance={"weights": "fold 0"})
+    run.mesh(published)
+
+    sidecar = next(m for m in run.models if m.id == published.model_id).metadata
+    note = json.loads(Path(root.volume.meshes(JOB, published.model_id), "copick.json").read_text())
+    assert (sidecar["weights"], sidecar["published_by_version"], sidecar["values"]) == ("fold 0", __version__, [255])
+    assert note["library"].startswith("zmesh ")
+    assert (note["downsample"], note["package_version"]) == (1, __version__)
+
+
+@pytest.mark.parametrize("kind", ["segmented", "models", "uploads"])
+def test_nothing_is_written_through_links(root, either, tmp_path, kind):
+    job = root.new_job("linked").name if kind == "uploads" else JOB
+    shutil.move(either / kind / job, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", either / kind / job)
+    before = tree_hash(tmp_path / "elsewhere")
+    run = root.get_run(job)
+
+    labels = np.ones(run.job.shape_zyx or (1, 4, 4), np.uint8)
+
+    with pytest.raises(InvalidDataError, match="link"):
+        run.add_slices(labels) if kind == "uploads" else run.publish_segmentation(labels, "tool")
+    assert tree_hash(tmp_path / "elsewhere") == before
 
 
 @pytest.mark.parametrize("status", JobStatus)

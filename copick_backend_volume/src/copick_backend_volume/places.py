@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidDataError, InvalidNameError
 from copick_core.names import check_run_name, sanitize_name
 
 #: Folders of the tour that hold one folder for each job.
@@ -71,6 +71,18 @@ class Volume:
     def folder(self, kind: str, job: str) -> str:
         """Folder of a job in one of :data:`JOB_FOLDERS`."""
         return os.path.join(self.root, kind, check_job_id(job))
+
+    def make_folder(self, kind: str, job: str) -> str:
+        """Folder of a job in one of :data:`JOB_FOLDERS`, made where it is missing.
+
+        Raises:
+            InvalidDataError: It is a link, which could lead anywhere.
+        """
+        folder = self.folder(kind, job)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.islink(folder):
+            raise InvalidDataError(source=folder, reason="it is a link, and links are not followed; put a folder there")
+        return folder
 
     def has(self, kind: str, job: str) -> bool:
         """Whether a job has its own folder of a kind; links do not count."""

@@ -39,11 +39,10 @@ class Staged:
         stays missing if the writer dies in that moment.
 
         Args:
-            target: Its new path.
+            target: Its new path, in a folder that exists.
             replace: Replace a target that exists; otherwise that is a FileExistsError.
         """
         _sync(self.folder)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.lexists(target):
             if not replace:
                 raise FileExistsError(target)
