@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from support.volumes import open_volume
 
 # Uploads
@@ -117,6 +117,23 @@ def test_moved_aside_databases_are_recoverable_even_when_torn(either):
 
     assert [(r.job.id, r.lost) for r in found] == [("DEAD01", True)]
     assert "lost-job" in {f.code for f in open_volume(either).doctor()}
+
+
+def test_a_job_that_the_app_has_lost_is_put_back(either):
+    entries = json.loads((either / "jobs.json").read_text())
+    (either / "jobs.json").rename(either / "jobs.json.1720200000.25")
+    (either / "jobs.json").write_text("{}")
+    root = open_volume(either, write_back=True)
+
+    assert root.job("CC7651").in_database is False
+    assert root.restore_job("CC7651").status.name == "MESHED"
+
+    assert json.loads((either / "jobs.json").read_text()) == {"CC7651": entries["CC7651"]}
+    assert "CC7651" not in {f.job for f in root.doctor() if f.code == "lost-job"}
+    with pytest.raises(NotFoundError):
+        root.restore_job("FFFFFF")
+    with pytest.raises(ReadOnlyError):
+        open_volume(either).restore_job("CC7651")
 
 
 def test_a_torn_database_is_waited_for_and_never_moved(either):

@@ -16,9 +16,10 @@ import numpy as np
 
 from copick_backend_volume import __version__
 from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
 from copick_core.errors import InvalidDataError
