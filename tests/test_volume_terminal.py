@@ -14,6 +14,7 @@ import pytest
 
 import volume_generator
 from copick_core.__main__ import main
+from support.volumes import bound_by_modes
 
 COMMAND = [sys.executable, "-m", "copick_core", "volume"]
 
@@ -135,6 +136,16 @@ def test_a_job_that_somebody_works_on_is_not_taken_over(volume, capsys):
     assert main(["volume", "convert", str(volume.root), "--job", "12E345", "--retry"]) == 1
     os.close(descriptor)
     assert main(["volume", "convert", str(volume.root), "--job", "12E345", "--retry"]) == 0
+
+
+def test_locks_that_another_user_has_made_are_no_obstacle(volume):
+    for name in ("jobs.json.lock", ".staging-claim-12E345"):
+        (volume.root / name).touch()
+        (volume.root / name).chmod(0o444)
+
+    subprocess.run([*bound_by_modes(), *COMMAND, *arguments("convert", volume)], check=True)
+
+    assert main(["volume", "doctor", str(volume.root)]) == 0
 
 
 def test_a_job_that_failed_is_converted_again_when_that_is_asked_for(volume):

@@ -22,6 +22,7 @@ from typing import Any
 
 from copick_backend_volume.places import STAGING, Volume, is_job_id
 from copick_backend_volume.records import Job, RecoverableJob, parse_job
+from copick_backend_volume.staging import open_lock
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import RunKey
@@ -311,7 +312,7 @@ class JobStore:
         """Exclude other writers of ours, in this process and in others."""
         import fcntl
 
-        descriptor = os.open(f"{self.volume.database}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_lock(f"{self.volume.database}.lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -90,6 +90,14 @@ def hidden(folder: str) -> str:
     return os.path.join(folder, f"{STAGING}{uuid.uuid4().hex}")
 
 
+def open_lock(path: str) -> int:
+    """Open a file to lock it, and make it where it is missing; one that another user has made is only read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
 def lock(descriptor: int) -> bool:
     """Lock an open file or folder until it is closed, by whatever ends the process; False if somebody else has locked it."""
     import fcntl
