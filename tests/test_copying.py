@@ -72,7 +72,7 @@ def test_other_content_in_the_target_is_kept_unless_told_otherwise(layered, tmp_
     target = empty("memory", None)
     copy_project(source, target)
     target.get_run("TS_1").picks[0].from_numpy([[5, 5, 5]])
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(AlreadyExistsError, match="overwrite=True"):
         copy_project(source, target)
     assert target.get_run("TS_1").picks[0].numpy()[0].tolist() == [[5, 5, 5]]
     copy_project(source, target, overwrite=True, verify=True)

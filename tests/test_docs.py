@@ -48,10 +48,25 @@ def test_the_fields_of_every_installed_backend_are_documented_with_their_default
     assert rows(f"## {config_type}") == fields(plugins.get(config_type).config_cls)
 
 
+def _write_volume_files(folder):
+    """The files that the quickstart imports."""
+    import mrcfile
+    import numpy as np
+    import tifffile
+
+    volume = np.zeros((64, 128, 128), np.float32)
+    with mrcfile.new(folder / "TS_001.mrc", volume) as file:
+        file.voxel_size = 13.48
+    header = bytes([6, 0, 0, 5]) + np.array(volume.shape[::-1], "<i4").tobytes()
+    (folder / "TS_001.em").write_bytes(header.ljust(512, b"\0") + volume.tobytes())
+    tifffile.imwrite(folder / "edges.tif", volume)
+
+
 def test_the_quickstart_runs(tmp_path, monkeypatch):
     text = (ROOT / "docs" / "quickstart.md").read_text()
     config, *_ = re.findall(r"```json\n(.*?)```", text, re.S)
     (tmp_path / "config.json").write_text(config)
+    _write_volume_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     (tmp_path / "review.json").write_text(re.search(r"`review\.json`:\n\n```json\n(.*?)```", text, re.S)[1])
@@ -59,6 +74,7 @@ def test_the_quickstart_runs(tmp_path, monkeypatch):
         exec(block, names)  # the document's own code
     root = copick_core.open("config.json")
     assert [(p.user_id, len(p.points)) for p in root.get_run("TS_001").picks] == [("alice", 1)]
+    assert [s.voxel_size for s in root.get_run("TS_001").voxel_spacings] == [7.84, 10.0, 13.48]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/from-copick-1.md"])

@@ -229,6 +229,26 @@ def test_features_take_regions(tomogram):
     assert features.numpy().sum() == 20
 
 
+def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram):
+    features = tomogram.new_features("sobel")
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    for volume in (features, segmentation):
+        volume.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (features, segmentation, tomogram):
+        volume.numpy()
+        volume.delete()
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
+def test_deleting_a_tomogram_takes_its_features(spacing, tomogram):
+    tomogram.new_features("sobel").from_numpy(VOLUME)
+    assert len(tomogram.features) == 1
+    tomogram.delete()
+    assert tomogram.features == []
+    assert spacing.new_tomogram("wbp").features == []
+
+
 def test_deleting_while_iterating_deletes_all(spacing):
     for name in "abcd":
         spacing.new_tomogram(name).from_numpy(VOLUME)
@@ -265,12 +285,6 @@ def test_ids_are_sanitised_with_a_warning(run):
     assert not picks.from_user
 
 
-@pytest.mark.parametrize("session", [1, ["1", 2]])
-def test_a_filter_that_is_no_string_is_refused_instead_of_passing_nothing(run, session):
-    with pytest.raises(InvalidDataError, match="is not a string"):
-        run.get_picks(session_id=session)
-
-
 def test_filters_take_a_string_an_iterable_or_nothing(run):
     for user, session in (("a", "1"), ("b", "0"), ("c", "2")):
         run.new_picks("ribosome", session, user)
@@ -280,6 +294,12 @@ def test_filters_take_a_string_an_iterable_or_nothing(run):
     assert run.get_picks("membrane") == []
     assert {p.user_id for p in run.user_picks()} == {"a", "c"}
     assert {p.user_id for p in run.tool_picks()} == {"b"}
+
+
+@pytest.mark.parametrize("value", [1, [1], ["1", None], 1.5])
+def test_filters_that_could_never_match_are_refused(run, value):
+    with pytest.raises(InvalidDataError, match="is not a string"):
+        run.get_picks(session_id=value)
 
 
 def test_arrays_round_trip_exactly(root, run):
@@ -365,6 +385,36 @@ def test_a_point_that_cannot_be_stored_is_named_and_the_file_stays(root, run):
         picks.store()
     root.refresh()
     assert len(root.get_run("TS_1").picks[0].points) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda points: points.__setitem__(1, {"location": {"x": 1, "y": 2, "z": 3}}),
+        lambda points: setattr(points[1], "location", {"x": 1, "y": 2, "z": 3}),
+        lambda points: setattr(points[1].location, "x", "1"),
+        lambda points: setattr(points[1], "instance_id", 2**70),
+        lambda points: setattr(points[1], "transformation_", np.eye(3)),
+    ],
+)
+def test_a_point_that_is_no_point_is_named(run, spoil):
+    picks = run.new_picks("ribosome", "1")
+    picks.points = [CopickPoint(location={"x": 1, "y": 2, "z": 3}) for _ in range(3)]
+    spoil(picks.points)
+    with pytest.raises(InvalidDataError, match="'ribosome' of alice/1 in run 'TS_1': point 1:"):
+        picks.store()
+
+
+def test_fields_may_be_numbers_of_numpy_and_others_are_named(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.meta.voxel_spacing = np.float32(10)
+    picks.store()
+    root.refresh()
+    picks = root.get_run("TS_1").picks[0]
+    assert picks.load().voxel_spacing == 10.0
+    picks.meta.note = object()
+    with pytest.raises(InvalidDataError, match=r"'ribosome' of alice/1 in run 'TS_1': the header"):
+        picks.store()
 
 
 def test_bulk_deletion_takes_filters(run):

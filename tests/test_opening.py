@@ -90,6 +90,27 @@ def test_a_save_that_fails_leaves_the_old_file(config_file, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == ["config.json"]
 
 
+def test_saving_through_a_link_keeps_the_link(config_file, tmp_path):
+    path = config_file()
+    (tmp_path / "link.json").symlink_to(path)
+    root = copick_core.open(tmp_path / "link.json")
+    root.new_object("membrane", False)
+    root.save_config(tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert "membrane" in path.read_text()
+
+
+@pytest.mark.parametrize("fields", [{"radius": float("nan")}, {"metadata": {"value": object()}}])
+def test_what_json_cannot_say_is_refused_and_the_file_stays(config_file, fields):
+    path = config_file()
+    before = path.read_bytes()
+    root = copick_core.open(path)
+    root.new_object("membrane", False, **fields)
+    with pytest.raises(ConfigError, match=r"config\.json: it cannot be written as JSON"):
+        root.save_config(path)
+    assert path.read_bytes() == before
+
+
 def test_what_is_dumped_can_be_written_and_opened_again(config_file, tmp_path):
     dumped = copick_core.open(config_file()).config.model_dump()
     (tmp_path / "dumped.json").write_text(json.dumps(dumped))
@@ -110,6 +131,14 @@ def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
     assert SECRET not in str(caught.value) + repr(caught.value)
 
 
+def test_secrets_in_urls_are_neither_in_repr_nor_in_errors():
+    root = copick_core.open({"config_type": "filesystem", "overlay_root": f"memory://me:{SECRET}@host/data"})
+    assert SECRET not in repr(root.config) + str(root.config)
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        copick_core.open(f"http://me:{SECRET}@127.0.0.1:9/c.json?signature={SECRET}")
+    assert SECRET not in str(caught.value) + repr(caught.value.__dict__)
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -123,6 +152,7 @@ def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
         ({"pickable_objects": [OBJECT | {"label": 3}, OBJECT | {"name": "x", "label": 3}]}, "same label 3"),
         ({"pickable_objects": [{"name": "x"}]}, r"pickable_objects\[0\]\.is_particle"),
         ({"config_type": 7}, "config_type"),
+        ({"pickable_objects": 7}, "pickable_objects"),
         ({"zarr_format": 4}, "zarr_format"),
     ],
 )
@@ -166,8 +196,8 @@ def test_a_required_field_that_is_misspelt_is_told_in_the_error():
 
 
 def test_a_config_at_a_url_whose_file_system_is_unknown_is_refused_by_name():
-    with pytest.raises(ConfigError, match="nowhere://config"):
-        copick_core.open("nowhere://config.json")
+    with pytest.raises(ConfigError, match=r"^Configuration nowhere://me:\*\*\*@host/c\.json: it cannot be read: Protocol"):
+        copick_core.open("nowhere://me:secret@host/c.json")
 
 
 def test_a_config_at_a_url_that_needs_a_package_says_which(monkeypatch):
@@ -183,6 +213,22 @@ def test_a_relative_archive_is_relative_to_the_config_file(config_file, tmp_path
     assert copick_core.open(path).config.static_root == f"zip://inside::{archive}"
 
 
+def test_a_url_of_an_unknown_protocol_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"nosuch://x/c\.json: it cannot be read"):
+        copick_core.open("nosuch://x/c.json")
+
+
+@pytest.mark.parametrize("field", ["overlay_root", "static_root"])
+def test_an_empty_location_is_none_and_not_the_folder_of_the_file(config_file, tmp_path, field):
+    locations = {"overlay_root": str(tmp_path), "static_root": str(tmp_path)} | {field: ""}
+    assert [layer.root for layer in copick_core.open(config_file(**locations)).layers.all] == [str(tmp_path)]
+
+
+def test_an_index_of_runs_holds_run_names(config_file):
+    with pytest.raises(ValueError, match="path separators"):
+        copick_core.open(config_file(static_root="data2", runs=["../elsewhere"]))
+
+
 def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
     root = copick_core.new_config(
         tmp_path / "new" / "config.json",
@@ -196,6 +242,11 @@ def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
     assert [run.name for run in again.runs] == ["TS_1"]
     assert [o.name for o in again.pickable_objects] == ["ribosome", "b"]
     assert again.config.version == copick_core.__version__
+
+
+def test_new_config_takes_paths(tmp_path):
+    root = copick_core.new_config(tmp_path / "config.json", tmp_path / "data")
+    assert root.root_overlay == str(tmp_path / "data")
 
 
 def test_objects_read_and_write_the_old_name_of_their_identifier():
@@ -255,7 +306,7 @@ def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     first.new_object("membrane", False)
     second.new_object("actin", False)
     first.save_config(path)
-    with pytest.raises(ConflictError, match="configuration"):
+    with pytest.raises(ConflictError, match=r"configuration.*Open it again"):
         second.save_config(path)
     assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "membrane"]
     first.new_object("tubulin", True)

@@ -1,6 +1,7 @@
 """Static layers under an overlay: what is seen, what may be written, and that the static side never changes."""
 
 import hashlib
+import pickle
 import threading
 from pathlib import Path
 
@@ -147,8 +148,12 @@ def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, r
             entity.delete()
     with pytest.raises(ReadOnlyError):
         run.delete_picks()
+    run.new_voxel_spacing(5)
+    with pytest.raises(ReadOnlyError):
+        run.delete_voxel_spacings()
+    run.refresh()
     assert len(run.picks) == 2
-    assert len(run.voxel_spacings) == 1
+    assert [v.voxel_size for v in run.voxel_spacings] == [5.0, 10.0]
 
 
 def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
@@ -254,6 +259,41 @@ def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
     with pytest.raises(ConflictError):
         theirs.from_numpy([[[2]]])
     assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
+
+
+@pytest.mark.parametrize("way_out", ["refresh", "exist_ok"])
+def test_the_second_may_replace_the_volume_after_taking_note_of_it(project_config, way_out):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    run = first.new_run("TS_1")
+    theirs = second.get_run("TS_1").new_segmentation(10, "membrane", "1")
+    run.new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+
+    if way_out == "refresh":
+        theirs.refresh()
+    else:
+        assert second.get_run("TS_1").new_segmentation(10, "membrane", "1", exist_ok=True) is theirs
+    theirs.from_numpy([[[2]]])
+
+    assert theirs.numpy().tolist() == [[[2]]]
+
+
+@pytest.mark.parametrize("kind", ["picks", "mesh"])
+@pytest.mark.parametrize("owner", [("0", "tool"), ("5", "alice")], ids=["static", "nowhere"])
+def test_exist_ok_takes_what_somebody_else_creates_at_the_same_moment(layered, monkeypatch, kind, owner):
+    root, _ = layered
+    name, method = ("ribosome", "new_picks") if kind == "picks" else ("membrane", "new_mesh")
+    other = pickle.loads(pickle.dumps(root)).get_run("TS_1")
+    write = type(root.layers.overlay).write
+
+    def write_second(layer, *args, **kwargs):
+        monkeypatch.undo()
+        getattr(other, method)(name, *owner, exist_ok=True)
+        return write(layer, *args, **kwargs)
+
+    monkeypatch.setattr(type(root.layers.overlay), "write", write_second)
+    taken = getattr(root.get_run("TS_1"), method)(name, *owner, exist_ok=True)
+
+    assert taken.layer == "overlay"
 
 
 def test_threads_that_list_at_once_get_the_same_handles(layered):

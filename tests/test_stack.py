@@ -106,6 +106,24 @@ def test_relative_places_of_layers_are_relative_to_the_config_file(place, tmp_pa
     assert [r.name for r in copick_core.open(tmp_path / "s.json").runs] == ["TS_1"]
 
 
+def test_relative_places_of_layers_are_saved_relative_beside_the_file_and_absolute_elsewhere(tmp_path):
+    inner = stack({"config_type": "filesystem", "overlay_root": "inner"})
+    config = stack(
+        {"config_type": "filesystem", "overlay_root": "mine"}, {"config_type": "filesystem", "static_root": "a"}, inner
+    )
+    (tmp_path / "s.json").write_text(json.dumps(config))
+    root = copick_core.open(tmp_path / "s.json")
+
+    root.save_config(tmp_path / "s.json")
+    saved = json.loads((tmp_path / "s.json").read_text())
+    root.save_config(tmp_path / "elsewhere" / "s.json")
+    moved = json.loads((tmp_path / "elsewhere" / "s.json").read_text())
+
+    assert (saved["overlay"], saved["static"]) == (config["overlay"], config["static"])
+    assert moved["overlay"]["overlay_root"] == str(tmp_path / "mine")
+    assert moved["static"][0]["static_root"] == str(tmp_path / "a")
+
+
 def test_secrets_of_layers_are_not_in_repr(place):
     config = stack({"config_type": "memory"}, place("a", overlay_fs_args={"secret": "hunter2"}))
     root = copick_core.open(config)

@@ -44,15 +44,14 @@ class RemoteVolume(Store):
     supports_deletes: bool = True
     supports_listing: bool = True
 
-    def __init__(self, connection: Connection, files: RemoteFiles, path: str, *, read_only: bool = False) -> None:
+    def __init__(self, connection: Connection, path: str, *, read_only: bool = False) -> None:
         super().__init__(read_only=read_only)
         self._connection = connection
-        self._files = files
         self._path = path
 
     def with_read_only(self, read_only: bool = False) -> RemoteVolume:
         """The same volume, writable or not."""
-        return type(self)(self._connection, self._files, self._path, read_only=read_only)
+        return type(self)(self._connection, self._path, read_only=read_only)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -65,6 +64,10 @@ class RemoteVolume(Store):
 
     def __repr__(self) -> str:
         return f"<RemoteVolume {self._path} on {self._connection!r}>"
+
+    @property
+    def _files(self) -> RemoteFiles:
+        return self._connection.live.files
 
     def _full(self, key: str = "") -> str:
         root = self._connection.live.root.rstrip("/")

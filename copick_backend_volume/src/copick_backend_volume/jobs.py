@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from copick_backend_volume.places import Volume, is_job_id
+from copick_backend_volume.places import STAGING, Volume, is_job_id
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import RunKey
@@ -264,6 +264,7 @@ class JobStore:
         name: str | None = None,
         progress: float | None = None,
         shape: tuple[int, int, int] | None = None,
+        source_type: str | None = None,
     ) -> Job:
         """Change fields of a job; those that are None stay as they are.
 
@@ -275,6 +276,7 @@ class JobStore:
             name: New title.
             progress: New progress.
             shape: New shape (x, y, z).
+            source_type: New kind of the uploads.
 
         Raises:
             InvalidDataError: The transition is not allowed.
@@ -284,6 +286,7 @@ class JobStore:
         """
         self._check_writable()
         fields: Document = {"name": name, "current_job_progress": progress, "shape": None if shape is None else [*shape]}
+        fields["source_type"] = source_type
         fields = {key: value for key, value in fields.items() if value is not None}
 
         def change(entry: Document) -> Document:
@@ -367,7 +370,7 @@ class JobStore:
             document, base = merged, present
 
     def _put(self, document: Document, mode: int) -> None:
-        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
+        temporary = os.path.join(self.volume.root, f"{STAGING}jobs-{os.getpid()}-{time.monotonic_ns()}")
         try:
             _write_file(temporary, document, mode)
             os.replace(temporary, self.volume.database)

@@ -17,7 +17,7 @@ from copick_core.names import check_run_name, sanitize_name
 #: Folders of the tour that hold one folder for each job.
 JOB_FOLDERS = ("chunks", "meshed", "models", "segmented", "training", "uploads")
 DATABASE = "jobs.json"
-#: Beginning of names that are being staged; beside jobs, never beneath one, where the app's globs would match it.
+#: Beginning of the names of what is being made; beside jobs, never beneath one, where the app's globs would match it.
 STAGING = ".staging-"
 _BLOCK = re.compile(r"_(\d+)_(\d+)_(\d+)_(\d+)\.stl")
 _COMBINED = re.compile(r"(\d+)\.combined\.(stl|obj)")
@@ -63,6 +63,10 @@ class Volume:
     def database(self) -> str:
         """The app's job database."""
         return os.path.join(self.root, DATABASE)
+
+    def claim(self, job: str) -> str:
+        """File that is held while a process of ours works on a job."""
+        return os.path.join(self.root, f"{STAGING}claim-{check_job_id(job)}")
 
     def folder(self, kind: str, job: str) -> str:
         """Folder of a job in one of :data:`JOB_FOLDERS`."""

@@ -25,6 +25,7 @@ from them::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,6 +75,12 @@ def closest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
+def redacted(url: str) -> str:
+    """A URL without the secrets that it may hold: its password and its query."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"\?[^:]*(?=::|$)", "?***", url) if "://" in url else url
+
+
 class NotFoundError(CopickError, FileNotFoundError):
     """Nothing is stored under a key.
 
@@ -101,9 +108,9 @@ class AlreadyExistsError(CopickError, ValueError):
         layer: Name of the layer that holds it; None for runs and voxel spacings, which may be in several.
     """
 
-    def __init__(self, *, key: Any, layer: str | None) -> None:
+    def __init__(self, *, key: Any, layer: str | None, way_out: str = "Pass exist_ok=True to get it.") -> None:
         where = "" if layer is None else f" in layer {layer!r}"
-        super().__init__(f"{key} already exists{where}. Pass exist_ok=True to get it.", key=key, layer=layer)
+        super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
 
 
 class ReadOnlyError(CopickError, PermissionError):
@@ -128,11 +135,18 @@ class ConflictError(CopickError, RuntimeError):
         found: The revision that is stored now (None: nothing).
     """
 
-    def __init__(self, *, key: Any, layer: str, expected: object, found: object) -> None:
+    def __init__(
+        self,
+        *,
+        key: Any,
+        layer: str,
+        expected: object,
+        found: object,
+        way_out: str = "Keep your values, refresh() the handle, merge, and store again.",
+    ) -> None:
         what = "was created" if expected is None else "was deleted" if found is None else "was changed"
         super().__init__(
-            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written: keep your values, "
-            f"refresh() the handle, merge, and store again.",
+            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written. {way_out}",
             key=key,
             layer=layer,
             expected=expected,
@@ -218,11 +232,12 @@ class ConfigError(CopickError, ValueError):
     """A configuration that cannot be used.
 
     Attributes:
-        source: The file, or ``"<dict>"`` / ``"<string>"``.
+        source: The file (a URL without its secrets), or ``"<dict>"`` / ``"<string>"``.
         reason: What is wrong, with the path inside the configuration.
     """
 
     def __init__(self, *, source: str, reason: str) -> None:
+        source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
 
 
@@ -230,13 +245,14 @@ class ConfigNotFoundError(ConfigError, FileNotFoundError):
     """A config file that does not exist.
 
     Attributes:
-        location: Where it was looked for: the absolute path, or the URL.
+        location: Where it was looked for: the absolute path, or the URL without its secrets.
     """
 
     # ValueError's cannot make what is an OSError too; unpickling calls it.
     __new__ = FileNotFoundError.__new__  # type: ignore[assignment]
 
     def __init__(self, *, source: str, location: str) -> None:
+        location = redacted(location)
         super().__init__(source=source, reason=f"there is no file {location}")
         self.location = location
 

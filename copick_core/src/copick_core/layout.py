@@ -174,6 +174,15 @@ def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | N
     return None if name.startswith(".") else next(iter(parse_all(kind, parent, [name], folder)), None)
 
 
+def is_listable(key: Key) -> bool:
+    """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
+    try:
+        folder, _, name = path(key).rpartition("/")
+    except InvalidNameError:
+        return False
+    return parse(key.kind, key.parent, name, folder.rpartition("/")[2]) == key
+
+
 def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
     """Read the names that were listed in one folder back into keys.
 
@@ -283,4 +292,16 @@ _PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, Iterable[str], str], 
 }
 
 
-__all__ = ["MARKER", "MARKER_CONTENT", "ROOT", "file_name", "folders", "is_folder", "marker", "parse", "parse_all", "path"]
+__all__ = [
+    "MARKER",
+    "MARKER_CONTENT",
+    "ROOT",
+    "file_name",
+    "folders",
+    "is_folder",
+    "is_listable",
+    "marker",
+    "parse",
+    "parse_all",
+    "path",
+]

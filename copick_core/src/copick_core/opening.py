@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest, redacted
 
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
@@ -83,7 +84,7 @@ def from_string(config: str) -> CopickRootOverlay:
 
 def new_config(
     config: str | os.PathLike[str],
-    overlay_root: str,
+    overlay_root: str | os.PathLike[str],
     proj_name: str = "copick project",
     proj_description: str = "",
     pickable_objects: list[Any] | None = None,
@@ -92,7 +93,7 @@ def new_config(
 
     Args:
         config: File to write; folders that are missing are made.
-        overlay_root: Folder or URL that the project's data go to.
+        overlay_root: Folder or URL that the project's data go to; a relative one starts at the folder of ``config``.
         proj_name: Name of the project.
         proj_description: Description of the project.
         pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts; those without a label get one.
@@ -109,13 +110,14 @@ def new_config(
     for obj in objects:
         if "label" not in obj:
             obj["label"] = label = label + 1
+    location = os.fspath(overlay_root)
     content = {
         "config_type": DEFAULT_CONFIG_TYPE,
         "name": proj_name,
         "description": proj_description,
         "version": __version__,
         "pickable_objects": objects,
-        "overlay_root": overlay_root if _SCHEME.match(overlay_root) else f"local://{overlay_root}",
+        "overlay_root": location if _SCHEME.match(location) else f"local://{location}",
         "overlay_fs_args": {"auto_mkdir": True},
     }
     name = os.fspath(config)
@@ -193,21 +195,40 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
 
     Raises:
         ConflictError: Somebody else has changed the file in the meantime. Nothing was written.
+        ConfigError: A value cannot be written as JSON. Nothing was written.
     """
     name = os.fspath(path)
     place = _place_of(name)
     if not overwrite and config._file is not None and config._file[0] == place:
         found = _digest(_read(name)) if _exists(name) else None
         if found is not None and found != config._file[1]:
-            raise ConflictError(key="the configuration", layer=name, expected=config._file[1], found=found)
-    content = config.model_dump(mode="json")
-    if config._folder is not None and config._folder == _folder_of(name):
-        for field, (resolved, written) in config._as_written.items():
-            if content.get(field) == resolved:
-                content[field] = written
-    data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
+            raise ConflictError(
+                key="the configuration",
+                layer=redacted(name),
+                expected=config._file[1],
+                found=found,
+                way_out="Open it again and make your change there, or pass overwrite=True.",
+            )
+    try:
+        content = config.model_dump(mode="json")
+        if config._folder is not None and config._folder == _folder_of(name):
+            _restore_relative(content, config._as_written)
+        data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(source=name, reason=f"it cannot be written as JSON: {error}") from error
     _write(name, data)
     config._file = (place, _digest(data))
+
+
+def _restore_relative(content: dict[str, Any], as_written: Mapping[tuple[str | int, ...], tuple[str, str]]) -> None:
+    """Write locations as they were written, where they still are what they were resolved to."""
+    for (*above, field), (resolved, written) in as_written.items():
+        with contextlib.suppress(LookupError, TypeError):  # of a part that is not there any more
+            holder: Any = content
+            for part in above:
+                holder = holder[part]
+            if holder[field] == resolved:
+                holder[field] = written
 
 
 def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None, *, prefix: str = "") -> C:
@@ -232,15 +253,15 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
         complaints = [_complaint(e, prefix) for e in error.errors()]
         raise ConfigError(source=source, reason="; ".join(complaints + misspelt)) from None
     for hint in misspelt:
-        warnings.warn(f"Configuration {source}: {hint}", UserWarning, stacklevel=4)
+        warnings.warn(f"Configuration {redacted(source)}: {hint}", UserWarning, stacklevel=4)
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
-        if isinstance(written, str):
+        if isinstance(written, str) and written:  # an empty one is none, not the file's folder
             resolved = _resolved(written, folder)
             if resolved != written:
                 setattr(config, field, resolved)
-                config._as_written[field] = (resolved, written)
+                config._as_written[field,] = (resolved, written)
     return config
 
 
@@ -250,12 +271,13 @@ def _misspelt(config_cls: type[CopickConfig], content: Mapping[str, Any], prefix
 
     objects = content.get("pickable_objects")
     parts: list[tuple[str, Any, Any]] = [(prefix, config_cls, content)]
-    parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, o) for i, o in enumerate(objects or ())]
+    if isinstance(objects, list):
+        parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, obj) for i, obj in enumerate(objects)]
     for path, model, part in parts:
         if not isinstance(part, Mapping):
             continue
         for name in part.keys() - model.model_fields.keys():
-            if hint := closest(name, model.model_fields.keys() - part.keys(), cutoff=0.85):
+            if hint := closest(str(name), model.model_fields.keys() - part.keys(), cutoff=0.85):
                 yield f"{path}.{name}: there is no such field.{hint}".lstrip(".")
 
 
@@ -323,7 +345,7 @@ def _remote(name: str) -> tuple[Any, str]:
     """File system of a URL, and the path on it."""
     from copick_core.errors import MissingDependencyError
 
-    feature = f"A config file at {name}"
+    feature = f"A config file at {redacted(name)}"
     try:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
@@ -332,8 +354,8 @@ def _remote(name: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(name)
     except ImportError as error:
         raise MissingDependencyError(feature=feature, install=f"pip: {error}") from error
-    except ValueError as error:
-        raise ConfigError(source=name, reason=f"it cannot be read: {error}") from error
+    except ValueError as error:  # fsspec does not know the protocol
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(str(error))}") from error
     return fs, path
 
 
@@ -365,7 +387,7 @@ def _read(name: str) -> bytes:
     except FileNotFoundError as error:
         raise ConfigNotFoundError(source=name, location=name if _is_remote(name) else _local_path(name)) from error
     except OSError as error:
-        raise ConfigError(source=name, reason=f"it cannot be read: {error.strerror or error}") from error
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(error.strerror or str(error))}") from error
     return data
 
 
@@ -386,6 +408,6 @@ def _write(name: str, data: bytes) -> None:
         return
     from copick_core.atomic import replace_file
 
-    path = _local_path(name)
+    path = os.path.realpath(_local_path(name))  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
     replace_file(path, data)

@@ -227,7 +227,8 @@ class PathLayer(Layer):
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
-        return self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
+        # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is no tomogram.
+        return layout.is_listable(key) and self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
 
     def read(self, key: Key) -> bytes:
         """Read picks or a mesh."""

@@ -126,7 +126,7 @@ def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:
     """Voxel sizes that a filter lets through, as their three-decimal keys; None for all."""
     if values is None:
         return None
-    if isinstance(values, Iterable) and not hasattr(values, "__float__"):
+    if isinstance(values, Iterable) and not isinstance(values, str) and not hasattr(values, "__float__"):
         return frozenset(voxel_size_key(v) for v in values)
     if getattr(values, "ndim", 0):  # an array of sizes
         return frozenset(voxel_size_key(v) for v in values)  # type: ignore[union-attr]

@@ -13,6 +13,7 @@ from copick_core.keys import (
     Kind,
 )
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -45,7 +46,10 @@ class Leaf(Entity[K]):
         return self._layer.name
 
     def _delete_data(self) -> None:
-        self._layer.delete(self._key)
+        try:
+            self._layer.delete(self._key)
+        finally:
+            note_change(self._key)
 
 
 class LeafVolume(Leaf[K]):
@@ -59,9 +63,12 @@ class LeafVolume(Leaf[K]):
         """The zarr store that holds the volume; read-only where the entity is."""
         return self._layer.zarr(self._key)
 
+    def _is_stored(self) -> bool:
+        return self._layer.exists(self._key)
+
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
-        if self._unsaved and self._layer.exists(self._key):
+        if self._unsaved and self._is_stored():
             raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
         with self._layer.replace_zarr(self._key) as store:
             yield store
@@ -100,15 +107,22 @@ class Container(Entity[K]):
             self._root._writable(self._key).ensure(self._key)
         return create
 
-    def _delete_data(self) -> None:
-        overlay = self._root._writable(self._key)
+    def _check_writable(self) -> None:
+        """Refuse to delete the entity if there is no overlay, or a static layer holds it."""
+        self._root._writable(self._key)
         for layer in self._root.layers.static:
             if layer.exists(self._key):
                 raise ReadOnlyError(
                     subject=self._key,
                     reason=f"layer {layer.name!r} holds it, and never changes. Delete what you added to it instead.",
                 )
-        overlay.delete(self._key)
+
+    def _delete_data(self) -> None:
+        self._check_writable()
+        try:
+            self._root._writable(self._key).delete(self._key)
+        finally:
+            note_change(self._key)
 
     def _forget(self) -> None:
         for layer in self._root.layers.all:
