@@ -285,12 +285,6 @@ def test_ids_are_sanitised_with_a_warning(run):
     assert not picks.from_user
 
 
-@pytest.mark.parametrize("session", [1, ["1", 2]])
-def test_a_filter_that_is_no_string_is_refused_instead_of_passing_nothing(run, session):
-    with pytest.raises(InvalidDataError, match="is not a string"):
-        run.get_picks(session_id=session)
-
-
 def test_filters_take_a_string_an_iterable_or_nothing(run):
     for user, session in (("a", "1"), ("b", "0"), ("c", "2")):
         run.new_picks("ribosome", session, user)
@@ -304,7 +298,7 @@ def test_filters_take_a_string_an_iterable_or_nothing(run):
 
 @pytest.mark.parametrize("value", [1, [1], ["1", None], 1.5])
 def test_filters_that_could_never_match_are_refused(run, value):
-    with pytest.raises(InvalidDataError, match="neither a string"):
+    with pytest.raises(InvalidDataError, match="is not a string"):
         run.get_picks(session_id=value)
 
 

@@ -281,13 +281,14 @@ class ConfigNotFoundError(ConfigError, FileNotFoundError):
     """A config file that does not exist.
 
     Attributes:
-        location: Where it was looked for: the absolute path, or the URL.
+        location: Where it was looked for: the absolute path, or the URL without its secrets.
     """
 
     # ValueError's cannot make what is an OSError too; unpickling calls it.
     __new__ = FileNotFoundError.__new__  # type: ignore[assignment]
 
     def __init__(self, *, source: str, location: str) -> None:
+        location = redacted(location)
         super().__init__(source=source, reason=f"there is no file {location}")
         self.location = location
 

@@ -254,7 +254,7 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
         complaints = [_complaint(e, prefix) for e in error.errors()]
         raise ConfigError(source=source, reason="; ".join(complaints + misspelt)) from None
     for hint in misspelt:
-        warnings.warn(f"Configuration {source}: {hint}", UserWarning, stacklevel=4)
+        warnings.warn(f"Configuration {redacted(source)}: {hint}", UserWarning, stacklevel=4)
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
@@ -272,12 +272,13 @@ def _misspelt(config_cls: type[CopickConfig], content: Mapping[str, Any], prefix
 
     objects = content.get("pickable_objects")
     parts: list[tuple[str, Any, Any]] = [(prefix, config_cls, content)]
-    parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, o) for i, o in enumerate(objects or ())]
+    if isinstance(objects, list):
+        parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, obj) for i, obj in enumerate(objects)]
     for path, model, part in parts:
         if not isinstance(part, Mapping):
             continue
         for name in part.keys() - model.model_fields.keys():
-            if hint := closest(name, model.model_fields.keys() - part.keys(), cutoff=0.85):
+            if hint := closest(str(name), model.model_fields.keys() - part.keys(), cutoff=0.85):
                 yield f"{path}.{name}: there is no such field.{hint}".lstrip(".")
 
 
@@ -351,7 +352,7 @@ def _remote(name: str) -> tuple[Any, str]:
     """File system of a URL, and the path on it."""
     from copick_core.errors import MissingDependencyError
 
-    feature = f"A config file at {name}"
+    feature = f"A config file at {redacted(name)}"
     try:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
@@ -360,8 +361,8 @@ def _remote(name: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(name)
     except ImportError as error:
         raise MissingDependencyError(feature=feature, install=f"pip: {error}") from error
-    except ValueError as error:
-        raise ConfigError(source=name, reason=f"it cannot be read: {error}") from error
+    except ValueError as error:  # fsspec does not know the protocol
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(str(error))}") from error
     return fs, path
 
 
@@ -392,9 +393,8 @@ def _read(name: str) -> bytes:
                 data = file.read()
     except FileNotFoundError as error:
         raise ConfigNotFoundError(source=name, location=name if _is_remote(name) else _local_path(name)) from error
-    except (OSError, ValueError) as error:  # fsspec says ValueError of a protocol that it does not know
-        reason = redacted(getattr(error, "strerror", None) or str(error))
-        raise ConfigError(source=name, reason=f"it cannot be read: {reason}") from error
+    except OSError as error:
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(error.strerror or str(error))}") from error
     return data
 
 

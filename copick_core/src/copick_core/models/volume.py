@@ -48,7 +48,7 @@ class Volume(Entity[K]):
         raise NotImplementedError
 
     def zarr(self) -> Store | None:
-        """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
+        """The zarr store that holds the volume, for ``zarr.open(store)`` and the like; read-only where the entity is."""
         raise NotImplementedError(f"{type(self).__name__} must implement zarr()")
 
     def array(self, level: str | int = "0") -> Array[Any]:
