@@ -14,6 +14,7 @@ import zarr
 import volume_generator
 import volume_writer
 from copick_backend_volume.status import BUSY, RESTING, JobStatus
+from copick_core.__main__ import main
 from copick_core.errors import InvalidDataError, ReadOnlyError
 from support.volumes import geometry, open_volume, tree_hash
 
@@ -349,6 +350,25 @@ def test_the_calls_that_write_unpickle_nothing(either, tmp_path):
     )
 
     assert not list(tmp_path.rglob("UNPICKLED"))
+
+
+# The command line
+
+
+def test_the_commands_list_examine_convert_and_mesh(either, capsys):
+    edit(either, "12E345", status="JobStatus.UPLOADED")
+
+    assert main(["volume", "jobs", str(either)]) == 0
+    assert main(["volume", "convert", str(either), "--job", "12E345"]) == 0
+    assert main(["volume", "mesh", str(either), "--job", JOB]) == 0
+    assert main(["volume", "convert", str(either), "--job", JOB]) == 1
+    edit(either, JOB, shape=[1, 2, 3])
+    assert main(["volume", "doctor", str(either)]) == 1
+
+    printed = capsys.readouterr().out
+    assert f"{JOB}: label-255 of segmentation 1720196900" in printed
+    assert "shape-mismatch" in printed
+    assert open_volume(either).get_run("12E345").voxel_spacings
 
 
 # Memory
