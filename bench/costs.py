@@ -24,7 +24,7 @@ KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 3},
     "segmentation": {"LIST": 6, "PUT": 13, "COPY": 11, "GET and HEAD": 18},
-    "picks": {"LIST": 1, "PUT": 3, "GET and HEAD": 1},
+    "picks": {"PUT": 3, "GET and HEAD": 1},
 }
 #: Requests of each further chunk: volumes are staged, then copied.
 FURTHER = {"read": ("GET and HEAD",), "segmentation": ("PUT", "COPY"), "picks": ()}

@@ -102,6 +102,10 @@ class S3Stub:
         self._buckets.setdefault(bucket, {}).update(stored)
         self._sorted.pop(bucket, None)
 
+    def content(self, bucket: str, key: str) -> bytes:
+        """An object's content, without a request."""
+        return self._buckets[bucket][key].content
+
     def keys(self, bucket: str) -> list[str]:
         """Keys of all objects of a bucket, without a request."""
         if bucket not in self._sorted:

@@ -1,7 +1,8 @@
 """W6: read a tomogram, all of it, and 64 regions of 64 x 64 x 64 voxels anywhere.
 
 Both libraries read what the reference writes, chunks of 256 x 256 x 256 voxels, and ours also what it writes itself, chunks
-of 128 x 128 x 128. NumPy and numcodecs on all cores are the limit; it decodes what it reads each time.
+of 128 x 128 x 128. The cache holds 512 MiB of decoded chunks. NumPy and numcodecs on all cores are the limit; it decodes
+what it reads each time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, 
 
 FULL, REGIONS = "full", "regions"
 OWN = ", own chunks"
+CACHED = f"{OURS}, with a cache of chunks"
+_CACHE_BYTES = 512 * 2**20
 SIDE = 64
 
 
@@ -53,7 +56,8 @@ def _chunk(job: Job) -> int:
 
 def library(job: Job) -> Numbers:
     import_now("zarr.storage", "copick_core.ome")
-    tomogram = stored_tomogram(open_project(job.library, Path(job.folder, str(_chunk(job)))))
+    fields = {"chunk_cache_bytes": _CACHE_BYTES} if job.system == CACHED else {}
+    tomogram = stored_tomogram(open_project(job.library, Path(job.folder, str(_chunk(job))), **fields))
     return _measured(job, lambda region: tomogram.numpy(z=region[0], y=region[1], x=region[2]))
 
 
@@ -69,7 +73,14 @@ if __name__ == "__main__":
         Workload(
             name="W6",
             title="read {depth} x {width} x {width} voxels of float32, and {regions} regions of 64 x 64 x 64",
-            systems={REFERENCE: library, LIMIT: limit, OURS: library, LIMIT + OWN: limit, OURS + OWN: library},
+            systems={
+                REFERENCE: library,
+                LIMIT: limit,
+                OURS: library,
+                CACHED: library,
+                LIMIT + OWN: limit,
+                OURS + OWN: library,
+            },
             cases=[FULL, REGIONS],
             sizes={"depth": (256, 64), "width": (512, 300), "regions": (64, 3)},
             rounds=3,

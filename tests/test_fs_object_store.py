@@ -163,6 +163,8 @@ def test_credentials_are_looked_up_as_s3fs_does_each_time_a_store_is_opened(
         "[other]\naws_access_key_id = theirs\naws_secret_access_key = b\naws_session_token = c\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
     place = {"endpoint_url": "https://s3.lab.org"}
 
     def looked_up(**args: str) -> tuple[str, str, str | None]:

@@ -193,6 +193,16 @@ def test_the_first_region_of_a_tomogram_takes_three_requests(server, layer) -> N
     assert counts == {"GET": 3}  # .zarray, .zattrs, and the chunk
 
 
+def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer) -> None:
+    fill(layer, TOMOGRAM, 1)  # 2 chunks, and 4 files of metadata
+
+    with server.counting() as counts:
+        fill(layer, TOMOGRAM, 2)
+
+    # Written beside the old volume, both listed, copied over it, and deleted.
+    assert counts == {"PUT": 6, "LIST": 2, "COPY": 6, "DELETE-MANY": 1}
+
+
 # --------------------------------------------------------------------------------------------------------------- promises
 
 
@@ -345,6 +355,17 @@ def test_a_layer_works_in_a_forked_child(layer) -> None:
         os._exit(0 if layer.read(PICKS) == b"points" else 1)
 
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_reconnecting_makes_a_new_file_system_too(layer) -> None:
+    layer.write(PICKS, b"points")
+    before = layer.fs
+    assert before.cat_file(layer.full_path("ExperimentRuns/TS_1/Picks/alice_1_ribosome.json")) == b"points"
+
+    layer.reconnect()
+
+    assert layer.fs is not before
+    assert layer.read(PICKS) == b"points"
 
 
 def test_secrets_are_never_shown(layer, fs_args) -> None:

@@ -215,6 +215,8 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are(root):
         root.table("pick")
     with pytest.raises(InvalidDataError, match="'picks'"):
         root.prefetch(["pick"])
+    with pytest.raises(InvalidDataError, match="list of kinds"):
+        root.prefetch("picks")
 
 
 def test_prefetch_sends_one_request_for_each_directory(bucket):

@@ -12,6 +12,7 @@ from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 import copick_core
+from copick_backend_fs.config import CopickConfigFSSpec
 from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, MissingDependencyError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
 
@@ -48,6 +49,25 @@ def test_a_path_a_dict_and_a_json_string_open_the_same_project(config_file, tmp_
 def test_a_config_file_may_lie_at_a_url(config_file, tmp_path):
     fsspec.filesystem("memory").pipe_file("/configs/c.json", config_file(overlay_root=str(tmp_path)).read_bytes())
     assert copick_core.open("memory://configs/c.json").config.name == "CoPick"
+
+
+@pytest.mark.parametrize(
+    ("file", "written", "resolved"),
+    [
+        ("memory://configs/c.json", "data", "memory://configs/data"),
+        ("memory://configs/c.json", "./data", "memory://configs/data"),
+        ("memory://configs/c.json", "../data/", "memory://data"),
+        ("memory:///configs/c.json", "local://data", "memory:///configs/data"),
+        ("memory://c.json", "data", "memory://data"),
+        ("memory://configs/c.json", "/data", "/data"),
+        ("memory://configs/c.json", "s3://lab/data", "s3://lab/data"),
+    ],
+)
+def test_a_root_may_be_relative_to_a_url(config_file, file, written, resolved):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file(file.removeprefix("memory:/"), config_file(overlay_root=written).read_bytes())
+    assert CopickConfigFSSpec.from_file(file).overlay_root == resolved
 
 
 def test_a_relative_root_is_relative_to_the_config_file(config_file, tmp_path, monkeypatch):

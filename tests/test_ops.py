@@ -125,6 +125,9 @@ def test_each_run_has_arguments_of_its_own(project, arguments):
         {"run_args": [{}] * 7, "runs": [*NAMES, "TS_1"]},
         {"runs": "TS_1"},
         {"workers": 0},
+        {"chunksize": 0},
+        {"chunksize": -1},
+        {"done": "TS_1"},
         {"executor": "cluster"},
     ],
 )

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
-from copick_core.layers import Layer
+from copick_core.layers import Layer, Layers
+from copick_core.models import CopickConfig
+from copick_core.overlay import CopickRootOverlay
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -172,6 +174,12 @@ def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
         ("denoised", "overlay"),
     ]
     assert tree(reference) == before
+
+
+def test_a_backend_that_has_no_field_for_an_overlay_points_to_stacks():
+    layers = Layers(static=[copick_core.open({"config_type": "memory"}).layers.overlay])
+    with pytest.raises(ReadOnlyError, match='"config_type": "stack"'):
+        CopickRootOverlay(CopickConfig(), lambda config: layers).new_run("x")
 
 
 def test_a_project_without_an_overlay_is_read_only_and_says_what_to_set(layered, project_config):

@@ -99,6 +99,33 @@ def test_our_backend_writes_lists_and_reads_back(server) -> None:
     write_list_and_read_back(server)
 
 
+def test_a_region_moves_the_bytes_of_its_chunks_and_nothing_else() -> None:
+    with S3Stub() as stub:
+        volume = np.random.default_rng(0).random((256, 130, 4), np.float32)
+        open_root(stub).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(volume)
+        tomogram = open_root(stub).get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp")
+        stub.forget()
+
+        region = tomogram.numpy(z=slice(100, 156), y=slice(0, 10))
+
+        array = "p/ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr/0"
+        read = [f"{array}/{name}" for name in (".zarray", ".zattrs", "0/0/0", "1/0/0")]
+        np.testing.assert_array_equal(region, volume[100:156, :10])
+        assert stub.counts == {"GET": 4}
+        assert stub.sent <= sum(len(stub.content("lab", key)) for key in read if key in stub.keys("lab")) + 1000
+
+
+def test_picks_move_their_own_bytes_once() -> None:
+    with S3Stub() as stub:
+        open_root(stub).new_run("TS_1").new_picks("ribosome", "1", "alice").from_numpy(np.ones((1000, 3)))
+        picks = open_root(stub).get_run("TS_1").get_picks("ribosome")[0]
+        stub.forget()
+
+        picks.numpy()
+
+        assert (stub.counts, stub.sent) == ({"GET": 1}, len(stub.content("lab", stub.keys("lab")[-1])))
+
+
 def test_conditions_are_kept(server) -> None:
     mine = open_root(server).new_run("TS_1").new_picks("ribosome", "1", "alice")
     mine.from_numpy([[1.0, 2.0, 3.0]])

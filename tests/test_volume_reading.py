@@ -1,8 +1,6 @@
 """Opening a compose volume as a project, on a generated volume and on the shared sample."""
 
 import hashlib
-import io
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,25 +13,8 @@ from PIL import Image
 import volume_generator
 from copick_backend_volume import mesh_files
 from copick_backend_volume.status import JobStatus
-from copick_core.errors import ConfigError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.keys import (
-    FILE_KINDS,
-    ROOT,
-    VOLUME_KINDS,
-    FeaturesKey,
-    Kind,
-    MeshKey,
-    ObjectKey,
-    PicksKey,
-    RunKey,
-    SegmentationKey,
-    TomogramKey,
-    VoxelSpacingKey,
-)
+from copick_core.errors import ConfigError, NotFoundError, ReadOnlyError
 from support.volumes import geometry, open_volume, tree_hash
-
-PACKAGE = Path(mesh_files.__file__).parent
-
 
 # Runs and jobs
 
@@ -371,16 +352,6 @@ def test_a_mesh_falls_back_to_obj_and_blocks(generated, missing):
     assert other.volume == pytest.approx(whole.volume)
 
 
-def test_stale_blocks_are_reported(generated):
-    generated.mesh("CC7651", "1720196900", stale=True)
-
-    assert "stale-blocks" in {f.code for f in open_volume(generated.root).doctor()}
-
-
-def test_the_sample_has_no_stale_blocks(sample):
-    assert open_volume(sample).doctor() == []
-
-
 def test_blocks_are_available(either):
     mesh = open_volume(either).get_run("CC7651").meshes[0]
 
@@ -456,80 +427,6 @@ def test_models_are_hashed_and_measured(generated):
     assert (model.size, model.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-# Uploads
-
-
-def codes(generated, job):
-    return {f.code for f in open_volume(generated.root).get_run(job).uploads.findings}
-
-
-def test_good_uploads_have_no_findings(either):
-    report = open_volume(either).get_run("4F09A2").uploads
-
-    assert report.ok
-    assert report.findings == ()
-    assert report.dtype == np.uint16
-
-
-def test_unpadded_numbers_are_reported(generated):
-    generated.uploads("12E345", np.zeros((12, 20, 24), np.uint8), pattern="s{}.png")
-    assert "order" in codes(generated, "12E345")
-
-
-def test_truncated_slices_are_reported(generated):
-    path = generated.root / "uploads/12E345/s_0001.png"
-    path.write_bytes(path.read_bytes()[:200])
-
-    report = open_volume(generated.root).get_run("12E345").uploads
-
-    assert [f.code for f in report.findings] == ["unreadable"]
-    assert not report.ok
-    with pytest.raises(InvalidDataError, match="s_0001"):
-        report.check()
-
-
-def test_mixed_types_and_sizes_are_reported(generated):
-    folder = generated.root / "uploads/12E345"
-    Image.fromarray(np.full((20, 24), 600, np.uint16)).save(folder / "t1.png")
-    Image.fromarray(np.zeros((20, 25), np.uint8)).save(folder / "t2.png")
-    assert {"mixed-dtype", "mixed-size"} <= codes(generated, "12E345")
-
-
-def test_colour_is_reported(generated):
-    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(generated.root / "uploads/12E345/t.png")
-    assert "colour" in codes(generated, "12E345")
-
-
-def test_files_of_operating_systems_are_reported_and_left_out(generated):
-    for name in ("Thumbs.db", "DS_Store", "._s_0001.png"):
-        (generated.root / "uploads/12E345" / name).write_bytes(b"x")
-    report = open_volume(generated.root).get_run("12E345").uploads
-
-    assert [f.code for f in report.findings] == ["junk"]
-    assert len(report.slices) == 3
-
-
-# The doctor
-
-
-def test_the_doctor_finds_what_is_wrong(generated):
-    generated.job("AAAAAA", "SEGMENTING")
-    generated.job("BBBBBB", "MESHED", shape=[1, 2, 3])
-    generated.image("BBBBBB")
-    generated.save()
-
-    found = {(f.job, f.code) for f in open_volume(generated.root).doctor()}
-
-    assert {
-        ("0FF0FF", "orphan"),
-        ("AAAAAA", "stuck"),
-        ("AAAAAA", "no-image"),
-        ("BBBBBB", "shape-mismatch"),
-        ("123456", "incomplete-segmentation"),
-        ("BADBAD", "bad-entry"),
-    } <= found
-
-
 # The volume is never written by reading, or by the overlay
 
 
@@ -584,109 +481,3 @@ def test_a_project_pickles_by_its_configuration(either):
 def test_a_project_without_a_volume_says_so(tmp_path):
     with pytest.raises(ConfigError, match="not a folder"):
         open_volume(tmp_path / "nothing")
-
-
-# The contract of a static layer, as copick_core.layers states it
-
-
-@pytest.fixture
-def layer(either):
-    return open_volume(either).volume_layer
-
-
-UNKNOWN = [
-    RunKey("FFFFFF"),
-    VoxelSpacingKey("CC7651", 77.0),
-    TomogramKey("CC7651", 1.0, "wbp"),
-    FeaturesKey("CC7651", 1.0, "raw", "edges"),
-    PicksKey("CC7651", "label-255", "ana", "1"),
-    MeshKey("CC7651", "label-255", "ana", "1"),
-    SegmentationKey("CC7651", 1.0, "label-255", "ana", "1"),
-    ObjectKey("label-255"),
-]
-
-
-def listed(layer):
-    runs = [*layer.list(Kind.RUN, ROOT)]
-    spacings = [s for run in runs for s in layer.list(Kind.VOXEL_SPACING, run)]
-    leaves = [k for run in runs for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION) for k in layer.list(kind, run)]
-    return [*runs, *spacings, *leaves, *(t for s in spacings for t in layer.list(Kind.TOMOGRAM, s))]
-
-
-def test_whatever_is_listed_exists_once_and_opens_read_only(layer):
-    keys = listed(layer)
-
-    assert len(set(keys)) == len(keys)
-    assert all(layer.exists(key) for key in keys)
-    assert all(layer.zarr(key).read_only for key in keys if key.kind in VOLUME_KINDS)
-    assert {key.kind for key in keys} == {Kind.RUN, Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.SEGMENTATION, Kind.MESH}
-
-
-@pytest.mark.parametrize("key", UNKNOWN, ids=lambda key: key.kind.name)
-def test_what_is_unknown_does_not_exist_and_has_no_children(layer, key):
-    assert not layer.exists(key)
-    assert layer.revision(key) is None
-    if key.kind in FILE_KINDS:
-        with pytest.raises(NotFoundError):
-            layer.read(key)
-    if key.kind in (Kind.RUN, Kind.VOXEL_SPACING, Kind.TOMOGRAM):
-        assert [k for kind in Kind for k in layer.list(kind, key)] == []
-
-
-def test_every_write_through_the_layer_is_refused(layer):
-    for key in [*UNKNOWN, *listed(layer)]:
-        for call in (lambda k=key: layer.write(k, b"x"), lambda k=key: layer.ensure(k), lambda k=key: layer.delete(k)):
-            with pytest.raises(ReadOnlyError):
-                call()
-        with pytest.raises(ReadOnlyError), layer.replace_zarr(key):
-            pass
-
-
-def test_a_mesh_reads_as_glb_with_the_geometry_that_it_loads(layer):
-    key = next(iter(layer.list(Kind.MESH, RunKey("CC7651"))))
-    loaded = next(iter(layer.load_mesh(key)[0].geometry.values()))
-
-    read = trimesh.load_scene(io.BytesIO(layer.read(key)), file_type="glb")
-
-    np.testing.assert_allclose(read.bounds, loaded.bounds)
-
-
-# Torn databases
-
-
-def test_moved_aside_databases_are_recoverable_even_when_torn(generated):
-    text = json.dumps({"DEAD01": generated.entries["CC7651"], "CC7651": generated.entries["CC7651"]}, indent=4)
-    (generated.root / "jobs.json.1720200000.25").write_text(text[:-40])
-
-    found = open_volume(generated.root).recoverable_jobs()
-
-    assert [(r.job.id, r.lost) for r in found] == [("DEAD01", True)]
-    assert "lost-job" in {f.code for f in open_volume(generated.root).doctor()}
-
-
-def test_a_torn_database_is_waited_for_and_never_moved(generated):
-    import threading
-
-    path = generated.root / "jobs.json"
-    whole = path.read_text()
-    path.write_text(whole[:100])
-    writer = threading.Timer(0.2, lambda: path.write_text(whole))
-    writer.start()
-
-    jobs = open_volume(generated.root).jobs()
-    writer.join()
-
-    assert "CC7651" in {j.id for j in jobs}
-    assert [p.name for p in generated.root.glob("jobs.json*")] == ["jobs.json"]
-
-
-def test_a_database_that_stays_torn_is_an_error_and_stays(generated):
-    path = generated.root / "jobs.json"
-    path.write_text('{"CC7651": {')
-    root = open_volume(generated.root)
-    root.volume_layer.jobs.patience = 0.05
-
-    with pytest.raises(InvalidDataError, match="torn"):
-        root.jobs()
-    assert "torn-database" in {f.code for f in root.doctor()}
-    assert path.read_text() == '{"CC7651": {'

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import copick_core
 
@@ -23,6 +28,16 @@ def tree_hash(folder):
         digest.update(path.read_bytes() if path.is_file() else b"folder")
         digest.update(str(path.stat().st_mtime_ns).encode())
     return digest.hexdigest()
+
+
+def bound_by_modes():
+    """What to put before a command so that the modes of files bind it, also as root; skips where that cannot be had."""
+    if os.geteuid() != 0:
+        return []
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if shutil.which("setpriv") is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("root may write whatever the modes of files say, and setpriv cannot take that away here")
+    return command
 
 
 def geometry(mesh):

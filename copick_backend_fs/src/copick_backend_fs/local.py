@@ -49,7 +49,8 @@ class LocalLayer(PathLayer):
     A volume is exchanged with the staged one in one step of the kernel (Linux, ``renameat2``); where that is not possible
     the old one is renamed away first, and for that moment there is none.
 
-    Links are followed: a run's folder may be one. Deleting an entity that is a link removes the link only.
+    Links are followed: a run's folder may be one. Deleting or writing an entity that is a link removes or replaces the link
+    only; what it leads to stays.
 
     Args:
         name: Name of the layer.
@@ -155,7 +156,9 @@ class LocalLayer(PathLayer):
                 if fd is not None:
                     os.fsync(fd)
             return revision
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = target  # a full disk says nothing of where
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(staged)
             raise

@@ -55,6 +55,12 @@ class StoreConnection(Connection):
         """The file system of fsspec, for others to use."""
         return self.plain.live.fs
 
+    def renew(self) -> None:
+        """Make a new connection on the next call, over fsspec too."""
+        super().renew()
+        if self._plain is not None:
+            self._plain.renew()
+
     def _find_place(self) -> tuple[str, ...]:
         arguments = translate(self.url, self._args)
         path = self.url.partition("://")[2]

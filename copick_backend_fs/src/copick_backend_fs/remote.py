@@ -12,7 +12,7 @@ from copick_backend_fs.files import RemoteFiles
 from copick_core import layout
 from copick_core.errors import ConfigError, ConflictError, InvalidNameError, redacted
 from copick_core.keys import Key
-from copick_core.path_layer import Listing, PathLayer
+from copick_core.path_layer import Listing, PathLayer, is_staged
 from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ class FsspecLayer(PathLayer):
     def _store(self, path: str) -> Store:
         from copick_backend_fs.volumes import RemoteVolume
 
-        return RemoteVolume(self._connection, path, read_only=self.read_only)
+        written: set[str] | None = set() if is_staged(path.rpartition("/")[2]) else None
+        return RemoteVolume(self._connection, path, read_only=self.read_only, written=written)
 
     # ------------------------------------------------------------------ writing
 

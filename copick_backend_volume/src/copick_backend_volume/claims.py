@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
-from copick_backend_volume.staging import is_held, lock
+from copick_backend_volume.staging import is_held, lock, open_lock
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.keys import RunKey
@@ -70,7 +70,7 @@ def is_abandoned(volume: Volume, job_id: str) -> bool:
 def _claim_file(path: str, job_id: str) -> Iterator[None]:
     """Hold the file of a claim, and remove it at the end; one that a dead process left is taken over."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_lock(path)
         try:
             if not lock(descriptor):
                 raise ConflictError(key=RunKey(job_id), layer="volume", expected="nobody", found="a process at work on it")

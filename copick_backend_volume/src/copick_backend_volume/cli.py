@@ -48,18 +48,6 @@ def run(args: argparse.Namespace) -> int:
     return action(args)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run ``copick-volume``; gives the exit code: 0 done, 1 failed or something is wrong, 2 not understood."""
-    parser = argparse.ArgumentParser(prog="volume", description="The shared volume of a segmentation web app.")
-    add_arguments(parser)
-    args = parser.parse_args(argv)
-    try:
-        return run(args)
-    except (CopickError, OSError) as error:
-        _say(f"error: {error}", sys.stderr)
-        return 1
-
-
 def _open(path: str, *, write: bool = False) -> CopickRootVolume:
     from copick_backend_volume.config import CopickConfigVolume
     from copick_backend_volume.opening import open_layers
@@ -147,7 +135,8 @@ def _bar(title: str, unit: str) -> Iterator[Progress | None]:
     with tqdm(desc=title, unit=unit, file=sys.stderr, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
-            bar.total = total
+            if bar.total is None:
+                bar.reset(total)
             bar.update(done - bar.n)
 
         yield progress

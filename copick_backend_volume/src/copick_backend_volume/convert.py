@@ -10,8 +10,9 @@ import numpy as np
 
 from copick_backend_volume.arrays import ArrayWriter
 from copick_backend_volume.claims import claimed
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job
 from copick_backend_volume.sources import Opener
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import JobStatus

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.claims import is_abandoned
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import read_stl
 from copick_backend_volume.models import unfinished_publications
 from copick_backend_volume.places import (
@@ -19,6 +19,7 @@ from copick_backend_volume.places import (
     is_job_id,
     mesh_blocks,
 )
+from copick_backend_volume.records import Job
 from copick_backend_volume.staging import remains
 from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.training import unpaired
@@ -76,8 +77,9 @@ def examine(
             progress(done, len(jobs))
     for recoverable in store.recoverable():
         if recoverable.lost:
-            message = f"the app has lost it; it stands in {os.path.basename(recoverable.source)}, see recoverable_jobs()"
-            found.append(Finding("lost-job", "error", message, recoverable.job.id, (recoverable.source,)))
+            job_id, source = recoverable.job.id, os.path.basename(recoverable.source)
+            message = f"the app has lost it; {source} has it, and root.restore_job({job_id!r}) puts it back"
+            found.append(Finding("lost-job", "error", message, job_id, (recoverable.source,)))
     left = remains(volume)
     if left:
         message = "writers died and left what nobody sees or uses; delete it, or the next writer after a week will: "

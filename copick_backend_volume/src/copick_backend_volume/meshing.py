@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from copick_backend_volume import __version__
 from copick_backend_volume.arrays import StoredArray, distinct, open_array, write_synced
 from copick_backend_volume.claims import claimed
 from copick_backend_volume.jobs import JobStore
@@ -84,6 +86,7 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> list[int]:
     writers: dict[int, CombinedWriter] = {}
+    volume.make_folder("meshed", job_id)
     target = volume.meshes(job_id, model_id)
     with staging(volume, "meshed") as staged:
         folder = staged.folder
@@ -96,7 +99,9 @@ def _write(
                 write_synced(os.path.join(folder, name), ascii_stl(name, triangles))
         for writer in writers.values():
             writer.close()
-        write_synced(os.path.join(folder, NOTE), note(downsample=1, block=block, columns="zyx", library="zmesh"))
+        library = f"zmesh {metadata.version('zmesh')}"
+        how = note(downsample=1, block=block, columns="zyx", library=library, package_version=__version__)
+        write_synced(os.path.join(folder, NOTE), how)
         staged.publish(target, replace=True)
     return sorted(writers)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidDataError, InvalidNameError
 from copick_core.names import check_run_name, sanitize_name
 
 #: Folders of the tour that hold one folder for each job.
@@ -72,6 +72,18 @@ class Volume:
         """Folder of a job in one of :data:`JOB_FOLDERS`."""
         return os.path.join(self.root, kind, check_job_id(job))
 
+    def make_folder(self, kind: str, job: str) -> str:
+        """Folder of a job in one of :data:`JOB_FOLDERS`, made where it is missing.
+
+        Raises:
+            InvalidDataError: It is a link, which could lead anywhere.
+        """
+        folder = self.folder(kind, job)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.islink(folder):
+            raise InvalidDataError(source=folder, reason="it is a link, and links are not followed; put a folder there")
+        return folder
+
     def has(self, kind: str, job: str) -> bool:
         """Whether a job has its own folder of a kind; links do not count."""
         return is_job_id(job) and _is_own_folder(self.folder(kind, job))
@@ -104,6 +116,10 @@ class Volume:
             for name, is_folder in entries(os.path.join(self.root, kind))
             if is_folder and not name.startswith(".") and is_job_id(name)
         }
+
+    def disk_usage(self, job: str) -> dict[str, int]:
+        """Bytes of the files of a job, by :data:`JOB_FOLDERS`."""
+        return {kind: _size(self.folder(kind, job)) if self.has(kind, job) else 0 for kind in JOB_FOLDERS}
 
     def segmentation_ids(self, job: str) -> list[str]:
         """Ids of the segmentations of a job in the app's order: the last one is the latest."""
@@ -172,6 +188,14 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
     for name, is_folder, is_file in listed:
         if is_folder or is_file:
             yield name, is_folder
+
+
+def _size(folder: str) -> int:
+    below = 0
+    for name, is_folder in entries(folder):
+        path = os.path.join(folder, name)
+        below += _size(path) if is_folder else os.path.getsize(path)
+    return below
 
 
 def _is_own_folder(path: str) -> bool:

@@ -14,10 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from copick_backend_volume import __version__
 from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
 from copick_core.errors import InvalidDataError
@@ -65,8 +67,7 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
         # Under the lock, so that the slices of two callers do not mix, and none comes after the end of the upload.
         with store._locked():
             _check_uploading(store, job_id)
-            folder = volume.folder("uploads", job_id)
-            os.makedirs(folder, exist_ok=True)
+            folder = volume.make_folder("uploads", job_id)
             names = _next_names(job_id, os.listdir(folder), suffixes)
             for number, name in enumerate(names):
                 os.rename(os.path.join(staged.folder, str(number)), os.path.join(folder, name))
@@ -174,13 +175,15 @@ def publish_segmentation(
             "model_class": tool,
             "rf_kwargs": {},
             "published_by": PUBLISHED_BY,
+            "published_by_version": __version__,
             "values": values,
             "created_at": datetime.now(UTC).isoformat(),
         }
         with store._locked():
             model_id = _free_id(volume, job_id)
             # First what tells where it is from, which nobody looks at without the segmentation.
-            os.makedirs(volume.folder("models", job_id), exist_ok=True)
+            volume.make_folder("models", job_id)
+            volume.make_folder("segmented", job_id)
             description = hidden(os.path.join(volume.root, "models"))
             write_synced(description, json.dumps(sidecar, indent=4).encode())
             os.rename(description, volume.sidecar(job_id, model_id))

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from copick_backend_volume.freshness import Freshness, freshness
-from copick_backend_volume.jobs import Job, JobStore, RecoverableJob
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.layer import VolumeLayer, VoxelSize
 from copick_backend_volume.models import TrainedModel, trained_models
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job, RecoverableJob
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
@@ -126,6 +127,10 @@ class CopickRunVolume(CopickRunOverlay):
     def freshness(self) -> Freshness:
         """What of it is older than what it was made from."""
         return freshness(self._volume, self.name)
+
+    def disk_usage(self) -> dict[str, int]:
+        """Bytes that it takes in the volume, by folder: ``chunks``, ``segmented``, ``uploads`` and so on."""
+        return self._volume.disk_usage(self.name)
 
     @property
     def _volume_layer(self) -> VolumeLayer:
@@ -293,6 +298,18 @@ class CopickRootVolume(CopickRootOverlay):
     def recoverable_jobs(self) -> list[RecoverableJob]:
         """Jobs in the databases that the app has moved aside; :attr:`RecoverableJob.lost` are those it has forgotten."""
         return [job for layer in self.volume_layers for job in layer.jobs.recoverable()]
+
+    def restore_job(self, job_id: str) -> Job:
+        """Put a job of :meth:`recoverable_jobs` back into the database; needs ``write_back``.
+
+        Raises:
+            NotFoundError: No copy has it.
+        """
+        stores = [layer.jobs for layer in self.volume_layers]
+        holder = next((s for s in stores if any(r.job.id == job_id for r in s.recoverable())), stores[0])
+        job = holder.restore(job_id)
+        self.refresh()
+        return job
 
     def doctor(self, *, stuck_hours: float | None = None) -> list[Finding]:
         """Look for everything that is wrong in the volume; changes nothing."""

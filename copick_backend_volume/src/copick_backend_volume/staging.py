@@ -39,11 +39,10 @@ class Staged:
         stays missing if the writer dies in that moment.
 
         Args:
-            target: Its new path.
+            target: Its new path, in a folder that exists.
             replace: Replace a target that exists; otherwise that is a FileExistsError.
         """
         _sync(self.folder)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.lexists(target):
             if not replace:
                 raise FileExistsError(target)
@@ -91,6 +90,14 @@ def hidden(folder: str) -> str:
     return os.path.join(folder, f"{STAGING}{uuid.uuid4().hex}")
 
 
+def open_lock(path: str) -> int:
+    """Open a file to lock it, and make it where it is missing; one that another user has made is only read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
 def lock(descriptor: int) -> bool:
     """Lock an open file or folder until it is closed, by whatever ends the process; False if somebody else has locked it."""
     import fcntl
@@ -108,8 +115,8 @@ def is_held(path: str) -> bool:
     """Whether the writer of something staged lives; by time where files cannot be locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return True  # published or removed meanwhile: nothing is left
+    except OSError:
+        return True  # published or removed meanwhile, or another user's: nothing to tell of
     try:
         import fcntl
 

@@ -7,6 +7,7 @@ takes the largest series, by position or number. The report tells before that ha
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,7 @@ class Upload:
         pages: Number of pages.
         problem: Why it cannot be read.
         dicom: Where it belongs, for a DICOM slice.
+        digest: Hash of its pixels, None where all are equal, which says nothing.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Upload:
     problem: str | None = None
     member: str | None = None
     dicom: DicomHeader | None = field(default=None, repr=False)
+    digest: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ class _Findings:
                 f"not {first.dtype} as the first slice; values would wrap around",
                 [s.name for s in readable if s.dtype != first.dtype],
             ),
+            ("duplicate", "warning", "pixel for pixel an earlier slice again", _again(readable)),
             ("colour", "warning", "in colour; only the first channel is kept", [s.name for s in readable if s.channels > 1]),
             (
                 "pages",
@@ -258,16 +262,16 @@ class _Findings:
                 self.add(code, severity, message, files)
 
 
+def _again(slices: Sequence[Upload]) -> list[str]:
+    """Names of slices whose pixels an earlier one has."""
+    first: dict[str | None, str] = {}
+    return [s.name for s in slices if s.digest and first.setdefault(s.digest, s.name) != s.name]
+
+
 def _at_one_place(slices: Sequence[Upload]) -> list[str]:
     """Names of DICOM slices whose position an earlier one has."""
-    seen: set[float] = set()
-    again = []
-    for s in slices:
-        z = s.dicom.z if s.dicom else None
-        if z is not None and z in seen:
-            again.append(s.name)
-        seen.update([] if z is None else [z])
-    return again
+    first: dict[float, str] = {}
+    return [s.name for s in slices if s.dicom and s.dicom.z is not None and first.setdefault(s.dicom.z, s.name) != s.name]
 
 
 def _base_name(upload: Upload) -> str:
@@ -288,6 +292,7 @@ def _inspect(opener: Opener, source: Source) -> Upload:
     except Exception as error:
         return Upload(**told, problem=str(error) or type(error).__name__)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    told["digest"] = None if pixels.min() == pixels.max() else hashlib.sha256(pixels.tobytes()).hexdigest()
     return Upload(**told, shape_yx=shape, dtype=pixels.dtype.str, channels=channels, pages=pages, dicom=header)
 
 

@@ -130,8 +130,10 @@ def copy_project(
         InvalidDataError: A copy is not what the source has (``verify``), objects contradict, or a run does not exist.
         ReadOnlyError: The target has no writable layer.
     """
-    _add_objects(source, target)
+    if isinstance(runs, str):
+        raise InvalidDataError(source="runs", reason=f"{runs!r} is one name; give a list of names")
     plan = [*_plan(source, None if runs is None else list(runs))]
+    _add_objects(source, target)
     report = CopyReport()
     for done, (layer, key, target_key) in enumerate(plan):
         if progress is not None:

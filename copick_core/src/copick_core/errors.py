@@ -90,6 +90,10 @@ class NotFoundError(CopickError, FileNotFoundError):
         location: Where the layer would keep it, if it can say.
     """
 
+    key: Any
+    layer: str
+    location: str | None
+
     def __init__(self, *, key: Any, layer: str, location: str | None = None) -> None:
         where = f" at {location}" if location else ""
         super().__init__(
@@ -108,6 +112,9 @@ class AlreadyExistsError(CopickError, ValueError):
         layer: Name of the layer that holds it; None for runs and voxel spacings, which may be in several.
     """
 
+    key: Any
+    layer: str | None
+
     def __init__(self, *, key: Any, layer: str | None, way_out: str = "Pass exist_ok=True to get it.") -> None:
         where = "" if layer is None else f" in layer {layer!r}"
         super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
@@ -120,6 +127,9 @@ class ReadOnlyError(CopickError, PermissionError):
         subject: What was to be written.
         reason: Why it cannot be, and the way out.
     """
+
+    subject: Any
+    reason: str
 
     def __init__(self, *, subject: Any, reason: str) -> None:
         super().__init__(f"{subject} is read-only: {reason}", subject=subject, reason=reason)
@@ -134,6 +144,11 @@ class ConflictError(CopickError, RuntimeError):
         expected: The revision that this handle knows (None: that nothing is stored).
         found: The revision that is stored now (None: nothing).
     """
+
+    key: Any
+    layer: str
+    expected: object
+    found: object
 
     def __init__(
         self,
@@ -163,6 +178,10 @@ class InvalidNameError(CopickError, ValueError):
         reason: What is wrong with it.
     """
 
+    what: str
+    name: str
+    reason: str
+
     def __init__(self, *, what: str, name: str, reason: str) -> None:
         super().__init__(f"{what} {name!r} cannot be used: {reason}", what=what, name=name, reason=reason)
 
@@ -174,6 +193,9 @@ class UnknownObjectError(CopickError, ValueError):
         name: The name.
         known: The names that exist.
     """
+
+    name: str
+    known: list[str]
 
     def __init__(self, *, name: str, known: list[str]) -> None:
         super().__init__(
@@ -193,6 +215,10 @@ class InvalidDataError(CopickError, ValueError):
         index: Index of the first offending point or voxel, if there is one.
     """
 
+    source: Any
+    reason: str
+    index: Any
+
     def __init__(self, *, source: Any, reason: str, index: Any = None) -> None:
         super().__init__(f"{source}: {reason}", source=source, reason=reason, index=index)
 
@@ -206,6 +232,10 @@ class LevelNotFoundError(CopickError, KeyError):
         levels: The levels that exist.
     """
 
+    source: Any
+    level: str
+    levels: list[str]
+
     def __init__(self, *, level: str, levels: list[str], source: Any = "the volume") -> None:
         has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet"
         super().__init__(f"Level {level!r} is not in {source}: {has}.", source=source, level=level, levels=levels)
@@ -218,6 +248,9 @@ class RegionTooLargeError(CopickError, ValueError):
         requested: Bytes that the region takes.
         available: Bytes that are free.
     """
+
+    requested: int
+    available: int
 
     def __init__(self, *, requested: int, available: int) -> None:
         super().__init__(
@@ -235,6 +268,9 @@ class ConfigError(CopickError, ValueError):
         source: The file (a URL without its secrets), or ``"<dict>"`` / ``"<string>"``.
         reason: What is wrong, with the path inside the configuration.
     """
+
+    source: str
+    reason: str
 
     def __init__(self, *, source: str, reason: str) -> None:
         source = redacted(source)
@@ -289,6 +325,8 @@ class BackendError(CopickError, RuntimeError):
         reason: What is wrong.
     """
 
+    config_type: str
+    distributions: list[str]
     reason: str
 
     def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
@@ -309,6 +347,9 @@ class MissingDependencyError(CopickError, ImportError):
         install: The command that installs what it needs.
     """
 
+    feature: str
+    install: str
+
     def __init__(self, *, feature: str, install: str) -> None:
         super().__init__(
             f"{feature} needs a package that is not installed. Install it with: {install}",
@@ -325,6 +366,9 @@ class NotPicklableError(CopickError, TypeError):
         reason: Why it cannot be, and the way out.
     """
 
+    subject: Any
+    reason: str
+
     def __init__(self, *, subject: Any, reason: str) -> None:
         super().__init__(f"{subject} cannot be pickled: {reason}", subject=subject, reason=reason)
 
@@ -335,6 +379,8 @@ class RunsFailedError(CopickError, RuntimeError):
     Attributes:
         report: Results, and failures with their tracebacks, of all runs.
     """
+
+    report: Any
 
     #: Failures that the message tells.
     _told = 5
@@ -357,6 +403,9 @@ class WorkerLostError(CopickError, RuntimeError):
         run: Name of the run that it worked on; None if it could not start.
         reason: What is known about it.
     """
+
+    run: str | None
+    reason: str
 
     def __init__(self, *, run: str | None, reason: str) -> None:
         what = "Workers cannot be used" if run is None else f"The worker of run {run!r} ended before it was done"

@@ -45,6 +45,8 @@ def smallest_unsigned(
     """
     array = np.asarray(data)
     _check_real(array, source)
+    if array.dtype.kind in "bu" and array.dtype.itemsize <= np.dtype(floor).itemsize:
+        return np.dtype(floor)  # whatever the values are
     high = 0
     first, *rest = origin or (0,)
     for start, slab in _slabs(array):

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import json
 import os
+import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -322,8 +323,11 @@ def _resolved(location: str, folder: str | None) -> str:
         return location
     prefix = location[: match.end()] if match else ""
     path = os.path.expanduser(location[len(prefix) :])
-    if folder is not None and _SCHEME.match(folder):
-        return location if os.path.isabs(path) else f"{folder}/{path}"
+    remote = _SCHEME.match(folder or "")
+    if folder is not None and remote:
+        # Object stores would take "./data" for another place than "data".
+        below = posixpath.normpath(posixpath.join(folder[remote.end() :], path))
+        return location if os.path.isabs(path) else folder[: remote.end()] + below
     return prefix + os.path.abspath(os.path.join(folder or os.getcwd(), path))
 
 
@@ -338,7 +342,10 @@ def _local_path(name: str) -> str:
 
 
 def _folder_of(name: str) -> str:
-    return name.rpartition("/")[0] if _is_remote(name) else os.path.dirname(_local_path(name))
+    match = _SCHEME.match(name)
+    if match and _is_remote(name):
+        return name[: match.end()] + posixpath.dirname(name[match.end() :])
+    return os.path.dirname(_local_path(name))
 
 
 def _remote(name: str) -> tuple[Any, str]:

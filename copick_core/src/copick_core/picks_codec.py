@@ -246,12 +246,12 @@ def arrays_of(points: "Sequence[CopickPoint]", header: Mapping[str, Any], source
     try:
         return _columns_of(points, header, extras, source)
     except InvalidDataError as error:
-        if error.__dict__["index"] is None:  # something that makes no column of numbers: find out where
+        if error.index is None:  # something that makes no column of numbers: find out where
             for index, point in enumerate(points):
                 try:
                     _columns_of([point], header, {}, source)
                 except InvalidDataError as culprit:
-                    raise _error(culprit.__dict__["reason"], source, index) from error
+                    raise _error(culprit.reason, source, index) from error
         raise
 
 

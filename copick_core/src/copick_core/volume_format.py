@@ -130,10 +130,10 @@ class VolumeFormat:
         return tuple(min(s // c * c, math.ceil(max(1, n) / c) * c) for s, c, n in zip(shards, chunks, shape, strict=True))
 
     def zarr_compressor(self, itemsize: int) -> Any:
-        """The compressor as `zarr.create_array` takes it."""
+        """The compressor as `zarr.create_array` takes it for zarr v3."""
         codec = self.codec()
-        if codec is None or self.zarr_format == 2:
-            return codec
+        if codec is None:
+            return None
         from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
         config = codec.get_config()

@@ -71,7 +71,7 @@ class CopickRoot:
 
     @property
     def runs(self) -> list[CopickRun]:
-        """Runs, sorted by name; listed when first asked for."""
+        """Runs, sorted by name; listed when first asked for. Those made since then follow."""
         return self._run_children.all(self.query)
 
     @property

@@ -181,9 +181,10 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
             )
         if dtype is None:
-            dtype = ome.smallest_unsigned(data, self._narrowest, source=str(self._key))
-        data = ome.cast_lossless(data, dtype, source=str(self._key))
-        options: dict[str, Any] = {"levels": levels}
+            dtype = ome.smallest_unsigned(data, self._narrowest, source=str(self._key))  # chunks are cast as they are made
+        else:
+            data = ome.cast_lossless(data, dtype, source=str(self._key))
+        options: dict[str, Any] = {"levels": levels, "dtype": dtype}
         if self.is_panoptic:
             ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"

@@ -89,6 +89,10 @@ def map_runs(
     names = _names_of(root, runs)
     arguments = _arguments_of(names, run_args)
     names = [*dict.fromkeys(names)]
+    if chunksize is not None and chunksize < 1:
+        raise InvalidDataError(source="chunksize", reason=f"{chunksize} is less than 1")
+    if isinstance(done, str):
+        raise InvalidDataError(source="done", reason=f"{done!r} is one name; give a list of names")
     report: MapReport[T] = MapReport()
     if isinstance(done, MapReport):
         report.results.update({name: done.results[name] for name in names if name in done.results})

@@ -100,8 +100,8 @@ class _Sending(Pool):
         try:
             project = dumps(root)  # before the function, so that it is clear what cannot be pickled
         except NotPicklableError as error:
-            reason = f'{error.__dict__["reason"]} Threads can work on it: executor="thread".'
-            raise NotPicklableError(subject=error.__dict__["subject"], reason=reason) from None
+            reason = f'{error.reason} Threads can work on it: executor="thread".'
+            raise NotPicklableError(subject=error.subject, reason=reason) from None
         del project
         self._job = Job(uuid.uuid4().hex, self._sendable((root, function), f"Function {_name_of(function)}"))
 

@@ -100,10 +100,13 @@ class CopickRootOverlay(CopickRoot):
         """The layer that new things go to."""
         overlay = self.layers.overlay
         if overlay is None or overlay.read_only:
-            raise ReadOnlyError(
-                subject=key,
-                reason=f"the project has no writable layer. Set {self.layers.overlay_field!r} in its configuration.",
+            field = self.layers.overlay_field
+            way_out = (
+                f"Set {field!r} in its configuration."
+                if field in type(self.config).model_fields
+                else 'Lay a writable one over it with "config_type": "stack".'
             )
+            raise ReadOnlyError(subject=key, reason=f"the project has no writable layer. {way_out}")
         return overlay
 
     def _layer(self, name: str | None) -> Layer | None:

@@ -82,7 +82,7 @@ class FileChecks(LayerChecks):
         with pytest.raises(NotFoundError) as caught:
             layer.read(key)
 
-        assert (caught.value.key, caught.value.layer) == (key, layer.name)  # type: ignore[attr-defined]
+        assert (caught.value.key, caught.value.layer) == (key, layer.name)
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
     @promises(NOT_FOUND)
@@ -299,7 +299,7 @@ class DeletionChecks(LayerChecks):
         with pytest.raises(NotFoundError) as caught:
             layer.delete(key)
 
-        assert (caught.value.key, caught.value.layer) == (key, layer.name)  # type: ignore[attr-defined]
+        assert (caught.value.key, caught.value.layer) == (key, layer.name)
 
     @pytest.mark.parametrize("kind", ALL_KINDS)
     @promises(NOT_FOUND)

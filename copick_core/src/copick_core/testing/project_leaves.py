@@ -84,7 +84,7 @@ class ProjectPicksChecks(ProjectChecks):
         with pytest.raises(InvalidDataError) as caught:
             picks.from_numpy([[1, 2, 3], [1, bad, 3]])
 
-        assert caught.value.index == 1  # type: ignore[attr-defined]
+        assert caught.value.index == 1
         picks.refresh()
         assert picks.numpy()[0].tolist() == [[1, 2, 3]]
 
