@@ -236,6 +236,14 @@ def test_what_is_not_asked_for_is_as_configured() -> None:
     assert tomogram.array().compressors[0].codec_id == "zstd"
 
 
+@pytest.mark.parametrize(("misspelt", "meant"), [("chunk", "chunks"), ("level", "levels")])
+def test_an_argument_that_does_not_exist_is_told_the_closest_one(misspelt: str, meant: str) -> None:
+    tomogram = volumes(project())["tomogram"]
+
+    with pytest.raises(TypeError, match=f"'{misspelt}' for writing tomogram 'wbp'.*'{meant}'"):
+        tomogram.from_numpy(DENSITY, **{misspelt: 2})
+
+
 @pytest.mark.parametrize("options", [{"shards": 8}, {"chunk": 8}, {"zarr_format": 4}, {"chunks": 0}])
 def test_a_format_that_cannot_be_leaves_what_is_stored(options: Any) -> None:
     tomogram = volumes(project())["tomogram"]

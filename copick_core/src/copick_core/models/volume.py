@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from copick_core.errors import closest
 from copick_core.models.entity import Entity, K
 from copick_core.revisions import note_change
 
@@ -200,13 +201,16 @@ class Volume(Entity[K]):
         from copick_core.ome import VolumeFormat
 
         config = self.config
-        options: FormatOptions = {
+        configured: FormatOptions = {
             "zarr_format": config.zarr_format,
             "chunks": config.chunks,
             "compressor": config.compressor,
             "shards": config.shards,
-            **format,
         }
+        for name in format.keys() - configured.keys():
+            hint = closest(name, [*configured, "levels", "dtype"])
+            raise TypeError(f"There is no argument {name!r} for writing {self._key}.{hint}")
+        options: FormatOptions = {**configured, **format}
         return VolumeFormat(**options)
 
     @contextmanager
