@@ -103,6 +103,7 @@ def test_an_authority_is_trusted_that_arguments_or_environment_name(tmp_path: Pa
     ("url", "args"),
     [
         ("s3://lab", {"anon": True}),  # in which region?
+        ("s3://lab", {**S3, "endpoint_url": "https://s3.eu-west-1.amazonaws.com"}),
         ("s3://lab", {**S3, "secret": None}),
         ("s3://lab", {**S3, "profile": "other"}),
         ("s3://lab", {**S3, "session": object()}),
@@ -114,6 +115,7 @@ def test_an_authority_is_trusted_that_arguments_or_environment_name(tmp_path: Pa
         ("s3://lab", {**S3, "config_kwargs": {"s3": {"addressing_style": "virtual"}}}),
         ("s3://lab", {**S3, "config_kwargs": {"proxies": {"http": "proxy"}}}),
         ("s3://lab", {**S3, "config_kwargs": {"signature_version": "s3"}}),
+        ("s3://lab", {**S3, "config_kwargs": {"read_timeout": None}}),
         ("s3://lab", {**S3, "config_kwargs": {"retries": {"mode": "adaptive"}}}),
         ("s3://arn:aws:s3:us-west-2:1:accesspoint/mine", S3),
         ("s3://lab/a//b", S3),

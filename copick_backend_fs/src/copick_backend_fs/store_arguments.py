@@ -129,12 +129,11 @@ def _s3(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
     for name in ("cache_regions", "fixed_upload_size", "s3_additional_kwargs", "version_aware"):
         if not args.get(name):
             args.pop(name, None)
-    config: dict[str, Any] = {"virtual_hosted_style_request": False}
-    options: dict[str, Any] = {}
+    if ":" in bucket or (server := _s3_server(args, client, botocore)) is None:
+        return None
+    config, options = server
     if args.pop("requester_pays", False):
         config["request_payer"] = True
-    if not _s3_server(bucket, args, client, botocore, config, options):
-        return None
 
     credentials = None
     if args.pop("anon", False) or botocore.get("signature_version") == "unsigned":
@@ -149,7 +148,7 @@ def _s3(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
         return None
 
     for name in ("connect_timeout", "read_timeout"):
-        if name in botocore:
+        if isinstance(botocore.get(name), int | float):
             options[name] = f"{round(1000 * botocore.pop(name))}ms"
     connections = botocore.pop("max_pool_connections", CONCURRENCY)
     retries = dict(botocore.pop("retries", {}))
@@ -163,35 +162,27 @@ def _s3(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
 
 
 def _s3_server(
-    bucket: str,
-    args: dict[str, Any],
-    client: dict[str, Any],
-    botocore: dict[str, Any],
-    config: dict[str, Any],
-    options: dict[str, Any],
-) -> bool:
-    """Take the server out of the arguments, and say whether it is known which one is meant, and how it is trusted."""
+    args: dict[str, Any], client: dict[str, Any], botocore: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Take the server out of the arguments: which one it is, and how it is trusted; None if that depends on more."""
     endpoints = [source.pop("endpoint_url") for source in (args, client) if source.get("endpoint_url")]
     regions = [source.pop("region_name") for source in (client, botocore) if source.get("region_name")]
     secure = [source.pop("use_ssl", True) for source in (args, client)]
     verify = client.pop("verify", None)
     machine = _aws_config()
-    if (
-        ":" in bucket
-        or _environment_matters("AWS_")
-        or any(word in machine for word in ("endpoint", "s3", "ca_bundle", "use_"))
-    ):
-        return False
-    if not regions and (not endpoints or "region" in machine):
-        return False  # s3fs finds the region of the bucket, or of the profile
-    config["region"] = regions[0] if regions else os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    if _environment_matters("AWS_") or any(word in machine for word in ("endpoint", "s3", "ca_bundle", "use_")):
+        return None
+    if not regions and (not endpoints or ".amazonaws.com" in endpoints[0] or "region" in machine):
+        return None  # s3fs finds the region of the bucket, or of the profile
+    region = regions[0] if regions else os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+    config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": False}
+    options: dict[str, Any] = {}
     if endpoints:
         config["endpoint"] = endpoints[0]
     elif not all(secure):
-        return False
+        return None
     if endpoints and endpoints[0].startswith("http://"):
-        options["allow_http"] = True
-        return True
+        return config, {"allow_http": True}
     if verify is None:
         verify = os.environ.get("AWS_CA_BUNDLE", True)
     if verify is False:
@@ -200,8 +191,8 @@ def _s3_server(
         try:
             options["root_certificate"] = Path(verify).read_bytes()
         except OSError:
-            return False
-    return True
+            return None
+    return config, options
 
 
 def _aws_config() -> str:
