@@ -40,7 +40,6 @@ _PACKAGES = (
     "numcodecs",
     "numpy",
     "obstore",
-    "ome-zarr",
     "orjson",
     "pydantic",
     "s3fs",
