@@ -137,7 +137,8 @@ def render(results: Mapping[str, Result]) -> str:
     common = next(iter(machines)) if len(machines) == 1 else None
     parts = [HEAD, *([f"{common}\n"] if common else []), "## Goals\n", _goals(results)]
     for name, result in sorted(results.items()):
-        about = f"`{result['command']}` on {result['date']}, {result['rounds']} rounds."
+        about = f"`{result['command']}` on {result['date']}, {result['rounds']} rounds"
+        about += f"; {result['load']} processes were busy before it began." if "load" in result else "."
         parts += [f"## {name}: {result['title']}\n", f"{about}\n" if common else f"{about} {_machine(result['machine'])}\n"]
         for case, measured in result["cases"].items():
             parts.append(f"{case[0].upper()}{case[1:]}:\n\n{table(measured['systems'])}")

@@ -184,6 +184,7 @@ def main(workload: Workload) -> None:
         "command": f"python bench/{Path(sys.argv[0]).name}{' --small' * options.small}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),
+        "load": round(os.getloadavg()[0], 1),
         "rounds": rounds,
         "sizes": sizes,
         "cases": {},
