@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +34,15 @@ def _sphere(sizes: Sizes) -> Any:
 
 
 def _repeated(job: Job, action: Any) -> Numbers:
-    """One of some times, which are too short to be measured alone."""
-    _, numbers = timed(lambda: [action() for _ in range(job.sizes["repeats"])])
-    return {**numbers, "seconds": numbers["seconds"] / job.sizes["repeats"]}
+    """The median of some times: one is so short that whatever else runs disturbs it."""
+
+    def once(_: int) -> float:
+        start = time.perf_counter()
+        action()
+        return time.perf_counter() - start
+
+    seconds, numbers = timed(lambda: [once(number) for number in range(job.sizes["repeats"])])
+    return {**numbers, "seconds": statistics.median(seconds)}
 
 
 def library(job: Job) -> Numbers:
@@ -116,7 +124,7 @@ if __name__ == "__main__":
             title="a mesh (icosphere of {subdivisions} subdivisions)",
             systems={REFERENCE: library, LIMIT: limit, OURS: library},
             cases=[LOAD, STORE],
-            sizes={"subdivisions": (6, 2), "repeats": (20, 2)},
+            sizes={"subdivisions": (6, 2), "repeats": (50, 2)},
             rounds=7,
             setup=setup,
             warm_up=True,
