@@ -55,7 +55,7 @@ def test_a_new_run_shows_once_whether_or_not_runs_were_listed(root):
 
 
 def test_a_run_that_exists_is_refused_or_given(root, run):
-    with pytest.raises(AlreadyExistsError, match="TS_1"):
+    with pytest.raises(AlreadyExistsError, match=r"^run 'TS_1' already exists\. Pass exist_ok=True"):
         root.new_run("TS_1")
     assert root.new_run("TS_1", exist_ok=True) is run
 
@@ -594,6 +594,12 @@ def test_new_objects_get_the_next_label(root):
         root.new_object("other", False, 7)
     with pytest.raises(InvalidNameError):
         root.new_object("a_b", False)
+
+
+@pytest.mark.parametrize("label", [7, "7", 7.0])
+def test_a_label_that_another_object_has_is_refused(root, label):
+    with pytest.raises(InvalidDataError, match="label 7 is that of object 'proteasome'"):
+        root.new_object("actin", False, label=label)
 
 
 def test_an_existing_object_is_updated_field_by_field(root):

@@ -102,14 +102,15 @@ class AlreadyExistsError(CopickError, ValueError):
 
     Attributes:
         key: The key that is taken.
-        layer: Name of the layer that holds it.
+        layer: Name of the layer that holds it; None for what spans all of them.
     """
 
     key: Any
-    layer: str
+    layer: str | None
 
-    def __init__(self, *, key: Any, layer: str, way_out: str = "Pass exist_ok=True to get it.") -> None:
-        super().__init__(f"{key} already exists in layer {layer!r}. {way_out}", key=key, layer=layer)
+    def __init__(self, *, key: Any, layer: str | None = None, way_out: str = "Pass exist_ok=True to get it.") -> None:
+        where = "" if layer is None else f" in layer {layer!r}"
+        super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
 
 
 class ReadOnlyError(CopickError, PermissionError):

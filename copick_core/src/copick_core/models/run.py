@@ -86,7 +86,7 @@ class CopickRun(Entity[RunKey]):
 
         Args:
             voxel_size: Voxel size in angstrom; compared by its first three decimals.
-            **kwargs: Metadata; if given, a spacing that does not exist is made.
+            **kwargs: Metadata of the handle, which nothing stores; if given, a spacing that does not exist is made.
         """
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
         found = next(iter(self._voxel_spacings.get(key, lambda: self._probe_voxel_spacings(key))), None)
@@ -100,7 +100,7 @@ class CopickRun(Entity[RunKey]):
         Args:
             voxel_size: Voxel size in angstrom; its first three decimals identify it.
             exist_ok: Give the existing one instead of failing.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that size, and not ``exist_ok``.
@@ -389,7 +389,7 @@ class CopickRun(Entity[RunKey]):
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
             is_instance: Voxels hold ids of instances of one object.
             is_panoptic: Voxels hold a label and an instance id.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             UnknownObjectError: A binary or instance segmentation of something that is no object of the project.
@@ -572,7 +572,7 @@ class CopickRun(Entity[RunKey]):
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:
-            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer or "storage")
+            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer)
         writable = [h for h in found if not h.read_only]
         if not writable:
             return self._writable_copy(found[-1])
