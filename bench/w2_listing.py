@@ -1,68 +1,73 @@
 """W2: enumerate every entity of a local project; one scandir for each directory is the limit.
 
-Each measurement is taken inside a fresh process, after the import and the opening (that is W1).
+Importing and opening (W1) come before the time is taken. System calls are counted by strace, in runs that are not timed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import tempfile
+import functools
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from rounds import LIMIT, OURS, REFERENCE, System, measure, output_of, report
+from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, in_fresh_process, main, timed
 
 from support import listing_project
 from support.description import write_config
-from support.reference_environment import reference_python
 from support.tracing import can_trace, count_system_calls
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    options = parser.parse_args()
-
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder, "project")
-        listing_project.make_listing_project(root, options.runs)
-        config = write_config(Path(folder, "config.json"), root)
-        systems = [
-            System(REFERENCE, _command(str(reference_python()), "copick", config, root)),
-            System(LIMIT, _command(sys.executable, "limit", config, root)),
-            System(OURS, _command(sys.executable, "copick_core", config, root)),
-        ]
-        _check(systems, options.runs)
-        if can_trace():
-            for system in systems:
-                system.columns["system calls a run"] = f"{_system_calls(system, options.runs):.1f}"
-        measure(systems, options.rounds, lambda system: float(json.loads(output_of(system))["seconds"]))
-    report(f"W2 enumerate {options.runs} runs", systems, options.json)
+@contextmanager
+def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
+    listing_project.make_listing_project(folder / "project", sizes["runs"])
+    write_config(folder / "config.json", folder / "project")
+    yield
 
 
-def _command(python: str, system: str, config: Path, root: Path) -> list[str]:
-    return [python, listing_project.__file__, system, str(config), str(root)]
+def library(job: Job) -> Numbers:
+    root = importlib.import_module(job.library).from_file(str(Path(job.folder, "config.json")))
+    return _checked(job, *timed(lambda: listing_project.enumerate_project(root)))
 
 
-def _check(systems: list[System], runs: int) -> None:
-    """Stop unless all systems find the same entities."""
-    results = [json.loads(output_of(system)) for system in systems]
-    found = {(result["entities"], result["characters"]) for result in results}
-    if len(found) != 1 or results[0]["entities"] != runs * listing_project.ENTITIES_PER_RUN:
-        raise SystemExit(f"the systems found different entities: {results}")
+def limit(job: Job) -> Numbers:
+    return _checked(job, *timed(lambda: listing_project.scan_project(str(Path(job.folder, "project")))))
 
 
-def _system_calls(system: System, runs: int) -> float:
-    """Return the calls a run that enumeration makes: those of the process less those of opening alone."""
-    python, script, name, *rest = system.command
-    total = sum(count_system_calls(system.command).values())
-    opening = sum(count_system_calls([python, script, f"{name}-open", *rest]).values())
-    return (total - opening) / runs
+def _checked(job: Job, found: tuple[int, int], numbers: Numbers) -> Numbers:
+    if found[0] != job.sizes["runs"] * listing_project.ENTITIES_PER_RUN:
+        raise SystemExit(f"{job.system} found {found[0]} entities")
+    return {**numbers, "check": found}
+
+
+def execute(job: Job) -> Numbers:
+    return {**in_fresh_process(job), **_system_calls(job.system, job.python, job.folder, job.sizes["runs"])}
+
+
+@functools.cache
+def _system_calls(system: str, python: str, folder: str, runs: int) -> dict[str, Any]:
+    """Calls a run that enumeration makes: those of the process less those of opening alone."""
+    if not can_trace():
+        return {}
+    name = {REFERENCE: "copick", OURS: "copick_core"}.get(system, "limit")
+    command = [python, listing_project.__file__, name, f"{folder}/config.json", f"{folder}/project"]
+    total = sum(count_system_calls(command).values())
+    opening = sum(count_system_calls([*command[:2], f"{name}-open", *command[3:]]).values())
+    return {"system calls a run": round((total - opening) / runs, 1)}
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        Workload(
+            name="W2",
+            title="enumerate {runs} runs in a local folder",
+            systems={REFERENCE: library, LIMIT: limit, OURS: library},
+            cases=["enumerate"],
+            sizes={"runs": (500, 10)},
+            rounds=5,
+            setup=setup,
+            warm_up=True,
+            execute=execute,
+        )
+    )

@@ -244,6 +244,11 @@ def test_a_project_is_read_from_a_zip_archive(project: Path, inside: str) -> Non
         static.write(PICKS, b"new")
 
 
+def test_a_zip_url_without_its_archive_is_refused_with_the_form_to_write() -> None:
+    with pytest.raises(ConfigError, match="zip://FOLDER::ARCHIVE"):
+        open_layer("static", "zip://project.zip", read_only=True)
+
+
 def test_a_zip_archive_as_overlay_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="static_root"):
         open_layers(CopickConfigFSSpec(overlay_root=f"zip://::{tmp_path}/project.zip"))

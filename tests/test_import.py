@@ -8,7 +8,20 @@ import pytest
 
 #: Packages that cost more than everything else together, and are not needed before data are read or written.
 HEAVY = {
-    *("aiobotocore", "aiohttp", "asyncio", "boto3", "fsspec", "numcodecs", "numpy", "pandas", "s3fs", "scipy", "ssl"),
+    *(
+        "aiobotocore",
+        "aiohttp",
+        "asyncio",
+        "boto3",
+        "fsspec",
+        "numcodecs",
+        "numpy",
+        "obstore",
+        "pandas",
+        "s3fs",
+        "scipy",
+        "ssl",
+    ),
     *("trimesh", "zarr"),
 }
 #: What this project could import at the start, but leaves to those who need it.
@@ -38,6 +51,13 @@ def test_opening_a_project_imports_nothing_heavy(tmp_path, config_type):
 
 def test_importing_imports_nothing_but_the_package(tmp_path):
     assert {name for name in modules_after(IMPORT) if name.startswith("copick")} == {"copick_core"}
+
+
+def test_importing_the_package_imports_a_bounded_number_of_modules():
+    imported = modules_after(IMPORT)
+
+    # 2 of this project; the rest is the standard library's, which differs between its versions.
+    assert len(imported) <= 40, sorted(imported)
 
 
 def test_opening_a_project_imports_a_bounded_number_of_modules(tmp_path):

@@ -6,12 +6,14 @@ import pickle
 import subprocess
 import sys
 
+import fsspec
 import pytest
+from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 import copick_core
 from copick_backend_fs.config import CopickConfigFSSpec
-from copick_core.errors import ConfigError, ConflictError, NotPicklableError
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, MissingDependencyError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
 
 OBJECT = {"name": "ribosome", "is_particle": True}
@@ -45,8 +47,6 @@ def test_a_path_a_dict_and_a_json_string_open_the_same_project(config_file, tmp_
 
 
 def test_a_config_file_may_lie_at_a_url(config_file, tmp_path):
-    import fsspec
-
     fsspec.filesystem("memory").pipe_file("/configs/c.json", config_file(overlay_root=str(tmp_path)).read_bytes())
     assert copick_core.open("memory://configs/c.json").config.name == "CoPick"
 
@@ -172,6 +172,7 @@ def test_secrets_in_urls_are_neither_in_repr_nor_in_errors():
         ({"pickable_objects": [OBJECT | {"label": 3}, OBJECT | {"name": "x", "label": 3}]}, "same label 3"),
         ({"pickable_objects": [{"name": "x"}]}, r"pickable_objects\[0\]\.is_particle"),
         ({"config_type": 7}, "config_type"),
+        ({"pickable_objects": 7}, "pickable_objects"),
         ({"zarr_format": 4}, "zarr_format"),
     ],
 )
@@ -189,9 +190,47 @@ def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
         copick_core.open(path)
 
 
-def test_a_missing_file_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"nowhere\.json: it cannot be read"):
+def test_a_missing_file_is_refused_with_the_place_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigNotFoundError) as caught:
         copick_core.open("nowhere.json")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert caught.value.location == str(tmp_path / "nowhere.json")
+
+
+def test_a_field_that_is_misspelt_is_told_the_closest_one(config_file):
+    path = config_file(pickable_objects=[OBJECT | {"colour": [1, 2, 3, 4]}], userid="ana", overlay_type="fast")
+    with pytest.warns(UserWarning, match="no such field") as caught:
+        root = copick_core.open(path)
+    hints = sorted(str(w.message).partition("config.json: ")[2] for w in caught)
+    assert hints == [
+        "pickable_objects[0].colour: there is no such field. Did you mean 'color'?",
+        "userid: there is no such field. Did you mean 'user_id'?",
+    ]
+    assert root.config.model_extra == {"userid": "ana", "overlay_type": "fast"}
+
+
+def test_a_required_field_that_is_misspelt_is_told_in_the_error():
+    with pytest.raises(ConfigError, match=r"overlay_root is missing.*overlay_rot: there is no such field.*'overlay_root'"):
+        copick_core.open({"config_type": "filesystem", "overlay_rot": "data"})
+
+
+def test_a_config_at_a_url_whose_file_system_is_unknown_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"^Configuration nowhere://me:\*\*\*@host/c\.json: it cannot be read: Protocol"):
+        copick_core.open("nowhere://me:secret@host/c.json")
+
+
+def test_a_config_at_a_url_that_needs_a_package_says_which(monkeypatch):
+    monkeypatch.setitem(known_implementations, "cloud", {"class": "no_such_module.Cloud", "err": "Install clouds"})
+    with pytest.raises(MissingDependencyError, match=r"cloud://config\.json.*Install clouds"):
+        copick_core.open("cloud://config.json")
+
+
+def test_a_relative_archive_is_relative_to_the_config_file(config_file, tmp_path, monkeypatch):
+    path = config_file(static_root="zip://inside::reference.zip")
+    monkeypatch.chdir("/")
+    archive = tmp_path / "project" / "reference.zip"
+    assert copick_core.open(path).config.static_root == f"zip://inside::{archive}"
 
 
 def test_a_url_of_an_unknown_protocol_is_refused_by_name():

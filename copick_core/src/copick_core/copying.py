@@ -18,6 +18,7 @@ from copick_core.keys import (
     RunKey,
     TomogramKey,
 )
+from copick_core.revisions import note_change
 from copick_core.schema import DEFAULT_LABEL
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key) -> Non
     if key.kind in FILE_KINDS:
         target.write(target_key, source.read(key), if_revision=None)
         return
-    with target.replace_zarr(target_key) as store:
-        copy_store(source.zarr(key), store)
+    try:
+        with target.replace_zarr(target_key) as store:
+            copy_store(source.zarr(key), store)
+    finally:
+        note_change(target_key)
 
 
 def copy_store(source: Store, target: Store) -> None:

@@ -14,6 +14,7 @@ from them::
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
     ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
     ├── ConfigError              ValueError          a configuration that cannot be used
+    │   ├── ConfigNotFoundError  FileNotFoundError   a config file that does not exist
     │   └── UnknownBackendError  LookupError         no installed backend answers to a config_type
     ├── BackendError             RuntimeError        an installed backend that cannot be used
     ├── MissingDependencyError   ImportError         an optional package that a request needs
@@ -60,11 +61,17 @@ def _rebuild(cls: type[CopickError], message: str, fields: dict[str, Any]) -> Co
     return error
 
 
-def closest(name: str, candidates: Iterable[str]) -> str:
-    """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing."""
+def closest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing.
+
+    Args:
+        name: The name.
+        candidates: What it may have been meant to be.
+        cutoff: How much it must be alike, from 0 (not at all) to 1 (the same).
+    """
     import difflib
 
-    matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1)
+    matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=cutoff)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
@@ -268,6 +275,22 @@ class ConfigError(CopickError, ValueError):
     def __init__(self, *, source: str, reason: str) -> None:
         source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
+
+
+class ConfigNotFoundError(ConfigError, FileNotFoundError):
+    """A config file that does not exist.
+
+    Attributes:
+        location: Where it was looked for: the absolute path, or the URL without its secrets.
+    """
+
+    # ValueError's cannot make what is an OSError too; unpickling calls it.
+    __new__ = FileNotFoundError.__new__  # type: ignore[assignment]
+
+    def __init__(self, *, source: str, location: str) -> None:
+        location = redacted(location)
+        super().__init__(source=source, reason=f"there is no file {location}")
+        self.location = location
 
 
 class UnknownBackendError(ConfigError, LookupError):

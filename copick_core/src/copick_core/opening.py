@@ -9,10 +9,10 @@ import os
 import posixpath
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError, ConflictError, UnknownBackendError, redacted
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest, redacted
 
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
@@ -250,10 +250,14 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
     """
     from pydantic import ValidationError
 
+    misspelt = [*_misspelt(config_cls, content, prefix)]
     try:
         config = config_cls.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(source=source, reason="; ".join(_complaint(e, prefix) for e in error.errors())) from None
+        complaints = [_complaint(e, prefix) for e in error.errors()]
+        raise ConfigError(source=source, reason="; ".join(complaints + misspelt)) from None
+    for hint in misspelt:
+        warnings.warn(f"Configuration {redacted(source)}: {hint}", UserWarning, stacklevel=4)
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
@@ -263,6 +267,22 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
                 setattr(config, field, resolved)
                 config._as_written[field,] = (resolved, written)
     return config
+
+
+def _misspelt(config_cls: type[CopickConfig], content: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Hints at keys that no model knows, where a field that was not given is spelled almost like them."""
+    from copick_core.schema import PickableObject
+
+    objects = content.get("pickable_objects")
+    parts: list[tuple[str, Any, Any]] = [(prefix, config_cls, content)]
+    if isinstance(objects, list):
+        parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, obj) for i, obj in enumerate(objects)]
+    for path, model, part in parts:
+        if not isinstance(part, Mapping):
+            continue
+        for name in part.keys() - model.model_fields.keys():
+            if hint := closest(str(name), model.model_fields.keys() - part.keys(), cutoff=0.85):
+                yield f"{path}.{name}: there is no such field.{hint}".lstrip(".")
 
 
 def _complaint(error: Any, prefix: str) -> str:
@@ -298,6 +318,9 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
 
 def _resolved(location: str, folder: str | None) -> str:
     """A location as seen from everywhere: relative local paths become absolute, URLs stay as they are."""
+    inside, chain, outermost = location.rpartition("::")
+    if chain:  # zip://folder::archive.zip
+        return f"{inside}::{_resolved(outermost, folder)}"
     match = _SCHEME.match(location)
     if match and match[1] not in _LOCAL_SCHEMES:
         return location
@@ -328,14 +351,22 @@ def _folder_of(name: str) -> str:
     return os.path.dirname(_local_path(name))
 
 
-def _fsspec(name: str) -> Any:
+def _remote(name: str) -> tuple[Any, str]:
+    """File system of a URL, and the path on it."""
+    from copick_core.errors import MissingDependencyError
+
+    feature = f"A config file at {redacted(name)}"
     try:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        from copick_core.errors import MissingDependencyError
-
-        raise MissingDependencyError(feature=f"A config file at {name}", install='pip install "copick-core[fs]"') from error
-    return fsspec
+        raise MissingDependencyError(feature=feature, install='pip install "copick-core[fs]"') from error
+    try:
+        fs, path = fsspec.core.url_to_fs(name)
+    except ImportError as error:
+        raise MissingDependencyError(feature=feature, install=f"pip: {error}") from error
+    except ValueError as error:  # fsspec does not know the protocol
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(str(error))}") from error
+    return fs, path
 
 
 def _place_of(name: str) -> str:
@@ -350,7 +381,7 @@ def _digest(data: bytes) -> str:
 
 def _exists(name: str) -> bool:
     if _is_remote(name):
-        fs, path = _fsspec(name).core.url_to_fs(name)
+        fs, path = _remote(name)
         return bool(fs.exists(path))
     return os.path.exists(_local_path(name))
 
@@ -358,14 +389,15 @@ def _exists(name: str) -> bool:
 def _read(name: str) -> bytes:
     try:
         if _is_remote(name):
-            fs, path = _fsspec(name).core.url_to_fs(name)
+            fs, path = _remote(name)
             data: bytes = fs.cat_file(path)
         else:
             with builtins.open(_local_path(name), "rb") as file:
                 data = file.read()
-    except (OSError, ValueError) as error:  # fsspec says ValueError of a protocol that it does not know
-        reason = redacted(getattr(error, "strerror", None) or str(error))
-        raise ConfigError(source=name, reason=f"it cannot be read: {reason}") from error
+    except FileNotFoundError as error:
+        raise ConfigNotFoundError(source=name, location=name if _is_remote(name) else _local_path(name)) from error
+    except OSError as error:
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(error.strerror or str(error))}") from error
     return data
 
 
@@ -382,7 +414,7 @@ def _parse_json(data: bytes | str, source: str) -> dict[str, Any]:
 def _write(name: str, data: bytes, check: Callable[[], None]) -> None:
     if _is_remote(name):
         check()
-        fs, path = _fsspec(name).core.url_to_fs(name)
+        fs, path = _remote(name)
         fs.pipe_file(path, data)
         return
     from copick_core.atomic import replace_file

@@ -48,6 +48,11 @@ def staged_name() -> str:
     return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
 
 
+def is_staged(name: str) -> bool:
+    """Whether a name is that of something that is being staged."""
+    return _STAGED.fullmatch(name) is not None
+
+
 def is_abandoned(name: str) -> bool:
     """Whether a name is that of something staged by a writer that must have died."""
     match = _STAGED.fullmatch(name)

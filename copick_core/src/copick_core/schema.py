@@ -136,6 +136,7 @@ class CopickConfig(BaseModel):
         chunks: Chunk shape of volumes that are written, (z, y, x).
         compressor: Compressor of volumes that are written: a name, a numcodecs configuration, or None.
         shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
+        chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
@@ -157,6 +158,7 @@ class CopickConfig(BaseModel):
     chunks: tuple[int, int, int] = (128, 128, 128)
     compressor: str | dict[str, Any] | None = "blosc"
     shards: tuple[int, int, int] | None = None
+    chunk_cache_bytes: int = Field(default=0, ge=0)
 
     _folder: str | None = PrivateAttr(default=None)
     _file: tuple[str, str] | None = PrivateAttr(default=None)

@@ -112,17 +112,14 @@ def wanted(values: StringFilter) -> frozenset[str] | None:
     """Values that a string filter lets through; None for all.
 
     Raises:
-        InvalidDataError: It has something else than strings: session 1 would silently never be session "1".
+        InvalidDataError: A value is no string: nothing would pass, without a word.
     """
     if values is None:
         return None
-    try:
-        chosen = frozenset([values] if isinstance(values, str) else values)
-    except TypeError:
-        chosen = None
-    if chosen is None or not all(isinstance(value, str) for value in chosen):
-        raise InvalidDataError(source="filter", reason=f"{values!r} is neither a string, nor several strings, nor None")
-    return chosen
+    passed = frozenset(values if isinstance(values, Iterable) and not isinstance(values, str) else [values])
+    if others := [v for v in passed if not isinstance(v, str)]:
+        raise InvalidDataError(source="filter", reason=f"{others[0]!r} is not a string; ids and names are strings")
+    return passed
 
 
 def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
@@ -17,6 +18,7 @@ from copick_core.names import check_run_name, checked_name, sanitize_name
 if TYPE_CHECKING:
     import os
 
+    from copick_core.chunk_cache import ChunkCache
     from copick_core.schema import CopickConfig, CopickRunMeta, PickableObject
 
 
@@ -35,6 +37,15 @@ class CopickRoot:
         self._run_children: Children[CopickRun] = Children()
         #: Handles of the objects; None: make them anew from the configuration (tools assign that after changing it).
         self._objects: list[CopickObject] | None = None
+
+    @cached_property
+    def _chunk_cache(self) -> ChunkCache | None:
+        """Decoded chunks of this project's volumes, if the configuration asks for that."""
+        if not self.config.chunk_cache_bytes:
+            return None
+        from copick_core.chunk_cache import ChunkCache
+
+        return ChunkCache(self.config.chunk_cache_bytes)
 
     # ------------------------------------------------------------------ who is annotating
 

@@ -5,21 +5,25 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from types import EllipsisType
 
-    from numpy.typing import ArrayLike, NDArray
+    import dask.array
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
     from zarr import Array
     from zarr.abc.store import Store
 
-    from copick_core.ome import VolumeFormat
+    from copick_core.models.root import CopickRoot
+    from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
     from copick_core.schema import CopickConfig
+    from copick_core.volumes import VolumeSource
 
     Index = int | slice | EllipsisType
 
@@ -36,9 +40,15 @@ class Volume(Entity[K]):
     _unsaved: bool
 
     config: CopickConfig
+    #: How coarser levels are made.
+    _pyramid: ClassVar[Kind] = "mean"
+
+    @property
+    def _root(self) -> CopickRoot:
+        raise NotImplementedError
 
     def zarr(self) -> Store | None:
-        """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
+        """The zarr store that holds the volume, for ``zarr.open(store)`` and the like; read-only where the entity is."""
         raise NotImplementedError(f"{type(self).__name__} must implement zarr()")
 
     def array(self, level: str | int = "0") -> Array[Any]:
@@ -65,6 +75,38 @@ class Volume(Entity[K]):
             array = self._arrays[level] = ome.open_level(store, level, source=str(self.key))
         return array
 
+    def dask(self, level: str | int = "0") -> dask.array.Array:
+        """One resolution level as a dask array; no data are read until it is computed.
+
+        Its blocks are the chunks (or shards) that are stored. It computes with threads, processes or on a cluster wherever
+        the project's storage can be reached from.
+
+        Args:
+            level: Name of the level, "0" being full resolution.
+
+        Returns:
+            The array, (z, y, x) or (channel, z, y, x).
+
+        Raises:
+            LevelNotFoundError: There is no such level.
+            MissingDependencyError: dask is not installed (the extra ``copick-core[dask]``).
+        """
+        import numpy as np
+
+        try:
+            from dask.array import from_array
+        except ImportError as error:
+            from copick_core.errors import MissingDependencyError
+
+            raise MissingDependencyError(feature="A dask array", install='pip install "copick-core[dask]"') from error
+        array = self.array(level)
+        # A name of its own each time: what is stored may change, and a cluster keeps results by name.
+        meta = np.empty((0,) * array.ndim, array.dtype)
+        lazy: dask.array.Array = from_array(  # type: ignore[no-untyped-call]
+            array, array.shards or array.chunks, name=False, meta=meta
+        )
+        return lazy
+
     @property
     def levels(self) -> list[str]:
         """Names of the resolution levels that are stored, finest first."""
@@ -85,38 +127,97 @@ class Volume(Entity[K]):
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core import ome
 
-        return ome.read_region(self.array(level), index)
+        array = self.array(level)
+        cache = self._root._chunk_cache
+        return ome.read_region(array, index, None if cache is None else lambda region: cache.read(array, region, self._key))
 
-    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike) -> None:
+    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core import ome
 
         self._check_writable()
-        ome.write_region(self.array(level), index, data)
+        pyramid = [self.array(level)]
+        if update_levels:
+            names = self.levels
+            coarser = names[names.index(str(level)) + 1 :] if str(level) in names else []
+            pyramid += [self.array(name) for name in coarser]
+            ome.check_levels(pyramid, self._pyramid)
+        try:
+            ome.write_region(pyramid[0], index, data)
+            ome.update_levels(pyramid, index, self._pyramid)
+        finally:
+            note_change(self._key)
 
-    def _write_volume(self, data: Any, voxel_size: float, **options: Any) -> None:
+    def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
         from copick_core import ome
 
+        layout = self._format(format)
         with self._replace_store() as store:
-            ome.write_volume(store, data, voxel_size, format=self._format(), **options)
+            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
 
-    def _format(self) -> VolumeFormat:
+    def _import_volume(
+        self,
+        source: Any,
+        own_size: float | None,
+        levels: int,
+        dtype: DTypeLike | None,
+        *,
+        voxel_size: float | None = None,
+        transpose: str | Sequence[int] | None = None,
+        flip: str | Sequence[int] | None = None,
+        progress: Progress | None = None,
+        **format: Unpack[FormatOptions],
+    ) -> None:
+        """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
+        from copick_core import volumes
+        from copick_core.errors import InvalidDataError
+        from copick_core.keys import voxel_size_key
+
+        self._check_writable()
+        layout = self._format(format)
+        volume = volumes.orient(volumes.read_volume(source, voxel_size=voxel_size), transpose, flip)
+        size = volume.voxel_size
+        if own_size is not None:
+            if size is not None and voxel_size_key(size) != voxel_size_key(own_size):
+                raise InvalidDataError(
+                    source=volume.name,
+                    reason=f"has voxels of {size} angstrom, but {self.key} has voxels of {own_size} angstrom. Import it at a "
+                    f"voxel spacing of {size}, or pass voxel_size={own_size} if that is what its voxels really are",
+                )
+            size = own_size
+        dtype = self._import_dtype(volume, dtype)
+        with self._replace_store() as store:
+            volumes.import_volume_into(
+                store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
+            )
+
+    def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
+        """The type to store an imported volume as."""
+        return dtype
+
+    def _format(self, format: FormatOptions) -> VolumeFormat:
+        """The format of one volume: as it is asked for, and else as the project is configured."""
         from copick_core.ome import VolumeFormat
 
         config = self.config
-        return VolumeFormat(
-            zarr_format=config.zarr_format,
-            chunks=config.chunks,
-            compressor=config.compressor,
-            shards=config.shards,
-        )
+        options: FormatOptions = {
+            "zarr_format": config.zarr_format,
+            "chunks": config.chunks,
+            "compressor": config.compressor,
+            "shards": config.shards,
+            **format,
+        }
+        return VolumeFormat(**options)
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:
         """A fresh store that takes the volume's place when the block succeeds."""
         self._check_writable()
-        with self._staged_store() as store:
-            yield store
+        try:
+            with self._staged_store() as store:
+                yield store
+        finally:
+            note_change(self._key)
         self._arrays = {}
         self._unsaved = False
 

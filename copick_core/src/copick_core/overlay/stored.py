@@ -13,6 +13,7 @@ from copick_core.keys import (
     Kind,
 )
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -45,7 +46,10 @@ class Leaf(Entity[K]):
         return self._layer.name
 
     def _delete_data(self) -> None:
-        self._layer.delete(self._key)
+        try:
+            self._layer.delete(self._key)
+        finally:
+            note_change(self._key)
 
 
 class LeafVolume(Leaf[K]):
@@ -115,7 +119,10 @@ class Container(Entity[K]):
 
     def _delete_data(self) -> None:
         self._check_writable()
-        self._root._writable(self._key).delete(self._key)
+        try:
+            self._root._writable(self._key).delete(self._key)
+        finally:
+            note_change(self._key)
 
     def _forget(self) -> None:
         for layer in self._root.layers.all:

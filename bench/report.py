@@ -1,0 +1,209 @@
+"""docs/performance.md, made of `results.json`: every number in it was measured by the command beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rounds import FAST, LIMIT, OURS, REFERENCE
+
+RESULTS = Path(__file__).resolve().parent / "results.json"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+
+Result = Mapping[str, Any]
+
+
+def times(result: Result, case: str, system: str) -> float:
+    """How many times faster than the reference."""
+    return float(result["cases"][case]["systems"][system]["times"])
+
+
+def counted(name: str) -> Callable[[Result, str, str], float]:
+    """A count."""
+    return lambda result, case, system: float(result["cases"][case]["systems"][system]["counts"][name])
+
+
+def peak(result: Result, case: str, system: str) -> float:
+    """Peak memory in MiB."""
+    return float(result["cases"][case]["systems"][system]["peak_mib"])
+
+
+def overhead(result: Result, case: str, system: str) -> float:
+    """Milliseconds that each task takes longer than it would with warm workers."""
+    systems = result["cases"][case]["systems"]
+    return float((systems[system]["median"] - systems[LIMIT]["median"]) / result["sizes"]["runs"] * 1000)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A row of the table of goals.
+
+    Attributes:
+        workload: Which.
+        case: Which part of it.
+        metric: What is compared.
+        unit: What follows the number.
+        floor: What an installation without extras must reach.
+        goal: What is to be reached.
+        least: Whether smaller is better.
+        ours: Systems of ours of which the best counts for the goal; the first counts for the floor.
+    """
+
+    workload: str
+    case: str
+    metric: Callable[[Result, str, str], float]
+    unit: str
+    floor: float
+    goal: float
+    least: bool = False
+    ours: tuple[str, ...] = (OURS,)
+
+    def reached(self, value: float, wanted: float) -> bool:
+        """Whether a value is good enough."""
+        return value <= wanted if self.least else value >= wanted
+
+
+_S3 = (OURS, FAST)
+TARGETS = (
+    Target("W1", "import and open", times, "x", 4, 8),
+    Target("W2", "enumerate", times, "x", 25, 60),
+    Target("W2", "enumerate", counted("system calls a run"), " system calls a run", 40, 26, least=True),
+    Target("W3", "enumerate everything", counted("requests"), " requests", 251, 251, least=True, ours=_S3),
+    Target("W3", "enumerate everything", times, "x", 8, 30, ours=_S3),
+    Target("W3", "picks of all runs", times, "x", 5, 12, ours=_S3),
+    Target("W3", "first region", counted("requests"), " requests", 5, 3, least=True, ours=_S3),
+    Target("W3", "one picks file", counted("requests"), " requests", 2, 1, least=True, ours=_S3),
+    Target("W4", "load", times, "x", 8, 11, ours=(OURS, FAST)),
+    Target("W4", "store", times, "x", 20, 40, ours=(OURS, FAST)),
+    Target("W5", "tomogram", times, "x", 2.5, 4),
+    Target("W5", "tomogram", peak, " MiB", 600, 600, least=True),
+    Target("W5", "segmentation", times, "x", 1.5, 3),
+    Target("W6", "full", times, "x", 1.5, 2),
+    Target("W6", "regions", times, "x", 1, 10, ours=(OURS, f"{OURS}, with a cache of chunks")),
+    Target("W6", "regions", times, "x", 8, 12, ours=(f"{OURS}, own chunks",)),
+    Target("W7", "import", times, "x", 4, 5.5),
+    Target("W7", "import", peak, " MiB", 700, 500, least=True),
+    Target("W8", "load", times, "x", 1, 2),
+    Target("W8", "store", times, "x", 1, 1.5),
+    Target("W9", "tasks that take processor time", overhead, " ms a task", 0.5, 0.2, least=True),
+)
+
+HEAD = """# Performance
+
+<!-- Made by `bench/run` of bench/results.json; edit bench/report.py. -->
+
+Three systems do the same work, in alternating rounds of fresh processes, on data in the page cache:
+
+* **reference**: the released copick 1.31.0 in an environment of its own, which `bench/setup` makes;
+* **limit**: the same result with no library between the caller and the bytes;
+* **ours**: an installation without optional accelerators; **ours, with extras**: with `orjson` or `obstore`.
+
+Seconds are medians; ratios are times faster than the reference, and good to about 20 %. The ratio that the limit reaches
+depends on the machine: where it is below a goal, nothing can reach that goal there. Memory is the peak of the whole
+process. `bench/run` measures everything anew and writes this document; each section names the command that measures it
+alone. Counts (requests, system calls, bytes, memory) are also asserted in `tests/`.
+"""
+
+NOTES: dict[str, str] = {
+    "W1": """Imports are all there is to it; the largest that is left is pydantic, because configurations are pydantic
+models. Reading the first voxel imports zarr and NumPy, which the reference imports at the start.""",
+    "W2": """The system calls are those of the limit. What is left is making an object for each entity, with its parsed
+name, and Python's own time for each call.""",
+    "W3": """The seconds of the listings hold the making of the session; importing comes before. A first region is the
+array's metadata, its attributes (which zarr asks for although nobody needs them), and one chunk. Reading one picks file is
+already a single request in the reference, once it knows the file.""",
+    "W4": """Without extras, text is parsed by a decoder for the layout that copick writes; orjson parses with them. Storing
+waits for the disk to confirm (`fsync`), which neither the reference nor the limit does.""",
+    "W5": """Noise hardly compresses, so that compressing and writing it is what is left.""",
+    "W6": """Whoever reads a region of the reference's chunks decodes 64 MiB for each chunk that it touches: reading is at the
+limit, and only remembering decoded chunks could be faster. The chunks that ours writes need an eighth of that.""",
+    "W7": """The limit leaves out compression and writing, which are the work; W5 has their limit.""",
+    "W8": """Most is trimesh, in both libraries. Storing checks that vertices are finite and waits for the disk to confirm
+(`fsync`), which the reference does not.""",
+    "W9": """Starting the processes is most of it, and is shared by all tasks: more runs make it smaller. Threads take turns
+in Python code, in both libraries. The dask cluster is there before the time begins.""",
+}
+
+
+def render(results: Mapping[str, Result]) -> str:
+    """Make the document."""
+    parts = [HEAD, "## Goals\n", _goals(results)]
+    for name, result in sorted(results.items()):
+        parts += [f"## {name}: {result['title']}\n", _about(result)]
+        for case, measured in result["cases"].items():
+            parts.append(f"{case[0].upper()}{case[1:]}:\n\n{table(measured['systems'])}")
+            if measured["profile"]:
+                parts.append(_profile(measured["profile"]))
+        parts.append(NOTES[name] + "\n")
+    return "\n".join(parts)
+
+
+def _goals(results: Mapping[str, Result]) -> str:
+    rows = ["| workload | reference | limit | ours | floor | goal | command |", "| --- " * 7 + "|"]
+    for target in TARGETS:
+        result = results[target.workload]
+        seconds = result["cases"][target.case]["systems"][REFERENCE]["median"]
+        reference, limit = (target.metric(result, target.case, system) for system in (REFERENCE, LIMIT))
+        known = [system for system in target.ours if system in result["cases"][target.case]["systems"]]
+        values = [target.metric(result, target.case, system) for system in known]
+        best = (min if target.least else max)(values)
+        shown = f"{number(values[0])}{target.unit}"
+        for system, value in zip(known[1:], values[1:], strict=True):
+            shown += f"; {system.partition(', ')[2]} {number(value)}{target.unit}"
+        first = f"{number(seconds)} s" if target.metric is times else f"{number(reference)}{target.unit}"
+        impossible = not target.reached(limit, target.goal) and target.metric is times
+        own = known[0].partition(", ")[2]
+        cells = [
+            f"{target.workload} {target.case}" + (f", {own}" if own else ""),
+            first,
+            f"{number(limit)}{target.unit}",
+            shown,
+            _verdict(target, values[0], target.floor),
+            _verdict(target, best, target.goal) + (" (beyond the limit)" if impossible else ""),
+            f"`{result['command']}`",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _verdict(target: Target, value: float, wanted: float) -> str:
+    sign = "≤" if target.least else "≥"
+    return f"{sign} {number(wanted)}{target.unit}: {'**yes**' if target.reached(value, wanted) else 'no'}"
+
+
+def _about(result: Result) -> str:
+    machine = result["machine"]
+    versions = (
+        f"{who}: {', '.join(f'{name} {version}' for name, version in found.items())}"
+        for who, found in machine["versions"].items()
+    )
+    return (
+        f"`{result['command']}` on {result['date']}; {result['rounds']} rounds, {machine['system']}, {machine['cores']} cores "
+        f"({machine['processor']}), {machine['memory_gib']} GiB, Python {machine['python']}.\n{'; '.join(versions)}.\n"
+    )
+
+
+def table(systems: Mapping[str, Result]) -> str:
+    """All systems of one case, as Markdown."""
+    counts = list(dict.fromkeys(name for summary in systems.values() for name in summary["counts"]))
+    header = ["system", "seconds", "from", "to", "times faster", "peak MiB", *counts]
+    rows = [f"| {' | '.join(header)} |", "| --- " * len(header) + "|"]
+    for system, summary in systems.items():
+        seconds = (summary["median"], min(summary["seconds"]), max(summary["seconds"]))
+        peaked = "" if summary["peak_mib"] is None else f"{summary['peak_mib']:.0f}"
+        cells = [system, *map(number, seconds), number(summary["times"]), peaked]
+        cells += [str(summary["counts"].get(name, "")) for name in counts]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _profile(shares: Mapping[str, float]) -> str:
+    return f"Where ours spends it: {', '.join(f'{share:.0%} `{name}`' for name, share in shares.items())}.\n"
+
+
+def number(value: float) -> str:
+    """Three digits, and no exponent."""
+    digits = f"{value:.3g}"
+    return digits if "e" not in digits else f"{value:.0f}" if value > 1 else f"{value:.6f}"

@@ -1,0 +1,74 @@
+"""W7: import an MRC file of 2 GiB with three levels; reading the file, and doing nothing with it, is the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from projects import RUN, TOMOGRAM, VOXEL_SIZE, import_now, new_tomogram, open_project
+from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, timed
+
+_BUFFER = 16 * 2**20
+
+
+@contextmanager
+def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
+    import mrcfile
+
+    rng = np.random.default_rng(7)
+    shape = (sizes["depth"], sizes["width"], sizes["width"])
+    with mrcfile.new_mmap(folder / "volume.mrc", shape, mrc_mode=2) as mrc:
+        mrc.voxel_size = VOXEL_SIZE
+        for plane in mrc.data:
+            plane[:] = rng.standard_normal(plane.shape, np.float32)
+    yield
+
+
+def reference(job: Job) -> Numbers:
+    from copick.ops.add import add_tomogram_from_file
+
+    with job.scratch() as folder:
+        root = open_project(job.library, folder)
+        path = str(Path(job.folder, "volume.mrc"))
+        return timed(lambda: add_tomogram_from_file(root, RUN, TOMOGRAM, path, voxel_spacing=VOXEL_SIZE))[1]
+
+
+def ours(job: Job) -> Numbers:
+    from copick_core.volumes import import_volume_into
+
+    import_now("zarr.storage", "mrcfile")
+    with job.scratch() as folder:
+        tomogram = new_tomogram(open_project(job.library, folder))
+
+        def stream() -> None:
+            with tomogram._replace_store() as store:
+                import_volume_into(store, Path(job.folder, "volume.mrc"))
+
+        return timed(stream)[1]
+
+
+def limit(job: Job) -> Numbers:
+    buffer = bytearray(_BUFFER)
+
+    def read() -> None:
+        with Path(job.folder, "volume.mrc").open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+    return timed(read)[1]
+
+
+if __name__ == "__main__":
+    main(
+        Workload(
+            name="W7",
+            title="import an MRC file of {depth} x {width} x {width} voxels of float32 with three levels",
+            systems={REFERENCE: reference, LIMIT: limit, OURS: ours},
+            cases=["import"],
+            sizes={"depth": (500, 32), "width": (1024, 64)},
+            rounds=2,
+            setup=setup,
+        )
+    )
