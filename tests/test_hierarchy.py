@@ -241,6 +241,17 @@ def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram)
             volume.numpy()
 
 
+def test_nothing_is_read_of_volumes_whose_run_was_deleted(run, tomogram):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (segmentation, tomogram):
+        volume.numpy()
+    run.delete()
+    for volume in (segmentation, tomogram):
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
 def test_deleting_a_tomogram_takes_its_features(spacing, tomogram):
     tomogram.new_features("sobel").from_numpy(VOLUME)
     assert len(tomogram.features) == 1
