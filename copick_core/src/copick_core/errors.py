@@ -276,6 +276,12 @@ class ConfigError(CopickError, ValueError):
         source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
 
+    def place_in(self, source: str) -> None:
+        """Tell also which configuration the one at fault is a part of."""
+        self.source = f"{redacted(source)}, {self.source}"
+        self.message = f"Configuration {self.source}: {self.reason}"
+        self.args = (self.message,)
+
 
 class ConfigNotFoundError(ConfigError, FileNotFoundError):
     """A config file that does not exist.

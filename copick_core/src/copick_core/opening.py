@@ -313,7 +313,11 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
             config_type=config_type, installed=error.installed, install=error.install, source=source
         ) from None
     config = validated(backend.config_cls, content, source, folder)
-    return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    try:
+        return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    except ConfigError as error:
+        error.place_in(source)  # a nested configuration does not know which file it stands in
+        raise
 
 
 def _resolved(location: str, folder: str | None) -> str:
