@@ -55,7 +55,7 @@ def test_a_new_run_shows_once_whether_or_not_runs_were_listed(root):
 
 
 def test_a_run_that_exists_is_refused_or_given(root, run):
-    with pytest.raises(AlreadyExistsError, match="TS_1"):
+    with pytest.raises(AlreadyExistsError, match=r"^run 'TS_1' already exists\. Pass exist_ok=True"):
         root.new_run("TS_1")
     assert root.new_run("TS_1", exist_ok=True) is run
 
@@ -237,6 +237,17 @@ def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram)
     for volume in (features, segmentation, tomogram):
         volume.numpy()
         volume.delete()
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
+def test_nothing_is_read_of_volumes_whose_run_was_deleted(run, tomogram):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (segmentation, tomogram):
+        volume.numpy()
+    run.delete()
+    for volume in (segmentation, tomogram):
         with pytest.raises(LevelNotFoundError):
             volume.numpy()
 
@@ -594,6 +605,12 @@ def test_new_objects_get_the_next_label(root):
         root.new_object("other", False, 7)
     with pytest.raises(InvalidNameError):
         root.new_object("a_b", False)
+
+
+@pytest.mark.parametrize("label", [7, "7", 7.0])
+def test_a_label_that_another_object_has_is_refused(root, label):
+    with pytest.raises(InvalidDataError, match="label 7 is that of object 'proteasome'"):
+        root.new_object("actin", False, label=label)
 
 
 def test_an_existing_object_is_updated_field_by_field(root):

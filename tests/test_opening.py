@@ -320,6 +320,23 @@ def test_a_memory_project_explains_why_it_cannot_be_pickled():
         pickle.dumps(root)
 
 
+def test_a_config_that_changes_while_it_is_being_saved_is_not_overwritten(config_file, monkeypatch):
+    path = config_file()
+    first, second = copick_core.open(path), copick_core.open(path)
+    first.new_object("membrane", False)
+    second.new_object("actin", False)
+
+    def save_second(descriptor):
+        monkeypatch.undo()
+        second.save_config(path)
+
+    monkeypatch.setattr(os, "fsync", save_second)
+    with pytest.raises(ConflictError):
+        first.save_config(path)
+    assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "actin"]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     path = config_file()
     first, second = copick_core.open(path), copick_core.open(path)

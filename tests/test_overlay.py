@@ -304,6 +304,17 @@ def test_exist_ok_takes_what_somebody_else_creates_at_the_same_moment(layered, m
     assert taken.layer == "overlay"
 
 
+def test_a_handle_reads_what_another_one_of_this_process_has_put_in_its_place(project_config):
+    mine, other = (copick_core.open(project_config()).new_run("TS_1", exist_ok=True) for _ in range(2))
+    segmentation = mine.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.ones((3, 3, 3), np.uint8))
+    segmentation.set_region(2, x=0)
+    assert segmentation.numpy().shape == (3, 3, 3)
+    other.segmentations[0].from_numpy(np.full((200, 4, 4), 300, np.uint16))
+    assert segmentation.numpy().shape == (200, 4, 4)
+    assert segmentation.numpy(x=0, y=0, z=0) == 300
+
+
 def test_threads_that_list_at_once_get_the_same_handles(layered):
     root, _ = layered
     found = []

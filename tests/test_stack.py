@@ -66,6 +66,13 @@ def test_a_nested_mistake_is_told_by_its_path(place):
         copick_core.open(stack(None))
 
 
+def test_a_nested_mistake_is_told_with_its_file(tmp_path):
+    (tmp_path / "s.json").write_text(json.dumps(stack({"config_type": "memory"}, {"config_type": "memry"})))
+    with pytest.raises(ConfigError, match=r"s\.json, static\[0\]: no backend for config_type 'memry'") as caught:
+        copick_core.open(tmp_path / "s.json")
+    assert "s.json" in repr(caught.value)
+
+
 def test_objects_are_merged_by_name(place):
     root = copick_core.open(stack({"config_type": "memory"}, place("a"), place("b", [MEMBRANE | {"is_particle": True}])))
     assert [(o.name, o.label) for o in root.pickable_objects] == [("ribosome", 1), ("membrane", 2)]

@@ -109,13 +109,13 @@ class AlreadyExistsError(CopickError, ValueError):
 
     Attributes:
         key: The key that is taken.
-        layer: Name of the layer that holds it; None for runs and voxel spacings, which may be in several.
+        layer: Name of the layer that holds it; None for what spans all of them.
     """
 
     key: Any
     layer: str | None
 
-    def __init__(self, *, key: Any, layer: str | None, way_out: str = "Pass exist_ok=True to get it.") -> None:
+    def __init__(self, *, key: Any, layer: str | None = None, way_out: str = "Pass exist_ok=True to get it.") -> None:
         where = "" if layer is None else f" in layer {layer!r}"
         super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
 
@@ -275,6 +275,12 @@ class ConfigError(CopickError, ValueError):
     def __init__(self, *, source: str, reason: str) -> None:
         source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
+
+    def place_in(self, source: str) -> None:
+        """Tell also which configuration the one at fault is a part of."""
+        self.source = f"{redacted(source)}, {self.source}"
+        self.message = f"Configuration {self.source}: {self.reason}"
+        self.args = (self.message,)
 
 
 class ConfigNotFoundError(ConfigError, FileNotFoundError):

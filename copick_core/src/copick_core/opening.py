@@ -9,7 +9,7 @@ import os
 import posixpath
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest, redacted
@@ -200,16 +200,19 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
     """
     name = os.fspath(path)
     place = _place_of(name)
-    if not overwrite and config._file is not None and config._file[0] == place:
-        found = _digest(_read(name)) if _exists(name) else None
-        if found is not None and found != config._file[1]:
+    known = config._file[1] if not overwrite and config._file is not None and config._file[0] == place else None
+
+    def check() -> None:
+        found = _digest(_read(name)) if known and _exists(name) else known
+        if found != known:
             raise ConflictError(
                 key="the configuration",
                 layer=redacted(name),
-                expected=config._file[1],
+                expected=known,
                 found=found,
                 way_out="Open it again and make your change there, or pass overwrite=True.",
             )
+
     try:
         content = config.model_dump(mode="json")
         if config._folder is not None and config._folder == _folder_of(name):
@@ -217,7 +220,7 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
         data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise ConfigError(source=name, reason=f"it cannot be written as JSON: {error}") from error
-    _write(name, data)
+    _write(name, data, check)
     config._file = (place, _digest(data))
 
 
@@ -310,7 +313,11 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
             config_type=config_type, installed=error.installed, install=error.install, source=source
         ) from None
     config = validated(backend.config_cls, content, source, folder)
-    return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    try:
+        return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    except ConfigError as error:
+        error.place_in(source)  # a nested configuration does not know which file it stands in
+        raise
 
 
 def _resolved(location: str, folder: str | None) -> str:
@@ -408,8 +415,9 @@ def _parse_json(data: bytes | str, source: str) -> dict[str, Any]:
     return content
 
 
-def _write(name: str, data: bytes) -> None:
+def _write(name: str, data: bytes, check: Callable[[], None]) -> None:
     if _is_remote(name):
+        check()
         fs, path = _remote(name)
         fs.pipe_file(path, data)
         return
@@ -417,4 +425,4 @@ def _write(name: str, data: bytes) -> None:
 
     path = os.path.realpath(_local_path(name))  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace_file(path, data)
+    replace_file(path, data, check)

@@ -92,7 +92,7 @@ class CopickRoot:
 
         Args:
             name: Name.
-            **kwargs: Metadata; if given, a run that does not exist is made.
+            **kwargs: Metadata of the handle, which nothing stores; if given, a run that does not exist is made.
         """
         try:
             key = RunKey(check_run_name(name))
@@ -109,7 +109,7 @@ class CopickRoot:
         Args:
             name: Name; any text without path separators, control characters or a leading dot.
             exist_ok: Give the existing one instead of failing.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that name, and not ``exist_ok``.
@@ -220,18 +220,18 @@ class CopickRoot:
         fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         existing = self.get_object(name)
         if existing is not None and not exist_ok:
-            raise AlreadyExistsError(key=existing.key, layer=None)
+            raise AlreadyExistsError(key=existing.key, way_out="Pass exist_ok=True to update it.")
         others = {o.label: o.name for o in self.pickable_objects if o.name != name and o.label is not None}
-        if label is not None and label in others:
-            raise InvalidDataError(source=f"object {name!r}", reason=f"label {label} is that of object {others[label]!r}")
-        _, meta_cls = self._object_factory()
+        before = {"name": name, "label": max(others, default=0) + 1} if existing is None else existing.meta.model_dump()
+        object_cls, meta_cls = self._object_factory()
+        meta = meta_cls.model_validate({**before, "is_particle": is_particle, **fields})
+        if label is not None and meta.label in others:
+            raise InvalidDataError(
+                source=f"object {name!r}", reason=f"label {meta.label} is that of object {others[meta.label]!r}"
+            )
         if existing is not None:
-            merged = {**existing.meta.model_dump(), "is_particle": is_particle, **fields}
-            self._replace_object(existing, meta_cls.model_validate(merged))
+            self._replace_object(existing, meta)
             return existing
-        fields.setdefault("label", max(others, default=0) + 1)
-        meta = meta_cls(name=name, is_particle=is_particle, **fields)
-        object_cls, _ = self._object_factory()
         obj = object_cls(self, meta)
         self._objects = [*self.pickable_objects, obj]
         self.config.pickable_objects = [*self.config.pickable_objects, meta]

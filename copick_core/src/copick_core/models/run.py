@@ -86,7 +86,7 @@ class CopickRun(Entity[RunKey]):
 
         Args:
             voxel_size: Voxel size in angstrom; compared by its first three decimals.
-            **kwargs: Metadata; if given, a spacing that does not exist is made.
+            **kwargs: Metadata of the handle, which nothing stores; if given, a spacing that does not exist is made.
         """
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
         found = next(iter(self._voxel_spacings.get(key, lambda: self._probe_voxel_spacings(key))), None)
@@ -100,7 +100,7 @@ class CopickRun(Entity[RunKey]):
         Args:
             voxel_size: Voxel size in angstrom; its first three decimals identify it.
             exist_ok: Give the existing one instead of failing.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that size, and not ``exist_ok``.
@@ -389,7 +389,7 @@ class CopickRun(Entity[RunKey]):
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
             is_instance: Voxels hold ids of instances of one object.
             is_panoptic: Voxels hold a label and an instance id.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             UnknownObjectError: A binary or instance segmentation of something that is no object of the project.

@@ -5,13 +5,13 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from copick_core.errors import closest
 from copick_core.models.entity import Entity, K
-from copick_core.revisions import note_change
+from copick_core.revisions import changes, note_change
 
 if TYPE_CHECKING:
     from types import EllipsisType
@@ -36,7 +36,9 @@ class Volume(Entity[K]):
 
     __slots__ = ("_arrays", "_unsaved")
 
-    _arrays: dict[str, Any]
+    #: Open levels, and the changes that they were opened after: of a replaced volume an old one would read nonsense, and of
+    #: a deleted one nothing but zeros.
+    _arrays: dict[str, tuple[Hashable, Array[Any]]]
     #: Created here, nothing stored yet: listings do not know it.
     _unsaved: bool
 
@@ -65,15 +67,17 @@ class Volume(Entity[K]):
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
         """
         level = str(level)
-        array = self._arrays.get(level)
-        if array is None:
+        version = changes(self._key)
+        opened, array = self._arrays.get(level, (None, None))
+        if array is None or opened != version:
             from copick_core import ome
             from copick_core.errors import LevelNotFoundError
 
             store = self.zarr()
             if store is None:
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
-            array = self._arrays[level] = ome.open_level(store, level, source=str(self.key))
+            array = ome.open_level(store, level, source=str(self.key))
+            self._arrays[level] = version, array
         return array
 
     def dask(self, level: str | int = "0") -> dask.array.Array:
@@ -136,17 +140,20 @@ class Volume(Entity[K]):
         from copick_core import ome
 
         self._check_writable()
+        levels = [str(level)]
         pyramid = [self.array(level)]
         if update_levels:
             names = self.levels
-            coarser = names[names.index(str(level)) + 1 :] if str(level) in names else []
-            pyramid += [self.array(name) for name in coarser]
+            levels += names[names.index(str(level)) + 1 :] if str(level) in names else []
+            pyramid += [self.array(name) for name in levels[1:]]
             ome.check_levels(pyramid, self._pyramid)
         try:
             ome.write_region(pyramid[0], index, data)
             ome.update_levels(pyramid, index, self._pyramid)
         finally:
             note_change(self._key)
+            version = changes(self._key)  # of voxels only: these arrays stay good
+            self._arrays.update({name: (version, array) for name, array in zip(levels, pyramid, strict=True)})
 
     def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""

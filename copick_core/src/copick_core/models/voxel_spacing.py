@@ -86,7 +86,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         Args:
             tomo_type: Type; sanitised, with a warning if that changes it.
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that type, and not ``exist_ok``.
