@@ -16,7 +16,8 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, _context, map_runs
+from copick_core.ops import Interrupted, MapReport, map_runs
+from copick_core.ops.pools import process_context
 from support import map_jobs
 from support.audit import count_events
 from support.s3_server import S3Server
@@ -224,7 +225,7 @@ def test_processes_are_not_forked_while_threads_run():
     thread = threading.Thread(target=stop.wait)
     thread.start()
 
-    method = _context().get_start_method()
+    method = process_context().get_start_method()
 
     stop.set()
     thread.join()

@@ -129,12 +129,13 @@ class LocalLayer(PathLayer):
             # Now, and not under the lock: there may be no folder to lock, and none is made for a conflict.
             raise ConflictError(key=key, layer=self.name, expected=if_revision, found=None)
         for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(FileNotFoundError):
+            # makedirs says "exists" of a folder that another process deletes just after it was found there.
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
                 return self._write_once(target, data, key, if_revision)
         return self._write_once(target, data, key, if_revision)
 
     def _write_once(self, target: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
-        """Write a file; FileNotFoundError where its folder is deleted in the meantime."""
+        """Write a file; FileNotFoundError or FileExistsError where its folder is deleted in the meantime."""
         folder = os.path.dirname(target)
         staged = os.path.join(folder, staged_name())
         os.makedirs(folder, exist_ok=True)

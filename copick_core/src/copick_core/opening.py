@@ -250,7 +250,6 @@ def _complaint(error: Any, prefix: str) -> str:
 def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRootOverlay:
     from copick_core import plugins
     from copick_core.overlay import CopickRootOverlay
-    from copick_core.stack import CopickConfigStack
 
     config_type = content.get("config_type")
     if config_type is None:
@@ -269,10 +268,7 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
             config_type=config_type, installed=error.installed, install=error.install, source=source
         ) from None
     config = validated(backend.config_cls, content, source, folder)
-    root_cls = backend.root_cls
-    if root_cls is None and isinstance(config, CopickConfigStack):
-        root_cls = config.root_class()
-    return (root_cls or CopickRootOverlay)(config, backend.open_layers)
+    return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
 
 
 def _resolved(location: str, folder: str | None) -> str:

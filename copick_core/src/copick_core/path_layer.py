@@ -158,6 +158,8 @@ class PathLayer(Layer):
 
     def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
+        if len(folders) == 1 and (listing := self._shared.get(folders[0])) is not None:
+            return {folders[0]: listing}
         with self._shared_lock:
             known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
             forgotten = self._forgotten
@@ -177,7 +179,7 @@ class PathLayer(Layer):
         for folder in folders:
             if not (listing := listed.get(folder)):
                 continue
-            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
+            names = [name for name, is_folder in listing.items() if is_folder is folder_kind and not name.startswith(".")]
             last = folder.rpartition("/")[2]
             found = layout.parse_all(kind, parent, names, last)
             if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from copick_core.overlay import CopickRootOverlay
+
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 #: Label of objects that are given none.
@@ -186,6 +188,10 @@ class CopickConfig(BaseModel):
         from copick_core.opening import load_config
 
         return load_config(filename, cls)
+
+    def root_class(self) -> type[CopickRootOverlay] | None:
+        """Class of the root that this configuration asks for; None for that of its backend."""
+        return None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""

@@ -121,16 +121,22 @@ class Container(Entity[K]):
         for layer in self._root.layers.all:
             layer.forget(cast("ParentKey", self._key))
 
-    def _leaves(self, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
-        """Handles of the children of a kind in some layers, of a class that is asked for once."""
-        if not layers:
-            return []
-        parent, order, at = cast("ParentKey", self._key), SORTED_BY[kind], entity_cls()._at
-        return [at(self, key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
-
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
         return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
+
+
+def leaves(
+    root: CopickRootOverlay, parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]
+) -> list[Any]:
+    """Handles of the children of a kind in some layers; their class is asked for only where there are some."""
+    handles: list[Any] = []
+    for layer in layers:
+        keys = sorted(root._listed(layer, kind, parent._key), key=SORTED_BY[kind])
+        if keys:
+            at = entity_cls()._at
+            handles += [at(parent, key, layer) for key in keys]
+    return handles
 
 
 def static_only(entities: list[Any]) -> list[Any]:
