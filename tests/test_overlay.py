@@ -269,6 +269,18 @@ def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
     assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
 
 
+def test_a_volume_that_somebody_else_creates_while_one_is_being_written_stays(project_config):
+    first, second = (copick_core.open(project_config()).new_run("TS_1", exist_ok=True) for _ in range(2))
+    mine = first.new_segmentation(10, "membrane", "1")
+
+    with pytest.raises(ConflictError), mine._replace_store():
+        second.new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+
+    assert mine.numpy().tolist() == [[[1]]]
+    folder = Path(second.segmentations[0].path).parent
+    assert [p.name for p in folder.iterdir()] == ["10.000_alice_1_membrane.zarr"]
+
+
 @pytest.mark.parametrize("way_out", ["refresh", "exist_ok"])
 def test_the_second_may_replace_the_volume_after_taking_note_of_it(project_config, way_out):
     first, second = copick_core.open(project_config()), copick_core.open(project_config())
