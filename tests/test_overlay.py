@@ -143,6 +143,16 @@ def test_an_object_map_that_only_a_static_layer_has_is_read_only_until_it_is_cop
     assert tree(reference) == before
 
 
+def test_objects_of_a_project_that_is_only_read_come_and_go_unless_they_have_a_map(layered, project_config):
+    root = copick_core.open(project_config(None, "reference"))
+    root.new_object("actin", True)
+    root.get_object("actin").delete()
+    assert root.get_object("actin") is None
+    with pytest.raises(ReadOnlyError, match="static"):
+        root.get_object("ribosome").delete()
+    assert root.get_object("ribosome") is not None
+
+
 def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, run):
     run.new_picks("ribosome", "1")
     for entity in (run, run.get_voxel_spacing(10)):
