@@ -233,6 +233,25 @@ def test_a_relative_archive_is_relative_to_the_config_file(config_file, tmp_path
     assert copick_core.open(path).config.static_root == f"zip://inside::{archive}"
 
 
+def test_an_error_of_a_file_systems_library_is_told_with_the_url(config_file, monkeypatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class LibraryError(Exception):
+        pass
+
+    def fail(*_, **__):
+        raise LibraryError("no endpoint")
+
+    MemoryFileSystem().pipe_file("/configs/c.json", config_file().read_bytes())
+    root = copick_core.open("memory://configs/c.json")
+    for method in ("pipe_file", "exists", "cat_file"):
+        monkeypatch.setattr(MemoryFileSystem, method, fail)
+        with pytest.raises(ConfigError, match=r"memory://configs/c\.json: it cannot be reached: LibraryError: no endpoint"):
+            root.save_config("memory://configs/c.json")
+    with pytest.raises(ConfigError, match=r"memory://configs/c\.json: it cannot be reached: LibraryError: no endpoint"):
+        copick_core.open("memory://configs/c.json")
+
+
 def test_a_url_of_an_unknown_protocol_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"nosuch://x/c\.json: it cannot be read"):
         copick_core.open("nosuch://x/c.json")

@@ -143,6 +143,16 @@ def test_an_object_map_that_only_a_static_layer_has_is_read_only_until_it_is_cop
     assert tree(reference) == before
 
 
+def test_objects_of_a_project_that_is_only_read_come_and_go_unless_they_have_a_map(layered, project_config):
+    root = copick_core.open(project_config(None, "reference"))
+    root.new_object("actin", True)
+    root.get_object("actin").delete()
+    assert root.get_object("actin") is None
+    with pytest.raises(ReadOnlyError, match="static"):
+        root.get_object("ribosome").delete()
+    assert root.get_object("ribosome") is not None
+
+
 def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, run):
     run.new_picks("ribosome", "1")
     for entity in (run, run.get_voxel_spacing(10)):
@@ -267,6 +277,18 @@ def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
     with pytest.raises(ConflictError):
         theirs.from_numpy([[[2]]])
     assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
+
+
+def test_a_volume_that_somebody_else_creates_while_one_is_being_written_stays(project_config):
+    first, second = (copick_core.open(project_config()).new_run("TS_1", exist_ok=True) for _ in range(2))
+    mine = first.new_segmentation(10, "membrane", "1")
+
+    with pytest.raises(ConflictError), mine._replace_store():
+        second.new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+
+    assert mine.numpy().tolist() == [[[1]]]
+    folder = Path(second.segmentations[0].path).parent
+    assert [p.name for p in folder.iterdir()] == ["10.000_alice_1_membrane.zarr"]
 
 
 @pytest.mark.parametrize("way_out", ["refresh", "exist_ok"])

@@ -373,6 +373,19 @@ def _remote(name: str) -> tuple[Any, str]:
     return fs, path
 
 
+@contextlib.contextmanager
+def _reaching(name: str) -> Iterator[None]:
+    """Raise ConfigError for what is no OSError: the libraries of file systems bring errors of their own, such as botocore."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            source=name, reason=f"it cannot be reached: {type(error).__name__}: {redacted(str(error))}"
+        ) from error
+
+
 def _place_of(name: str) -> str:
     return name if _is_remote(name) else os.path.realpath(_local_path(name))
 
@@ -386,7 +399,8 @@ def _digest(data: bytes) -> str:
 def _exists(name: str) -> bool:
     if _is_remote(name):
         fs, path = _remote(name)
-        return bool(fs.exists(path))
+        with _reaching(name):
+            return bool(fs.exists(path))
     return os.path.exists(_local_path(name))
 
 
@@ -394,7 +408,8 @@ def _read(name: str) -> bytes:
     try:
         if _is_remote(name):
             fs, path = _remote(name)
-            data: bytes = fs.cat_file(path)
+            with _reaching(name):
+                data: bytes = fs.cat_file(path)
         else:
             with builtins.open(_local_path(name), "rb") as file:
                 data = file.read()
@@ -419,7 +434,8 @@ def _write(name: str, data: bytes, check: Callable[[], None]) -> None:
     if _is_remote(name):
         check()
         fs, path = _remote(name)
-        fs.pipe_file(path, data)
+        with _reaching(name):
+            fs.pipe_file(path, data)
         return
     from copick_core.atomic import replace_file
 

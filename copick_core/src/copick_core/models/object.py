@@ -179,7 +179,8 @@ class CopickObject(Volume[ObjectKey]):
         Raises:
             ReadOnlyError: Its map lives in a read-only layer.
         """
-        self._check_writable()
+        if self.layer is not None:  # otherwise only the configuration changes
+            self._check_writable()
         self._delete_data()
         self.root._remove_object(self)
 

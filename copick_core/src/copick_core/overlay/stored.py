@@ -68,10 +68,11 @@ class LeafVolume(Leaf[K]):
 
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
-        if self._unsaved and self._is_stored():
-            raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
         with self._layer.replace_zarr(self._key) as store:
             yield store
+            # Not before: staging may take hours, in which somebody else can make a volume of this address.
+            if self._unsaved and self._is_stored():
+                raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
 
     def _delete_data(self) -> None:
         try:
