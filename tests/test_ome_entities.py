@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -251,5 +252,34 @@ def test_a_format_that_cannot_be_leaves_what_is_stored(options: Any) -> None:
 
     with pytest.raises((TypeError, ValueError), match=r"shards|Shards|chunk|zarr_format"):
         tomogram.from_numpy(-DENSITY, **options)
+
+    np.testing.assert_array_equal(tomogram.numpy(), DENSITY)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad arguments
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_does_not_fit_a_volume_is_refused_with_its_name(kind: str) -> None:
+    entity = volumes(project())[kind]
+    write(kind, entity, content(kind))
+    name = re.escape(str(entity.key))
+
+    with pytest.raises(InvalidDataError, match=name):
+        write(kind, entity, content(kind), shards=8)  # only in zarr v3
+    with pytest.raises(InvalidDataError, match=name):
+        write(kind, entity, content(kind).astype(complex))
+    with pytest.raises(InvalidDataError, match=name):
+        write(kind, entity, content(kind), levels=0)
+
+    np.testing.assert_array_equal(entity.numpy(), content(kind))
+
+
+def test_a_region_of_another_shape_is_refused_with_both_shapes() -> None:
+    tomogram = volumes(project())["tomogram"]
+    tomogram.from_numpy(DENSITY)
+
+    with pytest.raises(InvalidDataError, match=r"tomogram 'wbp'.*\(3, 3\).*\(5, 14, 11\)"):
+        tomogram.set_region(np.zeros((3, 3)), z=slice(0, 5))
 
     np.testing.assert_array_equal(tomogram.numpy(), DENSITY)

@@ -158,7 +158,11 @@ def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
     values = np.asarray(data)
     if array.dtype.kind in "biu":
         values = cast_lossless(values, array.dtype)
-    values = np.broadcast_to(values, region_shape(array.shape, region))
+    wanted = region_shape(array.shape, region)
+    try:
+        values = np.broadcast_to(values, wanted)
+    except ValueError:
+        raise ValueError(f"Data of shape {values.shape} do not fit a region of shape {wanted}.") from None
     if values.size == 0:
         return
     forward, flips = _forward(region, array.shape)

@@ -95,7 +95,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         if levels != 1:
             raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
         layout = self._format(format)
-        with self._replace_store() as store:
+        with self._named_in_errors(), self._replace_store() as store:
             ome.write_array(store, data, dtype=dtype, format=layout)
 
     def import_volume(

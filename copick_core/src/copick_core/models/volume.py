@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from copick_core.errors import closest
+from copick_core.errors import CopickError, InvalidDataError, closest
 from copick_core.models.entity import Entity, K
 from copick_core.revisions import changes, note_change
 
@@ -148,8 +148,9 @@ class Volume(Entity[K]):
             pyramid += [self.array(name) for name in levels[1:]]
             ome.check_levels(pyramid, self._pyramid)
         try:
-            ome.write_region(pyramid[0], index, data)
-            ome.update_levels(pyramid, index, self._pyramid)
+            with self._named_in_errors():
+                ome.write_region(pyramid[0], index, data)
+                ome.update_levels(pyramid, index, self._pyramid)
         finally:
             note_change(self._key)
             version = changes(self._key)  # of voxels only: these arrays stay good
@@ -160,7 +161,7 @@ class Volume(Entity[K]):
         from copick_core import ome
 
         layout = self._format(format)
-        with self._replace_store() as store:
+        with self._named_in_errors(), self._replace_store() as store:
             ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
 
     def _import_volume(
@@ -178,7 +179,6 @@ class Volume(Entity[K]):
     ) -> None:
         """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
         from copick_core import volumes
-        from copick_core.errors import InvalidDataError
         from copick_core.keys import voxel_size_key
 
         self._check_writable()
@@ -194,7 +194,7 @@ class Volume(Entity[K]):
                 )
             size = own_size
         dtype = self._import_dtype(volume, dtype)
-        with self._replace_store() as store:
+        with self._named_in_errors(), self._replace_store() as store:
             volumes.import_volume_into(
                 store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
             )
@@ -218,7 +218,18 @@ class Volume(Entity[K]):
             hint = closest(name, [*configured, "levels", "dtype"])
             raise TypeError(f"There is no argument {name!r} for writing {self._key}.{hint}")
         options: FormatOptions = {**configured, **format}
-        return VolumeFormat(**options)
+        with self._named_in_errors():
+            return VolumeFormat(**options)
+
+    @contextmanager
+    def _named_in_errors(self) -> Iterator[None]:
+        """Say which volume it is that an argument does not fit."""
+        try:
+            yield
+        except CopickError:
+            raise
+        except ValueError as error:
+            raise InvalidDataError(source=self._key, reason=str(error)) from error
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:
