@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from copick_core import picks_codec
 from copick_core.picks_codec import PicksArrays, decode, encode, from_arrays
+from copick_core.schema import CopickPicksFile
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
 IDENTITY = np.eye(4).tolist()
@@ -119,7 +120,8 @@ def any_picks(draw):
     n = draw(st.integers(0, 6))
     transforms = draw(hnp.arrays(np.float64, (n, 4, 4), elements=finite))
     transforms[:, 3] = [0, 0, 0, 1]
-    header = draw(st.dictionaries(text.filter(lambda key: key != "points"), json_values, max_size=3))
+    # Hypothesis knows the strings of our modules: of fields that have a type of their own, any value would be wrong.
+    header = draw(st.dictionaries(text.filter(lambda key: key not in CopickPicksFile.model_fields), json_values, max_size=3))
     header |= draw(
         st.fixed_dictionaries(
             {"pickable_object_name": text, "user_id": text, "session_id": text, "unit": text},
