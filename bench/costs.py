@@ -23,7 +23,7 @@ KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
 #: Requests of one run whose volumes have one chunk in each level, counted in tests/test_costs.py.
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 3},
-    "segmentation": {"LIST": 6, "PUT": 13, "COPY": 11, "GET and HEAD": 18},
+    "segmentation": {"LIST": 6, "PUT": 8, "COPY": 8},
     "picks": {"PUT": 3, "GET and HEAD": 1},
 }
 #: Requests of each further chunk: volumes are staged, then copied.

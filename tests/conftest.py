@@ -85,11 +85,46 @@ def layered(project_config):
     return root, Path(config["overlay_root"])
 
 
+@pytest.fixture
+def generated(tmp_path):
+    """A compose volume with a job in every condition, and what it was made from."""
+    import volume_generator
+
+    return volume_generator.generate(tmp_path / "volume")
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """Folder of the shared sample of a compose volume."""
+    import tarfile
+
+    from support.shared_data import data_file
+
+    archive = data_file("compose_volume_mini.tar.gz")
+    if archive is None:
+        pytest.skip("the shared sample volume is absent (COPICK_TEST_DATA)")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "sample_mini"
+
+
+@pytest.fixture(params=["generated", "sample"])
+def either(request):
+    """Folder of the generated compose volume, then of the sample."""
+    made = request.getfixturevalue(request.param)
+    return made.root if request.param == "generated" else made
+
+
 @pytest.fixture(autouse=True)
 def _no_surprises_from_the_environment(monkeypatch):
     """Settings of whoever runs the tests do not change what is tested."""
     for name in [n for n in os.environ if n.startswith("COPICK_") and not n.startswith(("COPICK_TEST", "COPICK_REFERENCE"))]:
         monkeypatch.delenv(name)
+    of_tests = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # the portal's loopback sets them
+    for name in [n for n in os.environ if n.startswith(("AWS_", "AZURE_", "GOOGLE_")) and n not in of_tests]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
 
 
 @pytest.fixture(scope="session")

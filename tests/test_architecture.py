@@ -10,8 +10,8 @@ CORE = ROOT / "copick_core" / "src" / "copick_core"
 FLOORS = [
     {"errors", "keys", "names", "schema", "atomic", "revisions"},
     {"layout", "picks_codec", "meshes", "models", "ome", "volume_format", "multiscales", "pyramid", "level_stream", "chunks"}
-    | {"regions", "labels", "volumes", "volume_files"},
-    {"layers", "path_layer", "copying", "overlay", "listing"},
+    | {"regions", "labels", "volumes", "volume_files", "chunk_cache"},
+    {"layers", "path_layer", "copying", "overlay", "listing", "importing"},
     {"hookspecs", "plugins", "opening", "stack", "ops"},
 ]
 #: Imported upwards on purpose, inside functions: the way from a config class or a root to opening and saving.

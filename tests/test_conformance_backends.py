@@ -27,14 +27,11 @@ class TestMemoryFilesystem(BackendTests):
     def make_config(self, folder, name):
         return {"config_type": "filesystem", "overlay_root": f"memory://{folder}/{name}"}
 
-    def test_a_root_is_pickled(self):
-        pytest.skip("fsspec's memory filesystem cannot tell that it lives in one process")
 
-
-@pytest.mark.exhaustive
-class TestS3(BackendTests):
+class OnS3(BackendTests):
     examples = 2
     steps = 6
+    obstore = True
 
     @pytest.fixture(autouse=True)
     def _bucket(self, s3_url):
@@ -42,7 +39,19 @@ class TestS3(BackendTests):
 
     def make_config(self, folder, name):
         url = f"s3://conformance/{folder.name}/{name}"
-        return {"config_type": "filesystem", "overlay_root": url, "overlay_fs_args": self.fs_args}
+        return {"config_type": "filesystem", "overlay_root": url, "overlay_fs_args": self.fs_args, "obstore": self.obstore}
+
+
+@pytest.mark.slow
+class TestS3(OnS3):
+    """Over obstore, which is the default."""
+
+
+@pytest.mark.exhaustive
+class TestS3OverS3fs(OnS3):
+    """Over s3fs. It takes as long again; CI runs the tests of test_fs_s3.py over both."""
+
+    obstore = False
 
 
 class TestReadOnlyFilesystem(StaticBackendTests):

@@ -57,6 +57,7 @@ class OnFsspec(LayerTests):
 
     url: str
     fs_args: dict
+    obstore = True
 
     def make_fs(self):
         import fsspec
@@ -68,10 +69,10 @@ class OnFsspec(LayerTests):
     @pytest.fixture
     def layer(self):
         self.place = f"{self.url}/project-{next(_numbers)}"
-        return open_layer("overlay", self.place, self.fs_args)
+        return open_layer("overlay", self.place, self.fs_args, obstore=self.obstore)
 
     def reopen(self, layer, *, read_only=False):
-        return open_layer("again", self.place, self.fs_args, read_only=read_only)
+        return open_layer("again", self.place, self.fs_args, read_only=read_only, obstore=self.obstore)
 
     def stored_files(self, layer):
         fs, root = self.make_fs(), layer.root
@@ -89,8 +90,7 @@ class TestMemoryFilesystem(OnFsspec):
     exclusive_writes = False
 
 
-@pytest.mark.exhaustive
-class TestS3(OnFsspec):
+class OnS3(OnFsspec):
     url = "s3://conformance"
     examples = 3
     steps = 10
@@ -98,3 +98,15 @@ class TestS3(OnFsspec):
     @pytest.fixture(autouse=True)
     def _bucket(self, s3_url):
         self.fs_args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
+
+
+@pytest.mark.slow
+class TestS3(OnS3):
+    """Over obstore, which is the default."""
+
+
+@pytest.mark.exhaustive
+class TestS3OverS3fs(OnS3):
+    """Over s3fs. It takes as long again; CI runs the tests of test_fs_s3.py over both."""
+
+    obstore = False

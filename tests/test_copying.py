@@ -72,7 +72,7 @@ def test_other_content_in_the_target_is_kept_unless_told_otherwise(layered, tmp_
     target = empty("memory", None)
     copy_project(source, target)
     target.get_run("TS_1").picks[0].from_numpy([[5, 5, 5]])
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(AlreadyExistsError, match="overwrite=True"):
         copy_project(source, target)
     assert target.get_run("TS_1").picks[0].numpy()[0].tolist() == [[5, 5, 5]]
     copy_project(source, target, overwrite=True, verify=True)
@@ -96,6 +96,8 @@ def test_only_the_named_runs_are_copied_and_unknown_ones_refused(layered):
     assert [r.name for r in target.runs] == ["TS_2"]
     with pytest.raises(InvalidDataError, match="TS_3"):
         copy_project(source, target, ["TS_3"])
+    with pytest.raises(InvalidDataError, match="list of names"):
+        copy_project(source, target, "TS_2")
 
 
 def test_objects_that_contradict_are_refused_before_anything_is_copied(layered):
@@ -141,3 +143,23 @@ def test_the_command_fails_with_one_line_for_a_run_that_does_not_exist(layered, 
     target.write_text(json.dumps({"config_type": "memory"}))
     assert main(["copy", str(source), str(target), "--runs", "nothing"]) == 1
     assert "'nothing'" in capsys.readouterr().err
+
+
+def test_the_command_updates_the_objects_of_a_config_at_a_url_also_if_it_fails_half_way(layered, project_config, tmp_path):
+    import json
+
+    import fsspec
+
+    from copick_core.__main__ import main
+
+    source = tmp_path / "source.json"
+    source.write_text(json.dumps(project_config("overlay", "reference")))
+    config = {"config_type": "filesystem", "overlay_root": str(tmp_path / "copied"), "pickable_objects": []}
+    fsspec.filesystem("memory").pipe_file("/copies/target.json", json.dumps(config).encode())
+    taken = tmp_path / "copied" / "ExperimentRuns" / "TS_1" / "Picks" / "tool_0_ribosome.json"
+    taken.parent.mkdir(parents=True)
+    taken.write_text("{}")
+
+    assert main(["copy", str(source), "memory://copies/target.json"]) == 1
+
+    assert len(copick_core.open("memory://copies/target.json").pickable_objects) == len(OBJECTS)

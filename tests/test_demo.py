@@ -92,6 +92,7 @@ def test_the_picture_survives_and_everything_else_is_deleted(done):
     with Image.open(picture) as image:
         assert image.size == (768 + render.PANEL_WIDTH, 768)
     assert [path.name for path in picture.parent.iterdir()] == [picture.name]
+    assert "--keep" in _said(done, "deleted")[0]
     assert not config.parent.exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 import copick_core
 from copick_core import plugins
 from copick_core.models import PickableObject
-from copick_core.schema import CopickConfig
+from copick_core.schema import CopickConfig, CopickPicksFile
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
@@ -48,17 +48,56 @@ def test_the_fields_of_every_installed_backend_are_documented_with_their_default
     assert rows(f"## {config_type}") == fields(plugins.get(config_type).config_cls)
 
 
+def _write_volume_files(folder):
+    """The files that the quickstart imports."""
+    import mrcfile
+    import numpy as np
+    import tifffile
+
+    volume = np.zeros((64, 128, 128), np.float32)
+    with mrcfile.new(folder / "TS_001.mrc", volume) as file:
+        file.voxel_size = 13.48
+    header = bytes([6, 0, 0, 5]) + np.array(volume.shape[::-1], "<i4").tobytes()
+    (folder / "TS_001.em").write_bytes(header.ljust(512, b"\0") + volume.tobytes())
+    tifffile.imwrite(folder / "edges.tif", volume)
+
+
 def test_the_quickstart_runs(tmp_path, monkeypatch):
     text = (ROOT / "docs" / "quickstart.md").read_text()
     config, *_ = re.findall(r"```json\n(.*?)```", text, re.S)
     (tmp_path / "config.json").write_text(config)
+    _write_volume_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
+    (tmp_path / "review.json").write_text(re.search(r"`review\.json`:\n\n```json\n(.*?)```", text, re.S)[1])
     for block in re.findall(r"```python\n(.*?)```", text, re.S):
-        block = re.sub(r"mesh\.mesh = \.\.\. .*", "import trimesh; mesh.mesh = trimesh.creation.box()", block)
         exec(block, names)  # the document's own code
     root = copick_core.open("config.json")
     assert [(p.user_id, len(p.points)) for p in root.get_run("TS_001").picks] == [("alice", 1)]
+    assert [s.voxel_size for s in root.get_run("TS_001").voxel_spacings] == [7.84, 10.0, 13.48]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/from-copick-1.md"])
+def test_the_code_of_a_document_runs(document, tmp_path, monkeypatch):
+    config = {
+        "config_type": "filesystem",
+        "overlay_root": "data",
+        "pickable_objects": [{"name": "ribosome", "is_particle": True}],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.S):
+        exec(block, names)  # the document's own code
+    assert [len(run.get_picks("ribosome", "alice", "1")) for run in copick_core.open("config.json").runs] == [1]
+
+
+def test_the_json_of_the_references_is_valid():
+    for document, read in [("configuration.md", copick_core.open), ("on-disk-format.md", CopickPicksFile.model_validate)]:
+        blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / document).read_text(), re.S)
+        assert blocks
+        for block in blocks:
+            assert read(json.loads(block)) is not None
 
 
 def test_links_between_documents_lead_somewhere():

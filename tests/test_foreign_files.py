@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, InvalidNameError
 
 
 @pytest.fixture
@@ -73,6 +73,33 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
         assert [t.tomo_type for t in run.voxel_spacings[0].tomograms] == ["wbp"]
         assert run.segmentations == []
     assert "notes.json" in caplog.text
+
+
+def test_getters_find_nothing_that_listings_do_not_show(project):
+    root, folder = project
+    (folder / "Picks" / "me_1_cyto_ribo.json").write_text("{}")
+    run = root.get_run("TS_1")
+    spacing = run.get_voxel_spacing(10)
+    spacing.get_tomogram("wbp").new_features("sobel").from_numpy(np.ones((2, 2, 2)))
+    for other in (20, 30):
+        run.new_voxel_spacing(other)
+
+    assert run.get_picks("cyto_ribo", "me", "1") == []
+    assert run.get_picks("ribo", "me", "1_cyto") == []
+    assert run.get_picks("../Picks/me_1_ribosome", "me", "1") == []
+    assert run.get_picks("x" * 300, "me", "1") == []
+    assert spacing.get_tomogram("wbp_sobel_features") is None
+    assert run.get_voxel_spacing(20).get_tomogram("../VoxelSpacing10.000/wbp") is None
+    assert run.get_segmentations("me", "1", False, "x-multilabel", 10) == []
+
+
+@pytest.mark.parametrize("length", [251, 252])
+def test_types_are_refused_that_make_no_file_name(project, length):
+    spacing = project[0].get_run("TS_1").get_voxel_spacing(10)
+    with pytest.raises(InvalidNameError, match="255 bytes"):
+        spacing.new_tomogram("x" * length)
+    with pytest.raises(InvalidNameError, match="255 bytes"):
+        spacing.get_tomogram("wbp").new_features("x" * length)
 
 
 def test_a_zarr_3_volume_is_read_wherever_it_lies(project):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +26,36 @@ from copick_core.path_layer import STAGED_SECONDS
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
 TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")
-not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+OTHER_PICKS = PicksKey("TS_1", "ribosome", "bob", "1")
+NOBODY = 65534
 
 
 @pytest.fixture
 def layer(tmp_path: Path) -> LocalLayer:
     return LocalLayer("overlay", tmp_path / "project")
+
+
+@pytest.fixture
+def shared_layer() -> Iterator[LocalLayer]:
+    """A layer where other users may look, unlike below pytest's own folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield LocalLayer("overlay", Path(folder, "project"))
+
+
+@contextmanager
+def ordinary_user(folder: str) -> Iterator[None]:
+    """Be the owner of a folder who is not root: root may read and write everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for place in [Path(folder), *Path(folder).rglob("*")]:
+        os.chown(place, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def runs_folder(layer: LocalLayer) -> Path:
@@ -144,18 +172,18 @@ def test_what_this_layer_writes_is_listed_at_once(layer: LocalLayer) -> None:
     assert [*layer.list(Kind.SEGMENTATION, RUN)] == [key]
 
 
-@not_root
-def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(layer: LocalLayer) -> None:
+def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(shared_layer: LocalLayer) -> None:
+    layer = shared_layer
     layer.write(PICKS, b"{}")
     folder = runs_folder(layer) / "TS_1" / "Picks"
-    folder.chmod(0)
 
-    try:
+    with ordinary_user(layer.root):
+        assert layer.list(Kind.PICKS, RUN) == [PICKS]
+        folder.chmod(0)
         with pytest.raises(PermissionError):
             layer.list(Kind.PICKS, RUN)
         with pytest.raises(PermissionError):
             layer.read(PICKS)
-    finally:
         folder.chmod(0o755)
 
 
@@ -213,13 +241,15 @@ def test_a_rewritten_file_keeps_its_permissions(layer: LocalLayer) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
 
 
-@not_root
-def test_a_write_protected_file_stays_as_it_is(layer: LocalLayer) -> None:
+def test_a_write_protected_file_stays_as_it_is(shared_layer: LocalLayer) -> None:
+    layer = shared_layer
     layer.write(PICKS, b"precious")
     Path(layer.location(PICKS)).chmod(0o444)
 
-    with pytest.raises(PermissionError):
-        layer.write(PICKS, b"new")
+    with ordinary_user(layer.root):
+        layer.write(OTHER_PICKS, b"new")
+        with pytest.raises(PermissionError):
+            layer.write(PICKS, b"new")
 
     assert layer.read(PICKS) == b"precious"
 
@@ -231,11 +261,41 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(layer: LocalLayer, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(local.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left on device: .*/alice_1_ribosome\.json"):
         layer.write(PICKS, b"new")
 
     assert layer.read(PICKS) == b"old"
     assert [p.name for p in Path(layer.location(PICKS)).parent.iterdir()] == ["alice_1_ribosome.json"]
+
+
+def test_a_folder_that_is_deleted_while_it_is_being_made_is_made_again(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer.write(PICKS, b"old")
+    mkdir, deleted = os.mkdir, []
+
+    def mkdir_and_lose_it(path: str, mode: int = 0o777) -> None:
+        try:
+            mkdir(path, mode)
+        except FileExistsError:
+            if not deleted:
+                deleted.append(path)
+                shutil.rmtree(runs_folder(layer) / "TS_1")
+            raise
+
+    monkeypatch.setattr(os, "mkdir", mkdir_and_lose_it)
+    layer.write(PICKS, b"new")
+
+    assert deleted
+    assert layer.read(PICKS) == b"new"
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(layer: LocalLayer) -> None:
+    runs_folder(layer).joinpath("TS_1").mkdir()
+    runs_folder(layer).joinpath("TS_1", "Picks").write_text("in the way")
+
+    with pytest.raises(FileExistsError, match="Picks"):
+        layer.write(PICKS, b"new")
 
 
 def test_writing_to_a_read_only_layer_is_refused(layer: LocalLayer) -> None:

@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.connection import is_broken_connection, redacted
+from copick_backend_fs.connection import is_broken_connection
 from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layer, open_layers
 from copick_backend_fs.remote import FsspecLayer
@@ -30,6 +30,7 @@ from copick_core.errors import (
     MissingDependencyError,
     NotFoundError,
     ReadOnlyError,
+    redacted,
 )
 from copick_core.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 
@@ -241,6 +242,11 @@ def test_a_project_is_read_from_a_zip_archive(project: Path, inside: str) -> Non
     assert value_of(static, TOMOGRAM) == 4  # type: ignore[arg-type]
     with pytest.raises(ReadOnlyError):
         static.write(PICKS, b"new")
+
+
+def test_a_zip_url_without_its_archive_is_refused_with_the_form_to_write() -> None:
+    with pytest.raises(ConfigError, match="zip://FOLDER::ARCHIVE"):
+        open_layer("static", "zip://project.zip", read_only=True)
 
 
 def test_a_zip_archive_as_overlay_is_refused(tmp_path: Path) -> None:

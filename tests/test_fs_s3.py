@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.object_store import StoreConnection
 from copick_backend_fs.opening import open_layer, open_layers
 from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import ConflictError, NotFoundError
@@ -42,10 +43,16 @@ def fs_args(server: S3Server) -> dict[str, Any]:
     return {"endpoint_url": server.url, "key": "someone", "secret": SECRET}
 
 
+@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
+def obstore(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
 @pytest.fixture
-def layer(fs_args: dict[str, Any]) -> FsspecLayer:
-    opened = open_layer("overlay", "s3://lab/project", fs_args)
+def layer(fs_args: dict[str, Any], obstore: bool) -> FsspecLayer:
+    opened = open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore)
     assert isinstance(opened, FsspecLayer)
+    assert isinstance(opened._connection, StoreConnection) is obstore
     return opened
 
 
@@ -64,9 +71,13 @@ def fill(layer: FsspecLayer, key: TomogramKey, value: int, shape: tuple[int, int
 # ----------------------------------------------------------------------------------------------------------------- counts
 
 
-def test_opening_a_project_asks_nothing_and_listing_its_runs_asks_each_layer_once(server, fs_args) -> None:
+def test_opening_a_project_asks_nothing_and_listing_its_runs_asks_each_layer_once(server, fs_args, obstore) -> None:
     config = CopickConfigFSSpec(
-        overlay_root="s3://lab/mine", overlay_fs_args=fs_args, static_root="s3://lab/reference", static_fs_args=fs_args
+        overlay_root="s3://lab/mine",
+        overlay_fs_args=fs_args,
+        static_root="s3://lab/reference",
+        static_fs_args=fs_args,
+        obstore=obstore,
     )
     with server.counting() as opening:
         layers = open_layers(config)
@@ -182,6 +193,16 @@ def test_the_first_region_of_a_tomogram_takes_three_requests(server, layer) -> N
     assert counts == {"GET": 3}  # .zarray, .zattrs, and the chunk
 
 
+def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer) -> None:
+    fill(layer, TOMOGRAM, 1)  # 2 chunks, and 4 files of metadata
+
+    with server.counting() as counts:
+        fill(layer, TOMOGRAM, 2)
+
+    # Written beside the old volume, both listed, copied over it, and deleted.
+    assert counts == {"PUT": 6, "LIST": 2, "COPY": 6, "DELETE-MANY": 1}
+
+
 # --------------------------------------------------------------------------------------------------------------- promises
 
 
@@ -264,9 +285,9 @@ def test_a_volume_that_fails_half_way_leaves_the_old_one(server, layer) -> None:
     assert not [key for key in server.keys("lab") if ".staged" in key]
 
 
-def test_a_read_only_volume_refuses_every_mutation(layer, fs_args) -> None:
+def test_a_read_only_volume_refuses_every_mutation(layer, fs_args, obstore) -> None:
     fill(layer, TOMOGRAM, 1)
-    volume = open_layer("static", "s3://lab/project", fs_args, read_only=True).zarr(TOMOGRAM)
+    volume = open_layer("static", "s3://lab/project", fs_args, read_only=True, obstore=obstore).zarr(TOMOGRAM)
 
     for mutation in (volume.clear(), volume.delete("0/0.0.0"), volume.delete_dir("0")):
         with pytest.raises(ValueError, match="read-only"):
@@ -309,8 +330,8 @@ def test_a_segmentation_of_each_type_is_found(layer) -> None:
     assert {*layer.list(Kind.SEGMENTATION, RUN)} == keys
 
 
-def test_a_misspelled_bucket_is_an_error_not_an_empty_project(fs_args) -> None:
-    layer = open_layer("static", "s3://lbb/project", fs_args, read_only=True)
+def test_a_misspelled_bucket_is_an_error_not_an_empty_project(fs_args, obstore) -> None:
+    layer = open_layer("static", "s3://lbb/project", fs_args, read_only=True, obstore=obstore)
 
     with pytest.raises(FileNotFoundError, match="lbb"):
         layer.list(Kind.RUN, ROOT)
@@ -336,6 +357,17 @@ def test_a_layer_works_in_a_forked_child(layer) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_reconnecting_makes_a_new_file_system_too(layer) -> None:
+    layer.write(PICKS, b"points")
+    before = layer.fs
+    assert before.cat_file(layer.full_path("ExperimentRuns/TS_1/Picks/alice_1_ribosome.json")) == b"points"
+
+    layer.reconnect()
+
+    assert layer.fs is not before
+    assert layer.read(PICKS) == b"points"
+
+
 def test_secrets_are_never_shown(layer, fs_args) -> None:
     config = CopickConfigFSSpec(overlay_root="s3://lab/project", overlay_fs_args=fs_args)
     with pytest.raises(NotFoundError) as caught:
@@ -346,23 +378,117 @@ def test_secrets_are_never_shown(layer, fs_args) -> None:
     assert SECRET not in shown
 
 
-def test_one_bucket_with_other_credentials_is_one_writable_layer(fs_args) -> None:
+def test_one_bucket_with_other_credentials_is_one_writable_layer(fs_args, obstore) -> None:
     config = CopickConfigFSSpec(
         overlay_root="s3://lab/project",
         overlay_fs_args=fs_args,
         static_root="s3://lab/project/",
         static_fs_args={**fs_args, "key": "other"},
+        obstore=obstore,
     )
 
     assert [layer.name for layer in open_layers(config).all] == ["overlay"]
 
 
-def test_equal_paths_on_two_servers_are_two_layers(fs_args) -> None:
+def test_equal_paths_on_two_servers_are_two_layers(fs_args, obstore) -> None:
     config = CopickConfigFSSpec(
         overlay_root="s3://lab/project",
         overlay_fs_args=fs_args,
         static_root="s3://lab/project",
-        static_fs_args={"anon": True},
+        static_fs_args={"anon": True, "client_kwargs": {"region_name": "us-west-2"}},
+        obstore=obstore,
     )
 
     assert [layer.name for layer in open_layers(config).all] == ["static", "overlay"]
+
+
+def test_one_place_over_obstore_and_over_fsspec_is_one_writable_layer(fs_args) -> None:
+    config = CopickConfigFSSpec(
+        overlay_root="s3://lab/project",
+        overlay_fs_args=fs_args,
+        static_root="s3a://lab/project",
+        static_fs_args={**fs_args, "s3_additional_kwargs": {"ServerSideEncryption": "AES256"}},
+    )
+
+    assert [layer.name for layer in open_layers(config).all] == ["overlay"]
+
+
+@pytest.mark.parametrize("foreign", ["a//b", "./c", "tab\there", "TS_1/", "TS_1//", "TS_1/Picks/"])
+def test_foreign_keys_that_no_folder_could_hold_are_passed_over(server, layer, foreign: str) -> None:
+    server.put("lab", {f"project/ExperimentRuns/{foreign}": b""})
+    layer.write(PICKS, b"points")
+
+    assert RUN in layer.list(Kind.RUN, ROOT)
+    assert [*layer.list(Kind.PICKS, RUN)] == [PICKS]
+
+
+@pytest.mark.parametrize("marker", ["TS_1/", "TS_1/Picks/", "TS_1/a//b"])
+def test_a_run_is_deleted_with_objects_that_stand_for_its_folders(server, layer, marker: str) -> None:
+    server.put("lab", {f"project/ExperimentRuns/{marker}": b"", "project/ExperimentRuns/TS_1/Picks/a_1_r.json": b""})
+
+    layer.delete(RUN)
+
+    assert server.keys("lab") == []
+    assert not layer.exists(RUN)
+
+
+def test_a_place_that_refuses_says_that_it_is_not_permitted(server, fs_args, obstore) -> None:
+    server.refuses = True
+    layer = open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore)
+
+    with pytest.raises(PermissionError):
+        layer.list(Kind.RUN, ROOT)
+    with pytest.raises(PermissionError):
+        layer.read(PICKS)
+    with pytest.raises(PermissionError):
+        layer.write(PICKS, b"", if_revision=None)
+
+
+@pytest.mark.parametrize(
+    ("args", "environment", "signed"),
+    [
+        ({"key": "mine", "secret": SECRET}, {}, ("mine", None)),
+        ({"key": "mine", "secret": SECRET, "token": "pass"}, {}, ("mine", "pass")),
+        ({"key": "mine", "secret": SECRET}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SESSION_TOKEN": "theirs"}, ("mine", None)),
+        ({}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "a", "AWS_SESSION_TOKEN": "pass"}, ("theirs", "pass")),
+        ({"anon": True}, {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "a"}, None),
+    ],
+)
+def test_requests_are_signed_as_arguments_and_environment_say(
+    server, obstore, args, environment: dict[str, str], signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    open_layer("overlay", "s3://lab/project", {"endpoint_url": server.url, **args}, obstore=obstore).list(Kind.RUN, ROOT)
+
+    assert server.signed == signed
+
+
+def test_credentials_that_change_in_the_environment_are_noticed(server, obstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a")
+    seen = []
+
+    for name in ("first", "second"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+        open_layer("overlay", "s3://lab/project", {"endpoint_url": server.url}, obstore=obstore).list(Kind.RUN, ROOT)
+        seen.append(server.signed)
+
+    assert seen == [("first", None), ("second", None)]
+
+
+def test_sessions_of_one_process_read_the_descriptions_of_services_once(fs_args, monkeypatch) -> None:
+    open_layer("overlay", "s3://lab/project", fs_args, obstore=False).exists(PICKS)
+    monkeypatch.setattr("botocore.loaders.JSONFileLoader.load_file", None)
+
+    assert not open_layer("overlay", "s3://lab/project", fs_args, obstore=False).exists(PICKS)
+
+
+def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(server, layer) -> None:
+    revision = layer.write(PICKS, b"theirs", if_revision=None)
+    server.loses = 1
+
+    layer.write(PICKS, b"mine", if_revision=revision)
+
+    assert layer.read(PICKS) == b"mine"
+    assert server.loses == 0

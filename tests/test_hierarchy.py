@@ -55,7 +55,7 @@ def test_a_new_run_shows_once_whether_or_not_runs_were_listed(root):
 
 
 def test_a_run_that_exists_is_refused_or_given(root, run):
-    with pytest.raises(AlreadyExistsError, match="TS_1"):
+    with pytest.raises(AlreadyExistsError, match=r"^run 'TS_1' already exists\. Pass exist_ok=True"):
         root.new_run("TS_1")
     assert root.new_run("TS_1", exist_ok=True) is run
 
@@ -229,6 +229,37 @@ def test_features_take_regions(tomogram):
     assert features.numpy().sum() == 20
 
 
+def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram):
+    features = tomogram.new_features("sobel")
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    for volume in (features, segmentation):
+        volume.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (features, segmentation, tomogram):
+        volume.numpy()
+        volume.delete()
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
+def test_nothing_is_read_of_volumes_whose_run_was_deleted(run, tomogram):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.ones((2, 2, 2), np.uint8))
+    for volume in (segmentation, tomogram):
+        volume.numpy()
+    run.delete()
+    for volume in (segmentation, tomogram):
+        with pytest.raises(LevelNotFoundError):
+            volume.numpy()
+
+
+def test_deleting_a_tomogram_takes_its_features(spacing, tomogram):
+    tomogram.new_features("sobel").from_numpy(VOLUME)
+    assert len(tomogram.features) == 1
+    tomogram.delete()
+    assert tomogram.features == []
+    assert spacing.new_tomogram("wbp").features == []
+
+
 def test_deleting_while_iterating_deletes_all(spacing):
     for name in "abcd":
         spacing.new_tomogram(name).from_numpy(VOLUME)
@@ -274,6 +305,12 @@ def test_filters_take_a_string_an_iterable_or_nothing(run):
     assert run.get_picks("membrane") == []
     assert {p.user_id for p in run.user_picks()} == {"a", "c"}
     assert {p.user_id for p in run.tool_picks()} == {"b"}
+
+
+@pytest.mark.parametrize("value", [1, [1], ["1", None], 1.5])
+def test_filters_that_could_never_match_are_refused(run, value):
+    with pytest.raises(InvalidDataError, match="is not a string"):
+        run.get_picks(session_id=value)
 
 
 def test_arrays_round_trip_exactly(root, run):
@@ -359,6 +396,36 @@ def test_a_point_that_cannot_be_stored_is_named_and_the_file_stays(root, run):
         picks.store()
     root.refresh()
     assert len(root.get_run("TS_1").picks[0].points) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda points: points.__setitem__(1, {"location": {"x": 1, "y": 2, "z": 3}}),
+        lambda points: setattr(points[1], "location", {"x": 1, "y": 2, "z": 3}),
+        lambda points: setattr(points[1].location, "x", "1"),
+        lambda points: setattr(points[1], "instance_id", 2**70),
+        lambda points: setattr(points[1], "transformation_", np.eye(3)),
+    ],
+)
+def test_a_point_that_is_no_point_is_named(run, spoil):
+    picks = run.new_picks("ribosome", "1")
+    picks.points = [CopickPoint(location={"x": 1, "y": 2, "z": 3}) for _ in range(3)]
+    spoil(picks.points)
+    with pytest.raises(InvalidDataError, match="'ribosome' of alice/1 in run 'TS_1': point 1:"):
+        picks.store()
+
+
+def test_fields_may_be_numbers_of_numpy_and_others_are_named(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.meta.voxel_spacing = np.float32(10)
+    picks.store()
+    root.refresh()
+    picks = root.get_run("TS_1").picks[0]
+    assert picks.load().voxel_spacing == 10.0
+    picks.meta.note = object()
+    with pytest.raises(InvalidDataError, match=r"'ribosome' of alice/1 in run 'TS_1': the header"):
+        picks.store()
 
 
 def test_bulk_deletion_takes_filters(run):
@@ -538,6 +605,12 @@ def test_new_objects_get_the_next_label(root):
         root.new_object("other", False, 7)
     with pytest.raises(InvalidNameError):
         root.new_object("a_b", False)
+
+
+@pytest.mark.parametrize("label", [7, "7", 7.0])
+def test_a_label_that_another_object_has_is_refused(root, label):
+    with pytest.raises(InvalidDataError, match="label 7 is that of object 'proteasome'"):
+        root.new_object("actin", False, label=label)
 
 
 def test_an_existing_object_is_updated_field_by_field(root):

@@ -8,7 +8,20 @@ import pytest
 
 #: Packages that cost more than everything else together, and are not needed before data are read or written.
 HEAVY = {
-    *("aiobotocore", "aiohttp", "asyncio", "boto3", "fsspec", "numcodecs", "numpy", "pandas", "s3fs", "scipy", "ssl"),
+    *(
+        "aiobotocore",
+        "aiohttp",
+        "asyncio",
+        "boto3",
+        "fsspec",
+        "numcodecs",
+        "numpy",
+        "obstore",
+        "pandas",
+        "s3fs",
+        "scipy",
+        "ssl",
+    ),
     *("trimesh", "zarr"),
 }
 #: What this project could import at the start, but leaves to those who need it.

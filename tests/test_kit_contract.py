@@ -26,6 +26,28 @@ def test_what_a_check_quotes_stands_in_the_contract(sentence):
     assert plain(sentence) in TEXT
 
 
+def prose(docstring):
+    """Sentences of a docstring between its summary and its sections."""
+    text = plain(re.split(r"\n\s*(?:Args|Attributes|Example|Raises|Returns):", inspect.cleandoc(docstring))[0])
+    return re.split(r"(?<=[.])\s+(?=[A-Z:`])", text)[1:]
+
+
+PROSE = [
+    sentence
+    for name, member in [("Layer", Layer), *vars(Layer).items()]
+    if not name.startswith("_") and member.__doc__ and (member is Layer or inspect.isfunction(member))
+    for sentence in prose(member.__doc__)
+    if not sentence.startswith("Each of these sentences")
+]
+
+
+@pytest.mark.parametrize("sentence", PROSE)
+def test_what_the_contract_says_is_quoted_by_a_check(sentence):
+    quoted = [plain(quote).rstrip(".") for quote in SENTENCES.values()]
+
+    assert any(quote in sentence or sentence.rstrip(".") in quote for quote in quoted)
+
+
 def test_a_broken_promise_is_quoted_with_what_was_seen():
     @promises("Water flows downhill.")
     def check():

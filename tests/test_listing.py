@@ -78,8 +78,8 @@ def rows(table: dict[str, list]) -> list[tuple]:
     return [*zip(*table.values(), strict=True)]
 
 
-@pytest.fixture
-def bucket(tmp_path) -> Iterator[tuple[S3Server, CopickRootOverlay]]:
+@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
+def bucket(tmp_path, request) -> Iterator[tuple[S3Server, CopickRootOverlay]]:
     """A project of 50 runs in a bucket."""
     listing_project.make_listing_project(tmp_path, RUNS)
     files = {f"project/{p.relative_to(tmp_path).as_posix()}": b"" for p in tmp_path.rglob("*") if p.is_file()}
@@ -87,10 +87,8 @@ def bucket(tmp_path) -> Iterator[tuple[S3Server, CopickRootOverlay]]:
         server.empty("lab")
         server.put("lab", files)
         fs_args = {"endpoint_url": server.url, "key": "someone", "secret": "something"}
-        yield (
-            server,
-            copick_core.open({"config_type": "filesystem", "overlay_root": "s3://lab/project", "overlay_fs_args": fs_args}),
-        )
+        place = {"overlay_root": "s3://lab/project", "overlay_fs_args": fs_args, "obstore": request.param}
+        yield server, copick_core.open({"config_type": "filesystem", **place})
 
 
 def fill(root: CopickRootOverlay) -> None:
@@ -217,6 +215,8 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are(root):
         root.table("pick")
     with pytest.raises(InvalidDataError, match="'picks'"):
         root.prefetch(["pick"])
+    with pytest.raises(InvalidDataError, match="list of kinds"):
+        root.prefetch("picks")
 
 
 def test_prefetch_sends_one_request_for_each_directory(bucket):

@@ -29,6 +29,13 @@ def test_the_floor_is_kept() -> None:
     assert smallest_unsigned(np.zeros((2, 2, 2), np.uint8), "uint16") == np.uint16
 
 
+@pytest.mark.parametrize(("dtype", "floor"), [("u1", "u1"), ("?", "u1"), ("u1", "u2"), ("u2", "u2")])
+def test_types_that_fit_whatever_they_hold_are_not_scanned(dtype: str, floor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copick_core.labels._slabs", None)
+
+    assert smallest_unsigned(np.ones(3, dtype), floor) == floor
+
+
 @pytest.mark.parametrize("value", [-1, 0.5, np.nan, np.inf])
 def test_what_is_no_label_is_named_with_its_index(value: float) -> None:
     volume = np.zeros((3, 4, 5))

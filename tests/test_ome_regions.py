@@ -157,7 +157,7 @@ def test_updated_levels_equal_those_of_a_whole_write(index: Any, kind: str, form
     store = stored(VOLUME, 3, kind, **format)
 
     write_region(open_level(store), index, changed[index])
-    update_levels(store, index, kind=kind)
+    update_levels([open_level(store, level) for level in range(3)], index, kind)
 
     whole = stored(changed, 3, kind)
     for level in range(3):
@@ -170,7 +170,7 @@ def test_channels_are_updated_apart() -> None:
     volume[1, 5:9] = 9999
 
     write_region(open_level(store), (1, slice(5, 9)), 9999)
-    update_levels(store, (1, slice(5, 9)), kind="nearest")
+    update_levels([open_level(store, 0), open_level(store, 1)], (1, slice(5, 9)), "nearest")
 
     np.testing.assert_array_equal(open_level(store, 1)[:], open_level(stored(volume, 2, "nearest"), 1)[:])
 
@@ -179,9 +179,10 @@ def test_an_update_touches_only_the_chunks_that_depend_on_the_region() -> None:
     store = stored(np.ones((32, 32, 32), np.float32), 3)
     index = (slice(8, 16), slice(8, 16), slice(8, 16))
     write_region(open_level(store), index, 3)
+    arrays = [open_level(store, level) for level in range(3)]
     store.requests.clear()
 
-    update_levels(store, index, kind="mean")
+    update_levels(arrays, index, "mean")
 
     assert set(store.chunks_of("set")) == {"1/1/1/1", "2/0/0/0"}
     assert set(store.chunks_of("get")) == {f"0/{z}/{y}/{x}" for z in (2, 3) for y in (2, 3) for x in (2, 3)} | {
@@ -194,7 +195,7 @@ def test_levels_of_other_sizes_are_not_updated() -> None:
     store = stored(np.ones((5, 5, 5), np.float32), 2, "nearest")
 
     with pytest.raises(InvalidDataError, match=r"\(2, 2, 2\)"):
-        update_levels(store, ..., kind="mean")
+        update_levels([open_level(store, 0), open_level(store, 1)], ..., "mean")
 
 
 def test_zeroing_a_region_of_labels_reads_back_as_zero() -> None:

@@ -6,11 +6,14 @@ import pickle
 import subprocess
 import sys
 
+import fsspec
 import pytest
+from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 import copick_core
-from copick_core.errors import ConfigError, ConflictError, NotPicklableError
+from copick_backend_fs.config import CopickConfigFSSpec
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, MissingDependencyError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
 
 OBJECT = {"name": "ribosome", "is_particle": True}
@@ -44,10 +47,27 @@ def test_a_path_a_dict_and_a_json_string_open_the_same_project(config_file, tmp_
 
 
 def test_a_config_file_may_lie_at_a_url(config_file, tmp_path):
-    import fsspec
-
     fsspec.filesystem("memory").pipe_file("/configs/c.json", config_file(overlay_root=str(tmp_path)).read_bytes())
     assert copick_core.open("memory://configs/c.json").config.name == "CoPick"
+
+
+@pytest.mark.parametrize(
+    ("file", "written", "resolved"),
+    [
+        ("memory://configs/c.json", "data", "memory://configs/data"),
+        ("memory://configs/c.json", "./data", "memory://configs/data"),
+        ("memory://configs/c.json", "../data/", "memory://data"),
+        ("memory:///configs/c.json", "local://data", "memory:///configs/data"),
+        ("memory://c.json", "data", "memory://data"),
+        ("memory://configs/c.json", "/data", "/data"),
+        ("memory://configs/c.json", "s3://lab/data", "s3://lab/data"),
+    ],
+)
+def test_a_root_may_be_relative_to_a_url(config_file, file, written, resolved):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file(file.removeprefix("memory:/"), config_file(overlay_root=written).read_bytes())
+    assert CopickConfigFSSpec.from_file(file).overlay_root == resolved
 
 
 def test_a_relative_root_is_relative_to_the_config_file(config_file, tmp_path, monkeypatch):
@@ -90,6 +110,27 @@ def test_a_save_that_fails_leaves_the_old_file(config_file, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == ["config.json"]
 
 
+def test_saving_through_a_link_keeps_the_link(config_file, tmp_path):
+    path = config_file()
+    (tmp_path / "link.json").symlink_to(path)
+    root = copick_core.open(tmp_path / "link.json")
+    root.new_object("membrane", False)
+    root.save_config(tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert "membrane" in path.read_text()
+
+
+@pytest.mark.parametrize("fields", [{"radius": float("nan")}, {"metadata": {"value": object()}}])
+def test_what_json_cannot_say_is_refused_and_the_file_stays(config_file, fields):
+    path = config_file()
+    before = path.read_bytes()
+    root = copick_core.open(path)
+    root.new_object("membrane", False, **fields)
+    with pytest.raises(ConfigError, match=r"config\.json: it cannot be written as JSON"):
+        root.save_config(path)
+    assert path.read_bytes() == before
+
+
 def test_what_is_dumped_can_be_written_and_opened_again(config_file, tmp_path):
     dumped = copick_core.open(config_file()).config.model_dump()
     (tmp_path / "dumped.json").write_text(json.dumps(dumped))
@@ -110,6 +151,14 @@ def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
     assert SECRET not in str(caught.value) + repr(caught.value)
 
 
+def test_secrets_in_urls_are_neither_in_repr_nor_in_errors():
+    root = copick_core.open({"config_type": "filesystem", "overlay_root": f"memory://me:{SECRET}@host/data"})
+    assert SECRET not in repr(root.config) + str(root.config)
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        copick_core.open(f"http://me:{SECRET}@127.0.0.1:9/c.json?signature={SECRET}")
+    assert SECRET not in str(caught.value) + repr(caught.value.__dict__)
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -123,6 +172,7 @@ def test_secrets_are_neither_in_repr_nor_in_errors(config_file, fields):
         ({"pickable_objects": [OBJECT | {"label": 3}, OBJECT | {"name": "x", "label": 3}]}, "same label 3"),
         ({"pickable_objects": [{"name": "x"}]}, r"pickable_objects\[0\]\.is_particle"),
         ({"config_type": 7}, "config_type"),
+        ({"pickable_objects": 7}, "pickable_objects"),
         ({"zarr_format": 4}, "zarr_format"),
     ],
 )
@@ -140,9 +190,82 @@ def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
         copick_core.open(path)
 
 
-def test_a_missing_file_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"nowhere\.json: it cannot be read"):
+def test_a_missing_file_is_refused_with_the_place_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigNotFoundError) as caught:
         copick_core.open("nowhere.json")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert caught.value.location == str(tmp_path / "nowhere.json")
+
+
+def test_a_field_that_is_misspelt_is_told_the_closest_one(config_file):
+    path = config_file(pickable_objects=[OBJECT | {"colour": [1, 2, 3, 4]}], userid="ana", overlay_type="fast")
+    with pytest.warns(UserWarning, match="no such field") as caught:
+        root = copick_core.open(path)
+    hints = sorted(str(w.message).partition("config.json: ")[2] for w in caught)
+    assert hints == [
+        "pickable_objects[0].colour: there is no such field. Did you mean 'color'?",
+        "userid: there is no such field. Did you mean 'user_id'?",
+    ]
+    assert root.config.model_extra == {"userid": "ana", "overlay_type": "fast"}
+
+
+def test_a_required_field_that_is_misspelt_is_told_in_the_error():
+    with pytest.raises(ConfigError, match=r"overlay_root is missing.*overlay_rot: there is no such field.*'overlay_root'"):
+        copick_core.open({"config_type": "filesystem", "overlay_rot": "data"})
+
+
+def test_a_config_at_a_url_whose_file_system_is_unknown_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"^Configuration nowhere://me:\*\*\*@host/c\.json: it cannot be read: Protocol"):
+        copick_core.open("nowhere://me:secret@host/c.json")
+
+
+def test_a_config_at_a_url_that_needs_a_package_says_which(monkeypatch):
+    monkeypatch.setitem(known_implementations, "cloud", {"class": "no_such_module.Cloud", "err": "Install clouds"})
+    with pytest.raises(MissingDependencyError, match=r"cloud://config\.json.*Install clouds"):
+        copick_core.open("cloud://config.json")
+
+
+def test_a_relative_archive_is_relative_to_the_config_file(config_file, tmp_path, monkeypatch):
+    path = config_file(static_root="zip://inside::reference.zip")
+    monkeypatch.chdir("/")
+    archive = tmp_path / "project" / "reference.zip"
+    assert copick_core.open(path).config.static_root == f"zip://inside::{archive}"
+
+
+def test_an_error_of_a_file_systems_library_is_told_with_the_url(config_file, monkeypatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class LibraryError(Exception):
+        pass
+
+    def fail(*_, **__):
+        raise LibraryError("no endpoint")
+
+    MemoryFileSystem().pipe_file("/configs/c.json", config_file().read_bytes())
+    root = copick_core.open("memory://configs/c.json")
+    for method in ("pipe_file", "exists", "cat_file"):
+        monkeypatch.setattr(MemoryFileSystem, method, fail)
+        with pytest.raises(ConfigError, match=r"memory://configs/c\.json: it cannot be reached: LibraryError: no endpoint"):
+            root.save_config("memory://configs/c.json")
+    with pytest.raises(ConfigError, match=r"memory://configs/c\.json: it cannot be reached: LibraryError: no endpoint"):
+        copick_core.open("memory://configs/c.json")
+
+
+def test_a_url_of_an_unknown_protocol_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"nosuch://x/c\.json: it cannot be read"):
+        copick_core.open("nosuch://x/c.json")
+
+
+@pytest.mark.parametrize("field", ["overlay_root", "static_root"])
+def test_an_empty_location_is_none_and_not_the_folder_of_the_file(config_file, tmp_path, field):
+    locations = {"overlay_root": str(tmp_path), "static_root": str(tmp_path)} | {field: ""}
+    assert [layer.root for layer in copick_core.open(config_file(**locations)).layers.all] == [str(tmp_path)]
+
+
+def test_an_index_of_runs_holds_run_names(config_file):
+    with pytest.raises(ValueError, match="path separators"):
+        copick_core.open(config_file(static_root="data2", runs=["../elsewhere"]))
 
 
 def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
@@ -158,6 +281,11 @@ def test_new_config_writes_a_config_that_opens_the_new_project(tmp_path):
     assert [run.name for run in again.runs] == ["TS_1"]
     assert [o.name for o in again.pickable_objects] == ["ribosome", "b"]
     assert again.config.version == copick_core.__version__
+
+
+def test_new_config_takes_paths(tmp_path):
+    root = copick_core.new_config(tmp_path / "config.json", tmp_path / "data")
+    assert root.root_overlay == str(tmp_path / "data")
 
 
 def test_objects_read_and_write_the_old_name_of_their_identifier():
@@ -211,13 +339,30 @@ def test_a_memory_project_explains_why_it_cannot_be_pickled():
         pickle.dumps(root)
 
 
+def test_a_config_that_changes_while_it_is_being_saved_is_not_overwritten(config_file, monkeypatch):
+    path = config_file()
+    first, second = copick_core.open(path), copick_core.open(path)
+    first.new_object("membrane", False)
+    second.new_object("actin", False)
+
+    def save_second(descriptor):
+        monkeypatch.undo()
+        second.save_config(path)
+
+    monkeypatch.setattr(os, "fsync", save_second)
+    with pytest.raises(ConflictError):
+        first.save_config(path)
+    assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "actin"]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     path = config_file()
     first, second = copick_core.open(path), copick_core.open(path)
     first.new_object("membrane", False)
     second.new_object("actin", False)
     first.save_config(path)
-    with pytest.raises(ConflictError, match="configuration"):
+    with pytest.raises(ConflictError, match=r"configuration.*Open it again"):
         second.save_config(path)
     assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "membrane"]
     first.new_object("tubulin", True)

@@ -16,7 +16,8 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, _context, map_runs
+from copick_core.ops import Interrupted, MapReport, map_runs
+from copick_core.ops.pools import process_context
 from support import map_jobs
 from support.audit import count_events
 from support.s3_server import S3Server
@@ -124,6 +125,9 @@ def test_each_run_has_arguments_of_its_own(project, arguments):
         {"run_args": [{}] * 7, "runs": [*NAMES, "TS_1"]},
         {"runs": "TS_1"},
         {"workers": 0},
+        {"chunksize": 0},
+        {"chunksize": -1},
+        {"done": "TS_1"},
         {"executor": "cluster"},
     ],
 )
@@ -224,7 +228,7 @@ def test_processes_are_not_forked_while_threads_run():
     thread = threading.Thread(target=stop.wait)
     thread.start()
 
-    method = _context().get_start_method()
+    method = process_context().get_start_method()
 
     stop.set()
     thread.join()

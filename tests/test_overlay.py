@@ -1,6 +1,7 @@
 """Static layers under an overlay: what is seen, what may be written, and that the static side never changes."""
 
 import hashlib
+import pickle
 import threading
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
-from copick_core.layers import Layer
+from copick_core.layers import Layer, Layers
+from copick_core.models import CopickConfig
+from copick_core.overlay import CopickRootOverlay
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -140,6 +143,16 @@ def test_an_object_map_that_only_a_static_layer_has_is_read_only_until_it_is_cop
     assert tree(reference) == before
 
 
+def test_objects_of_a_project_that_is_only_read_come_and_go_unless_they_have_a_map(layered, project_config):
+    root = copick_core.open(project_config(None, "reference"))
+    root.new_object("actin", True)
+    root.get_object("actin").delete()
+    assert root.get_object("actin") is None
+    with pytest.raises(ReadOnlyError, match="static"):
+        root.get_object("ribosome").delete()
+    assert root.get_object("ribosome") is not None
+
+
 def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, run):
     run.new_picks("ribosome", "1")
     for entity in (run, run.get_voxel_spacing(10)):
@@ -147,8 +160,12 @@ def test_a_run_or_spacing_that_a_static_layer_holds_cannot_be_deleted(layered, r
             entity.delete()
     with pytest.raises(ReadOnlyError):
         run.delete_picks()
+    run.new_voxel_spacing(5)
+    with pytest.raises(ReadOnlyError):
+        run.delete_voxel_spacings()
+    run.refresh()
     assert len(run.picks) == 2
-    assert len(run.voxel_spacings) == 1
+    assert [v.voxel_size for v in run.voxel_spacings] == [5.0, 10.0]
 
 
 def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
@@ -167,6 +184,12 @@ def test_new_entities_of_a_static_run_go_to_the_overlay(layered, run):
         ("denoised", "overlay"),
     ]
     assert tree(reference) == before
+
+
+def test_a_backend_that_has_no_field_for_an_overlay_points_to_stacks():
+    layers = Layers(static=[copick_core.open({"config_type": "memory"}).layers.overlay])
+    with pytest.raises(ReadOnlyError, match='"config_type": "stack"'):
+        CopickRootOverlay(CopickConfig(), lambda config: layers).new_run("x")
 
 
 def test_a_project_without_an_overlay_is_read_only_and_says_what_to_set(layered, project_config):
@@ -254,6 +277,64 @@ def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
     with pytest.raises(ConflictError):
         theirs.from_numpy([[[2]]])
     assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
+
+
+def test_a_volume_that_somebody_else_creates_while_one_is_being_written_stays(project_config):
+    first, second = (copick_core.open(project_config()).new_run("TS_1", exist_ok=True) for _ in range(2))
+    mine = first.new_segmentation(10, "membrane", "1")
+
+    with pytest.raises(ConflictError), mine._replace_store():
+        second.new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+
+    assert mine.numpy().tolist() == [[[1]]]
+    folder = Path(second.segmentations[0].path).parent
+    assert [p.name for p in folder.iterdir()] == ["10.000_alice_1_membrane.zarr"]
+
+
+@pytest.mark.parametrize("way_out", ["refresh", "exist_ok"])
+def test_the_second_may_replace_the_volume_after_taking_note_of_it(project_config, way_out):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    run = first.new_run("TS_1")
+    theirs = second.get_run("TS_1").new_segmentation(10, "membrane", "1")
+    run.new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+
+    if way_out == "refresh":
+        theirs.refresh()
+    else:
+        assert second.get_run("TS_1").new_segmentation(10, "membrane", "1", exist_ok=True) is theirs
+    theirs.from_numpy([[[2]]])
+
+    assert theirs.numpy().tolist() == [[[2]]]
+
+
+@pytest.mark.parametrize("kind", ["picks", "mesh"])
+@pytest.mark.parametrize("owner", [("0", "tool"), ("5", "alice")], ids=["static", "nowhere"])
+def test_exist_ok_takes_what_somebody_else_creates_at_the_same_moment(layered, monkeypatch, kind, owner):
+    root, _ = layered
+    name, method = ("ribosome", "new_picks") if kind == "picks" else ("membrane", "new_mesh")
+    other = pickle.loads(pickle.dumps(root)).get_run("TS_1")
+    write = type(root.layers.overlay).write
+
+    def write_second(layer, *args, **kwargs):
+        monkeypatch.undo()
+        getattr(other, method)(name, *owner, exist_ok=True)
+        return write(layer, *args, **kwargs)
+
+    monkeypatch.setattr(type(root.layers.overlay), "write", write_second)
+    taken = getattr(root.get_run("TS_1"), method)(name, *owner, exist_ok=True)
+
+    assert taken.layer == "overlay"
+
+
+def test_a_handle_reads_what_another_one_of_this_process_has_put_in_its_place(project_config):
+    mine, other = (copick_core.open(project_config()).new_run("TS_1", exist_ok=True) for _ in range(2))
+    segmentation = mine.new_segmentation(10, "membrane", "1")
+    segmentation.from_numpy(np.ones((3, 3, 3), np.uint8))
+    segmentation.set_region(2, x=0)
+    assert segmentation.numpy().shape == (3, 3, 3)
+    other.segmentations[0].from_numpy(np.full((200, 4, 4), 300, np.uint16))
+    assert segmentation.numpy().shape == (200, 4, 4)
+    assert segmentation.numpy(x=0, y=0, z=0) == 300
 
 
 def test_threads_that_list_at_once_get_the_same_handles(layered):

@@ -66,6 +66,13 @@ def test_a_nested_mistake_is_told_by_its_path(place):
         copick_core.open(stack(None))
 
 
+def test_a_nested_mistake_is_told_with_its_file(tmp_path):
+    (tmp_path / "s.json").write_text(json.dumps(stack({"config_type": "memory"}, {"config_type": "memry"})))
+    with pytest.raises(ConfigError, match=r"s\.json, static\[0\]: no backend for config_type 'memry'") as caught:
+        copick_core.open(tmp_path / "s.json")
+    assert "s.json" in repr(caught.value)
+
+
 def test_objects_are_merged_by_name(place):
     root = copick_core.open(stack({"config_type": "memory"}, place("a"), place("b", [MEMBRANE | {"is_particle": True}])))
     assert [(o.name, o.label) for o in root.pickable_objects] == [("ribosome", 1), ("membrane", 2)]
@@ -104,6 +111,24 @@ def test_relative_places_of_layers_are_relative_to_the_config_file(place, tmp_pa
     (tmp_path / "s.json").write_text(json.dumps(stack(None, {"config_type": "filesystem", "overlay_root": "a"})))
     monkeypatch.chdir("/")
     assert [r.name for r in copick_core.open(tmp_path / "s.json").runs] == ["TS_1"]
+
+
+def test_relative_places_of_layers_are_saved_relative_beside_the_file_and_absolute_elsewhere(tmp_path):
+    inner = stack({"config_type": "filesystem", "overlay_root": "inner"})
+    config = stack(
+        {"config_type": "filesystem", "overlay_root": "mine"}, {"config_type": "filesystem", "static_root": "a"}, inner
+    )
+    (tmp_path / "s.json").write_text(json.dumps(config))
+    root = copick_core.open(tmp_path / "s.json")
+
+    root.save_config(tmp_path / "s.json")
+    saved = json.loads((tmp_path / "s.json").read_text())
+    root.save_config(tmp_path / "elsewhere" / "s.json")
+    moved = json.loads((tmp_path / "elsewhere" / "s.json").read_text())
+
+    assert (saved["overlay"], saved["static"]) == (config["overlay"], config["static"])
+    assert moved["overlay"]["overlay_root"] == str(tmp_path / "mine")
+    assert moved["static"][0]["static_root"] == str(tmp_path / "a")
 
 
 def test_secrets_of_layers_are_not_in_repr(place):

@@ -3,7 +3,11 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trimesh
+import zarr
+from PIL import Image
 
 from copick_core.keys import MeshKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.testing import StaticBackendTests
@@ -51,3 +55,32 @@ class TestVolumeUnderAnyOverlay(TestVolume):
         }
         static = {"config_type": "compose_volume", "volume_root": str(made.root), "voxel_size": 10.0}
         return {"config_type": "stack", "overlay": overlays[request.param], "static": [static]}
+
+
+class TestSample(TestVolume):
+    """The shared sample, read for comparison with zarr, pillow and trimesh alone."""
+
+    @pytest.fixture
+    def config(self, sample):
+        return {"config_type": "compose_volume", "volume_root": str(sample), "voxel_size": 10.0}
+
+    @pytest.fixture
+    def expected(self, sample):
+        def stored(folder):
+            return zarr.open_array(sample / folder, mode="r")[:].transpose(2, 1, 0)
+
+        def slices(job):
+            return np.stack([np.asarray(Image.open(path)) for path in sorted((sample / "uploads" / job).iterdir())])
+
+        user = "RandomForest3DSegmenter"
+        mesh = trimesh.load_mesh(sample / "meshed/CC7651/1720196900.zarr/255.combined.stl")
+        return {
+            **{RunKey(job): None for job in ("12E345", "4F09A2", "CC7651")},
+            **{VoxelSpacingKey(job, 10.0): None for job in ("4F09A2", "CC7651")},
+            **{TomogramKey(job, 10.0, "raw"): slices(job) for job in ("4F09A2", "CC7651")},
+            **{
+                SegmentationKey("CC7651", 10.0, "label-255", user, model): stored(f"segmented/CC7651/{model}.zarr")
+                for model in ("1720196800", "1720196900")
+            },
+            MeshKey("CC7651", "label-255", user, "1720196900"): mesh.bounds[:, ::-1] * 10,
+        }

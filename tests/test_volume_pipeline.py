@@ -15,11 +15,6 @@ from copick_core.__main__ import main
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "volume_pipeline.py"
 
 
-@pytest.fixture
-def generated(tmp_path):
-    return volume_generator.generate(tmp_path / "volume")
-
-
 def ball(tmp_path):
     """Slices with a bright ball in noise, and masks of some."""
     z, y, x = np.mgrid[:24, :48, :40]

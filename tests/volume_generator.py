@@ -224,7 +224,7 @@ def generate(root: Path) -> GeneratedVolume:
     v.model("123456", "1750000020", HEAD_SIDECAR)
     v.segmentation("123456", "1750000020", classes)
     v.segmentation("123456", "1750000090", classes, skip=[(0, 0, 0)])
-    v.pair("123456", "1750000010-z03", 100)
+    v.pair("123456", "1750000010-z03", np.repeat([100, 200], 7))
     v.pair("123456", "1750000011", 200)
 
     v.job("AB0001", "CONVERTING")
@@ -233,4 +233,22 @@ def generate(root: Path) -> GeneratedVolume:
     v.image("0FF0FF")  # stands in no database
 
     v.job("BADBAD", "MELTING", created_at="yesterday", colour="blue")
+    return v.save()
+
+
+def tour(root: Path) -> GeneratedVolume:
+    """The sound volume of docs/compose-volume.md: a finished job, one that is converted, one that is being uploaded."""
+    v = GeneratedVolume(root)
+    v.job("CC7651", "MESHED", [30, 40, 12], name="Burrow")
+    v.uploads("CC7651", v.image("CC7651"), "burrow_{:04d}.png")
+    for model in ("1720196800", "1720196900"):
+        v.model("CC7651", model)
+        v.segmentation("CC7651", model)
+    v.mesh("CC7651", "1720196900")
+    for stem in ("1720196720", "1720196748", "1720196800", "1720196860", "1720197050"):
+        v.pair("CC7651", stem)
+    v.job("4F09A2", "CONVERTED", [25, 17, 9], name="Egg, scan 2", last_updated_at="2024-07-06T17:24:14.017184")
+    v.uploads("4F09A2", v.image("4F09A2", (9, 17, 25), "<u2"), "egg_{:03d}.png")
+    v.job("12E345", "UPLOADING", name="Half uploaded", last_updated_at="2024-07-07T16:24:13.017184")
+    v.uploads("12E345", image_of("12E345", (3, 20, 24), "u1"), "part{}.png")
     return v.save()

@@ -93,6 +93,7 @@ def main() -> None:
     import copick_core
     from copick_core.ops import Interrupted
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs in the background begin with it ignored
     config, executor, folder = sys.argv[1:]
     job = functools.partial(wait_a_while, folder=folder)
     try:

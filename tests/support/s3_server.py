@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -18,21 +19,28 @@ class S3Server:
         requests: Method and kind of each request, in order of arrival.
         delay: Seconds that each answer takes longer.
         most_at_once: Most requests that were under way at once.
+        ignores_conditions: Whether it writes whatever ``If-Match`` and ``If-None-Match`` say, as some servers do.
+        refuses: Whether every request is refused for want of permission.
+        loses: How many answers to the next writes are lost on the way, after the write.
+        signed: Access key and session token of the last request; None if it was not signed.
     """
 
     def __init__(self) -> None:
         from moto.core import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
-        from moto.server import DomainDispatcherApplication, create_backend_app
+        from moto.server import create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 
-        class Silent(WSGIRequestHandler):
+        class Quick(WSGIRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept, as every real server does
+            disable_nagle_algorithm = True  # or each answer on a kept connection waits 40 ms for an acknowledgement
+
             def log_request(self, *_: object) -> None:
                 pass
 
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self._app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Silent)
+        self._app = create_backend_app("s3")
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Quick)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._lock = threading.Lock()
         self._under_way = 0
@@ -45,6 +53,9 @@ class S3Server:
         self.delay = 0.0
         self.most_at_once = 0
         self.ignores_conditions = False
+        self.refuses = False
+        self.loses = 0
+        self.signed: tuple[str, str | None] | None = None
 
     def put(self, bucket: str, objects: dict[str, bytes]) -> None:
         """Store objects without a request."""
@@ -73,6 +84,7 @@ class S3Server:
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
         with self._lock:
             self.requests.append(_kind(environ))
+            self.signed = _signed(environ)
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
             if self.ignores_conditions:
@@ -80,6 +92,14 @@ class S3Server:
                 environ.pop("HTTP_IF_NONE_MATCH", None)
         try:
             time.sleep(self.delay)
+            if self.refuses:
+                start_response("403 Forbidden", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
+            if environ["REQUEST_METHOD"] == "PUT" and self.loses:
+                self.loses -= 1
+                b"".join(self._app(environ, lambda *_: None))
+                start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
+                return [b"<Error><Code>InternalError</Code><Message>try again</Message></Error>"]
             return self._app(environ, start_response)
         finally:
             with self._lock:
@@ -93,6 +113,11 @@ class S3Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _signed(environ: dict[str, Any]) -> tuple[str, str | None] | None:
+    key = re.search(r"Credential=([^/]*)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return (key[1], environ.get("HTTP_X_AMZ_SECURITY_TOKEN")) if key else None
 
 
 def _kind(environ: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ class CopickConfigFSSpec(CopickConfig):
         static_root: Where reference data is read from, if anywhere else.
         overlay_fs_args: Arguments of the overlay's fsspec filesystem.
         static_fs_args: Arguments of the static location's fsspec filesystem.
+        obstore: Go over obstore, which is faster, where it is installed and these arguments can be translated for it.
     """
 
     location_fields: ClassVar[tuple[str, ...]] = ("overlay_root", "static_root")
@@ -37,6 +38,7 @@ class CopickConfigFSSpec(CopickConfig):
     static_root: _Location = None
     overlay_fs_args: dict[str, Any] = Field(default_factory=dict, repr=False)
     static_fs_args: dict[str, Any] = Field(default_factory=dict, repr=False)
+    obstore: bool = True
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from copick_core.errors import ConfigError, MissingDependencyError
+from copick_core.errors import ConfigError, MissingDependencyError, redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+    from copick_backend_fs.files import RemoteFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,19 +88,14 @@ def is_broken_connection(error: BaseException) -> bool:
     return error.__cause__ is not None and is_broken_connection(error.__cause__)
 
 
-def redacted(url: str) -> str:
-    """A URL without the secrets that it may hold: its password and its query."""
-    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
-    return re.sub(r"\?[^:]*(?=::|$)", "?***", url)
-
-
 @dataclass(frozen=True)
 class _Live:
-    """A file system that is in use, and by which process."""
+    """A file system that is in use, how its files are dealt with, and by which process."""
 
-    fs: AbstractFileSystem
+    fs: Any
     root: str
     slots: asyncio.Semaphore = field(repr=False)
+    files: RemoteFiles
     pid: int
 
 
@@ -118,10 +114,16 @@ class Connection:
         self.url = url.rstrip("/")
         self._args = dict(fs_args)
         self._live: _Live | None = None
-        self.protocol = re.split(r"://|::", url, maxsplit=1)[0]
-        cls = _filesystem_class(self.protocol, self.url)
+        #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
+        self.protocols = [part.partition("://")[0] for part in url.split("::")]
+        self.protocol = self.protocols[0]
         #: What is equal for two connections to one place, whoever connects.
-        self.place = (cls.__name__, self.url if "::" in url else cls._strip_protocol(self.url), *_server(cls, url, fs_args))
+        self.place = self._find_place()
+
+    def _find_place(self) -> tuple[str, ...]:
+        cls = _filesystem_class(self.protocol, self.url)
+        path = self.url if "::" in self.url else cls._strip_protocol(self.url)
+        return (cls.__name__, path, *server({**cls._get_kwargs_from_urls(self.url), **self._args}))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_live": None}
@@ -139,14 +141,25 @@ class Connection:
             live = self._live = self._connect()
         return live
 
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The file system of fsspec, for others to use."""
+        return self.live.fs
+
     def _connect(self) -> _Live:
         from fsspec.core import url_to_fs
 
+        from copick_backend_fs.files import RemoteFiles
+        from copick_backend_fs.s3 import S3Files, new_session
+
+        is_s3 = self.protocol in ("s3", "s3a")
         args = dict(self._args)
-        if self.protocol in ("s3", "s3a"):
+        if is_s3:
             args["config_kwargs"] = {"max_pool_connections": CONCURRENCY, **args.get("config_kwargs", {})}
         # Not from fsspec's cache: this one will be renewed, and its listings are not to be remembered.
         fs, root = url_to_fs(self.url, skip_instance_cache=True, **args)
+        if is_s3 and fs.session is None:
+            fs.session = new_session(fs.kwargs)
         cache: Any = getattr(fs, "dircache", None)
         if hasattr(cache, "use_listings_cache"):
             cache.use_listings_cache = False
@@ -157,7 +170,8 @@ class Connection:
             slots = 1
         else:
             slots = CONCURRENCY // 4
-        return _Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), os.getpid())
+        files = S3Files() if is_s3 else RemoteFiles(self.protocol)
+        return _Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), files, os.getpid())
 
     def renew(self) -> None:
         """Make a new connection on the next call."""
@@ -220,7 +234,7 @@ def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:
     except ImportError as error:
         extra = EXTRAS.get(protocol)
         install = f'pip install "copick-backend-fs[{extra}]"' if extra else f"pip: {error}"
-        raise MissingDependencyError(feature=f"{protocol}:// locations", install=install) from error
+        raise MissingDependencyError(feature=f"A location at {protocol}://", install=install) from error
     except ValueError as error:
         known = ", ".join(sorted({"local", *EXTRAS, "memory", "zip"}))
         raise ConfigError(
@@ -228,8 +242,7 @@ def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:
         ) from error
 
 
-def _server(cls: type[AbstractFileSystem], url: str, fs_args: Mapping[str, Any]) -> tuple[str, ...]:
-    """The server that a location is on, as far as URL and arguments tell."""
-    said = {**cls._get_kwargs_from_urls(url), **fs_args}
-    endpoint = said.get("endpoint_url") or dict(said.get("client_kwargs") or {}).get("endpoint_url")
-    return tuple(str(part) for part in (endpoint, said.get("host"), said.get("port")) if part)
+def server(args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The server that a location is on, as far as the arguments of its file system tell."""
+    endpoint = args.get("endpoint_url") or dict(args.get("client_kwargs") or {}).get("endpoint_url")
+    return tuple(str(part) for part in (endpoint, args.get("account_name"), args.get("host"), args.get("port")) if part)

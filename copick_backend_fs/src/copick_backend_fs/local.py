@@ -7,11 +7,11 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from copick_core import layout
+from copick_core.atomic import locked
 from copick_core.errors import ConflictError, InvalidNameError
 from copick_core.keys import Key
 from copick_core.path_layer import Listing, PathLayer, staged_name
@@ -21,19 +21,11 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from zarr.abc.store import Store
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
 _MISSING = (FileNotFoundError, NotADirectoryError)
 #: How often a write makes its folder again while others delete it.
 _ATTEMPTS = 100
-#: Errors of file systems on which a folder cannot be locked (NFS before 4, some FUSE).
-_UNLOCKABLE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 #: Errors of kernels and file systems that cannot exchange two folders.
 _UNEXCHANGEABLE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
@@ -49,7 +41,8 @@ class LocalLayer(PathLayer):
     A volume is exchanged with the staged one in one step of the kernel (Linux, ``renameat2``); where that is not possible
     the old one is renamed away first, and for that moment there is none.
 
-    Links are followed: a run's folder may be one. Deleting an entity that is a link removes the link only.
+    Links are followed: a run's folder may be one. Deleting or writing an entity that is a link removes or replaces the link
+    only; what it leads to stays.
 
     Args:
         name: Name of the layer.
@@ -129,18 +122,19 @@ class LocalLayer(PathLayer):
             # Now, and not under the lock: there may be no folder to lock, and none is made for a conflict.
             raise ConflictError(key=key, layer=self.name, expected=if_revision, found=None)
         for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(FileNotFoundError):
+            # makedirs says "exists" of a folder that another process deletes just after it was found there.
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
                 return self._write_once(target, data, key, if_revision)
         return self._write_once(target, data, key, if_revision)
 
     def _write_once(self, target: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
-        """Write a file; FileNotFoundError where its folder is deleted in the meantime."""
+        """Write a file; FileNotFoundError or FileExistsError where its folder is deleted in the meantime."""
         folder = os.path.dirname(target)
         staged = os.path.join(folder, staged_name())
         os.makedirs(folder, exist_ok=True)
         try:
             revision = _write_synced(staged, data)
-            with _locked(folder) as fd:
+            with locked(folder) as fd:
                 found = _stat_or_none(target)
                 known = _revision(found) if found else None
                 if if_revision is not ANY and if_revision != known:
@@ -154,7 +148,9 @@ class LocalLayer(PathLayer):
                 if fd is not None:
                     os.fsync(fd)
             return revision
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = target  # a full disk says nothing of where
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(staged)
             raise
@@ -228,28 +224,6 @@ def _write_synced(path: str, data: bytes) -> Revision:
         os.utime(fd if os.utime in os.supports_fd else path, ns=(now, now))
         os.fsync(fd)
         return _revision(os.fstat(fd))
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[int | None]:
-    """Hold a folder's lock; gives the folder's file descriptor, or None where folders have none."""
-    if fcntl is None:
-        yield None
-        return
-    while True:
-        fd = os.open(folder, _DIRECTORY)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in _UNLOCKABLE:
-                    raise
-            if os.path.samestat(os.fstat(fd), os.stat(folder)):
-                yield fd
-                return
-            # The folder was deleted and made again while we waited: lock the new one.
-        finally:
-            os.close(fd)
 
 
 @cache

@@ -19,10 +19,12 @@ logger = logging.getLogger(__name__)
 
 def open_layers(config: CopickConfigFSSpec) -> Layers:
     """Open the layers ``static`` and ``overlay`` of a project; one writable layer if both are at one location."""
-    overlay = open_layer("overlay", config.overlay_root, config.overlay_fs_args) if config.overlay_root else None
+    overlay = None
+    if config.overlay_root:
+        overlay = open_layer("overlay", config.overlay_root, config.overlay_fs_args, obstore=config.obstore)
     if not config.static_root:
         return Layers(overlay=overlay)
-    static = open_layer("static", config.static_root, config.static_fs_args, read_only=True)
+    static = open_layer("static", config.static_root, config.static_fs_args, read_only=True, obstore=config.obstore)
     if overlay is not None and place_of(static) == place_of(overlay):
         return Layers(overlay=overlay)
     if isinstance(static, LocalLayer) and not os.path.isdir(static.root):
@@ -31,7 +33,12 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
 
 
 def open_layer(
-    name: str, location: str, fs_args: Mapping[str, Any] | None = None, *, read_only: bool = False
+    name: str,
+    location: str,
+    fs_args: Mapping[str, Any] | None = None,
+    *,
+    read_only: bool = False,
+    obstore: bool = True,
 ) -> LocalLayer | FsspecLayer:
     """Open one location as a layer. Nothing is connected to, read or made before the first call.
 
@@ -40,6 +47,7 @@ def open_layer(
         location: Local path or URL.
         fs_args: Arguments of the fsspec filesystem.
         read_only: Refuse writes.
+        obstore: Go over obstore where it is installed and the arguments can be translated for it.
 
     Raises:
         MissingDependencyError: The URL's protocol needs a package that is not installed.
@@ -50,7 +58,7 @@ def open_layer(
         return LocalLayer(name, path, read_only=read_only)
     from copick_backend_fs.remote import open_remote
 
-    return open_remote(name, location, fs_args or {}, read_only=read_only)
+    return open_remote(name, location, fs_args or {}, read_only=read_only, obstore=obstore)
 
 
 def local_path(location: str) -> str | None:

@@ -6,37 +6,67 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.connection import Connection, redacted
+from copick_backend_fs.buckets import PreconditionFailedError
+from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles
-from copick_backend_fs.s3 import PreconditionFailedError, S3Files
 from copick_core import layout
-from copick_core.errors import ConfigError, ConflictError, InvalidNameError
+from copick_core.errors import ConfigError, ConflictError, InvalidNameError, redacted
 from copick_core.keys import Key
-from copick_core.path_layer import Listing, PathLayer
+from copick_core.path_layer import Listing, PathLayer, is_staged
 from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from zarr.abc.store import Store
 
+    from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.connection import _Live
 
+#: Protocols whose files lie in an archive, which lies somewhere else.
+_ARCHIVES = {"tar", "zip"}
 #: Protocols that cannot be written to.
-_READ_ONLY = {"http", "https", "tar", "zip"}
+_READ_ONLY = {"http", "https", *_ARCHIVES}
+_PROCESS_BOUND = (
+    "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
+    "and open that in the other process."
+)
 
 
-def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool) -> FsspecLayer:
+def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool, obstore: bool = True) -> FsspecLayer:
     """Open a URL as a layer; nothing is connected to before the first call.
+
+    Args:
+        name: Name of the layer.
+        url: The location.
+        fs_args: Arguments of its fsspec file system.
+        read_only: Refuse writes.
+        obstore: Go over obstore where it is installed and the arguments can be translated for it.
 
     Raises:
         MissingDependencyError: The protocol needs a package that is not installed.
-        ConfigError: There is no such protocol, or it cannot be written to.
+        ConfigError: There is no such protocol, it cannot be written to, or its archive is missing.
     """
-    connection = Connection(url, fs_args)
+    store = _store_connection(url, fs_args) if obstore else None
+    connection = store or Connection(url, fs_args)
+    if connection.protocol in _ARCHIVES and "::" not in url:
+        form = f"{connection.protocol}://::ARCHIVE, or {connection.protocol}://FOLDER::ARCHIVE for a folder in it"
+        raise ConfigError(source=redacted(url), reason=f"write the location of an archive as {form}")
     if connection.protocol in _READ_ONLY and not read_only:
         raise ConfigError(source=redacted(url), reason=f"{connection.protocol}:// cannot be written to; use it as static_root")
-    cls = S3Layer if connection.protocol in ("s3", "s3a") else FsspecLayer
+    cls = BucketLayer if store or connection.protocol in ("s3", "s3a") else FsspecLayer
     return cls(name, connection, read_only=read_only)
+
+
+def _store_connection(url: str, fs_args: Mapping[str, Any]) -> Connection | None:
+    """A connection over obstore, if it is installed and can do what the arguments say."""
+    from importlib.util import find_spec
+
+    if find_spec("obstore") is None:
+        return None
+    from copick_backend_fs.object_store import StoreConnection
+    from copick_backend_fs.store_arguments import translate
+
+    return StoreConnection(url, fs_args) if translate(url, fs_args) else None
 
 
 class FsspecLayer(PathLayer):
@@ -56,15 +86,17 @@ class FsspecLayer(PathLayer):
     def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
         super().__init__(name, read_only=read_only)
         self._connection = connection
-        self._files = self._make_files()
+        if "memory" in connection.protocols:
+            self.process_bound = _PROCESS_BOUND
 
-    def _make_files(self) -> RemoteFiles:
-        return RemoteFiles(self._connection.protocol)
+    @property
+    def _files(self) -> RemoteFiles:
+        return self._connection.live.files
 
     @property
     def fs(self) -> AbstractFileSystem:
         """The fsspec file system; a new one after the connection was renewed."""
-        return self._connection.live.fs
+        return self._connection.fs
 
     @property
     def root(self) -> str:
@@ -116,7 +148,8 @@ class FsspecLayer(PathLayer):
     def _store(self, path: str) -> Store:
         from copick_backend_fs.volumes import RemoteVolume
 
-        return RemoteVolume(self._connection, self._files, path, read_only=self.read_only)
+        written: set[str] | None = set() if is_staged(path.rpartition("/")[2]) else None
+        return RemoteVolume(self._connection, path, read_only=self.read_only, written=written)
 
     # ------------------------------------------------------------------ writing
 
@@ -161,18 +194,19 @@ class FsspecLayer(PathLayer):
         self._connection.ask(self._files.swap, self.full_path(staged), self.full_path(path))
 
 
-class S3Layer(FsspecLayer):
-    """A layer in a bucket of S3.
+class BucketLayer(FsspecLayer):
+    """A layer in a bucket whose server writes on condition, as S3 does.
 
     Reading a file is one request, and so is writing one; its revision is its ETag. ``if_revision`` is a condition of the
     write itself, so that of several writers that know one revision exactly one wins. Servers that do not know conditional
     writes are found out once, and asked for the ETag before the write instead.
     """
 
-    _files: S3Files
+    if TYPE_CHECKING:
 
-    def _make_files(self) -> S3Files:
-        return S3Files()
+        @property
+        def _files(self) -> BucketFiles:
+            """The files of the bucket."""
 
     def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
         return self._connection.ask(self._files.read_revised, self.full_path(path))

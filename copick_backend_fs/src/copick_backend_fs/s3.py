@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.files import RemoteFiles
-from copick_core.path_layer import Listing, staged_name
+from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
+from copick_core.path_layer import Listing
 from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
@@ -19,21 +18,33 @@ if TYPE_CHECKING:
 _DELETE_BATCH = 1000
 
 
-class PreconditionFailedError(Exception):
-    """What is stored is not what a conditional write expected."""
-
-    def __init__(self, *, repeated: bool) -> None:
-        super().__init__("precondition failed")
-        #: Whether the request was sent more than once, so that the first one may have been the one that stored.
-        self.repeated = repeated
+#: Descriptions of Amazon's services, as botocore reads them from a data path.
+_models: dict[str | None, Any] = {}
 
 
-class S3Files(RemoteFiles):
+def new_session(options: Mapping[str, Any]) -> Any:
+    """Make a session of aiobotocore that reads no description of a service that another session has read.
+
+    To read them takes longer than anything else about a new client. They are the same for all sessions with one data path;
+    credentials, profiles and regions are looked up anew by each session.
+
+    Args:
+        options: Arguments of the session.
+    """
+    from aiobotocore.session import AioSession  # type: ignore[import-untyped,unused-ignore]
+    from botocore.loaders import create_loader  # type: ignore[import-untyped,unused-ignore]
+
+    session = AioSession(**options)
+    path = session.get_config_variable("data_path")
+    session.register_component("data_loader", _models.setdefault(path, create_loader(path)))
+    return session
+
+
+class S3Files(BucketFiles):
     """The files of a bucket, over the S3 client of s3fs."""
 
     def __init__(self) -> None:
         super().__init__("s3")
-        self._conditions: bool | None = None
 
     async def _call(self, live: _Live, method: str, path: str | None = None, **kwargs: Any) -> Any:
         bucket = live.fs.split_path(live.root)[0]
@@ -124,18 +135,13 @@ class S3Files(RemoteFiles):
         """Write an object: one request."""
         await self._call(live, "put_object", path, Body=data)
 
-    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
         """Write an object if its ETag is the expected one (None: if there is none): one request.
 
         Raises:
             PreconditionFailedError: It is not.
         """
         condition = {} if expected is ANY else {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
-        if condition and not await self._honours_conditions(live):
-            # The best that such a server offers: whoever writes between these two requests is overwritten.
-            if await self.revision(live, path) != expected:
-                raise PreconditionFailedError(repeated=False)
-            condition = {}
         try:
             return str((await self._call(live, "put_object", path, Body=data, **condition))["ETag"])
         except Exception as error:
@@ -147,24 +153,9 @@ class S3Files(RemoteFiles):
             raise
 
     async def _honours_conditions(self, live: _Live) -> bool:
-        """Whether server and client keep the promise of ``If-Match``; asked once, with a write that must fail."""
-        if self._conditions is None:
-            await live.fs.set_session()
-            members = live.fs.s3.meta.service_model.operation_model("PutObject").input_shape.members
-            if "IfMatch" not in members:
-                self._conditions = False
-                return False
-            probe = f"{live.root}/{staged_name()}"
-            try:
-                await self._call(live, "put_object", probe, Body=b"", IfMatch=f'"{hashlib.md5(b"none").hexdigest()}"')  # noqa: S324 - an ETag is one
-            except PermissionError:
-                raise
-            except OSError:
-                self._conditions = True
-            else:
-                self._conditions = False
-                await self._call(live, "delete_object", probe)
-        return self._conditions
+        await live.fs.set_session()
+        members = live.fs.s3.meta.service_model.operation_model("PutObject").input_shape.members
+        return "IfMatch" in members and await super()._honours_conditions(live)  # releases of botocore before 2024 lack it
 
     async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy objects inside the bucket, many at once, one request each."""
@@ -187,13 +178,3 @@ class S3Files(RemoteFiles):
                 raise kind(f"{error.get('Key')}: {error.get('Code')} {error.get('Message', '')}".strip())
 
         await asyncio.gather(*(some(paths[n : n + _DELETE_BATCH]) for n in range(0, len(paths), _DELETE_BATCH)))
-
-    async def delete(self, live: _Live, path: str) -> None:
-        """Delete an object, or all below a folder."""
-        below = [f"{path}/{name}" for name in await self.find(live, path)]
-        if below:
-            await self.delete_files(live, below)
-        elif await self.exists(live, path, folder=False):
-            await self._call(live, "delete_object", path)
-        else:
-            raise FileNotFoundError(path)

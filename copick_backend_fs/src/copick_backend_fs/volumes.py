@@ -38,21 +38,31 @@ class RemoteVolume(Store):
 
     It shares the connection of its layer, with everything that comes with it: the limit on requests that are under way,
     and one retry over a new connection when that breaks. It can be pickled, and used from any event loop.
+
+    Args:
+        connection: The location.
+        path: Path of the volume in it.
+        read_only: Refuse writes.
+        written: Names of the values of a volume that only this process knows of, for the volume to keep: whether one is
+            there need not be asked. A copy in another process asks.
     """
 
     supports_writes: bool = True
     supports_deletes: bool = True
     supports_listing: bool = True
 
-    def __init__(self, connection: Connection, files: RemoteFiles, path: str, *, read_only: bool = False) -> None:
+    def __init__(self, connection: Connection, path: str, *, read_only: bool = False, written: set[str] | None = None) -> None:
         super().__init__(read_only=read_only)
         self._connection = connection
-        self._files = files
         self._path = path
+        self._written = written
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_written": None}
 
     def with_read_only(self, read_only: bool = False) -> RemoteVolume:
         """The same volume, writable or not."""
-        return type(self)(self._connection, self._files, self._path, read_only=read_only)
+        return type(self)(self._connection, self._path, read_only=read_only, written=self._written)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -65,6 +75,10 @@ class RemoteVolume(Store):
 
     def __repr__(self) -> str:
         return f"<RemoteVolume {self._path} on {self._connection!r}>"
+
+    @property
+    def _files(self) -> RemoteFiles:
+        return self._connection.live.files
 
     def _full(self, key: str = "") -> str:
         root = self._connection.live.root.rstrip("/")
@@ -91,6 +105,8 @@ class RemoteVolume(Store):
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a value."""
+        if self._written is not None:
+            return key in self._written
         return bool(await self._ask(self._files.exists, key, folder=False))
 
     async def getsize(self, key: str) -> int:
@@ -121,23 +137,32 @@ class RemoteVolume(Store):
         """Store a value: one request where the file system needs no folders."""
         self._check_writable()
         await self._ask(self._files.write, key, value.to_bytes())
+        if self._written is not None:
+            self._written.add(key)
 
     async def delete(self, key: str) -> None:
         """Delete a value if there is one."""
         self._check_writable()
         with contextlib.suppress(FileNotFoundError):
             await self._ask_paths(self._files.delete_files, [key])
+        self._forget([key])
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all values below a prefix."""
         self._check_writable()
         folder = prefix.rstrip("/")
         names = await self._ask(self._files.find, folder)
-        await self._ask_paths(self._files.delete_files, [f"{folder}/{n}" if folder else n for n in names])
+        names = [f"{folder}/{n}" if folder else n for n in names]
+        await self._ask_paths(self._files.delete_files, names)
+        self._forget(names)
 
     async def clear(self) -> None:
         """Delete all values."""
         await self.delete_dir("")
+
+    def _forget(self, names: Sequence[str]) -> None:
+        if self._written is not None:
+            self._written.difference_update(names)
 
     async def _ask(self, question: Any, key: str, *args: Any, **kwargs: Any) -> Any:
         async def ask(live: Any) -> Any:

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -194,6 +195,14 @@ class ArrayWriter:
         """Write the array's description, last."""
         data = json.dumps(self.array.document, indent=4).encode()
         write_synced(os.path.join(self.array.folder, ARRAY_FILE), data)
+
+
+def copy_synced(source: os.PathLike[str], path: str) -> None:
+    """Copy a file to a new one and force it to disk."""
+    with open(source, "rb") as file, open(path, "xb") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def write_synced(path: str, data: bytes) -> None:

@@ -35,27 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("--stuck-hours", type=float, help="hours without an update that count as stuck")
         if name == "convert":
             sub.add_argument("--job", action="append", help="job id; all that are UPLOADED by default; may be repeated")
+            sub.add_argument("--retry", action="store_true", help="with --job: also if it failed, or its process died")
         if name == "mesh":
             sub.add_argument("--job", required=True, help="job id")
             sub.add_argument("--segmentation", help="id of the segmentation; the latest by default")
+            sub.add_argument("--retry", action="store_true", help="also if the process that meshed it died")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one action; gives the exit code."""
     action: Callable[[argparse.Namespace], int] = args.action
     return action(args)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run ``copick-volume``; gives the exit code: 0 done, 1 failed or something is wrong, 2 not understood."""
-    parser = argparse.ArgumentParser(prog="volume", description="The shared volume of a segmentation web app.")
-    add_arguments(parser)
-    args = parser.parse_args(argv)
-    try:
-        return run(args)
-    except (CopickError, OSError) as error:
-        _say(f"error: {error}", sys.stderr)
-        return 1
 
 
 def _open(path: str, *, write: bool = False) -> CopickRootVolume:
@@ -94,13 +84,16 @@ def _jobs(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace) -> int:
     from copick_backend_volume.status import JobStatus
 
+    if args.retry and not args.job:
+        _say("error: --retry needs --job: which one nobody works on any more", sys.stderr)
+        return 2
     root = _open(args.path, write=True)
     wanted = args.job or [job.id for job in root.jobs() if job.status is JobStatus.UPLOADED]
     failed = 0
     for job_id in wanted:
         try:
             with _bar(f"converting {job_id}", "slice") as progress:
-                job = _run(root, job_id).convert(progress=progress)
+                job = _run(root, job_id).convert(retry=args.retry, progress=progress)
         except CopickError as error:
             _say(f"error: {job_id}: {error}", sys.stderr)
             failed += 1
@@ -114,7 +107,7 @@ def _convert(args: argparse.Namespace) -> int:
 def _mesh(args: argparse.Namespace) -> int:
     root = _open(args.path, write=True)
     with _bar(f"meshing {args.job}", "block") as progress:
-        meshes = _run(root, args.job).mesh(args.segmentation, progress=progress)
+        meshes = _run(root, args.job).mesh(args.segmentation, retry=args.retry, progress=progress)
     for mesh in meshes:
         _say(f"{args.job}: {mesh.pickable_object_name} of segmentation {mesh.session_id}")
     return 0
@@ -142,7 +135,8 @@ def _bar(title: str, unit: str) -> Iterator[Progress | None]:
     with tqdm(desc=title, unit=unit, file=sys.stderr, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
-            bar.total = total
+            if bar.total is None:
+                bar.reset(total)
             bar.update(done - bar.n)
 
         yield progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from copick_backend_volume.arrays import ArrayWriter
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.claims import claimed
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job
+from copick_backend_volume.sources import Opener
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.uploads import UploadReport, preflight, read_slice
@@ -31,6 +33,7 @@ def convert(
     job_id: str,
     *,
     chunks: tuple[int, int, int] = CHUNKS,
+    retry: bool = False,
     progress: Progress | None = None,
 ) -> Job:
     """Convert the uploads of a job that is UPLOADED, here instead of in the app.
@@ -43,26 +46,24 @@ def convert(
         store: Its database.
         job_id: The job.
         chunks: Shape (x, y, z) of a chunk.
+        retry: Take a job also if it failed, or if whoever worked on it died (CONVERTING).
         progress: Called with (slices done, all slices).
 
     Returns:
         The job, CONVERTED.
 
     Raises:
-        InvalidDataError: Conversion would lose something, see ``run.uploads``; the job stays UPLOADED.
-        ConflictError: The job is not UPLOADED.
+        InvalidDataError: Conversion would lose something, see ``run.uploads``, and the job stays UPLOADED; or it is not.
+        ConflictError: Another process converts it.
+        MissingDependencyError: The uploads are DICOM, and the extra ``dicom`` is not installed.
     """
     report = preflight(volume, job_id)
     report.check()
-    store.update(job_id, status=JobStatus.CONVERTING, expected=JobStatus.UPLOADED)
-    try:
+    starts, failed = {JobStatus.UPLOADED}, JobStatus.CONVERT_ERROR
+    with claimed(volume, store, job_id, JobStatus.CONVERTING, starts=starts, failed=failed, retry=retry):
         shape = _write(volume, store, report, chunks, progress)
-    except BaseException as error:
-        # A process that is told to end leaves the job to be tried again; anything else is the uploads' fault.
-        after = JobStatus.CONVERT_ERROR if isinstance(error, Exception) else JobStatus.UPLOADED
-        store.update(job_id, status=after, force=True)
-        raise
-    return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0)
+        source_type = report.source_type if report.source_type == "dicom" else None
+        return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0, source_type=source_type)
 
 
 def _write(
@@ -72,13 +73,13 @@ def _write(
         raise InvalidDataError(source=f"uploads of job {report.job!r}", reason="there is no readable slice")
     depth, height, width = report.shape_zyx
     told = time.monotonic()
-    with staging(os.path.join(volume.root, "chunks")) as staged:
+    with staging(volume, "chunks") as staged, Opener() as opener:
         writer = ArrayWriter(staged.folder, (width, height, depth), chunks, report.dtype)
         slab = np.zeros((min(chunks[2], depth), height, width), report.dtype)
         for start in range(0, depth, chunks[2]):
             stop = min(start + chunks[2], depth)
             for z in range(start, stop):
-                slab[z - start] = read_slice(report.slices[z].path)
+                slab[z - start] = read_slice(report.slices[z], opener)
                 if progress:
                     progress(z + 1, depth)
                 if time.monotonic() - told > _PROGRESS_SECONDS:

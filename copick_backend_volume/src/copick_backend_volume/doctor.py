@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from copick_backend_volume.arrays import StoredArray, open_array
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume.claims import is_abandoned
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import read_stl
+from copick_backend_volume.models import unfinished_publications
 from copick_backend_volume.places import (
     JOB_FOLDERS,
     Volume,
@@ -17,7 +19,8 @@ from copick_backend_volume.places import (
     is_job_id,
     mesh_blocks,
 )
-from copick_backend_volume.staging import abandoned
+from copick_backend_volume.records import Job
+from copick_backend_volume.staging import remains
 from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.training import unpaired
 from copick_backend_volume.uploads import Finding, preflight
@@ -25,8 +28,15 @@ from copick_core.errors import InvalidDataError
 
 #: Hours without an update after which a job that somebody works on counts as stuck.
 STUCK_HOURS = 6.0
-#: Hours after which what is staged belongs to a writer that died.
-_STAGED_HOURS = 24.0
+#: How to go on with a job that nothing works on any more.
+_WAYS_OUT = {
+    JobStatus.CONVERTING: 'python -m copick_core volume convert "{root}" --job {job} --retry',
+    JobStatus.MESHING: 'python -m copick_core volume mesh "{root}" --job {job} --retry',
+    JobStatus.SEGMENTING: 'run.set_status("SEGMENT_ERROR")',
+    JobStatus.TRAINING: 'run.set_status("ANNOTATED", force=True)',
+    JobStatus.TRAINING_QUEUED: 'start the app, or run.set_status("ANNOTATED", force=True)',
+    JobStatus.MESHING_QUEUED: 'start the app, or run.set_status("SEGMENTED", force=True)',
+}
 
 
 def examine(
@@ -57,6 +67,9 @@ def examine(
     unsafe = [name for name in document if not is_job_id(name)]
     found += [Finding("unsafe-id", "error", f"job id {name!r} is no name of a folder") for name in unsafe]
     found += _links(volume)
+    if not document and not any(os.path.isdir(os.path.join(volume.root, kind)) for kind in JOB_FOLDERS):
+        message = f"{volume.root} has neither jobs.json nor any of the folders of a volume; is it the right one?"
+        found.append(Finding("no-volume", "error", message))
     for done, job in enumerate(jobs.values(), start=1):
         for part in (_of_job, _of_image, _of_segmentations, _of_meshes, _of_training, _of_uploads):
             found += part(volume, job, stuck_hours)
@@ -64,12 +77,13 @@ def examine(
             progress(done, len(jobs))
     for recoverable in store.recoverable():
         if recoverable.lost:
-            message = f"the app has lost it; it stands in {os.path.basename(recoverable.source)}, see recoverable_jobs()"
-            found.append(Finding("lost-job", "error", message, recoverable.job.id, (recoverable.source,)))
-    for kind in ("chunks", "segmented", "meshed"):
-        left = abandoned(os.path.join(volume.root, kind), _STAGED_HOURS * 3600)
-        if left:
-            found.append(Finding("abandoned-staging", "warning", f"a writer died and left them in {kind}", None, tuple(left)))
+            job_id, source = recoverable.job.id, os.path.basename(recoverable.source)
+            message = f"the app has lost it; {source} has it, and root.restore_job({job_id!r}) puts it back"
+            found.append(Finding("lost-job", "error", message, job_id, (recoverable.source,)))
+    left = remains(volume)
+    if left:
+        message = "writers died and left what nobody sees or uses; delete it, or the next writer after a week will: "
+        found.append(Finding("remains", "warning", message + ", ".join(left), None, tuple(left)))
     return sorted(found, key=lambda f: (f.severity, f.job or "", f.code))
 
 
@@ -78,11 +92,18 @@ def _of_job(volume: Volume, job: Job, stuck_hours: float) -> Iterator[Finding]:
         yield Finding("orphan", "warning", "it has folders, but stands in no database", job.id)
     if job.problem:
         yield Finding("bad-entry", "error", f"{job.problem}; the app fails for all jobs on some of these", job.id)
-    if job.status in BUSY and job.last_updated_at is not None:
-        hours = (datetime.now() - job.last_updated_at.replace(tzinfo=None)).total_seconds() / 3600
-        if hours > stuck_hours and job.status is not None:
-            message = f"{job.status.name} without an update for {hours:.0f} h; set_status(..., force=True) repairs it"
-            yield Finding("stuck", "error", message, job.id)
+    if job.status in BUSY and job.status is not None:
+        updated = job.last_updated_at or datetime.now()
+        hours = (datetime.now() - updated.replace(tzinfo=None)).total_seconds() / 3600
+        died = job.status in (JobStatus.CONVERTING, JobStatus.MESHING) and is_abandoned(volume, job.id)
+        if died or hours > stuck_hours:
+            why = "the process that worked on it died" if died else f"no update for {hours:.0f} h"
+            way_out = _WAYS_OUT[job.status].format(root=volume.root, job=job.id)
+            yield Finding("stuck", "error", f"{job.status.name}, but {why}. If nothing works on it: {way_out}", job.id)
+    for model in unfinished_publications(volume, job.id):
+        path = volume.sidecar(job.id, model)
+        message = f"a process that published segmentation {model} died before it appeared; publish it again, and delete {path}"
+        yield Finding("unfinished-publication", "warning", message, job.id, (path,))
 
 
 def _of_image(volume: Volume, job: Job, _: float) -> Iterator[Finding]:

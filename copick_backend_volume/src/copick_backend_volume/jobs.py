@@ -15,12 +15,14 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from copick_backend_volume.places import Volume, is_job_id
+from copick_backend_volume.places import STAGING, Volume, is_job_id
+from copick_backend_volume.records import Job, RecoverableJob, parse_job
+from copick_backend_volume.staging import open_lock
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import RunKey
@@ -37,98 +39,6 @@ REMEMBER = 60.0
 _WHOLE_AGAIN = 1.0
 _MOVED_ASIDE = re.compile(r"jobs\.json\.(\d+(?:\.\d+)?)")
 _ENTRY = re.compile(r'"((?:[^"\\]|\\.)+)"\s*:\s*(?=\{)')
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job, as the database tells.
-
-    Attributes:
-        id: Its id; always text, also where it looks like a number.
-        status: Its status; None for a job that is not in the database, or whose status is unknown.
-        status_text: The status as it is stored.
-        name: Its title.
-        created_at: When it was made, local time; None where that cannot be read.
-        last_updated_at: When it was last written, local time.
-        progress: Progress of its current stage, 0 to 1; the app never sets it to 1, and keeps that of the last stage.
-        shape: Shape (x, y, z) of the image, None where it is not known.
-        source_type: Kind of the uploads, where the app tells.
-        in_database: Whether the database lists it; others are known by their folders only.
-        problem: What is wrong with its entry, None if nothing is.
-    """
-
-    id: str
-    status: JobStatus | None = None
-    status_text: str | None = None
-    name: str | None = None
-    created_at: datetime | None = None
-    last_updated_at: datetime | None = None
-    progress: float | None = None
-    shape: tuple[int, int, int] | None = None
-    source_type: str | None = None
-    in_database: bool = True
-    problem: str | None = None
-
-    @property
-    def shape_zyx(self) -> tuple[int, int, int] | None:
-        """Shape in the order of our arrays."""
-        return None if self.shape is None else (self.shape[2], self.shape[1], self.shape[0])
-
-
-@dataclass(frozen=True)
-class RecoverableJob:
-    """A job that stands in a database that the app has moved aside.
-
-    Attributes:
-        job: The job.
-        source: File that it stands in.
-        moved_at: When the file was moved aside, seconds since the epoch.
-        lost: Whether the database does not list it any more.
-        entry: The entry as it was written.
-    """
-
-    job: Job
-    source: str
-    moved_at: float
-    lost: bool
-    entry: Mapping[str, Any]
-
-
-def parse_job(job_id: str, entry: Any) -> Job:
-    """Read one entry; whatever is wrong with it degrades this job only."""
-    if not isinstance(entry, dict):
-        return Job(job_id, problem=f"its entry is no object but {type(entry).__name__}")
-    problems: list[str] = []
-
-    def read(name: str, convert: Callable[[Any], Any], optional: bool = False) -> Any:
-        value = entry.get(name)
-        if value is None:
-            if not optional:
-                problems.append(f"{name} is missing")
-            return None
-        try:
-            return convert(value)
-        except (TypeError, ValueError):
-            problems.append(f"{name} {value!r} cannot be read")
-            return None
-
-    return Job(
-        id=job_id,
-        status=read("status", JobStatus.parse),
-        status_text=str(entry["status"]) if entry.get("status") is not None else None,
-        name=read("name", str, optional=True),
-        created_at=read("created_at", datetime.fromisoformat),
-        last_updated_at=read("last_updated_at", datetime.fromisoformat, optional=True),
-        progress=read("current_job_progress", float, optional=True),
-        shape=read("shape", _shape, optional=True),
-        source_type=read("source_type", str, optional=True),
-        problem="; ".join(problems) or None,
-    )
-
-
-def _shape(value: Any) -> tuple[int, int, int]:
-    x, y, z = (int(n) for n in value)
-    return x, y, z
 
 
 @dataclass
@@ -264,6 +174,7 @@ class JobStore:
         name: str | None = None,
         progress: float | None = None,
         shape: tuple[int, int, int] | None = None,
+        source_type: str | None = None,
     ) -> Job:
         """Change fields of a job; those that are None stay as they are.
 
@@ -275,6 +186,7 @@ class JobStore:
             name: New title.
             progress: New progress.
             shape: New shape (x, y, z).
+            source_type: New kind of the uploads.
 
         Raises:
             InvalidDataError: The transition is not allowed.
@@ -284,6 +196,7 @@ class JobStore:
         """
         self._check_writable()
         fields: Document = {"name": name, "current_job_progress": progress, "shape": None if shape is None else [*shape]}
+        fields["source_type"] = source_type
         fields = {key: value for key, value in fields.items() if value is not None}
 
         def change(entry: Document) -> Document:
@@ -298,6 +211,17 @@ class JobStore:
 
         with self._locked():
             return parse_job(job_id, self._apply(job_id, change))
+
+    def restore(self, job_id: str) -> Job:
+        """Put a job back that the app has lost, as it stands in the newest copy that was moved aside.
+
+        Raises:
+            NotFoundError: Neither the database nor a copy has it.
+            ReadOnlyError: The project does not write back.
+        """
+        self._check_writable()
+        with self._locked():
+            return parse_job(job_id, self._apply(job_id, lambda entry: entry))
 
     def _apply(self, job_id: str, change: Callable[[Document], Document], *, create: bool = False) -> Document:
         """Write a change of one entry, and look that it stays; under the lock."""
@@ -367,7 +291,7 @@ class JobStore:
             document, base = merged, present
 
     def _put(self, document: Document, mode: int) -> None:
-        temporary = os.path.join(self.volume.root, f".jobs.json.{os.getpid()}-{time.monotonic_ns()}")
+        temporary = os.path.join(self.volume.root, f"{STAGING}jobs-{os.getpid()}-{time.monotonic_ns()}")
         try:
             _write_file(temporary, document, mode)
             os.replace(temporary, self.volume.database)
@@ -388,7 +312,7 @@ class JobStore:
         """Exclude other writers of ours, in this process and in others."""
         import fcntl
 
-        descriptor = os.open(f"{self.volume.database}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_lock(f"{self.volume.database}.lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import downsampling, read_mesh, to_trimesh
-from copick_backend_volume.models import PUBLISHED_BY, read_sidecar
+from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
+from copick_backend_volume.models import PUBLISHED_BY, read_sidecar, used_pairs
 from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
+from copick_backend_volume.uploads import dicom_voxel_size
 from copick_core.errors import InvalidDataError, NotFoundError
 from copick_core.keys import (
     Key,
@@ -51,7 +52,7 @@ class VoxelSize:
 
     Attributes:
         angstrom: The size; 1 where it is not known.
-        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"`` or ``"default"``.
+        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"dicom"`` or ``"default"``.
         calibrated: Whether anything told it. Otherwise lengths are voxels.
     """
 
@@ -75,6 +76,7 @@ class VolumeLayer(Layer):
         self.volume = Volume(config.volume_root)
         self.jobs = JobStore(self.volume, writable=config.write_back)
         self._values: dict[str, tuple[Any, _Values]] = {}
+        self._dicom_sizes: dict[str, tuple[int, float | None]] = {}
 
     # ------------------------------------------------------------------ listing
 
@@ -145,7 +147,10 @@ class VolumeLayer(Layer):
         return image is not None and not being_made and not image.missing()
 
     def voxel_size(self, job: str) -> VoxelSize:
-        """Voxel size of a job: the configuration for this job, the image's attributes, the overlay's, the configuration.
+        """Voxel size of a job.
+
+        Told by the configuration for this job, the image's attributes, the overlay's note, DICOM uploads, or the
+        configuration for all jobs; the first of these that tells.
 
         Raises:
             InvalidDataError: One of them is no positive number, or its unit is unknown.
@@ -163,9 +168,21 @@ class VolumeLayer(Layer):
             size = _noted_size(path)
             if size is not None:
                 return VoxelSize(voxel_size_key(size), source, True)
+        size = self._dicom_size(job)
+        if size is not None:
+            return VoxelSize(voxel_size_key(size), "dicom", True)
         if self.config.voxel_size is not None:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True)
         return VoxelSize(1.0, "default", False)
+
+    def _dicom_size(self, job: str) -> float | None:
+        """Voxel size in angstrom that the uploads tell; looked at again when a file has come or gone."""
+        if not self.volume.has("uploads", job):
+            return None
+        changed = os.stat(self.volume.folder("uploads", job)).st_mtime_ns
+        if self._dicom_sizes.get(job, (0, None))[0] != changed:
+            self._dicom_sizes[job] = (changed, dicom_voxel_size(self.volume, job))
+        return self._dicom_sizes[job][1]
 
     def object_name(self, value: int) -> str:
         """Name of the object that a voxel value means."""
@@ -187,18 +204,20 @@ class VolumeLayer(Layer):
     def values(self, job: str, model: str) -> _Values:
         """Voxel values of a segmentation but zero.
 
-        Taken from where they are cheap: our own notes, the names of meshes, the masks that a model was trained on; else from
-        all its chunks, once.
+        Taken from where they are cheap and sure: our own notes, and for what the app's models made the names of its meshes, or
+        the masks that the model was trained on. Else from all chunks, once: who else has made an array may have meshed a part.
         """
         sidecar = read_sidecar(self.volume, job, model)
         if sidecar.get("published_by") == PUBLISHED_BY and isinstance(sidecar.get("values"), list):
             return [int(v) for v in sidecar["values"]]
-        meshed = sorted(combined_meshes(self.volume.meshes(job, model)))
-        if meshed:
+        meshes = self.volume.meshes(job, model)
+        meshed = sorted(combined_meshes(meshes))
+        made_by_app = os.path.isfile(self.volume.model(job, model))
+        if meshed and (made_by_app or os.path.isfile(os.path.join(meshes, NOTE))):
             return meshed
-        return self._remembered(job, model)
+        return self._remembered(job, model, trained=made_by_app)
 
-    def _remembered(self, job: str, model: str) -> _Values:
+    def _remembered(self, job: str, model: str, *, trained: bool) -> _Values:
         folder = self.volume.segmentation(job, model)
         stat = os.stat(folder)
         state = (stat.st_mtime_ns, stat.st_ino)
@@ -206,8 +225,9 @@ class VolumeLayer(Layer):
         if known and known[0] == state:
             return known[1]
         values: _Values = []
-        if os.path.isfile(self.volume.model(job, model)):
-            values = mask_values(training_pairs(self.volume, job))
+        if trained:
+            pairs = training_pairs(self.volume, job)
+            values = mask_values(used_pairs(pairs, model, read_sidecar(self.volume, job, model))[0])
         array = _open_sane(folder)
         if not values and array is not None:
             values = array.values()

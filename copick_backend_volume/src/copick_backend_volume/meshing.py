@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from copick_backend_volume import __version__
 from copick_backend_volume.arrays import StoredArray, distinct, open_array, write_synced
+from copick_backend_volume.claims import claimed
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import NOTE, CombinedWriter, ascii_stl, flip_frame, note
 from copick_backend_volume.places import Block, Volume
@@ -37,6 +40,7 @@ def mesh_segmentation(
     model_id: str,
     *,
     block: int = BLOCK,
+    retry: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[int]:
     """Mesh every value of a segmentation, in the place of any meshes that it has.
@@ -50,6 +54,7 @@ def mesh_segmentation(
         job_id: The job.
         model_id: The segmentation.
         block: Voxels along each side of a block.
+        retry: Take a job also if whoever meshed it died (MESHING).
         progress: Called with (blocks done, all blocks).
 
     Returns:
@@ -57,6 +62,7 @@ def mesh_segmentation(
 
     Raises:
         InvalidDataError: The segmentation is missing or incomplete, or the job does not rest.
+        ConflictError: Another process meshes it.
         MissingDependencyError: zmesh is not installed.
     """
     _library()
@@ -64,17 +70,10 @@ def mesh_segmentation(
     if array is None or array.missing():
         reason = "there is none" if array is None else f"{array.missing()} chunks are not written yet"
         raise InvalidDataError(source=f"segmentation {model_id!r} of job {job_id!r}", reason=reason)
-    before = store.job(job_id).status
-    if before not in RESTING:
-        now = "not in the database" if before is None else before.name
-        raise InvalidDataError(source=f"job {job_id!r}", reason=f"it is {now}; meshing starts from rest only")
-    store.update(job_id, status=JobStatus.MESHING, expected=before)
-    try:
+    failed = JobStatus.MESH_ERROR
+    with claimed(volume, store, job_id, JobStatus.MESHING, starts=RESTING, failed=failed, retry=retry):
         values = _write(volume, array, job_id, model_id, block, progress)
-    except BaseException as error:
-        store.update(job_id, status=JobStatus.MESH_ERROR if isinstance(error, Exception) else before, force=True)
-        raise
-    store.update(job_id, status=JobStatus.MESHED)
+        store.update(job_id, status=JobStatus.MESHED)
     return values
 
 
@@ -87,8 +86,9 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> list[int]:
     writers: dict[int, CombinedWriter] = {}
+    volume.make_folder("meshed", job_id)
     target = volume.meshes(job_id, model_id)
-    with staging(os.path.join(volume.root, "meshed")) as staged:
+    with staging(volume, "meshed") as staged:
         folder = staged.folder
         for start, meshes in blocks(array, block, progress):
             for value, triangles in meshes.items():
@@ -99,7 +99,9 @@ def _write(
                 write_synced(os.path.join(folder, name), ascii_stl(name, triangles))
         for writer in writers.values():
             writer.close()
-        write_synced(os.path.join(folder, NOTE), note(downsample=1, block=block, columns="zyx", library="zmesh"))
+        library = f"zmesh {metadata.version('zmesh')}"
+        how = note(downsample=1, block=block, columns="zyx", library=library, package_version=__version__)
+        write_synced(os.path.join(folder, NOTE), how)
         staged.publish(target, replace=True)
     return sorted(writers)
 

@@ -83,8 +83,9 @@ def trained_models(volume: Volume, job: str) -> list[TrainedModel]:
         return []
     pairs = training_pairs(volume, job)
     segmented, meshed = set(volume.segmentation_ids(job)), set(volume.mesh_ids(job))
+    unfinished = set(unfinished_publications(volume, job))
     models = []
-    for model_id in ids:
+    for model_id in (i for i in ids if i not in unfinished):
         sidecar = read_sidecar(volume, job, model_id)
         used, exact = used_pairs(pairs, model_id, sidecar)
         path = volume.model(job, model_id)
@@ -105,6 +106,12 @@ def trained_models(volume: Volume, job: str) -> list[TrainedModel]:
             )
         )
     return models
+
+
+def unfinished_publications(volume: Volume, job: str) -> list[str]:
+    """Ids of sidecars whose publisher died before the segmentation appeared."""
+    without = set(volume.model_ids(job)) - set(volume.segmentation_ids(job))
+    return sorted(i for i in without if read_sidecar(volume, job, i).get("published_by") == PUBLISHED_BY)
 
 
 def read_sidecar(volume: Volume, job: str, model_id: str) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidDataError, InvalidNameError
 from copick_core.names import check_run_name, sanitize_name
 
 #: Folders of the tour that hold one folder for each job.
 JOB_FOLDERS = ("chunks", "meshed", "models", "segmented", "training", "uploads")
 DATABASE = "jobs.json"
-#: Beginning of names that are being staged; beside jobs, never beneath one, where the app's globs would match it.
+#: Beginning of the names of what is being made; beside jobs, never beneath one, where the app's globs would match it.
 STAGING = ".staging-"
 _BLOCK = re.compile(r"_(\d+)_(\d+)_(\d+)_(\d+)\.stl")
 _COMBINED = re.compile(r"(\d+)\.combined\.(stl|obj)")
@@ -64,9 +64,25 @@ class Volume:
         """The app's job database."""
         return os.path.join(self.root, DATABASE)
 
+    def claim(self, job: str) -> str:
+        """File that is held while a process of ours works on a job."""
+        return os.path.join(self.root, f"{STAGING}claim-{check_job_id(job)}")
+
     def folder(self, kind: str, job: str) -> str:
         """Folder of a job in one of :data:`JOB_FOLDERS`."""
         return os.path.join(self.root, kind, check_job_id(job))
+
+    def make_folder(self, kind: str, job: str) -> str:
+        """Folder of a job in one of :data:`JOB_FOLDERS`, made where it is missing.
+
+        Raises:
+            InvalidDataError: It is a link, which could lead anywhere.
+        """
+        folder = self.folder(kind, job)
+        os.makedirs(folder, exist_ok=True)
+        if os.path.islink(folder):
+            raise InvalidDataError(source=folder, reason="it is a link, and links are not followed; put a folder there")
+        return folder
 
     def has(self, kind: str, job: str) -> bool:
         """Whether a job has its own folder of a kind; links do not count."""
@@ -100,6 +116,10 @@ class Volume:
             for name, is_folder in entries(os.path.join(self.root, kind))
             if is_folder and not name.startswith(".") and is_job_id(name)
         }
+
+    def disk_usage(self, job: str) -> dict[str, int]:
+        """Bytes of the files of a job, by :data:`JOB_FOLDERS`."""
+        return {kind: _size(self.folder(kind, job)) if self.has(kind, job) else 0 for kind in JOB_FOLDERS}
 
     def segmentation_ids(self, job: str) -> list[str]:
         """Ids of the segmentations of a job in the app's order: the last one is the latest."""
@@ -168,6 +188,14 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
     for name, is_folder, is_file in listed:
         if is_folder or is_file:
             yield name, is_folder
+
+
+def _size(folder: str) -> int:
+    below = 0
+    for name, is_folder in entries(folder):
+        path = os.path.join(folder, name)
+        below += _size(path) if is_folder else os.path.getsize(path)
+    return below
 
 
 def _is_own_folder(path: str) -> bool:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from copick_backend_volume.arrays import ArrayWriter, distinct, open_array, write_synced
-from copick_backend_volume.jobs import Job, JobStore
+from copick_backend_volume import __version__
+from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume
-from copick_backend_volume.staging import staging
+from copick_backend_volume.records import Job
+from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
-from copick_core.atomic import replace_file
 from copick_core.errors import InvalidDataError
 from copick_core.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
 CHUNKS = (256, 256, 256)
+_SLICE = re.compile(r"slice_(\d{6})\.")
 Progress = Callable[[int, int], None]
 
 
@@ -39,37 +43,58 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
         volume: The volume.
         store: Its database.
         job_id: The job.
-        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of image files in order.
+        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of files in order: images, DICOM,
+            and zips of them.
 
     Returns:
         The names of the new files: zero-padded, so that text order is the order given.
 
     Raises:
-        InvalidDataError: The job is not UPLOADING any more, or the array is not (z, y, x).
+        InvalidDataError: The job is not UPLOADING any more, the array is not (z, y, x), or there are slices from elsewhere
+            that would sort after these.
     """
     store._check_writable()
+    _check_uploading(store, job_id)
+    with staging(volume, "uploads") as staged:
+        suffixes = []
+        for number, (suffix, content) in enumerate(_encoded(slices)):
+            path = os.path.join(staged.folder, str(number))
+            if isinstance(content, bytes):
+                write_synced(path, content)
+            else:
+                copy_synced(content, path)
+            suffixes.append(suffix)
+        # Under the lock, so that the slices of two callers do not mix, and none comes after the end of the upload.
+        with store._locked():
+            _check_uploading(store, job_id)
+            folder = volume.make_folder("uploads", job_id)
+            names = _next_names(job_id, os.listdir(folder), suffixes)
+            for number, name in enumerate(names):
+                os.rename(os.path.join(staged.folder, str(number)), os.path.join(folder, name))
+    return names
+
+
+def _check_uploading(store: JobStore, job_id: str) -> None:
     status = store.job(job_id).status
     if status is not JobStatus.UPLOADING:
         now = "not in the database" if status is None else status.name
         raise InvalidDataError(source=f"job {job_id!r}", reason=f"it is {now}; slices are added while it is UPLOADING")
-    folder = volume.folder("uploads", job_id)
-    os.makedirs(folder, exist_ok=True)
-    first = sum(1 for name in os.listdir(folder) if not name.startswith("."))
-    names = []
-    for number, (suffix, data) in enumerate(_encoded(slices), start=first):
-        name = f"slice_{number:06d}{suffix}"
-        staged = os.path.join(volume.root, "uploads", f".staging-{uuid.uuid4().hex}")
-        try:
-            write_synced(staged, data)
-            # A link fails where the name is taken, a rename would replace it.
-            os.link(staged, os.path.join(folder, name))
-        finally:
-            os.unlink(staged)
-        names.append(name)
+
+
+def _next_names(job_id: str, present: list[str], suffixes: list[str]) -> list[str]:
+    """Names of further slices, which follow those that are there in text order."""
+    ours = [int(match[1]) for name in present if (match := _SLICE.match(name))]
+    first = max(ours, default=-1) + 1
+    names = [f"slice_{number:06d}{suffix}" for number, suffix in enumerate(suffixes, start=first)]
+    later = sorted(name for name in present if not name.startswith(".") and names and name >= names[0])
+    if later:
+        reason = f"{later[0]!r} is there, which sorts after {names[0]!r}; give one job slices from one source"
+        raise InvalidDataError(source=f"uploads of job {job_id!r}", reason=reason)
     return names
 
 
-def _encoded(slices: Any) -> Iterable[tuple[str, bytes]]:
+def _encoded(slices: Any) -> Iterable[tuple[str, bytes | os.PathLike[str]]]:
+    """Suffix and content of each file, or the path of what is to be copied."""
     if hasattr(slices, "shape") and hasattr(slices, "dtype"):
         if len(slices.shape) != 3 or np.dtype(slices.dtype).kind not in "buif":
             reason = f"shape {slices.shape} of {slices.dtype} is not (z, y, x) of numbers"
@@ -78,9 +103,7 @@ def _encoded(slices: Any) -> Iterable[tuple[str, bytes]]:
             yield _encode(np.asarray(slices[z]))
         return
     for path in slices:
-        suffix = os.path.splitext(os.fspath(path))[1].lower()
-        with open(path, "rb") as file:
-            yield suffix, file.read()
+        yield os.path.splitext(os.fspath(path))[1].lower(), Path(path)
 
 
 def _encode(plane: np.ndarray[Any, Any]) -> tuple[str, bytes]:
@@ -145,20 +168,25 @@ def publish_segmentation(
     if value is not None and not 0 < value < 1 << 63:
         raise InvalidDataError(source=source, reason=f"value {value} is not possible; 1 to 2^63 - 1 are")
     tool = sanitize_name(tool, suppress_warnings=True)
-    with staging(os.path.join(volume.root, "segmented")) as staged:
+    with staging(volume, "segmented") as staged:
         values = _write_labels(ArrayWriter(staged.folder, image.shape, CHUNKS, "<u8"), labels, value, source, progress)
         sidecar = {
             **(provenance or {}),
             "model_class": tool,
             "rf_kwargs": {},
             "published_by": PUBLISHED_BY,
+            "published_by_version": __version__,
             "values": values,
             "created_at": datetime.now(UTC).isoformat(),
         }
         with store._locked():
             model_id = _free_id(volume, job_id)
-            os.makedirs(volume.folder("models", job_id), exist_ok=True)
-            replace_file(volume.sidecar(job_id, model_id), json.dumps(sidecar, indent=4).encode())
+            # First what tells where it is from, which nobody looks at without the segmentation.
+            volume.make_folder("models", job_id)
+            volume.make_folder("segmented", job_id)
+            description = hidden(os.path.join(volume.root, "models"))
+            write_synced(description, json.dumps(sidecar, indent=4).encode())
+            os.rename(description, volume.sidecar(job_id, model_id))
             staged.publish(volume.segmentation(job_id, model_id))
     status = store.job(job_id).status
     if status in RESTING:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from copick_backend_volume.freshness import Freshness, freshness
-from copick_backend_volume.jobs import Job, JobStore, RecoverableJob
+from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.layer import VolumeLayer, VoxelSize
 from copick_backend_volume.models import TrainedModel, trained_models
 from copick_backend_volume.places import Volume
+from copick_backend_volume.records import Job, RecoverableJob
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
@@ -90,24 +91,24 @@ class CopickRunVolume(CopickRunOverlay):
     def job(self) -> Job | None:
         """What the database tells of it; None for a run that is in the overlay only."""
         try:
-            return self.root.job(self.name)
+            return self._volume_layer.jobs.job(self.name)
         except NotFoundError:
             return None
 
     @property
     def uploads(self) -> UploadReport:
         """Its uploads, and what conversion would make of them; reads every file."""
-        return preflight(self.root.volume, self.name)
+        return preflight(self._volume, self.name)
 
     @property
     def models(self) -> list[TrainedModel]:
         """Its models, described without loading them."""
-        return trained_models(self.root.volume, self.name)
+        return trained_models(self._volume, self.name)
 
     @property
     def voxel_size_info(self) -> VoxelSize:
         """Its voxel size, where that is from, and whether it is calibrated."""
-        return self.root.volume_layer.voxel_size(self.name)
+        return self._volume_layer.voxel_size(self.name)
 
     def training_pairs(self, model: TrainedModel | str | None = None) -> list[TrainingPair]:
         """Its training pairs: all, or those that a model was trained on (see :attr:`TrainedModel.training_exact`).
@@ -116,7 +117,7 @@ class CopickRunVolume(CopickRunOverlay):
             NotFoundError: There is no such model.
         """
         if model is None:
-            return training_pairs(self.root.volume, self.name)
+            return training_pairs(self._volume, self.name)
         wanted = model if isinstance(model, str) else model.id
         for known in self.models:
             if known.id == wanted:
@@ -125,7 +126,19 @@ class CopickRunVolume(CopickRunOverlay):
 
     def freshness(self) -> Freshness:
         """What of it is older than what it was made from."""
-        return freshness(self.root.volume, self.name)
+        return freshness(self._volume, self.name)
+
+    def disk_usage(self) -> dict[str, int]:
+        """Bytes that it takes in the volume, by folder: ``chunks``, ``segmented``, ``uploads`` and so on."""
+        return self._volume.disk_usage(self.name)
+
+    @property
+    def _volume_layer(self) -> VolumeLayer:
+        return self.root.volume_layer_of(self.name)
+
+    @property
+    def _volume(self) -> Volume:
+        return self._volume_layer.volume
 
     # ------------------------------------------------------------------ writing into the volume
 
@@ -133,7 +146,7 @@ class CopickRunVolume(CopickRunOverlay):
         """Add slices to a job that is UPLOADING; see :func:`copick_backend_volume.publish.add_slices`."""
         from copick_backend_volume.publish import add_slices
 
-        return add_slices(self.root.volume, self._store, self.name, slices)
+        return add_slices(self._volume, self._store, self.name, slices)
 
     def finish_upload(self) -> Job:
         """Tell that all slices are there (UPLOADED): the app converts them, if it runs.
@@ -147,12 +160,14 @@ class CopickRunVolume(CopickRunOverlay):
             report.check()
         return self._store.update(self.name, status=JobStatus.UPLOADED, expected=JobStatus.UPLOADING)
 
-    def convert(self, *, chunks: tuple[int, int, int] | None = None, progress: Progress | None = None) -> Job:
+    def convert(
+        self, *, chunks: tuple[int, int, int] | None = None, retry: bool = False, progress: Progress | None = None
+    ) -> Job:
         """Convert the uploads here; see :func:`copick_backend_volume.convert.convert`."""
         from copick_backend_volume.convert import CHUNKS, convert
 
         self._store._check_writable()
-        done = convert(self.root.volume, self._store, self.name, chunks=chunks or CHUNKS, progress=progress)
+        done = convert(self._volume, self._store, self.name, chunks=chunks or CHUNKS, retry=retry, progress=progress)
         self.refresh_voxel_spacings()
         return done
 
@@ -169,7 +184,7 @@ class CopickRunVolume(CopickRunOverlay):
         from copick_backend_volume.publish import publish_segmentation
 
         model_id = publish_segmentation(
-            self.root.volume,
+            self._volume,
             self._store,
             self.name,
             segmentation,
@@ -186,6 +201,7 @@ class CopickRunVolume(CopickRunOverlay):
         segmentation: CopickSegmentationVolume | str | None = None,
         *,
         block: int | None = None,
+        retry: bool = False,
         progress: Progress | None = None,
     ) -> list[CopickMeshVolume]:
         """Mesh a segmentation of the volume here, by default the latest; see :mod:`copick_backend_volume.meshing`."""
@@ -193,14 +209,14 @@ class CopickRunVolume(CopickRunOverlay):
 
         self._store._check_writable()
         model_id = self._model_id(segmentation)
-        mesh_segmentation(self.root.volume, self._store, self.name, model_id, block=block or BLOCK, progress=progress)
+        mesh_segmentation(self._volume, self._store, self.name, model_id, block=block or BLOCK, retry=retry, progress=progress)
         self.refresh_meshes()
-        layer = self.root.volume_layer
+        layer = self._volume_layer
         made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}
         return [m for m in self.meshes if isinstance(m, CopickMeshVolume) and m._layer is layer and m.key in made]
 
     def _model_id(self, segmentation: CopickSegmentationVolume | str | None) -> str:
-        ids = self.root.volume.segmentation_ids(self.name)
+        ids = self._volume.segmentation_ids(self.name)
         wanted = segmentation if isinstance(segmentation, str) else segmentation.model_id if segmentation else None
         if segmentation is None and ids:
             return ids[-1]
@@ -213,7 +229,7 @@ class CopickRunVolume(CopickRunOverlay):
         from copick_backend_volume.publish import request
 
         model_id = None if segmentation is None else self._model_id(segmentation)
-        return request(self.root.volume, self._store, self.name, what, model_id)
+        return request(self._volume, self._store, self.name, what, model_id)
 
     def set_status(self, status: JobStatus | str, *, force: bool = False) -> Job:
         """Set the status, if it may follow the present one.
@@ -231,7 +247,7 @@ class CopickRunVolume(CopickRunOverlay):
 
     @property
     def _store(self) -> JobStore:
-        return self.root.volume_layer.jobs
+        return self._volume_layer.jobs
 
     # ------------------------------------------------------------------ classes
 
@@ -243,21 +259,33 @@ class CopickRunVolume(CopickRunOverlay):
 
 
 class CopickRootVolume(CopickRootOverlay):
-    """A project over a volume."""
+    """A project over a volume, or over a stack with volumes among its static layers."""
+
+    spans_any_layers: ClassVar[bool] = True
+
+    @property
+    def volume_layers(self) -> list[VolumeLayer]:
+        """The layers that are volumes, the first one first."""
+        return [layer for layer in self.layers.static if isinstance(layer, VolumeLayer)]
 
     @property
     def volume_layer(self) -> VolumeLayer:
-        """The layer of the volume."""
-        return next(layer for layer in self.layers.static if isinstance(layer, VolumeLayer))
+        """The layer of the volume; of several the first."""
+        return self.volume_layers[0]
 
     @property
     def volume(self) -> Volume:
-        """The volume's paths."""
+        """The volume's paths; of several the first's."""
         return self.volume_layer.volume
+
+    def volume_layer_of(self, job_id: str) -> VolumeLayer:
+        """The first layer that has a job; the first volume if none has it."""
+        first, *others = self.volume_layers
+        return next((layer for layer in (first, *others) if job_id in layer.jobs.jobs()), first) if others else first
 
     def jobs(self) -> list[Job]:
         """All jobs, also those that have folders only, read now."""
-        return [*self.volume_layer.jobs.jobs().values()]
+        return [job for layer in self.volume_layers for job in layer.jobs.jobs().values()]
 
     def job(self, job_id: str) -> Job:
         """One job, read now.
@@ -265,18 +293,30 @@ class CopickRootVolume(CopickRootOverlay):
         Raises:
             NotFoundError: There is none of this id.
         """
-        return self.volume_layer.jobs.job(job_id)
+        return self.volume_layer_of(job_id).jobs.job(job_id)
 
     def recoverable_jobs(self) -> list[RecoverableJob]:
         """Jobs in the databases that the app has moved aside; :attr:`RecoverableJob.lost` are those it has forgotten."""
-        return self.volume_layer.jobs.recoverable()
+        return [job for layer in self.volume_layers for job in layer.jobs.recoverable()]
+
+    def restore_job(self, job_id: str) -> Job:
+        """Put a job of :meth:`recoverable_jobs` back into the database; needs ``write_back``.
+
+        Raises:
+            NotFoundError: No copy has it.
+        """
+        stores = [layer.jobs for layer in self.volume_layers]
+        holder = next((s for s in stores if any(r.job.id == job_id for r in s.recoverable())), stores[0])
+        job = holder.restore(job_id)
+        self.refresh()
+        return job
 
     def doctor(self, *, stuck_hours: float | None = None) -> list[Finding]:
         """Look for everything that is wrong in the volume; changes nothing."""
         from copick_backend_volume.doctor import STUCK_HOURS, examine
 
         hours = STUCK_HOURS if stuck_hours is None else stuck_hours
-        return examine(self.volume, self.volume_layer.jobs, stuck_hours=hours)
+        return [f for layer in self.volume_layers for f in examine(layer.volume, layer.jobs, stuck_hours=hours)]
 
     def new_job(self, title: str) -> CopickRunVolume:
         """Make a job in the volume, with an id that nothing in it has.
@@ -285,7 +325,7 @@ class CopickRootVolume(CopickRootOverlay):
             title: Its title.
 
         Returns:
-            Its run, UPLOADING.
+            Its run, UPLOADING; in a stack of several volumes, in the first.
         """
         from copick_backend_volume.publish import new_job_id
 

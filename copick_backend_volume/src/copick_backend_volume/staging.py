@@ -1,4 +1,8 @@
-"""Making whole folders appear in one step, so that nothing half-made is ever seen, whenever a writer dies."""
+"""Making whole folders appear in one step, so that nothing half-made is ever seen, whenever a writer dies.
+
+What is being made lies under a hidden name beside the jobs. Its writer holds a lock on it, which the system drops when the
+writer dies; so what is left over by the dead can be told from what the living make.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,13 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from copick_backend_volume.places import STAGING, entries
+from copick_backend_volume.places import JOB_FOLDERS, STAGING, Volume, entries
 
-#: Seconds after which something staged belongs to a writer that died.
+#: Seconds after which what a dead writer has left is removed by the next one.
 ABANDONED = 7 * 24 * 3600
+#: Seconds without a change after which a writer counts as dead, where files cannot be locked.
+_SILENT = 24 * 3600
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
 
 
 class Staged:
@@ -22,60 +29,127 @@ class Staged:
         folder: Where to write.
     """
 
-    def __init__(self, kind_folder: str) -> None:
-        self._kind_folder = kind_folder
-        self.folder = _hidden(kind_folder)
-        os.mkdir(self.folder)
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
 
     def publish(self, target: str, *, replace: bool = False) -> None:
         """Make the folder appear as the target, whole.
 
+        A target that is replaced is exchanged in one step. Where the system cannot do that it is missing for a moment, and
+        stays missing if the writer dies in that moment.
+
         Args:
-            target: Its new path.
+            target: Its new path, in a folder that exists.
             replace: Replace a target that exists; otherwise that is a FileExistsError.
         """
         _sync(self.folder)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        if os.path.lexists(target) and not replace:
-            raise FileExistsError(target)
-        aside = _hidden(self._kind_folder)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(target, aside)
-        os.rename(self.folder, target)
+        if os.path.lexists(target):
+            if not replace:
+                raise FileExistsError(target)
+            if not _exchange(self.folder, target):
+                aside = f"{self.folder}-old"
+                os.rename(target, aside)
+                os.rename(self.folder, target)
+                shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.rename(self.folder, target)
         _sync(os.path.dirname(target))
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def staging(kind_folder: str) -> Iterator[Staged]:
-    """Stage a folder beneath ``chunks``, ``segmented`` or ``meshed``; what is not published is removed."""
-    os.makedirs(kind_folder, exist_ok=True)
-    sweep(kind_folder)
-    staged = Staged(kind_folder)
+def staging(volume: Volume, kind: str) -> Iterator[Staged]:
+    """Stage a folder beneath one of :data:`~copick_backend_volume.places.JOB_FOLDERS`; what is not published is removed."""
+    sweep(volume)
+    os.makedirs(os.path.join(volume.root, kind), exist_ok=True)
+    folder = hidden(os.path.join(volume.root, kind))
+    os.mkdir(folder)
     try:
-        yield staged
+        with _held(folder):
+            yield Staged(folder)
     finally:
-        shutil.rmtree(staged.folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def abandoned(kind_folder: str, age: float = ABANDONED) -> list[str]:
-    """Paths of what writers that died have left staged."""
-    found = []
-    for name, _ in entries(kind_folder):
-        parts = name.removeprefix(STAGING).split("-")
-        if name.startswith(STAGING) and parts[0].isdecimal() and time.time() - int(parts[0]) > age:
-            found.append(os.path.join(kind_folder, name))
-    return found
+def remains(volume: Volume) -> list[str]:
+    """Paths of what writers that died have left."""
+    folders = [volume.root, *(os.path.join(volume.root, kind) for kind in JOB_FOLDERS)]
+    hidden_paths = [os.path.join(f, name) for f in folders for name, _ in entries(f) if name.startswith(STAGING)]
+    return sorted(path for path in hidden_paths if not is_held(path))
 
 
-def sweep(kind_folder: str) -> None:
+def sweep(volume: Volume) -> None:
     """Remove what writers that died a week ago have left."""
-    for path in abandoned(kind_folder):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in remains(volume):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - os.stat(path).st_mtime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
 
 
-def _hidden(kind_folder: str) -> str:
-    return os.path.join(kind_folder, f"{STAGING}{int(time.time())}-{uuid.uuid4().hex}")
+def hidden(folder: str) -> str:
+    """A new hidden path in a folder."""
+    return os.path.join(folder, f"{STAGING}{uuid.uuid4().hex}")
+
+
+def open_lock(path: str) -> int:
+    """Open a file to lock it, and make it where it is missing; one that another user has made is only read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed, by whatever ends the process; False if somebody else has locked it."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # no locks on this filesystem: is_held goes by time
+    return True
+
+
+def is_held(path: str) -> bool:
+    """Whether the writer of something staged lives; by time where files cannot be locked."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True  # published or removed meanwhile, or another user's: nothing to tell of
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return time.time() - os.fstat(descriptor).st_mtime < _SILENT
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextlib.contextmanager
+def _held(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Exchange two folders in one step; False where the system cannot do that."""
+    import ctypes
+
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    paths = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    return bool(renameat2(*paths, _RENAME_EXCHANGE) == 0)
 
 
 def _sync(folder: str) -> None:

@@ -1,29 +1,42 @@
 """Uploads: the source slices of a job, and what conversion would make of them.
 
-The app sorts slices by plain text order, casts them to the type of the first one, takes the first channel of colours, and
-puts a plane of zeros where it cannot read one. The report tells before that happens.
+The app sorts slices by plain text order of their file names, also those in zips, casts them to the type of the first one,
+takes the first channel of colours, and puts a plane of zeros where it cannot read one. Of a stack that is wholly DICOM it
+takes the largest series, by position or number. The report tells before that happens.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
+from copick_backend_volume.dicom import (
+    DicomHeader,
+    in_order,
+    is_dicom,
+    largest_series,
+    library,
+    read_header,
+    read_pixels,
+)
 from copick_backend_volume.places import Volume, entries
-from copick_core.errors import InvalidDataError
+from copick_backend_volume.sources import Opener, Source, sources
+from copick_core.errors import InvalidDataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Severity = Literal["error", "warning"]
-#: Files that operating systems leave behind, as they arrive in the volume (leading dots are stripped on upload).
-_JUNK = frozenset({"thumbs.db", "ds_store", ".ds_store", "desktop.ini"})
 _TIFF = (".tif", ".tiff")
+#: Code of the finding that there are DICOM slices and nothing to read them with.
+NO_DICOM_READER = "no-dicom-reader"
+_MILLIMETRE = 1e7
 
 
 @dataclass(frozen=True)
@@ -50,14 +63,17 @@ class Upload:
     """One uploaded file.
 
     Attributes:
-        name: Its name.
+        name: Its name; of a file in a zip, with the zip and the folders in it.
         path: Where it lies.
+        member: Its path inside the zip at ``path``; None for a file.
         size: Its bytes.
         shape_yx: Its shape, None if it cannot be read.
         dtype: Type of its pixels.
         channels: Number of channels, 1 for grey.
         pages: Number of pages.
         problem: Why it cannot be read.
+        dicom: Where it belongs, for a DICOM slice.
+        digest: Hash of its pixels, None where all are equal, which says nothing.
     """
 
     name: str
@@ -68,6 +84,9 @@ class Upload:
     channels: int = 1
     pages: int = 1
     problem: str | None = None
+    member: str | None = None
+    dicom: DicomHeader | None = field(default=None, repr=False)
+    digest: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,6 +111,11 @@ class UploadReport:
         return not any(f.severity == "error" for f in self.findings)
 
     @property
+    def source_type(self) -> str:
+        """What the slices are, in the app's words: ``"dicom"`` or ``"image_stack"``."""
+        return "dicom" if self.slices and all(s.dicom for s in self.slices) else "image_stack"
+
+    @property
     def shape_zyx(self) -> tuple[int, int, int] | None:
         """Shape of the image that conversion would make."""
         first = next(iter(self.slices), None)
@@ -108,7 +132,10 @@ class UploadReport:
 
         Raises:
             InvalidDataError: Tells all errors.
+            MissingDependencyError: There are DICOM slices, and the extra that reads them is not installed.
         """
+        if any(f.code == NO_DICOM_READER for f in self.findings):
+            library()
         errors = [f.message for f in self.findings if f.severity == "error"]
         if errors:
             raise InvalidDataError(source=f"uploads of job {self.job!r}", reason="; ".join(errors))
@@ -123,95 +150,188 @@ def upload_names(volume: Volume, job: str) -> list[str]:
 
 def preflight(volume: Volume, job: str) -> UploadReport:
     """Read every uploaded file once, one at a time, and report."""
-    names = upload_names(volume, job)
-    ignored = tuple(n for n in names if n.startswith(".") or n.lower() in _JUNK)
     folder = volume.folder("uploads", job)
-    slices = tuple(inspect(os.path.join(folder, n)) for n in names if n not in ignored)
-    return UploadReport(job, slices, ignored, tuple(_findings(job, slices, ignored)))
+    found, broken_zips = sources([os.path.join(folder, name) for name in upload_names(volume, job)])
+    with Opener() as opener:
+        uploads = [_inspect(opener, source) for source in found if not source.is_junk]
+    slices, left_out = _stacked(uploads)
+    findings = _Findings(job)
+    findings.of_files(slices, [s.name for s in found if s.is_junk], broken_zips)
+    findings.of_kinds(slices, left_out)
+    ignored = [*(s.name for s in found if s.is_junk), *left_out]
+    return UploadReport(job, tuple(slices), tuple(ignored), tuple(findings.found))
 
 
-def _findings(job: str, slices: Sequence[Upload], ignored: Sequence[str]) -> list[Finding]:
-    found: list[Finding] = []
-
-    def add(code: str, severity: Severity, message: str, files: Sequence[str] = ()) -> None:
-        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        found.append(Finding(code, severity, f"{message}: {shown}" if files else message, job, tuple(files)))
-
-    names = [s.name for s in slices]
-    if not slices:
-        add("empty", "error", "there is no slice")
-    junk = [n for n in ignored if not n.startswith(".")]
-    if junk:
-        add("junk", "warning", "files of an operating system, which the app would take for slices; delete them", junk)
-    unreadable = [s.name for s in slices if s.problem]
-    if unreadable:
-        add("unreadable", "error", "unreadable or truncated, the app would make them planes of zeros", unreadable)
-    natural = sorted(names, key=_natural)
-    if natural != names:
-        moved = [a for a, b in zip(names, natural, strict=True) if a != b]
-        add("order", "error", "text order is not the order of the numbers; pad them with zeros", moved)
-    readable = [s for s in slices if not s.problem]
-    if readable:
-        first = readable[0]
-        sizes = [s.name for s in readable if s.shape_yx != first.shape_yx]
-        if sizes:
-            add("mixed-size", "error", f"not {first.shape_yx} (y, x) as the first slice", sizes)
-        types = [s.name for s in readable if s.dtype != first.dtype]
-        if types:
-            add("mixed-dtype", "error", f"not {first.dtype} as the first slice; values would wrap around", types)
-    colour = [s.name for s in readable if s.channels > 1]
-    if colour:
-        add("colour", "warning", "in colour; only the first channel is kept", colour)
-    pages = [s.name for s in readable if s.pages > 1]
-    if pages:
-        add("pages", "error", "several pages, of which only the first would be kept; split them", pages)
-    return found
+def _stacked(uploads: list[Upload]) -> tuple[list[Upload], list[str]]:
+    """Slices in the order of conversion, and the names of those that are of another DICOM series."""
+    headers = [u.dicom for u in uploads if u.dicom]
+    if not headers or len(headers) < len(uploads):
+        return uploads, []
+    series = largest_series(headers)
+    kept = [u for u in uploads if u.dicom and u.dicom.series == series]
+    order = in_order([u.dicom for u in kept if u.dicom])
+    return [kept[i] for i in order] if order else kept, [u.name for u in uploads if u not in kept]
 
 
-def inspect(path: str) -> Upload:
-    """Describe one file; decodes it whole, because a truncated one is found no other way."""
-    name, size = os.path.basename(path), os.path.getsize(path)
+def dicom_voxel_size(volume: Volume, job: str) -> float | None:
+    """Voxel size in angstrom that the first upload tells, if that is DICOM and its voxels are cubes; None otherwise."""
+    folder = volume.folder("uploads", job)
+    found, _ = sources([os.path.join(folder, name) for name in upload_names(volume, job)])
+    first = next((s for s in found if not s.is_junk and not s.problem), None)
+    if first is None:
+        return None
     try:
-        pixels, pages = _decode(path)
+        with Opener() as opener, opener.open(first.path, first.member) as file:
+            size = read_header(file).voxel_size if is_dicom(file, first.base_name) else None
+    except Exception:  # no reader, or whatever a damaged file makes it raise: the size is not known
+        return None
+    return None if size is None else size * _MILLIMETRE
+
+
+class _Findings:
+    """Collects what is wrong with the uploads of a job."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.found: list[Finding] = []
+
+    def add(self, code: str, severity: Severity, message: str, files: Sequence[str] = ()) -> None:
+        shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        self.found.append(Finding(code, severity, f"{message}: {shown}" if files else message, self.job, tuple(files)))
+
+    def of_files(self, slices: Sequence[Upload], junk: Sequence[str], broken_zips: Mapping[str, str]) -> None:
+        """What tells of files as such."""
+        if not slices:
+            self.add("empty", "error", "there is no slice")
+        for name, problem in broken_zips.items():
+            self.add("zip", "error", f"a zip that cannot be used ({problem})", [name])
+        not_hidden = [n for n in junk if not n.rpartition("/")[2].startswith(".") and "__MACOSX" not in n]
+        if not_hidden:
+            message = "files of an operating system, which the app would take for slices; delete them"
+            self.add("junk", "warning", message, not_hidden)
+        unread = [s.name for s in slices if s.problem == NO_DICOM_READER]
+        if unread:
+            self.add(NO_DICOM_READER, "warning", 'DICOM, which needs pip install "copick-backend-volume[dicom]"', unread)
+        unreadable = [s for s in slices if s.problem and s.name not in unread]
+        if unreadable:
+            message = f"unreadable or truncated ({unreadable[0].problem}), the app would make them planes of zeros"
+            self.add("unreadable", "error", message, [s.name for s in unreadable])
+        names = [_base_name(s) for s in slices]
+        natural = sorted(names, key=_natural)
+        ordered = slices and all(s.dicom for s in slices) and in_order([s.dicom for s in slices if s.dicom])
+        if natural != names and not ordered:
+            moved = [a for a, b in zip(names, natural, strict=True) if a != b]
+            self.add("order", "error", "text order is not the order of the numbers; pad them with zeros", moved)
+
+    def of_kinds(self, slices: Sequence[Upload], left_out: Sequence[str]) -> None:
+        """What tells of the pixels of slices that can be read, together."""
+        readable = [s for s in slices if not s.problem]
+        first = next(iter(readable), Upload("", "", 0))
+        groups: list[tuple[str, Severity, str, list[str]]] = [
+            (
+                "mixed-size",
+                "error",
+                f"not {first.shape_yx} (y, x) as the first slice",
+                [s.name for s in readable if s.shape_yx != first.shape_yx],
+            ),
+            (
+                "mixed-dtype",
+                "error",
+                f"not {first.dtype} as the first slice; values would wrap around",
+                [s.name for s in readable if s.dtype != first.dtype],
+            ),
+            ("duplicate", "warning", "pixel for pixel an earlier slice again", _again(readable)),
+            ("colour", "warning", "in colour; only the first channel is kept", [s.name for s in readable if s.channels > 1]),
+            (
+                "pages",
+                "error",
+                "several pages, of which only the first would be kept; split them",
+                [s.name for s in readable if s.pages > 1],
+            ),
+            ("series", "warning", "of another DICOM series than the largest one, and left out", [*left_out]),
+        ]
+        dicom = [s for s in readable if s.dicom]
+        if len(dicom) < len(readable):
+            groups.append(("mixed-kinds", "error", "DICOM among images, which the app refuses", [s.name for s in dicom]))
+        else:
+            groups.append(("same-position", "warning", "where another DICOM slice is too", _at_one_place(dicom)))
+            odd = [s.name for s in dicom if s.dicom and s.dicom.spacing and s.dicom.voxel_size is None]
+            groups.append(("anisotropic", "warning", "voxels that are no cubes; their size is not taken from DICOM", odd))
+        for code, severity, message, files in groups:
+            if files:
+                self.add(code, severity, message, files)
+
+
+def _again(slices: Sequence[Upload]) -> list[str]:
+    """Names of slices whose pixels an earlier one has."""
+    first: dict[str | None, str] = {}
+    return [s.name for s in slices if s.digest and first.setdefault(s.digest, s.name) != s.name]
+
+
+def _at_one_place(slices: Sequence[Upload]) -> list[str]:
+    """Names of DICOM slices whose position an earlier one has."""
+    first: dict[float, str] = {}
+    return [s.name for s in slices if s.dicom and s.dicom.z is not None and first.setdefault(s.dicom.z, s.name) != s.name]
+
+
+def _base_name(upload: Upload) -> str:
+    return Source(upload.path, upload.member, 0).base_name
+
+
+def _inspect(opener: Opener, source: Source) -> Upload:
+    """Describe one file; decodes it whole, because a truncated one is found no other way."""
+    told: dict[str, Any] = {"name": source.name, "path": source.path, "size": source.size, "member": source.member}
+    if source.problem:
+        return Upload(**told, problem=source.problem)
+    try:
+        with opener.open(source.path, source.member) as file:
+            pixels, pages, header = _decode(file, source.base_name)
         shape = (int(pixels.shape[0]), int(pixels.shape[1]))
+    except MissingDependencyError:
+        return Upload(**told, problem=NO_DICOM_READER)
     except Exception as error:
-        return Upload(name, path, size, problem=str(error) or type(error).__name__)
+        return Upload(**told, problem=str(error) or type(error).__name__)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return Upload(name, path, size, shape, pixels.dtype.str, channels, pages)
+    told["digest"] = None if pixels.min() == pixels.max() else hashlib.sha256(pixels.tobytes()).hexdigest()
+    return Upload(**told, shape_yx=shape, dtype=pixels.dtype.str, channels=channels, pages=pages, dicom=header)
 
 
-def read_slice(path: str) -> NDArray[Any]:
+def read_slice(upload: Upload, opener: Opener) -> NDArray[Any]:
     """Read one slice, (y, x); of a coloured one the first channel, as the app does.
 
     Raises:
         InvalidDataError: It cannot be read.
     """
     try:
-        pixels, _ = _decode(path)
+        with opener.open(upload.path, upload.member) as file:
+            pixels, _, _ = _decode(file, _base_name(upload))
     except Exception as error:
-        raise InvalidDataError(source=path, reason=f"it is not a readable image ({error})") from error
+        raise InvalidDataError(source=upload.name, reason=f"it is not a readable image ({error})") from error
     return pixels[..., 0] if pixels.ndim == 3 else pixels
 
 
-def _decode(path: str) -> tuple[NDArray[Any], int]:
-    """Pixels (y, x) or (y, x, channel) of the first page, and the number of pages."""
-    if path.lower().endswith(_TIFF):
+def _decode(file: BinaryIO, name: str) -> tuple[NDArray[Any], int, DicomHeader | None]:
+    """Pixels (y, x) or (y, x, channel) of the first page, the number of pages, and the header of a DICOM file."""
+    header = None
+    if is_dicom(file, name):
+        pixels, pages, header = read_pixels(file)
+    elif name.lower().endswith(_TIFF):
         import tifffile
 
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(file) as tiff:
             pixels, pages = tiff.pages[0].asarray(), len(tiff.pages)
     else:
         from PIL import Image
 
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             image.load()
             pixels, pages = np.asarray(image), getattr(image, "n_frames", 1)
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
         raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are no image")
     # 16-bit PNG arrives big-endian from some decoders, and as int32 from older ones.
-    if pixels.dtype == np.int32 and pixels.size and pixels.min() >= 0 and pixels.max() < 1 << 16:
+    if header is None and pixels.dtype == np.int32 and pixels.size and pixels.min() >= 0 and pixels.max() < 1 << 16:
         pixels = pixels.astype("<u2")
-    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages, header
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from copick_core.copying import copy_project
+    from copick_core.importing import import_tomogram
     from copick_core.opening import from_czcdp_datasets, from_file, from_string, new_config, open
     from copick_core.ops import map_runs
 
@@ -20,6 +21,7 @@ __all__ = [
     "from_czcdp_datasets",
     "from_file",
     "from_string",
+    "import_tomogram",
     "map_runs",
     "new_config",
     "open",
@@ -31,6 +33,7 @@ _HOMES = {
     "from_czcdp_datasets": "copick_core.opening",
     "from_file": "copick_core.opening",
     "from_string": "copick_core.opening",
+    "import_tomogram": "copick_core.importing",
     "map_runs": "copick_core.ops",
     "new_config": "copick_core.opening",
     "open": "copick_core.opening",

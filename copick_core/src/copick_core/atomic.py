@@ -1,13 +1,24 @@
-"""Writing a local file all or nothing."""
+"""Writing a local file all or nothing, and only if it is still what one has read."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
+from collections.abc import Callable, Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+#: Errors of file systems on which a folder cannot be locked (NFS before 4, some FUSE).
+_UNLOCKABLE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-def replace_file(path: str, data: bytes) -> os.stat_result:
+def replace_file(path: str, data: bytes, check: Callable[[], None] | None = None) -> os.stat_result:
     """Put a file with new content in the place of another one, or of none.
 
     A reader sees the old content or the new one, whenever it looks and whenever this process dies. The permissions of an
@@ -16,6 +27,7 @@ def replace_file(path: str, data: bytes) -> os.stat_result:
     Args:
         path: The file; its folder exists.
         data: The new content.
+        check: Raises an error if the file must not be replaced; called while nobody else who asks so can replace it.
 
     Returns:
         What ``os.fstat`` says of the new file.
@@ -33,7 +45,10 @@ def replace_file(path: str, data: bytes) -> os.stat_result:
                 os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
             os.fsync(descriptor)
             status = os.fstat(descriptor)
-        os.replace(temporary, path)
+        with locked(folder or ".") if check else contextlib.nullcontext():
+            if check:
+                check()
+            os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
@@ -52,3 +67,25 @@ def _sync_folder(folder: str) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[int | None]:
+    """Hold a folder's lock; gives the folder's file descriptor, or None where folders have none."""
+    if fcntl is None:
+        yield None
+        return
+    while True:
+        fd = os.open(folder, _DIRECTORY)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _UNLOCKABLE:
+                    raise
+            if os.path.samestat(os.fstat(fd), os.stat(folder)):
+                yield fd
+                return
+            # The folder was deleted and made again while we waited: lock the new one.
+        finally:
+            os.close(fd)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from copick_core.multiscales import put_json
 from copick_core.volume_format import VolumeFormat
 
 if TYPE_CHECKING:
@@ -105,8 +106,6 @@ class LevelWriter:
         format: VolumeFormat,
         dimension_names: Sequence[str] | None = None,
     ) -> None:
-        import zarr
-
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.chunks = format.chunk_shape(shape)
@@ -114,9 +113,16 @@ class LevelWriter:
         # Tiles begin at even voxels, so that every tile can be halved without its neighbours.
         self.tile = tuple(n * (1 + n % 2) for n in nominal[-3:])
         self._codec = format.codec()
+        if format.zarr_format == 2:
+            self._prefix = f"{name}/"
+            self._sharded = False
+            self._create_v2(store, name)
+            return
+        import zarr
+
         shards = format.shard_shape(shape)
-        version3 = format.zarr_format == 3
-        self._prefix = f"{name}/c/" if version3 else f"{name}/"
+        self._prefix = f"{name}/c/"
+        self._sharded = shards is not None
         self._array: Array[Any] = zarr.create_array(
             store,
             name=name,
@@ -125,15 +131,28 @@ class LevelWriter:
             chunks=self.chunks,
             shards=shards,
             compressors=format.zarr_compressor(self.dtype.itemsize),
-            filters="auto" if version3 else None,
             fill_value=0,
-            order=None if version3 else "C",
-            zarr_format=format.zarr_format,
-            chunk_key_encoding={"name": "default" if version3 else "v2", "separator": "/"},
-            dimension_names=dimension_names if version3 else None,
+            zarr_format=3,
+            chunk_key_encoding={"name": "default", "separator": "/"},
+            dimension_names=dimension_names,
             config={"write_empty_chunks": False, "order": "C"},
         )
-        self._sharded = shards is not None
+
+    def _create_v2(self, store: Store, name: str) -> None:
+        """Write the array's document; zarr would first look what is there, and take as long as many chunks do."""
+        zero = np.zeros((), self.dtype).item()
+        document = {
+            "chunks": self.chunks,
+            "compressor": None if self._codec is None else self._codec.get_config(),
+            "dimension_separator": "/",
+            "dtype": self.dtype.str,
+            "fill_value": [zero.real, zero.imag] if self.dtype.kind == "c" else zero,
+            "filters": None,
+            "order": "C",
+            "shape": self.shape,
+            "zarr_format": 2,
+        }
+        put_json(store, {f"{name}/.zarray": document})
 
     def encode(self, block: npt.NDArray[Any], origin: Sequence[int]) -> list[tuple[str, bytes]]:
         """Make the chunks of a block.

@@ -18,6 +18,7 @@ from copick_core.keys import (
     RunKey,
     TomogramKey,
 )
+from copick_core.revisions import note_change
 from copick_core.schema import DEFAULT_LABEL
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key) -> Non
     if key.kind in FILE_KINDS:
         target.write(target_key, source.read(key), if_revision=None)
         return
-    with target.replace_zarr(target_key) as store:
-        copy_store(source.zarr(key), store)
+    try:
+        with target.replace_zarr(target_key) as store:
+            copy_store(source.zarr(key), store)
+    finally:
+        note_change(target_key)
 
 
 def copy_store(source: Store, target: Store) -> None:
@@ -126,8 +130,10 @@ def copy_project(
         InvalidDataError: A copy is not what the source has (``verify``), objects contradict, or a run does not exist.
         ReadOnlyError: The target has no writable layer.
     """
-    _add_objects(source, target)
+    if isinstance(runs, str):
+        raise InvalidDataError(source="runs", reason=f"{runs!r} is one name; give a list of names")
     plan = [*_plan(source, None if runs is None else list(runs))]
+    _add_objects(source, target)
     report = CopyReport()
     for done, (layer, key, target_key) in enumerate(plan):
         if progress is not None:
@@ -219,7 +225,8 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
     if overwrite or not target.exists(target_key):
         return False
     if key.kind in FILE_KINDS and target.read(target_key) != source.read(key):
-        raise AlreadyExistsError(key=target_key, layer=target.name)
+        way_out = "It has other content than the source's; pass overwrite=True (--overwrite) to replace it."
+        raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
     return True
 
 

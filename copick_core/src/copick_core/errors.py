@@ -14,6 +14,7 @@ from them::
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
     ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
     ├── ConfigError              ValueError          a configuration that cannot be used
+    │   ├── ConfigNotFoundError  FileNotFoundError   a config file that does not exist
     │   └── UnknownBackendError  LookupError         no installed backend answers to a config_type
     ├── BackendError             RuntimeError        an installed backend that cannot be used
     ├── MissingDependencyError   ImportError         an optional package that a request needs
@@ -24,6 +25,7 @@ from them::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,12 +61,24 @@ def _rebuild(cls: type[CopickError], message: str, fields: dict[str, Any]) -> Co
     return error
 
 
-def closest(name: str, candidates: Iterable[str]) -> str:
-    """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing."""
+def closest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Say which candidate is spelled most like a name: ``" Did you mean 'x'?"``, or nothing.
+
+    Args:
+        name: The name.
+        candidates: What it may have been meant to be.
+        cutoff: How much it must be alike, from 0 (not at all) to 1 (the same).
+    """
     import difflib
 
-    matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1)
+    matches = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=cutoff)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def redacted(url: str) -> str:
+    """A URL without the secrets that it may hold: its password and its query."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"\?[^:]*(?=::|$)", "?***", url) if "://" in url else url
 
 
 class NotFoundError(CopickError, FileNotFoundError):
@@ -75,6 +89,10 @@ class NotFoundError(CopickError, FileNotFoundError):
         layer: Name of the layer that was asked.
         location: Where the layer would keep it, if it can say.
     """
+
+    key: Any
+    layer: str
+    location: str | None
 
     def __init__(self, *, key: Any, layer: str, location: str | None = None) -> None:
         where = f" at {location}" if location else ""
@@ -91,11 +109,15 @@ class AlreadyExistsError(CopickError, ValueError):
 
     Attributes:
         key: The key that is taken.
-        layer: Name of the layer that holds it.
+        layer: Name of the layer that holds it; None for what spans all of them.
     """
 
-    def __init__(self, *, key: Any, layer: str) -> None:
-        super().__init__(f"{key} already exists in layer {layer!r}. Pass exist_ok=True to get it.", key=key, layer=layer)
+    key: Any
+    layer: str | None
+
+    def __init__(self, *, key: Any, layer: str | None = None, way_out: str = "Pass exist_ok=True to get it.") -> None:
+        where = "" if layer is None else f" in layer {layer!r}"
+        super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
 
 
 class ReadOnlyError(CopickError, PermissionError):
@@ -105,6 +127,9 @@ class ReadOnlyError(CopickError, PermissionError):
         subject: What was to be written.
         reason: Why it cannot be, and the way out.
     """
+
+    subject: Any
+    reason: str
 
     def __init__(self, *, subject: Any, reason: str) -> None:
         super().__init__(f"{subject} is read-only: {reason}", subject=subject, reason=reason)
@@ -120,11 +145,23 @@ class ConflictError(CopickError, RuntimeError):
         found: The revision that is stored now (None: nothing).
     """
 
-    def __init__(self, *, key: Any, layer: str, expected: object, found: object) -> None:
+    key: Any
+    layer: str
+    expected: object
+    found: object
+
+    def __init__(
+        self,
+        *,
+        key: Any,
+        layer: str,
+        expected: object,
+        found: object,
+        way_out: str = "Keep your values, refresh() the handle, merge, and store again.",
+    ) -> None:
         what = "was created" if expected is None else "was deleted" if found is None else "was changed"
         super().__init__(
-            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written: keep your values, "
-            f"refresh() the handle, merge, and store again.",
+            f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written. {way_out}",
             key=key,
             layer=layer,
             expected=expected,
@@ -141,6 +178,10 @@ class InvalidNameError(CopickError, ValueError):
         reason: What is wrong with it.
     """
 
+    what: str
+    name: str
+    reason: str
+
     def __init__(self, *, what: str, name: str, reason: str) -> None:
         super().__init__(f"{what} {name!r} cannot be used: {reason}", what=what, name=name, reason=reason)
 
@@ -152,6 +193,9 @@ class UnknownObjectError(CopickError, ValueError):
         name: The name.
         known: The names that exist.
     """
+
+    name: str
+    known: list[str]
 
     def __init__(self, *, name: str, known: list[str]) -> None:
         super().__init__(
@@ -171,6 +215,10 @@ class InvalidDataError(CopickError, ValueError):
         index: Index of the first offending point or voxel, if there is one.
     """
 
+    source: Any
+    reason: str
+    index: Any
+
     def __init__(self, *, source: Any, reason: str, index: Any = None) -> None:
         super().__init__(f"{source}: {reason}", source=source, reason=reason, index=index)
 
@@ -183,6 +231,10 @@ class LevelNotFoundError(CopickError, KeyError):
         level: The level that was asked for.
         levels: The levels that exist.
     """
+
+    source: Any
+    level: str
+    levels: list[str]
 
     def __init__(self, *, level: str, levels: list[str], source: Any = "the volume") -> None:
         has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet"
@@ -197,6 +249,9 @@ class RegionTooLargeError(CopickError, ValueError):
         available: Bytes that are free.
     """
 
+    requested: int
+    available: int
+
     def __init__(self, *, requested: int, available: int) -> None:
         super().__init__(
             f"The region takes {requested:,} bytes, but only {available:,} bytes of memory are free. "
@@ -210,12 +265,38 @@ class ConfigError(CopickError, ValueError):
     """A configuration that cannot be used.
 
     Attributes:
-        source: The file, or ``"<dict>"`` / ``"<string>"``.
+        source: The file (a URL without its secrets), or ``"<dict>"`` / ``"<string>"``.
         reason: What is wrong, with the path inside the configuration.
     """
 
+    source: str
+    reason: str
+
     def __init__(self, *, source: str, reason: str) -> None:
+        source = redacted(source)
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
+
+    def place_in(self, source: str) -> None:
+        """Tell also which configuration the one at fault is a part of."""
+        self.source = f"{redacted(source)}, {self.source}"
+        self.message = f"Configuration {self.source}: {self.reason}"
+        self.args = (self.message,)
+
+
+class ConfigNotFoundError(ConfigError, FileNotFoundError):
+    """A config file that does not exist.
+
+    Attributes:
+        location: Where it was looked for: the absolute path, or the URL without its secrets.
+    """
+
+    # ValueError's cannot make what is an OSError too; unpickling calls it.
+    __new__ = FileNotFoundError.__new__  # type: ignore[assignment]
+
+    def __init__(self, *, source: str, location: str) -> None:
+        location = redacted(location)
+        super().__init__(source=source, reason=f"there is no file {location}")
+        self.location = location
 
 
 class UnknownBackendError(ConfigError, LookupError):
@@ -250,6 +331,8 @@ class BackendError(CopickError, RuntimeError):
         reason: What is wrong.
     """
 
+    config_type: str
+    distributions: list[str]
     reason: str
 
     def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
@@ -270,6 +353,9 @@ class MissingDependencyError(CopickError, ImportError):
         install: The command that installs what it needs.
     """
 
+    feature: str
+    install: str
+
     def __init__(self, *, feature: str, install: str) -> None:
         super().__init__(
             f"{feature} needs a package that is not installed. Install it with: {install}",
@@ -286,6 +372,9 @@ class NotPicklableError(CopickError, TypeError):
         reason: Why it cannot be, and the way out.
     """
 
+    subject: Any
+    reason: str
+
     def __init__(self, *, subject: Any, reason: str) -> None:
         super().__init__(f"{subject} cannot be pickled: {reason}", subject=subject, reason=reason)
 
@@ -296,6 +385,8 @@ class RunsFailedError(CopickError, RuntimeError):
     Attributes:
         report: Results, and failures with their tracebacks, of all runs.
     """
+
+    report: Any
 
     #: Failures that the message tells.
     _told = 5
@@ -318,6 +409,9 @@ class WorkerLostError(CopickError, RuntimeError):
         run: Name of the run that it worked on; None if it could not start.
         reason: What is known about it.
     """
+
+    run: str | None
+    reason: str
 
     def __init__(self, *, run: str | None, reason: str) -> None:
         what = "Workers cannot be used" if run is None else f"The worker of run {run!r} ended before it was done"

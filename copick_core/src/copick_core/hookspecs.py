@@ -13,6 +13,7 @@ Example:
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -40,7 +41,7 @@ def backends_of(module: Any) -> list[Any]:
         pluggy.PluginValidationError: The module implements a hook that does not exist, or with other arguments.
     """
     manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(__import__(__name__, fromlist=["copick_backend"]))
+    manager.add_hookspecs(sys.modules[__name__])
     manager.register(module)
     manager.check_pending()
     return list(manager.hook.copick_backend())

@@ -34,6 +34,9 @@ class Kind(Enum):
     SEGMENTATION = "segmentation"
     OBJECT = "object"
 
+    # Members are singletons; Enum's own hash is that of the name, computed in Python at every look-up.
+    __hash__ = object.__hash__
+
 
 #: Kinds whose content is one volume (an OME-Zarr store).
 VOLUME_KINDS = frozenset({Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT})

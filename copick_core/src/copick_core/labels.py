@@ -20,13 +20,20 @@ PANOPTIC_CHANNELS = ("label", "instance")
 object."""
 
 
-def smallest_unsigned(data: npt.ArrayLike, floor: npt.DTypeLike = np.uint8, *, source: str = "labels") -> np.dtype[Any]:
+def smallest_unsigned(
+    data: npt.ArrayLike,
+    floor: npt.DTypeLike = np.uint8,
+    *,
+    source: str = "labels",
+    origin: Sequence[int] | None = None,
+) -> np.dtype[Any]:
     """The smallest unsigned integer dtype that holds every value.
 
     Args:
         data: Labels of any shape: bool, integers, or floats with integral values.
         floor: The narrowest dtype to return (uint16 is the custom for instance and panoptic segmentations).
         source: What the data are, for the message.
+        origin: Index of the first element in the whole volume, for the message; zeros by default.
 
     Raises:
         ValueError: (`InvalidDataError`) If a value is negative, fractional or not finite; it names the first
@@ -38,9 +45,12 @@ def smallest_unsigned(data: npt.ArrayLike, floor: npt.DTypeLike = np.uint8, *, s
     """
     array = np.asarray(data)
     _check_real(array, source)
+    if array.dtype.kind in "bu" and array.dtype.itemsize <= np.dtype(floor).itemsize:
+        return np.dtype(floor)  # whatever the values are
     high = 0
+    first, *rest = origin or (0,)
     for start, slab in _slabs(array):
-        _refuse(slab, ~_is_label(slab), (start,), "is no label: labels are whole numbers from 0 on", source)
+        _refuse(slab, ~_is_label(slab), (first + start, *rest), "is no label: labels are whole numbers from 0 on", source)
         high = max(high, int(slab.max()))
     for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
         if np.dtype(dtype).itemsize >= np.dtype(floor).itemsize and high <= np.iinfo(dtype).max:

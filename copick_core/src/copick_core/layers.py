@@ -134,7 +134,7 @@ class Layer(ABC):
     def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
         """Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture.
 
-        Folders that are missing are made. Whatever happens, what was stored before is not lost.
+        Folders that are missing are made.
 
         Args:
             key: Picks or mesh key.

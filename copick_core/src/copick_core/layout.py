@@ -20,9 +20,10 @@ The layout is that of copick 1.x::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from sys import intern
+from typing import Any
 
 from copick_core.errors import InvalidNameError
 from copick_core.keys import (
@@ -170,7 +171,16 @@ def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
 
 def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
     """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
-    return next(iter(parse_all(kind, parent, [name], folder)), None)
+    return None if name.startswith(".") else next(iter(parse_all(kind, parent, [name], folder)), None)
+
+
+def is_listable(key: Key) -> bool:
+    """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
+    try:
+        folder, _, name = path(key).rpartition("/")
+    except InvalidNameError:
+        return False
+    return parse(key.kind, key.parent, name, folder.rpartition("/")[2]) == key
 
 
 def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
@@ -179,31 +189,32 @@ def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str =
     Args:
         kind: Kind of entity that was listed.
         parent: Key whose children were listed.
-        names: The listed names.
+        names: The listed names, without those that start with a dot: they are hidden, and never an entity's.
         folder: Name of the listed folder; needed for segmentations, whose type it tells.
 
     Returns:
         Keys in the order of their names, without the names that :func:`path` does not write.
     """
-    visible = [name for name in names if not name.startswith(".")]
-    if kind is Kind.RUN:
-        return [RunKey(name) for name in visible if is_run_name(name)]
-    if kind is Kind.OBJECT:
-        return [ObjectKey(name[:-5]) for name in visible if _is_plain_volume(name)]
-    if isinstance(parent, RunKey):
-        if kind is Kind.PICKS:
-            return [*_parse_annotations(PicksKey, parent.name, visible, ".json")]
-        if kind is Kind.MESH:
-            return [*_parse_annotations(MeshKey, parent.name, visible, ".glb")]
-        if kind is Kind.SEGMENTATION:
-            return [*_parse_segmentations(parent.name, visible, folder)]
-        if kind is Kind.VOXEL_SPACING:
-            return [*_parse_spacings(parent.name, visible)]
-    if kind is Kind.TOMOGRAM and isinstance(parent, VoxelSpacingKey):
-        return [TomogramKey(parent.run, parent.voxel_size, intern(name[:-5])) for name in visible if _is_plain_volume(name)]
-    if kind is Kind.FEATURES and isinstance(parent, TomogramKey):
-        return [*_parse_features(parent, visible)]
-    return []
+    parent_cls, parser = _PARSERS[kind]
+    return parser(parent, names, folder) if isinstance(parent, parent_cls) else []
+
+
+def _parse_runs(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
+    return [RunKey(name) for name in names if is_run_name(name)]
+
+
+def _parse_objects(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
+    return [ObjectKey(name[:-5]) for name in names if _is_plain_volume(name)]
+
+
+def _parse_spacings(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    sizes = [_size(name[len(_SPACING) :]) for name in names if name.startswith(_SPACING)]
+    return [VoxelSpacingKey(run.name, size) for size in sizes if size]
+
+
+def _parse_tomograms(spacing: VoxelSpacingKey, names: Iterable[str], folder: str) -> list[Key]:
+    run, size = spacing.run, spacing.voxel_size
+    return [TomogramKey(run, size, intern(name[:-5])) for name in names if _is_plain_volume(name)]
 
 
 def _is_plain_volume(name: str) -> bool:
@@ -211,18 +222,37 @@ def _is_plain_volume(name: str) -> bool:
     return name.endswith(".zarr") and "_" not in name and len(name) > len(".zarr")
 
 
-def _parse_annotations(
-    cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str
-) -> Iterator[PicksKey | MeshKey]:
+def _parse_features(tomogram: TomogramKey, names: Iterable[str], folder: str) -> list[Key]:
+    prefix = f"{_tomogram_stem(tomogram)}_"
+    types = [name[len(prefix) : -len(_FEATURES)] for name in names if name.endswith(_FEATURES) and name.startswith(prefix)]
+    return [
+        FeaturesKey(tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant)
+        for feature_type in types
+        if feature_type and "_" not in feature_type
+    ]
+
+
+def _parse_picks(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    return _parse_annotations(PicksKey, run.name, names, ".json")
+
+
+def _parse_meshes(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    return _parse_annotations(MeshKey, run.name, names, ".glb")
+
+
+def _parse_annotations(cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str) -> list[Key]:
+    keys: list[Key] = []
     for name in names:
         parts = name.split("_")
         if len(parts) == 3 and name.endswith(suffix):
             user_id, session_id, object_name = parts[0], parts[1], parts[2][: -len(suffix)]
             if user_id and session_id and object_name:
-                yield cls(run, intern(object_name), intern(user_id), intern(session_id))
+                keys.append(cls(run, intern(object_name), intern(user_id), intern(session_id)))
+    return keys
 
 
-def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> Iterator[SegmentationKey]:
+def _parse_segmentations(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
+    keys: list[Key] = []
     plain = _PLAIN_TYPES.get(folder)
     for name in names:
         parts = name.split("_")
@@ -233,25 +263,8 @@ def _parse_segmentations(run: str, names: Iterable[str], folder: str) -> Iterato
         if plain is None and label.endswith(_MULTILABEL):
             segmentation_type, label = "multilabel", label[: -len(_MULTILABEL)]
         if size and user_id and session_id and label:
-            yield SegmentationKey(run, size, intern(label), intern(user_id), intern(session_id), segmentation_type)
-
-
-def _parse_spacings(run: str, names: Iterable[str]) -> Iterator[VoxelSpacingKey]:
-    for name in names:
-        size = _size(name.removeprefix(_SPACING)) if name.startswith(_SPACING) else None
-        if size:
-            yield VoxelSpacingKey(run, size)
-
-
-def _parse_features(tomogram: TomogramKey, names: Iterable[str]) -> Iterator[FeaturesKey]:
-    prefix = f"{_tomogram_stem(tomogram)}_"
-    for name in names:
-        if name.startswith(prefix) and name.endswith(_FEATURES):
-            feature_type = name[len(prefix) : -len(_FEATURES)]
-            if feature_type and "_" not in feature_type:
-                yield FeaturesKey(
-                    tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant
-                )
+            keys.append(SegmentationKey(run.name, size, intern(label), intern(user_id), intern(session_id), segmentation_type))
+    return keys
 
 
 @lru_cache(maxsize=1024)
@@ -266,4 +279,29 @@ def _size(text: str) -> float | None:
     return size if size > 0 and f"{size:.3f}" == text else None
 
 
-__all__ = ["MARKER", "MARKER_CONTENT", "ROOT", "file_name", "folders", "is_folder", "marker", "parse", "parse_all", "path"]
+#: What reads the names below a parent of a class, for each kind.
+_PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, Iterable[str], str], list[Key]]]] = {
+    Kind.RUN: (RootKey, _parse_runs),
+    Kind.OBJECT: (RootKey, _parse_objects),
+    Kind.VOXEL_SPACING: (RunKey, _parse_spacings),
+    Kind.PICKS: (RunKey, _parse_picks),
+    Kind.MESH: (RunKey, _parse_meshes),
+    Kind.SEGMENTATION: (RunKey, _parse_segmentations),
+    Kind.TOMOGRAM: (VoxelSpacingKey, _parse_tomograms),
+    Kind.FEATURES: (TomogramKey, _parse_features),
+}
+
+
+__all__ = [
+    "MARKER",
+    "MARKER_CONTENT",
+    "ROOT",
+    "file_name",
+    "folders",
+    "is_folder",
+    "is_listable",
+    "marker",
+    "parse",
+    "parse_all",
+    "path",
+]

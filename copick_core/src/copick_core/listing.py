@@ -38,6 +38,8 @@ def kind_of(value: Kind | str) -> Kind:
 
 def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None) -> None:
     """List all entities of some kinds; see :meth:`CopickRootOverlay.prefetch`."""
+    if isinstance(kinds, str | Kind):
+        raise InvalidDataError(source="kinds", reason=f"{kinds!r} is one kind; give a list of kinds")
     wanted = {*Kind} if kinds is None else {kind_of(kind) for kind in kinds}
     for kind in (Kind.FEATURES, Kind.TOMOGRAM):
         if kind in wanted and (above := PARENT_KIND[kind]):

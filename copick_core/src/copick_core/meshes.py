@@ -45,9 +45,11 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
     geometries = mesh.geometry.values() if isinstance(mesh, trimesh.Scene) else [mesh]
     for geometry in geometries:
         vertices = np.asarray(getattr(geometry, "vertices", ()), dtype=float)
-        bad = np.argwhere(~np.isfinite(vertices))
-        if len(bad):
-            raise InvalidDataError(source=source, reason="vertices must be finite numbers", index=int(bad[0][0]))
+        finite = np.isfinite(vertices)
+        if not finite.all():
+            raise InvalidDataError(
+                source=source, reason="vertices must be finite numbers", index=int(np.argwhere(~finite)[0][0])
+            )
     try:
         scene = mesh if isinstance(mesh, trimesh.Scene) else trimesh.Scene(mesh)
         # An empty scene has nothing to export; copick writes a scene that holds an empty mesh instead.

@@ -255,10 +255,11 @@ def write_group(store: Store, attributes: dict[str, Any], version: Literal["0.4"
             documents[".zattrs"] = attributes
     else:
         documents = {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
-    _put_json(store, documents)
+    put_json(store, documents)
 
 
-def _put_json(store: Store, documents: Mapping[str, Mapping[str, Any]]) -> None:
+def put_json(store: Store, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Store some documents, in their order."""
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 

@@ -62,7 +62,7 @@ def check_run_name(name: str) -> str:
             than 255 bytes.
     """
     if not isinstance(name, str):
-        raise InvalidNameError(what="run name", name=name, reason=f"it is a {type(name).__name__}, not a string")
+        raise InvalidNameError(what="run name", name=name, reason=f"it must be a string, not {type(name).__name__}")
     if "/" in name or "\\" in name:
         raise InvalidNameError(what="run name", name=name, reason="path separators are not allowed")
     _check_component("run name", name)
@@ -91,7 +91,7 @@ def checked_name(what: str, name: str, suppress_warnings: bool = False) -> str:
             too long.
     """
     if not isinstance(name, str):
-        raise InvalidNameError(what=what, name=name, reason=f"it is a {type(name).__name__}, not a string")
+        raise InvalidNameError(what=what, name=name, reason=f"it must be a string, not {type(name).__name__}")
     clean = sanitize_name(name, suppress_warnings)
     _check_component(what, clean)
     return clean

@@ -15,6 +15,7 @@ changing parts).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,7 +38,7 @@ from copick_core.multiscales import (
 )
 from copick_core.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 from copick_core.regions import Index, expand_index, normalize_index, read_region, region_shape, write_region
-from copick_core.volume_format import VolumeFormat
+from copick_core.volume_format import FormatOptions, VolumeFormat
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -45,11 +46,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PANOPTIC_CHANNELS",
+    "FormatOptions",
     "Index",
     "Kind",
     "Progress",
     "VolumeFormat",
     "cast_lossless",
+    "check_levels",
     "check_panoptic",
     "expand_index",
     "levels",
@@ -269,33 +272,41 @@ class _ArrayBricks:
         return np.asarray(self._data[(*self._lead, slice(z0, z1), slice(y0, y1))])
 
 
-def update_levels(store: Store, index: Index, *, kind: Kind, zarr_format: Literal[2, 3] | None = None) -> None:
-    """Recompute what depends on a changed region of the finest level in all coarser levels.
+def check_levels(arrays: Sequence[Array[Any]], kind: Kind) -> None:
+    """Check that each level has half the size of the finer one before it.
+
+    Args:
+        arrays: Open levels, finest first.
+        kind: How they are made.
+
+    Raises:
+        ValueError: (`InvalidDataError`) If one has another size; no `update_levels` can keep it in step.
+    """
+    for fine, coarse in itertools.pairwise(arrays):
+        if tuple(coarse.shape) != coarse_shape(fine.shape, kind):
+            raise InvalidDataError(
+                source=f"level {coarse.path!r}",
+                reason=f"has shape {coarse.shape}, not half of {fine.shape} by {kind!r}; write the whole volume again",
+            )
+
+
+def update_levels(arrays: Sequence[Array[Any]], index: Index, kind: Kind) -> None:
+    """Recompute what depends on a changed region of one level in the coarser ones.
 
     Only the chunks that hold such voxels are read and written, one row of chunks at a time.
 
     Args:
-        store: The volume; writable.
-        index: The changed region of level "0", as `write_region` takes it.
+        arrays: The level that was changed, then all coarser ones; of a writable store.
+        index: The changed region of the first one, as `write_region` takes it.
         kind: How the volume's levels are made: ``"mean"`` for densities, ``"nearest"`` for labels.
-        zarr_format: The volume's format, if known.
 
     Raises:
-        KeyError: (`LevelNotFoundError`) If a level is missing.
-        ValueError: (`InvalidDataError`) If a coarser level does not have half the size of the finer one.
+        ValueError: As `check_levels`; nothing was written.
     """
-    names = levels(store)
-    fine = open_level(store, names[0] if names else "0", zarr_format)
-    box = _bounding_box(index, fine.shape)
-    for name in names[1:]:
-        coarse = open_level(store, name, zarr_format)
-        if tuple(coarse.shape) != coarse_shape(fine.shape, kind):
-            raise InvalidDataError(
-                source=f"level {name!r}",
-                reason=f"has shape {coarse.shape}, not half of {fine.shape} by {kind!r}; write the whole volume again",
-            )
+    check_levels(arrays, kind)
+    box = _bounding_box(index, arrays[0].shape)
+    for fine, coarse in itertools.pairwise(arrays):
         box = _update_level(fine, coarse, box, kind)
-        fine = coarse
 
 
 def _bounding_box(index: Index, shape: Sequence[int]) -> list[tuple[int, int]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
+import posixpath
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError, ConflictError, UnknownBackendError
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest, redacted
 
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
@@ -83,7 +85,7 @@ def from_string(config: str) -> CopickRootOverlay:
 
 def new_config(
     config: str | os.PathLike[str],
-    overlay_root: str,
+    overlay_root: str | os.PathLike[str],
     proj_name: str = "copick project",
     proj_description: str = "",
     pickable_objects: list[Any] | None = None,
@@ -92,7 +94,7 @@ def new_config(
 
     Args:
         config: File to write; folders that are missing are made.
-        overlay_root: Folder or URL that the project's data go to.
+        overlay_root: Folder or URL that the project's data go to; a relative one starts at the folder of ``config``.
         proj_name: Name of the project.
         proj_description: Description of the project.
         pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts; those without a label get one.
@@ -109,13 +111,14 @@ def new_config(
     for obj in objects:
         if "label" not in obj:
             obj["label"] = label = label + 1
+    location = os.fspath(overlay_root)
     content = {
         "config_type": DEFAULT_CONFIG_TYPE,
         "name": proj_name,
         "description": proj_description,
         "version": __version__,
         "pickable_objects": objects,
-        "overlay_root": overlay_root if _SCHEME.match(overlay_root) else f"local://{overlay_root}",
+        "overlay_root": location if _SCHEME.match(location) else f"local://{location}",
         "overlay_fs_args": {"auto_mkdir": True},
     }
     name = os.fspath(config)
@@ -193,21 +196,43 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
 
     Raises:
         ConflictError: Somebody else has changed the file in the meantime. Nothing was written.
+        ConfigError: A value cannot be written as JSON. Nothing was written.
     """
     name = os.fspath(path)
     place = _place_of(name)
-    if not overwrite and config._file is not None and config._file[0] == place:
-        found = _digest(_read(name)) if _exists(name) else None
-        if found is not None and found != config._file[1]:
-            raise ConflictError(key="the configuration", layer=name, expected=config._file[1], found=found)
-    content = config.model_dump(mode="json")
-    if config._folder is not None and config._folder == _folder_of(name):
-        for field, (resolved, written) in config._as_written.items():
-            if content.get(field) == resolved:
-                content[field] = written
-    data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
-    _write(name, data)
+    known = config._file[1] if not overwrite and config._file is not None and config._file[0] == place else None
+
+    def check() -> None:
+        found = _digest(_read(name)) if known and _exists(name) else known
+        if found != known:
+            raise ConflictError(
+                key="the configuration",
+                layer=redacted(name),
+                expected=known,
+                found=found,
+                way_out="Open it again and make your change there, or pass overwrite=True.",
+            )
+
+    try:
+        content = config.model_dump(mode="json")
+        if config._folder is not None and config._folder == _folder_of(name):
+            _restore_relative(content, config._as_written)
+        data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(source=name, reason=f"it cannot be written as JSON: {error}") from error
+    _write(name, data, check)
     config._file = (place, _digest(data))
+
+
+def _restore_relative(content: dict[str, Any], as_written: Mapping[tuple[str | int, ...], tuple[str, str]]) -> None:
+    """Write locations as they were written, where they still are what they were resolved to."""
+    for (*above, field), (resolved, written) in as_written.items():
+        with contextlib.suppress(LookupError, TypeError):  # of a part that is not there any more
+            holder: Any = content
+            for part in above:
+                holder = holder[part]
+            if holder[field] == resolved:
+                holder[field] = written
 
 
 def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None, *, prefix: str = "") -> C:
@@ -225,19 +250,39 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
     """
     from pydantic import ValidationError
 
+    misspelt = [*_misspelt(config_cls, content, prefix)]
     try:
         config = config_cls.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(source=source, reason="; ".join(_complaint(e, prefix) for e in error.errors())) from None
+        complaints = [_complaint(e, prefix) for e in error.errors()]
+        raise ConfigError(source=source, reason="; ".join(complaints + misspelt)) from None
+    for hint in misspelt:
+        warnings.warn(f"Configuration {redacted(source)}: {hint}", UserWarning, stacklevel=4)
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
-        if isinstance(written, str):
+        if isinstance(written, str) and written:  # an empty one is none, not the file's folder
             resolved = _resolved(written, folder)
             if resolved != written:
                 setattr(config, field, resolved)
-                config._as_written[field] = (resolved, written)
+                config._as_written[field,] = (resolved, written)
     return config
+
+
+def _misspelt(config_cls: type[CopickConfig], content: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Hints at keys that no model knows, where a field that was not given is spelled almost like them."""
+    from copick_core.schema import PickableObject
+
+    objects = content.get("pickable_objects")
+    parts: list[tuple[str, Any, Any]] = [(prefix, config_cls, content)]
+    if isinstance(objects, list):
+        parts += [(f"{prefix}.pickable_objects[{i}]", PickableObject, obj) for i, obj in enumerate(objects)]
+    for path, model, part in parts:
+        if not isinstance(part, Mapping):
+            continue
+        for name in part.keys() - model.model_fields.keys():
+            if hint := closest(str(name), model.model_fields.keys() - part.keys(), cutoff=0.85):
+                yield f"{path}.{name}: there is no such field.{hint}".lstrip(".")
 
 
 def _complaint(error: Any, prefix: str) -> str:
@@ -250,7 +295,6 @@ def _complaint(error: Any, prefix: str) -> str:
 def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRootOverlay:
     from copick_core import plugins
     from copick_core.overlay import CopickRootOverlay
-    from copick_core.stack import CopickConfigStack
 
     config_type = content.get("config_type")
     if config_type is None:
@@ -269,21 +313,28 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
             config_type=config_type, installed=error.installed, install=error.install, source=source
         ) from None
     config = validated(backend.config_cls, content, source, folder)
-    root_cls = backend.root_cls
-    if root_cls is None and isinstance(config, CopickConfigStack):
-        root_cls = config.root_class()
-    return (root_cls or CopickRootOverlay)(config, backend.open_layers)
+    try:
+        return (config.root_class() or backend.root_cls or CopickRootOverlay)(config, backend.open_layers)
+    except ConfigError as error:
+        error.place_in(source)  # a nested configuration does not know which file it stands in
+        raise
 
 
 def _resolved(location: str, folder: str | None) -> str:
     """A location as seen from everywhere: relative local paths become absolute, URLs stay as they are."""
+    inside, chain, outermost = location.rpartition("::")
+    if chain:  # zip://folder::archive.zip
+        return f"{inside}::{_resolved(outermost, folder)}"
     match = _SCHEME.match(location)
     if match and match[1] not in _LOCAL_SCHEMES:
         return location
     prefix = location[: match.end()] if match else ""
     path = os.path.expanduser(location[len(prefix) :])
-    if folder is not None and _SCHEME.match(folder):
-        return location if os.path.isabs(path) else f"{folder}/{path}"
+    remote = _SCHEME.match(folder or "")
+    if folder is not None and remote:
+        # Object stores would take "./data" for another place than "data".
+        below = posixpath.normpath(posixpath.join(folder[remote.end() :], path))
+        return location if os.path.isabs(path) else folder[: remote.end()] + below
     return prefix + os.path.abspath(os.path.join(folder or os.getcwd(), path))
 
 
@@ -298,17 +349,41 @@ def _local_path(name: str) -> str:
 
 
 def _folder_of(name: str) -> str:
-    return name.rpartition("/")[0] if _is_remote(name) else os.path.dirname(_local_path(name))
+    match = _SCHEME.match(name)
+    if match and _is_remote(name):
+        return name[: match.end()] + posixpath.dirname(name[match.end() :])
+    return os.path.dirname(_local_path(name))
 
 
-def _fsspec(name: str) -> Any:
+def _remote(name: str) -> tuple[Any, str]:
+    """File system of a URL, and the path on it."""
+    from copick_core.errors import MissingDependencyError
+
+    feature = f"A config file at {redacted(name)}"
     try:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        from copick_core.errors import MissingDependencyError
+        raise MissingDependencyError(feature=feature, install='pip install "copick-core[fs]"') from error
+    try:
+        fs, path = fsspec.core.url_to_fs(name)
+    except ImportError as error:
+        raise MissingDependencyError(feature=feature, install=f"pip: {error}") from error
+    except ValueError as error:  # fsspec does not know the protocol
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(str(error))}") from error
+    return fs, path
 
-        raise MissingDependencyError(feature=f"A config file at {name}", install='pip install "copick-core[fs]"') from error
-    return fsspec
+
+@contextlib.contextmanager
+def _reaching(name: str) -> Iterator[None]:
+    """Raise ConfigError for what is no OSError: the libraries of file systems bring errors of their own, such as botocore."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            source=name, reason=f"it cannot be reached: {type(error).__name__}: {redacted(str(error))}"
+        ) from error
 
 
 def _place_of(name: str) -> str:
@@ -323,21 +398,25 @@ def _digest(data: bytes) -> str:
 
 def _exists(name: str) -> bool:
     if _is_remote(name):
-        fs, path = _fsspec(name).core.url_to_fs(name)
-        return bool(fs.exists(path))
+        fs, path = _remote(name)
+        with _reaching(name):
+            return bool(fs.exists(path))
     return os.path.exists(_local_path(name))
 
 
 def _read(name: str) -> bytes:
     try:
         if _is_remote(name):
-            fs, path = _fsspec(name).core.url_to_fs(name)
-            data: bytes = fs.cat_file(path)
+            fs, path = _remote(name)
+            with _reaching(name):
+                data: bytes = fs.cat_file(path)
         else:
             with builtins.open(_local_path(name), "rb") as file:
                 data = file.read()
+    except FileNotFoundError as error:
+        raise ConfigNotFoundError(source=name, location=name if _is_remote(name) else _local_path(name)) from error
     except OSError as error:
-        raise ConfigError(source=name, reason=f"it cannot be read: {error.strerror or error}") from error
+        raise ConfigError(source=name, reason=f"it cannot be read: {redacted(error.strerror or str(error))}") from error
     return data
 
 
@@ -351,13 +430,15 @@ def _parse_json(data: bytes | str, source: str) -> dict[str, Any]:
     return content
 
 
-def _write(name: str, data: bytes) -> None:
+def _write(name: str, data: bytes, check: Callable[[], None]) -> None:
     if _is_remote(name):
-        fs, path = _fsspec(name).core.url_to_fs(name)
-        fs.pipe_file(path, data)
+        check()
+        fs, path = _remote(name)
+        with _reaching(name):
+            fs.pipe_file(path, data)
         return
     from copick_core.atomic import replace_file
 
-    path = _local_path(name)
+    path = os.path.realpath(_local_path(name))  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace_file(path, data)
+    replace_file(path, data, check)

@@ -48,6 +48,11 @@ def staged_name() -> str:
     return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
 
 
+def is_staged(name: str) -> bool:
+    """Whether a name is that of something that is being staged."""
+    return _STAGED.fullmatch(name) is not None
+
+
 def is_abandoned(name: str) -> bool:
     """Whether a name is that of something staged by a writer that must have died."""
     match = _STAGED.fullmatch(name)
@@ -158,6 +163,8 @@ class PathLayer(Layer):
 
     def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
+        if len(folders) == 1 and (listing := self._shared.get(folders[0])) is not None:
+            return {folders[0]: listing}
         with self._shared_lock:
             known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
             forgotten = self._forgotten
@@ -177,7 +184,7 @@ class PathLayer(Layer):
         for folder in folders:
             if not (listing := listed.get(folder)):
                 continue
-            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
+            names = [name for name, is_folder in listing.items() if is_folder is folder_kind and not name.startswith(".")]
             last = folder.rpartition("/")[2]
             found = layout.parse_all(kind, parent, names, last)
             if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):
@@ -225,7 +232,8 @@ class PathLayer(Layer):
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
-        return self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
+        # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is no tomogram.
+        return layout.is_listable(key) and self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
 
     def read(self, key: Key) -> bytes:
         """Read picks or a mesh."""

@@ -231,13 +231,33 @@ def arrays_of(points: "Sequence[CopickPoint]", header: Mapping[str, Any], source
     Raises:
         InvalidDataError: As for ``encode``.
     """
+    from copick_core.schema import CopickLocation, CopickPoint
+
     extras: dict[int, dict[str, Any]] = {}
     for index, point in enumerate(points):
+        if not isinstance(point, CopickPoint) or not isinstance(point.location, CopickLocation):
+            raise _error("is not a CopickPoint with a CopickLocation", source, index)
         unknown = dict(point.model_extra or {})
         if point.location.model_extra:
             unknown["location"] = dict(point.location.model_extra)
         if unknown:
             extras[index] = unknown
+    header = _checked_header(header, source)
+    try:
+        return _columns_of(points, header, extras, source)
+    except InvalidDataError as error:
+        if error.index is None:  # something that makes no column of numbers: find out where
+            for index, point in enumerate(points):
+                try:
+                    _columns_of([point], header, {}, source)
+                except InvalidDataError as culprit:
+                    raise _error(culprit.reason, source, index) from error
+        raise
+
+
+def _columns_of(
+    points: "Sequence[CopickPoint]", header: dict[str, Any], extras: dict[int, dict[str, Any]], source: str
+) -> PicksArrays:
     n = len(points)
     return _checked(
         np.array([(p.location.x, p.location.y, p.location.z) for p in points]).reshape(n, 3),

@@ -152,7 +152,7 @@ def get(config_type: str) -> Backend:
         if backend is not None:
             return backend
         if config_type in _broken:
-            raise _broken[config_type]
+            raise _broken[config_type].with_traceback(None)  # that of the last time would be added to
         points = _scan().get(config_type, [])
         if not points:
             known = KNOWN.get(config_type)

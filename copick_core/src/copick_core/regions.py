@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +108,15 @@ def region_shape(shape: Sequence[int], index: Index) -> tuple[int, ...]:
     return tuple(len(range(n)[item]) for item, n in zip(expanded, shape, strict=True) if isinstance(item, slice))
 
 
-def read_region(array: Array[Any], index: Index = ...) -> npt.NDArray[Any]:
+def read_region(
+    array: Array[Any], index: Index = ..., read: Callable[[tuple[AxisIndex, ...]], Any] | None = None
+) -> npt.NDArray[Any]:
     """Read a region into memory; touches only the chunks that it covers.
 
     Args:
         array: An open level.
         index: Integers and slices, as NumPy's.
+        read: What reads a region with positive steps into a new array; the array itself by default.
 
     Returns:
         What ``numpy_array[index]`` would be, in a new array of the level's dtype; a 0-d array for a single
@@ -130,7 +133,8 @@ def read_region(array: Array[Any], index: Index = ...) -> npt.NDArray[Any]:
     if available is not None and requested > available:
         raise RegionTooLargeError(requested=requested, available=available)
     forward, flips = _forward(region, array.shape)
-    return np.asarray(array[forward])[flips]
+    values = np.asarray(array[forward] if read is None else read(forward))
+    return np.asarray(values[flips])
 
 
 def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from copick_core.errors import redacted
 from copick_core.names import sanitize_name
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
+    from copick_core.overlay import CopickRootOverlay
 
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -133,6 +136,7 @@ class CopickConfig(BaseModel):
         chunks: Chunk shape of volumes that are written, (z, y, x).
         compressor: Compressor of volumes that are written: a name, a numcodecs configuration, or None.
         shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
+        chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
@@ -154,10 +158,12 @@ class CopickConfig(BaseModel):
     chunks: tuple[int, int, int] = (128, 128, 128)
     compressor: str | dict[str, Any] | None = "blosc"
     shards: tuple[int, int, int] | None = None
+    chunk_cache_bytes: int = Field(default=0, ge=0)
 
     _folder: str | None = PrivateAttr(default=None)
     _file: tuple[str, str] | None = PrivateAttr(default=None)
-    _as_written: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    #: Locations that were relative, by their path in the JSON: as they were resolved, and as they were written.
+    _as_written: dict[tuple[str | int, ...], tuple[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _objects_are_unique(self) -> Self:
@@ -185,10 +191,18 @@ class CopickConfig(BaseModel):
 
         return load_config(filename, cls)
 
+    def root_class(self) -> type[CopickRootOverlay] | None:
+        """Class of the root that this configuration asks for; None for that of its backend."""
+        return None
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
         declared = type(self).model_fields
-        return ((name, value) for name, value in super().__repr_args__() if name in declared)
+        return (
+            (name, redacted(value) if name in self.location_fields and isinstance(value, str) else value)
+            for name, value in super().__repr_args__()
+            if name in declared
+        )
 
 
 class CopickLocation(BaseModel):

@@ -57,12 +57,12 @@ class CopickConfigStack(CopickConfig):
             raise ValueError("a stack needs an overlay, static layers, or both")
         return self
 
-    def nested(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def nested(self) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
         """Path inside the JSON, and content, of each nested configuration: the overlay first."""
         if self.overlay is not None:
-            yield "overlay", self.overlay
+            yield ("overlay",), self.overlay
         for index, content in enumerate(self.static):
-            yield f"static[{index}]", content
+            yield ("static", index), content
 
     def root_class(self) -> type[CopickRootOverlay] | None:
         """The root class of the first nested backend whose own one works over any layers; None if there is none."""
@@ -88,8 +88,10 @@ def open_layers(config: CopickConfigStack) -> Layers:
     overlay: Layer | None = None
     names: set[str] = set()
     merged = {obj.name: (obj, "the stack") for obj in config.pickable_objects}
-    for path, content in config.nested():
+    for where, content in config.nested():
+        path = "overlay" if where == ("overlay",) else f"static[{where[-1]}]"
         nested, layers = _open_nested(path, content, config._folder)
+        config._as_written.update({(*where, *field): texts for field, texts in nested._as_written.items()})
         _merge_objects(merged, nested.pickable_objects, path)
         if path == "overlay":
             overlay = layers.overlay

@@ -168,10 +168,8 @@ class PagedSource(VolumeSource):
 def spooled(source: VolumeSource) -> VolumeSource:
     """Copy a volume into a temporary file (in the system's folder for those), so that any box of it can be read."""
     file = tempfile.TemporaryFile(prefix="copick_")  # noqa: SIM115 - RawSource closes it
-    step = max(1, _SLAB_BYTES // (source.shape[1] * source.shape[2] * source.dtype.itemsize))
-    for start in range(0, source.shape[0], step):
-        slab = np.ascontiguousarray(source.slabs(start, min(start + step, source.shape[0])))
-        file.write(slab.reshape(-1).view(np.uint8).data)
+    for _start, slab in source.each_slab():
+        file.write(np.ascontiguousarray(slab).reshape(-1).view(np.uint8).data)
     file.flush()
     return RawSource(source.name, file, 0, source.shape, source.dtype, source.voxel_sizes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 DEFAULT_CHUNK = 128
 """Voxels along each edge of a chunk: 8 MiB of float32, fits a core's cache and was the fastest for writing
@@ -25,6 +25,18 @@ _BLOSC_SHUFFLES: tuple[Literal["noshuffle", "shuffle", "bitshuffle"], ...] = (
     "shuffle",
     "bitshuffle",
 )
+
+
+class FormatOptions(TypedDict, total=False):
+    """Keyword arguments of whatever writes a whole volume; those left out are as the project is configured.
+
+    They mean what the attributes of `VolumeFormat` of the same names mean.
+    """
+
+    zarr_format: Literal[2, 3]
+    chunks: int | tuple[int, ...]
+    compressor: str | Mapping[str, Any] | None
+    shards: int | tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -118,10 +130,10 @@ class VolumeFormat:
         return tuple(min(s // c * c, math.ceil(max(1, n) / c) * c) for s, c, n in zip(shards, chunks, shape, strict=True))
 
     def zarr_compressor(self, itemsize: int) -> Any:
-        """The compressor as `zarr.create_array` takes it."""
+        """The compressor as `zarr.create_array` takes it for zarr v3."""
         codec = self.codec()
-        if codec is None or self.zarr_format == 2:
-            return codec
+        if codec is None:
+            return None
         from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
         config = codec.get_config()

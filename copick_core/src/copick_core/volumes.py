@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +24,28 @@ from copick_core.multiscales import one_voxel_size
 from copick_core.ome import write_bricks
 from copick_core.pyramid import Kind
 from copick_core.regions import available_memory
-from copick_core.volume_format import VolumeFormat
+from copick_core.volume_format import FormatOptions, VolumeFormat
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-Box = tuple[slice, slice, slice]
-"""Ranges of z, y and x, with plain start and stop."""
+_SLAB_BYTES = 64 * 2**20
+
+
+class ImportOptions(FormatOptions, total=False):
+    """Keyword arguments of `import_volume`, besides the format of the volume that is written.
+
+    Attributes:
+        voxel_size: Voxel size of the source in angstrom; replaces what it tells.
+        transpose: The source's axes in their new order, z y x being 0 1 2: ``"2,1,0"`` or ``(2, 1, 0)``.
+        flip: The axes that are to run backwards, after transposing: ``"0"`` or ``"0,2"``.
+        progress: Called with (voxels written, all voxels) of the finest level.
+    """
+
+    voxel_size: float | None
+    transpose: str | Sequence[int] | None
+    flip: str | Sequence[int] | None
+    progress: Progress | None
 
 
 class VolumeSource(ABC):
@@ -84,6 +99,12 @@ class VolumeSource(ABC):
     def slabs(self, z0: int, z1: int) -> npt.NDArray[Any]:
         """Read whole planes: an array (z1 - z0, y, x)."""
         return self.read(z0, z1, 0, self.shape[1])
+
+    def each_slab(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        """Read the volume in slabs of about 64 MiB, each with its first plane."""
+        step = max(1, _SLAB_BYTES // (self.shape[1] * self.shape[2] * self.dtype.itemsize))
+        for start in range(0, self.shape[0], step):
+            yield start, self.slabs(start, min(start + step, self.shape[0]))
 
     @property
     def data(self) -> npt.NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -37,9 +36,11 @@ def run(args: argparse.Namespace) -> int:
                 advance = bar.enter_context(progress(total, "Copying"))
             advance(str(key))
 
-        report = copy_project(source, target, args.runs, overwrite=args.overwrite, verify=args.verify, progress=show)
-    if len(target.config.pickable_objects) != objects and os.path.exists(args.target):
-        target.save_config(args.target)
+        try:
+            report = copy_project(source, target, args.runs, overwrite=args.overwrite, verify=args.verify, progress=show)
+        finally:  # what was copied before an error belongs to objects too
+            if len(target.config.pickable_objects) != objects and target.config._file is not None:
+                target.save_config(args.target)
     verified = f", verified {len(report.verified)}" if args.verify else ""
     print(f"Copied {len(report.copied)} entities, skipped {len(report.skipped)} that were there already{verified}.")
     return 0

@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
                 "kept",
                 folder if args.backend == "filesystem" else f"{folder} (configs and picture; the project was in memory)",
             )
+        else:
+            _say("deleted", "everything but the picture; --keep DIR keeps it")
     _say("done", f"in {time.perf_counter() - started:.1f} s")
     return 0
 

@@ -171,7 +171,7 @@ def _pillow() -> _Pillow:
     try:
         return _Pillow()
     except ImportError as error:
-        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[cli]"') from error
+        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[cli,fs]"') from error
 
 
 def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.errors import ReadOnlyError
+from copick_core.errors import InvalidDataError, ReadOnlyError
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
 
 if TYPE_CHECKING:
@@ -109,17 +109,24 @@ def count(children: list[Any] | None) -> int | None:
 
 
 def wanted(values: StringFilter) -> frozenset[str] | None:
-    """Values that a string filter lets through; None for all."""
+    """Values that a string filter lets through; None for all.
+
+    Raises:
+        InvalidDataError: A value is no string: nothing would pass, without a word.
+    """
     if values is None:
         return None
-    return frozenset([values] if isinstance(values, str) else values)
+    passed = frozenset(values if isinstance(values, Iterable) and not isinstance(values, str) else [values])
+    if others := [v for v in passed if not isinstance(v, str)]:
+        raise InvalidDataError(source="filter", reason=f"{others[0]!r} is not a string; ids and names are strings")
+    return passed
 
 
 def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:
     """Voxel sizes that a filter lets through, as their three-decimal keys; None for all."""
     if values is None:
         return None
-    if isinstance(values, Iterable) and not hasattr(values, "__float__"):
+    if isinstance(values, Iterable) and not isinstance(values, str) and not hasattr(values, "__float__"):
         return frozenset(voxel_size_key(v) for v in values)
     if getattr(values, "ndim", 0):  # an array of sizes
         return frozenset(voxel_size_key(v) for v in values)  # type: ignore[union-attr]

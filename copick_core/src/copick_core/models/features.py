@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey
-from copick_core.models.volume import ALL, Volume
+from copick_core.models.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta
+    from copick_core.volumes import ImportOptions
 
 
 class CopickFeatures(Volume[FeaturesKey]):
@@ -63,13 +66,17 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         return self._read(zarr_group, (...,) if slices is None else tuple(slices))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+    def from_numpy(
+        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+    ) -> None:
         """Replace the feature map.
 
         Args:
             data: Array of any dimensionality; the last three axes of arrays with three or four are z, y, x.
             levels: Resolution levels to write; more than 1 needs three or four dimensions.
             dtype: Type to store; that of the data by default.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
@@ -83,26 +90,50 @@ class CopickFeatures(Volume[FeaturesKey]):
         data = np.asanyarray(data)
         if data.ndim in (3, 4):
             axes = "zyx" if data.ndim == 3 else "czyx"
-            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, levels=levels, dtype=dtype, axes=axes)
+            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype, axes=axes)
             return
         if levels != 1:
             raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
+        layout = self._format(format)
         with self._replace_store() as store:
-            ome.write_array(store, data, dtype=dtype, format=self._format())
+            ome.write_array(store, data, dtype=dtype, format=layout)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", slices: tuple[Index, ...] | None = None) -> None:
+    def import_volume(
+        self, source: Any, levels: int = 1, dtype: DTypeLike | None = None, **options: Unpack[ImportOptions]
+    ) -> None:
+        """Replace the feature map by a volume (z, y, x) that is read piece by piece, whatever its size.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it, which see for errors too.
+            levels: Number of resolution levels.
+            dtype: Type to store; that of the source by default.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+        """
+        self._import_volume(source, self.tomogram.voxel_spacing.voxel_size, levels, dtype, **options)
+
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        slices: tuple[Index, ...] | None = None,
+        update_levels: bool = False,
+    ) -> None:
         """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape or broadcastable to it.
             zarr_group: Resolution level.
             slices: One index for each dimension; None for everything.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
             LevelNotFoundError: There is no such level.
+            InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
         """
-        self._write_region(zarr_group, (ALL,) * self.array(zarr_group).ndim if slices is None else tuple(slices), data)
+        self._write_region(zarr_group, (...,) if slices is None else tuple(slices), data, update_levels)
 
     def delete(self) -> None:
         """Delete the feature map from storage.
@@ -112,7 +143,12 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.tomogram._features.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.tomogram.voxel_spacing.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import ObjectKey
 from copick_core.models.volume import ALL, Volume
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import PickableObject
+    from copick_core.volumes import ImportOptions
 
 
 class CopickObject(Volume[ObjectKey]):
@@ -107,7 +109,14 @@ class CopickObject(Volume[ObjectKey]):
         """
         return None if self.zarr() is None else self._read(zarr_group, (z, y, x))
 
-    def from_numpy(self, data: ArrayLike, voxel_size: float, dtype: DTypeLike | None = "float32", levels: int = 1) -> None:
+    def from_numpy(
+        self,
+        data: ArrayLike,
+        voxel_size: float,
+        dtype: DTypeLike | None = "float32",
+        levels: int = 1,
+        **format: Unpack[FormatOptions],
+    ) -> None:
         """Replace the density map.
 
         Args:
@@ -115,18 +124,52 @@ class CopickObject(Volume[ObjectKey]):
             voxel_size: Voxel size in angstrom.
             dtype: Type to store; None for that of the data.
             levels: Number of resolution levels.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: The object is not a particle.
             ReadOnlyError: The map lives in a read-only layer.
         """
         self._check_particle()
-        self._write_volume(data, voxel_size, levels=levels, dtype=dtype, kind="mean")
+        self._write_volume(data, voxel_size, format, levels=levels, dtype=dtype)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
+    def import_volume(
+        self,
+        source: Any,
+        levels: int = 1,
+        dtype: DTypeLike | None = "float32",
+        **options: Unpack[ImportOptions],
+    ) -> None:
+        """Replace the density map by a volume that is read piece by piece.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it. It must tell its voxel size, or ``voxel_size`` must.
+            levels: Number of resolution levels.
+            dtype: Type to store; None for that of the source.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+
+        Raises:
+            InvalidDataError: The object is not a particle, or the source cannot be read or tells no voxel size.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The map lives in a read-only layer.
+        """
+        self._check_particle()
+        self._import_volume(source, None, levels, dtype, **options)
+
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        update_levels: bool = False,
+    ) -> None:
         """Write a region of the density map; see :meth:`CopickTomogram.set_region`."""
         self._check_particle()
-        self._write_region(zarr_group, (z, y, x), data)
+        self._write_region(zarr_group, (z, y, x), data, update_levels)
 
     def delete(self) -> None:
         """Remove the object from the configuration in memory, and its density map from storage.
@@ -136,9 +179,14 @@ class CopickObject(Volume[ObjectKey]):
         Raises:
             ReadOnlyError: Its map lives in a read-only layer.
         """
-        self._check_writable()
+        if self.layer is not None:  # otherwise only the configuration changes
+            self._check_writable()
         self._delete_data()
         self.root._remove_object(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

@@ -241,7 +241,12 @@ class CopickPicks(Annotation[PicksKey]):
 
     def _header(self) -> dict[str, Any]:
         """Everything but the points, as it is to be stored."""
-        header = self.meta.model_dump(mode="json", exclude={"points"})
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            header = self.meta.model_dump(mode="json", exclude={"points"})
+        except PydanticSerializationError:  # of NumPy's numbers, which the codec takes, or of what it names
+            header = self.meta.model_dump(exclude={"points"}, warnings=False)
         header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
         if header.get("run_name") is None:
             header["run_name"] = self.run.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
@@ -17,6 +18,7 @@ from copick_core.names import check_run_name, checked_name, sanitize_name
 if TYPE_CHECKING:
     import os
 
+    from copick_core.chunk_cache import ChunkCache
     from copick_core.schema import CopickConfig, CopickRunMeta, PickableObject
 
 
@@ -35,6 +37,15 @@ class CopickRoot:
         self._run_children: Children[CopickRun] = Children()
         #: Handles of the objects; None: make them anew from the configuration (tools assign that after changing it).
         self._objects: list[CopickObject] | None = None
+
+    @cached_property
+    def _chunk_cache(self) -> ChunkCache | None:
+        """Decoded chunks of this project's volumes, if the configuration asks for that."""
+        if not self.config.chunk_cache_bytes:
+            return None
+        from copick_core.chunk_cache import ChunkCache
+
+        return ChunkCache(self.config.chunk_cache_bytes)
 
     # ------------------------------------------------------------------ who is annotating
 
@@ -60,7 +71,7 @@ class CopickRoot:
 
     @property
     def runs(self) -> list[CopickRun]:
-        """Runs, sorted by name; listed when first asked for."""
+        """Runs, sorted by name; listed when first asked for. Those made since then follow."""
         return self._run_children.all(self.query)
 
     @property
@@ -81,7 +92,7 @@ class CopickRoot:
 
         Args:
             name: Name.
-            **kwargs: Metadata; if given, a run that does not exist is made.
+            **kwargs: Metadata of the handle, which nothing stores; if given, a run that does not exist is made.
         """
         try:
             key = RunKey(check_run_name(name))
@@ -98,7 +109,7 @@ class CopickRoot:
         Args:
             name: Name; any text without path separators, control characters or a leading dot.
             exist_ok: Give the existing one instead of failing.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that name, and not ``exist_ok``.
@@ -109,7 +120,7 @@ class CopickRoot:
         existing = self._run_children.current(key, lambda: self._probe_runs(key))
         if existing:
             if not exist_ok:
-                raise AlreadyExistsError(key=key, layer=existing[0].layer or "storage")
+                raise AlreadyExistsError(key=key, layer=existing[0].layer)
             return existing[0]
         run_cls, meta_cls = self._run_factory()
         run = run_cls(self, meta_cls(name=name, **kwargs))
@@ -209,18 +220,18 @@ class CopickRoot:
         fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         existing = self.get_object(name)
         if existing is not None and not exist_ok:
-            raise AlreadyExistsError(key=existing.key, layer="the configuration")
+            raise AlreadyExistsError(key=existing.key, way_out="Pass exist_ok=True to update it.")
         others = {o.label: o.name for o in self.pickable_objects if o.name != name and o.label is not None}
-        if label is not None and label in others:
-            raise InvalidDataError(source=f"object {name!r}", reason=f"label {label} is that of object {others[label]!r}")
-        _, meta_cls = self._object_factory()
+        before = {"name": name, "label": max(others, default=0) + 1} if existing is None else existing.meta.model_dump()
+        object_cls, meta_cls = self._object_factory()
+        meta = meta_cls.model_validate({**before, "is_particle": is_particle, **fields})
+        if label is not None and meta.label in others:
+            raise InvalidDataError(
+                source=f"object {name!r}", reason=f"label {meta.label} is that of object {others[meta.label]!r}"
+            )
         if existing is not None:
-            merged = {**existing.meta.model_dump(), "is_particle": is_particle, **fields}
-            self._replace_object(existing, meta_cls.model_validate(merged))
+            self._replace_object(existing, meta)
             return existing
-        fields.setdefault("label", max(others, default=0) + 1)
-        meta = meta_cls(name=name, is_particle=is_particle, **fields)
-        object_cls, _ = self._object_factory()
         obj = object_cls(self, meta)
         self._objects = [*self.pickable_objects, obj]
         self.config.pickable_objects = [*self.config.pickable_objects, meta]

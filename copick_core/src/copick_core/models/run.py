@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
-from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError
+from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, InvalidNameError
 from copick_core.keys import MeshKey, PicksKey, RunKey, SegmentationKey, VoxelSpacingKey, voxel_size_key
 from copick_core.layout import file_name
 from copick_core.models.children import Children
@@ -13,6 +13,7 @@ from copick_core.models.entity import Entity, SizeFilter, StringFilter, count, o
 from copick_core.models.mesh import CopickMesh
 from copick_core.models.picks import CopickPicks
 from copick_core.models.segmentation import CopickSegmentation, segmentation_type
+from copick_core.models.volume import Volume
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
 from copick_core.names import check_run_name, checked_name
 
@@ -85,7 +86,7 @@ class CopickRun(Entity[RunKey]):
 
         Args:
             voxel_size: Voxel size in angstrom; compared by its first three decimals.
-            **kwargs: Metadata; if given, a spacing that does not exist is made.
+            **kwargs: Metadata of the handle, which nothing stores; if given, a spacing that does not exist is made.
         """
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
         found = next(iter(self._voxel_spacings.get(key, lambda: self._probe_voxel_spacings(key))), None)
@@ -99,7 +100,7 @@ class CopickRun(Entity[RunKey]):
         Args:
             voxel_size: Voxel size in angstrom; its first three decimals identify it.
             exist_ok: Give the existing one instead of failing.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that size, and not ``exist_ok``.
@@ -116,11 +117,13 @@ class CopickRun(Entity[RunKey]):
         return self._voxel_spacings.add(spacing)
 
     def delete_voxel_spacings(self, voxel_size: SizeFilter = None) -> None:
-        """Delete the voxel spacings of a size, or all of them, with everything below them."""
+        """Delete the voxel spacings of a size, or all of them, with everything below them.
+
+        Raises:
+            ReadOnlyError: A read-only layer holds one of them; then none is deleted.
+        """
         sizes = wanted_sizes(voxel_size)
-        for spacing in self.voxel_spacings:
-            if sizes is None or spacing.key.voxel_size in sizes:
-                spacing.delete()
+        self._delete_all([s for s in self.voxel_spacings if sizes is None or s.key.voxel_size in sizes])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> Sequence[CopickVoxelSpacing]:
         return [v for v in self.voxel_spacings if v.key == key]
@@ -184,21 +187,22 @@ class CopickRun(Entity[RunKey]):
             ReadOnlyError: The project has no writable overlay.
         """
         key = self._annotation_key(PicksKey, object_name, session_id, user_id)
-        existing = self._picks.current(key, lambda: self._probe_picks(key))
-        if existing:
-            return self._picks.add(self._existing(existing, exist_ok))
-        from copick_core.schema import CopickPicksFile
 
-        file = CopickPicksFile(
-            pickable_object_name=key.object_name,
-            user_id=key.user_id,
-            session_id=key.session_id,
-            run_name=self.name,
-        )
-        picks = self._picks_factory()(self, file)
-        picks._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
-        picks.store()
-        return self._picks.add(picks)
+        def make() -> CopickPicks:
+            from copick_core.schema import CopickPicksFile
+
+            file = CopickPicksFile(
+                pickable_object_name=key.object_name,
+                user_id=key.user_id,
+                session_id=key.session_id,
+                run_name=self.name,
+            )
+            picks = self._picks_factory()(self, file)
+            picks._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
+            picks.store()
+            return picks
+
+        return self._new_stored(self._picks, key, self._probe_picks, make, exist_ok)
 
     def delete_picks(
         self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
@@ -257,17 +261,18 @@ class CopickRun(Entity[RunKey]):
     ) -> CopickMesh:
         """Make an empty mesh and store it; arguments and errors are those of :meth:`new_picks`."""
         key = self._annotation_key(MeshKey, object_name, session_id, user_id)
-        existing = self._meshes.current(key, lambda: self._probe_meshes(key))
-        if existing:
-            return self._meshes.add(self._existing(existing, exist_ok))
-        import trimesh
 
-        mesh_cls, meta_cls = self._mesh_factory()
-        meta = meta_cls(pickable_object_name=key.object_name, user_id=key.user_id, session_id=key.session_id, **kwargs)
-        mesh = mesh_cls(self, meta, trimesh.Trimesh())
-        mesh._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
-        mesh.store()
-        return self._meshes.add(mesh)
+        def make() -> CopickMesh:
+            import trimesh
+
+            mesh_cls, meta_cls = self._mesh_factory()
+            meta = meta_cls(pickable_object_name=key.object_name, user_id=key.user_id, session_id=key.session_id, **kwargs)
+            mesh = mesh_cls(self, meta, trimesh.Trimesh())
+            mesh._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
+            mesh.store()
+            return mesh
+
+        return self._new_stored(self._meshes, key, self._probe_meshes, make, exist_ok)
 
     def delete_meshes(
         self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
@@ -384,7 +389,7 @@ class CopickRun(Entity[RunKey]):
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
             is_instance: Voxels hold ids of instances of one object.
             is_panoptic: Voxels hold a label and an instance id.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             UnknownObjectError: A binary or instance segmentation of something that is no object of the project.
@@ -548,12 +553,33 @@ class CopickRun(Entity[RunKey]):
         """An object of the project; UnknownObjectError if it lists none of that name."""
         return self.root._pickable_object(name)
 
+    def _new_stored(
+        self, children: Children[E], key: Any, probe: Callable[[Any], Sequence[E]], make: Callable[[], E], exist_ok: bool
+    ) -> E:
+        """What ``new_…`` gives for a key of picks or meshes, which are stored at once."""
+
+        def try_once() -> E:
+            existing = children.current(key, lambda: probe(key))
+            return children.add(self._existing(existing, exist_ok) if existing else make())
+
+        try:
+            return try_once()
+        except ConflictError:
+            if not exist_ok:
+                raise
+            return try_once()  # somebody else was faster: theirs is the existing one
+
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:
-            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer or "storage")
+            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer)
         writable = [h for h in found if not h.read_only]
-        return writable[-1] if writable else self._writable_copy(found[-1])
+        if not writable:
+            return self._writable_copy(found[-1])
+        existing = writable[-1]
+        if isinstance(existing, Volume) and existing._unsaved:
+            existing.refresh()  # somebody else may have written it since: whoever takes what there is may replace it
+        return existing
 
     def _writable_copy(self, entity: E) -> E:
         """A copy of a read-only entity that can be written; places that have an overlay make it there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.errors import InvalidDataError
 from copick_core.keys import SegmentationKey, SegmentationType, voxel_size_key
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickSegmentationMeta
+    from copick_core.volumes import ImportOptions, VolumeSource
 
 #: Channels of a panoptic segmentation, in order.
 PANOPTIC_CHANNELS = ("label", "instance")
@@ -64,6 +67,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     """
 
     __slots__ = ("config", "run")
+
+    _pyramid = "nearest"
 
     def __init__(self, run: CopickRun, meta: CopickSegmentationMeta, config: CopickConfig | None = None) -> None:
         self.run = run
@@ -144,7 +149,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         return self._read(zarr_group, self._region(z, y, x, channel))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None) -> None:
+    def from_numpy(
+        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+    ) -> None:
         """Replace the segmentation and its pyramid (nearest neighbour).
 
         Args:
@@ -152,6 +159,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             levels: Number of resolution levels.
             dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
                 (uint16 for instance and panoptic ones).
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: A value would be changed by the type (negative, fractional, not finite, too large), or is no
@@ -172,15 +181,58 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
             )
         if dtype is None:
-            floor = "uint16" if self.is_instance or self.is_panoptic else "uint8"
-            dtype = ome.smallest_unsigned(data, floor, source=str(self._key))
-        data = ome.cast_lossless(data, dtype, source=str(self._key))
-        options: dict[str, Any] = {"levels": levels, "kind": "nearest"}
+            dtype = ome.smallest_unsigned(data, self._narrowest, source=str(self._key))  # chunks are cast as they are made
+        else:
+            data = ome.cast_lossless(data, dtype, source=str(self._key))
+        options: dict[str, Any] = {"levels": levels, "dtype": dtype}
         if self.is_panoptic:
             ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"
             options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
-        self._write_volume(data, self.voxel_size, **options)
+        self._write_volume(data, self.voxel_size, format, **options)
+
+    def import_volume(
+        self, source: Any, levels: int = 1, dtype: DTypeLike | None = None, **options: Unpack[ImportOptions]
+    ) -> None:
+        """Replace the segmentation by labels that are read piece by piece, whatever their size.
+
+        Args:
+            source: As :meth:`CopickTomogram.import_volume` takes it.
+            levels: Number of resolution levels.
+            dtype: As in :meth:`from_numpy`; without it the source is read twice.
+            **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
+                :meth:`CopickTomogram.import_volume`.
+
+        Raises:
+            InvalidDataError: The segmentation is panoptic, a value would be changed by the type, or the source is none for
+                this segmentation; what was stored before is still there.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The segmentation is read-only.
+        """
+        if self.is_panoptic:
+            raise InvalidDataError(
+                source=self._key,
+                reason="it has two channels, which no volume file holds; read both with copick_core.volumes.read_volume(path)"
+                ".data and give them to from_numpy(numpy.stack([label, instance]))",
+            )
+        self._import_volume(source, self.voxel_size, levels, dtype, **options)
+
+    def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
+        from copick_core.labels import smallest_unsigned
+
+        if dtype is not None:
+            return dtype
+        narrowest = self._narrowest
+        for start, slab in volume.each_slab():
+            narrowest = smallest_unsigned(slab, narrowest, source=volume.name, origin=(start, 0, 0))
+        return narrowest
+
+    @property
+    def _narrowest(self) -> np.dtype[Any]:
+        """The narrowest type that labels are stored as by default."""
+        import numpy as np
+
+        return np.dtype("uint16" if self.is_instance or self.is_panoptic else "uint8")
 
     def set_region(
         self,
@@ -190,8 +242,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         y: Index = ALL,
         z: Index = ALL,
         channel: str | int | None = None,
+        update_levels: bool = False,
     ) -> None:
-        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+        """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape or broadcastable to it.
@@ -200,9 +253,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             y: Index along y.
             z: Index along z.
             channel: Channel of a panoptic segmentation; None for both.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
-            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic).
+            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic), or coarser
+                levels that are to be updated have sizes that no pyramid has; nothing was written.
             ReadOnlyError: The segmentation is read-only.
             LevelNotFoundError: There is no such level.
         """
@@ -218,7 +274,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             both = np.array(array[(ALL, *index[1:])])
             both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
-        self._write_region(zarr_group, index, values)
+        self._write_region(zarr_group, index, values, update_levels)
 
     def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:
         """Ids of the instances, sorted, without 0.
@@ -273,7 +329,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.run._segmentations.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

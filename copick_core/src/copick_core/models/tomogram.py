@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey, TomogramKey
+from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
@@ -15,9 +16,12 @@ from copick_core.names import checked_name
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
+    from copick_core.ome import FormatOptions
     from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
+    from copick_core.volumes import ImportOptions
 
 
 class CopickTomogram(Volume[TomogramKey]):
@@ -77,14 +81,16 @@ class CopickTomogram(Volume[TomogramKey]):
         Args:
             feature_type: Type; sanitised, with a warning if that changes it.
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
         feature_type = checked_name("feature_type", feature_type)
         key = self._feature_key(feature_type)
+        file_name(key)  # refuses names that would be too long, before anything is made
         existing = self._features.current(key, lambda: self._probe_features(key))
         if existing:
             return self._features.add(self._existing(existing, exist_ok))
@@ -144,7 +150,13 @@ class CopickTomogram(Volume[TomogramKey]):
         """
         return self._read(zarr_group, (z, y, x))
 
-    def from_numpy(self, data: ArrayLike, levels: int = 3, dtype: DTypeLike | None = "float32") -> None:
+    def from_numpy(
+        self,
+        data: ArrayLike,
+        levels: int = 3,
+        dtype: DTypeLike | None = "float32",
+        **format: Unpack[FormatOptions],
+    ) -> None:
         """Replace the tomogram and its pyramid.
 
         Coarser levels are means of 2 x 2 x 2 voxels; at odd edges, of the voxels that are there.
@@ -153,14 +165,53 @@ class CopickTomogram(Volume[TomogramKey]):
             data: Density, (z, y, x).
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the data.
+            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The tomogram is read-only.
         """
-        self._write_volume(data, self.voxel_spacing.voxel_size, levels=levels, dtype=dtype, kind="mean")
+        self._write_volume(data, self.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> None:
-        """Write a region of one level; only the chunks that it touches are written, other levels stay as they are.
+    def import_volume(
+        self,
+        source: Any,
+        levels: int = 3,
+        dtype: DTypeLike | None = "float32",
+        **options: Unpack[ImportOptions],
+    ) -> None:
+        """Replace the tomogram by a volume that is read piece by piece, whatever its size.
+
+        If that fails or is interrupted, what was stored before is still there and nothing else is.
+
+        Args:
+            source: Path of an MRC, TIFF or EM file (MRC and EM also with .gz or .bz2) or of a zarr folder, anything with
+                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.read_volume` gave.
+            levels: Number of resolution levels.
+            dtype: Type to store; None for that of the source.
+            **options: ``voxel_size``: that of the source in angstrom, instead of what it tells. ``transpose``: its axes in
+                their new order, such as ``"2,1,0"``; ``flip``: axes that are to run backwards after that, such as ``"0"``.
+                ``progress``: called with the number of voxels written, and of all. ``zarr_format``, ``chunks``,
+                ``compressor``, ``shards`` as in :meth:`from_numpy`.
+
+        Raises:
+            InvalidDataError: The source cannot be read, its voxels are no cubes, or they are not of the size of the voxel
+                spacing (the message names both sizes). A source that tells no size is taken to have that of the spacing.
+            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            ReadOnlyError: The tomogram is read-only.
+        """
+        self._import_volume(source, self.voxel_spacing.voxel_size, levels, dtype, **options)
+
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int = "0",
+        x: Index = ALL,
+        y: Index = ALL,
+        z: Index = ALL,
+        update_levels: bool = False,
+    ) -> None:
+        """Write a region of one level; only the chunks that it touches are written.
 
         Args:
             data: Values, of the region's shape (z, y, x) or broadcastable to it.
@@ -168,12 +219,15 @@ class CopickTomogram(Volume[TomogramKey]):
             x: Index along x: a slice or an int.
             y: Index along y.
             z: Index along z.
+            update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
+                the old values.
 
         Raises:
             ReadOnlyError: The tomogram is read-only.
             LevelNotFoundError: There is no such level.
+            InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
         """
-        self._write_region(zarr_group, (z, y, x), data)
+        self._write_region(zarr_group, (z, y, x), data, update_levels)
 
     def refresh(self) -> None:
         """Forget feature maps and what is known about the stored volume."""
@@ -181,14 +235,19 @@ class CopickTomogram(Volume[TomogramKey]):
         self.refresh_features()
 
     def delete(self) -> None:
-        """Delete the tomogram from storage; feature maps computed on it stay.
+        """Delete the tomogram from storage, with the feature maps in its layer.
 
         Raises:
             ReadOnlyError: It is read-only.
         """
         self._check_writable()
         self._delete_data()
+        self.refresh()
         self.voxel_spacing._tomograms.remove(self)
+
+    @property
+    def _root(self) -> CopickRoot:
+        return self.voxel_spacing.run.root
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

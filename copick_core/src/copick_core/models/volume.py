@@ -5,21 +5,26 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from copick_core.errors import closest
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import changes, note_change
 
 if TYPE_CHECKING:
     from types import EllipsisType
 
-    from numpy.typing import ArrayLike, NDArray
+    import dask.array
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
     from zarr import Array
     from zarr.abc.store import Store
 
-    from copick_core.ome import VolumeFormat
+    from copick_core.models.root import CopickRoot
+    from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
     from copick_core.schema import CopickConfig
+    from copick_core.volumes import VolumeSource
 
     Index = int | slice | EllipsisType
 
@@ -31,14 +36,22 @@ class Volume(Entity[K]):
 
     __slots__ = ("_arrays", "_unsaved")
 
-    _arrays: dict[str, Any]
+    #: Open levels, and the changes that they were opened after: of a replaced volume an old one would read nonsense, and of
+    #: a deleted one nothing but zeros.
+    _arrays: dict[str, tuple[Hashable, Array[Any]]]
     #: Created here, nothing stored yet: listings do not know it.
     _unsaved: bool
 
     config: CopickConfig
+    #: How coarser levels are made.
+    _pyramid: ClassVar[Kind] = "mean"
+
+    @property
+    def _root(self) -> CopickRoot:
+        raise NotImplementedError
 
     def zarr(self) -> Store | None:
-        """The zarr store that holds the volume, for ``zarr.open_group(store)`` and the like; read-only where the entity is."""
+        """The zarr store that holds the volume, for ``zarr.open(store)`` and the like; read-only where the entity is."""
         raise NotImplementedError(f"{type(self).__name__} must implement zarr()")
 
     def array(self, level: str | int = "0") -> Array[Any]:
@@ -54,16 +67,50 @@ class Volume(Entity[K]):
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
         """
         level = str(level)
-        array = self._arrays.get(level)
-        if array is None:
+        version = changes(self._key)
+        opened, array = self._arrays.get(level, (None, None))
+        if array is None or opened != version:
             from copick_core import ome
             from copick_core.errors import LevelNotFoundError
 
             store = self.zarr()
             if store is None:
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
-            array = self._arrays[level] = ome.open_level(store, level, source=str(self.key))
+            array = ome.open_level(store, level, source=str(self.key))
+            self._arrays[level] = version, array
         return array
+
+    def dask(self, level: str | int = "0") -> dask.array.Array:
+        """One resolution level as a dask array; no data are read until it is computed.
+
+        Its blocks are the chunks (or shards) that are stored. It computes with threads, processes or on a cluster wherever
+        the project's storage can be reached from.
+
+        Args:
+            level: Name of the level, "0" being full resolution.
+
+        Returns:
+            The array, (z, y, x) or (channel, z, y, x).
+
+        Raises:
+            LevelNotFoundError: There is no such level.
+            MissingDependencyError: dask is not installed (the extra ``copick-core[dask]``).
+        """
+        import numpy as np
+
+        try:
+            from dask.array import from_array
+        except ImportError as error:
+            from copick_core.errors import MissingDependencyError
+
+            raise MissingDependencyError(feature="A dask array", install='pip install "copick-core[dask]"') from error
+        array = self.array(level)
+        # A name of its own each time: what is stored may change, and a cluster keeps results by name.
+        meta = np.empty((0,) * array.ndim, array.dtype)
+        lazy: dask.array.Array = from_array(  # type: ignore[no-untyped-call]
+            array, array.shards or array.chunks, name=False, meta=meta
+        )
+        return lazy
 
     @property
     def levels(self) -> list[str]:
@@ -76,42 +123,112 @@ class Volume(Entity[K]):
     def refresh(self) -> None:
         """Forget what is known about the stored volume; the next access asks again."""
         self._arrays = {}
+        self._unsaved = self._unsaved and not self._is_stored()
+
+    def _is_stored(self) -> bool:
+        """Whether storage has the volume now; places that others write to as well override this."""
+        return False
 
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core import ome
 
-        return ome.read_region(self.array(level), index)
+        array = self.array(level)
+        cache = self._root._chunk_cache
+        return ome.read_region(array, index, None if cache is None else lambda region: cache.read(array, region, self._key))
 
-    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike) -> None:
+    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core import ome
 
         self._check_writable()
-        ome.write_region(self.array(level), index, data)
+        levels = [str(level)]
+        pyramid = [self.array(level)]
+        if update_levels:
+            names = self.levels
+            levels += names[names.index(str(level)) + 1 :] if str(level) in names else []
+            pyramid += [self.array(name) for name in levels[1:]]
+            ome.check_levels(pyramid, self._pyramid)
+        try:
+            ome.write_region(pyramid[0], index, data)
+            ome.update_levels(pyramid, index, self._pyramid)
+        finally:
+            note_change(self._key)
+            version = changes(self._key)  # of voxels only: these arrays stay good
+            self._arrays.update({name: (version, array) for name, array in zip(levels, pyramid, strict=True)})
 
-    def _write_volume(self, data: Any, voxel_size: float, **options: Any) -> None:
+    def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
         from copick_core import ome
 
+        layout = self._format(format)
         with self._replace_store() as store:
-            ome.write_volume(store, data, voxel_size, format=self._format(), **options)
+            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
 
-    def _format(self) -> VolumeFormat:
+    def _import_volume(
+        self,
+        source: Any,
+        own_size: float | None,
+        levels: int,
+        dtype: DTypeLike | None,
+        *,
+        voxel_size: float | None = None,
+        transpose: str | Sequence[int] | None = None,
+        flip: str | Sequence[int] | None = None,
+        progress: Progress | None = None,
+        **format: Unpack[FormatOptions],
+    ) -> None:
+        """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
+        from copick_core import volumes
+        from copick_core.errors import InvalidDataError
+        from copick_core.keys import voxel_size_key
+
+        self._check_writable()
+        layout = self._format(format)
+        volume = volumes.orient(volumes.read_volume(source, voxel_size=voxel_size), transpose, flip)
+        size = volume.voxel_size
+        if own_size is not None:
+            if size is not None and voxel_size_key(size) != voxel_size_key(own_size):
+                raise InvalidDataError(
+                    source=volume.name,
+                    reason=f"has voxels of {size} angstrom, but {self.key} has voxels of {own_size} angstrom. Import it at a "
+                    f"voxel spacing of {size}, or pass voxel_size={own_size} if that is what its voxels really are",
+                )
+            size = own_size
+        dtype = self._import_dtype(volume, dtype)
+        with self._replace_store() as store:
+            volumes.import_volume_into(
+                store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
+            )
+
+    def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
+        """The type to store an imported volume as."""
+        return dtype
+
+    def _format(self, format: FormatOptions) -> VolumeFormat:
+        """The format of one volume: as it is asked for, and else as the project is configured."""
         from copick_core.ome import VolumeFormat
 
         config = self.config
-        return VolumeFormat(
-            zarr_format=config.zarr_format,
-            chunks=config.chunks,
-            compressor=config.compressor,
-            shards=config.shards,
-        )
+        configured: FormatOptions = {
+            "zarr_format": config.zarr_format,
+            "chunks": config.chunks,
+            "compressor": config.compressor,
+            "shards": config.shards,
+        }
+        for name in format.keys() - configured.keys():
+            hint = closest(name, [*configured, "levels", "dtype"])
+            raise TypeError(f"There is no argument {name!r} for writing {self._key}.{hint}")
+        options: FormatOptions = {**configured, **format}
+        return VolumeFormat(**options)
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:
         """A fresh store that takes the volume's place when the block succeeds."""
         self._check_writable()
-        with self._staged_store() as store:
-            yield store
+        try:
+            with self._staged_store() as store:
+                yield store
+        finally:
+            note_change(self._key)
         self._arrays = {}
         self._unsaved = False
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_core.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
+from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, StringFilter, count, only, wanted
 from copick_core.models.tomogram import CopickTomogram
@@ -85,14 +86,16 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         Args:
             tomo_type: Type; sanitised, with a warning if that changes it.
             exist_ok: Give the existing one instead of failing; a read-only one is copied into the overlay.
-            **kwargs: Further metadata.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
             AlreadyExistsError: There is one of that type, and not ``exist_ok``.
+            InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
         tomo_type = checked_name("tomo_type", tomo_type)
         key = TomogramKey(self._key.run, self._key.voxel_size, tomo_type)
+        file_name(key)  # refuses names that would be too long, before anything is made
         existing = self._tomograms.current(key, lambda: self._probe_tomograms(key))
         if existing:
             return self._tomograms.add(self.run._existing(existing, exist_ok))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from copick_core import keys
 from copick_core.keys import (
-    SORTED_BY,
     FeaturesKey,
     Key,
     Kind,
@@ -35,7 +34,7 @@ from copick_core.overlay.leaves import (
     CopickPicksOverlay,
     CopickSegmentationOverlay,
 )
-from copick_core.overlay.stored import Container, LeafVolume, reopened, static_only
+from copick_core.overlay.stored import Container, LeafVolume, leaves, reopened, static_only
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -97,20 +96,10 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
         return [*static_only(self._query_static_features()), *self._query_overlay_features()]
 
     def _query_static_features(self) -> list[CopickFeatures]:
-        return self._list_features(self._root.layers.static)
+        return leaves(self._root, self, Kind.FEATURES, self._root.layers.static, lambda: self._feature_factory()[0])
 
     def _query_overlay_features(self) -> list[CopickFeatures]:
-        return self._list_features(self._root._overlays)
-
-    def _list_features(self, layers: Sequence[Layer]) -> list[CopickFeatures]:
-        if not layers:
-            return []
-        order, at = SORTED_BY[Kind.FEATURES], self._feature_factory()[0]._at
-        return [
-            at(self, cast("FeaturesKey", key), layer)
-            for layer in layers
-            for key in sorted(self._root._listed(layer, Kind.FEATURES, self._key), key=order)
-        ]
+        return leaves(self._root, self, Kind.FEATURES, self._root._overlays, lambda: self._feature_factory()[0])
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
@@ -162,14 +151,14 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys_ = self._root._index.tomogram_keys(self._key)
         if keys_ is None:
-            return self._leaves(Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
+            return leaves(self._root, self, Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return self._leaves(Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
+        return leaves(self._root, self, Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -264,30 +253,30 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         return [*static_only(self._query_static_picks()), *self._query_overlay_picks()]
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root.layers.static, self._picks_factory)
+        return leaves(self._root, self, Kind.PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return self._leaves(Kind.PICKS, self.root._overlays, self._picks_factory)
+        return leaves(self._root, self, Kind.PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
         return [*static_only(self._query_static_meshes()), *self._query_overlay_meshes()]
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
+        return leaves(self._root, self, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return self._leaves(Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
+        return leaves(self._root, self, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
         return [*static_only(self._query_static_segmentations()), *self._query_overlay_segmentations()]
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
+        return leaves(self._root, self, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return self._leaves(Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
+        return leaves(self._root, self, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings

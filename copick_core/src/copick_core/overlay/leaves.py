@@ -20,7 +20,7 @@ from copick_core.models import (
     CopickSegmentation,
 )
 from copick_core.overlay.stored import Leaf, LeafVolume, reopened
-from copick_core.revisions import ANY
+from copick_core.revisions import ANY, note_change
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -252,8 +252,11 @@ class CopickObjectOverlay(CopickObject):
 
     def _delete_data(self) -> None:
         holder = self._find()
-        if holder is not None:
-            holder.delete(self._key)
+        try:
+            if holder is not None:
+                holder.delete(self._key)
+        finally:
+            note_change(self._key)
         self.refresh()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from copick_core.models import (
     CopickRoot,
     CopickRun,
 )
+from copick_core.names import check_run_name
 from copick_core.overlay.containers import CopickRunOverlay
 from copick_core.overlay.leaves import (
     CopickObjectOverlay,
@@ -41,7 +42,7 @@ class _Index:
 
     def __init__(self, config: CopickConfig, has_static: bool) -> None:
         used = config if has_static else None
-        self.runs = None if used is None or used.runs is None else [RunKey(name) for name in used.runs]
+        self.runs = None if used is None or used.runs is None else [RunKey(check_run_name(name)) for name in used.runs]
         sizes = None if used is None else used.voxel_spacings
         self.voxel_spacings = None if sizes is None else [voxel_size_key(v) for v in sizes]
         tomograms = (used.tomograms if used is not None else None) or {}
@@ -99,10 +100,13 @@ class CopickRootOverlay(CopickRoot):
         """The layer that new things go to."""
         overlay = self.layers.overlay
         if overlay is None or overlay.read_only:
-            raise ReadOnlyError(
-                subject=key,
-                reason=f"the project has no writable layer. Set {self.layers.overlay_field!r} in its configuration.",
+            field = self.layers.overlay_field
+            way_out = (
+                f"Set {field!r} in its configuration."
+                if field in type(self.config).model_fields
+                else 'Lay a writable one over it with "config_type": "stack".'
             )
+            raise ReadOnlyError(subject=key, reason=f"the project has no writable layer. {way_out}")
         return overlay
 
     def _layer(self, name: str | None) -> Layer | None:

@@ -13,6 +13,7 @@ from copick_core.keys import (
     Kind,
 )
 from copick_core.models.entity import Entity, K
+from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -45,7 +46,10 @@ class Leaf(Entity[K]):
         return self._layer.name
 
     def _delete_data(self) -> None:
-        self._layer.delete(self._key)
+        try:
+            self._layer.delete(self._key)
+        finally:
+            note_change(self._key)
 
 
 class LeafVolume(Leaf[K]):
@@ -59,12 +63,16 @@ class LeafVolume(Leaf[K]):
         """The zarr store that holds the volume; read-only where the entity is."""
         return self._layer.zarr(self._key)
 
+    def _is_stored(self) -> bool:
+        return self._layer.exists(self._key)
+
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
-        if self._unsaved and self._layer.exists(self._key):
-            raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
         with self._layer.replace_zarr(self._key) as store:
             yield store
+            # Not before: staging may take hours, in which somebody else can make a volume of this address.
+            if self._unsaved and self._is_stored():
+                raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")
 
     def _delete_data(self) -> None:
         try:
@@ -100,30 +108,43 @@ class Container(Entity[K]):
             self._root._writable(self._key).ensure(self._key)
         return create
 
-    def _delete_data(self) -> None:
-        overlay = self._root._writable(self._key)
+    def _check_writable(self) -> None:
+        """Refuse to delete the entity if there is no overlay, or a static layer holds it."""
+        self._root._writable(self._key)
         for layer in self._root.layers.static:
             if layer.exists(self._key):
                 raise ReadOnlyError(
                     subject=self._key,
                     reason=f"layer {layer.name!r} holds it, and never changes. Delete what you added to it instead.",
                 )
-        overlay.delete(self._key)
+
+    def _delete_data(self) -> None:
+        self._check_writable()
+        try:
+            self._root._writable(self._key).delete(self._key)
+        finally:
+            note_change(self._key)
 
     def _forget(self) -> None:
         for layer in self._root.layers.all:
             layer.forget(cast("ParentKey", self._key))
 
-    def _leaves(self, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
-        """Handles of the children of a kind in some layers, of a class that is asked for once."""
-        if not layers:
-            return []
-        parent, order, at = cast("ParentKey", self._key), SORTED_BY[kind], entity_cls()._at
-        return [at(self, key, layer) for layer in layers for key in sorted(self._root._listed(layer, kind, parent), key=order)]
-
     def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
         """Handles of a key in the layers that hold it, asked of storage."""
         return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
+
+
+def leaves(
+    root: CopickRootOverlay, parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]
+) -> list[Any]:
+    """Handles of the children of a kind in some layers; their class is asked for only where there are some."""
+    handles: list[Any] = []
+    for layer in layers:
+        keys = sorted(root._listed(layer, kind, parent._key), key=SORTED_BY[kind])
+        if keys:
+            at = entity_cls()._at
+            handles += [at(parent, key, layer) for key in keys]
+    return handles
 
 
 def static_only(entities: list[Any]) -> list[Any]:

@@ -18,13 +18,15 @@ pytest.register_assert_rewrite(
         f"{__name__}.{room}"
         for room in (
             "layer_base",
-            "layer_entities",
+            "layer_listing",
+            "layer_storage",
             "layer_volumes",
             "layer_writes",
             "layers",
             "machines",
             "project_base",
-            "project_entities",
+            "project_hierarchy",
+            "project_leaves",
             "project_layers",
             "project_machine",
             "backends",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from copick_core.testing.project_entities import (
-    ProjectHierarchyChecks,
-    ProjectMeshChecks,
-    ProjectPicksChecks,
-    ProjectPluginChecks,
-    ProjectVolumeChecks,
-)
+from copick_core.testing.project_hierarchy import ProjectHierarchyChecks, ProjectPluginChecks
 from copick_core.testing.project_layers import (
     ProjectFailureChecks,
     ProjectLazinessChecks,
     ProjectOverlayChecks,
     ProjectSharingChecks,
 )
+from copick_core.testing.project_leaves import ProjectMeshChecks, ProjectPicksChecks, ProjectVolumeChecks
 from copick_core.testing.project_machine import ProjectMachineChecks
 
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from copick_core.testing.layer_entities import (
-    ContainerChecks,
-    DeletionChecks,
-    FileChecks,
-    HostileNameChecks,
-    ListingChecks,
-    SharingChecks,
-)
+from copick_core.testing.layer_listing import HostileNameChecks, ListingChecks
+from copick_core.testing.layer_storage import ContainerChecks, DeletionChecks, FileChecks, SharingChecks
 from copick_core.testing.layer_volumes import ReplacementChecks, VolumeChecks
 from copick_core.testing.layer_writes import ReadOnlyChecks, RevisionChecks, ThreadChecks
 from copick_core.testing.machines import MachineChecks

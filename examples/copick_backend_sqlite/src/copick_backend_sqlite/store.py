@@ -18,7 +18,7 @@ class SQLiteStore(Store):
         database: The file.
         table: ``"chunks"``, or ``"staged"`` for a volume that is being written.
         entity: Text of the volume's key.
-        create: Called in the transaction of each write, to make the entity that the values belong to.
+        create: Called in the transaction of each value that is stored, to make the entity that the values belong to.
         read_only: Refuse writes.
     """
 
@@ -48,10 +48,11 @@ class SQLiteStore(Store):
         sql = f"SELECT {what} FROM {self._table} WHERE entity = ? {condition}"  # noqa: S608 - both are ours
         return self._database.rows(sql, self._entity, *values)
 
-    def _change(self, sql: str, *values: Any) -> None:
+    def _change(self, sql: str, *values: Any, create: bool = False) -> None:
         self._check_writable()
         with self._database.transaction() as connection:
-            self._create(connection)
+            if create:
+                self._create(connection)
             connection.execute(sql.format(table=self._table), (self._entity, *values))
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
@@ -78,11 +79,13 @@ class SQLiteStore(Store):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Store a value."""
-        self._change("INSERT OR REPLACE INTO {table} (entity, name, value) VALUES (?, ?, ?)", key, value.to_bytes())
+        sql = "INSERT OR REPLACE INTO {table} (entity, name, value) VALUES (?, ?, ?)"
+        self._change(sql, key, value.to_bytes(), create=True)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Store a value unless there is one."""
-        self._change("INSERT OR IGNORE INTO {table} (entity, name, value) VALUES (?, ?, ?)", key, value.to_bytes())
+        sql = "INSERT OR IGNORE INTO {table} (entity, name, value) VALUES (?, ?, ?)"
+        self._change(sql, key, value.to_bytes(), create=True)
 
     async def delete(self, key: str) -> None:
         """Delete a value, if there is one."""

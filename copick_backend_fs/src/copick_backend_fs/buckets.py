@@ -1,0 +1,89 @@
+"""What the files of all object stores have in common: conditional writes, and folders that are nothing but names."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from copick_backend_fs.files import RemoteFiles
+from copick_core.path_layer import staged_name
+from copick_core.revisions import ANY, Revision, _Any
+
+if TYPE_CHECKING:
+    from copick_backend_fs.connection import _Live
+
+
+class PreconditionFailedError(Exception):
+    """What is stored is not what a conditional write expected."""
+
+    def __init__(self, *, repeated: bool) -> None:
+        super().__init__("precondition failed")
+        #: Whether the request was sent more than once, so that the first one may have been the one that stored.
+        self.repeated = repeated
+
+
+class BucketFiles(RemoteFiles):
+    """The files of a bucket, whose server gives each object a revision and writes on condition of one."""
+
+    #: A revision that no object has.
+    no_revision: Revision = f'"{hashlib.md5(b"none").hexdigest()}"'  # noqa: S324 - an ETag is one
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__(protocol)
+        self._conditions: bool | None = None
+
+    @abstractmethod
+    async def read_revised(self, live: _Live, path: str) -> tuple[bytes, Revision]:
+        """Read an object and its revision: one request."""
+
+    @abstractmethod
+    async def revision(self, live: _Live, path: str) -> Revision | None:
+        """Revision of an object, None where there is none: one request."""
+
+    @abstractmethod
+    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+        """Write an object if its revision is the expected one (None: if there is none): one request.
+
+        Raises:
+            PreconditionFailedError: It is not.
+        """
+
+    async def write(self, live: _Live, path: str, data: bytes) -> None:
+        """Write an object: one request."""
+        await self.put(live, path, data, ANY)
+
+    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+        """Write an object if its revision is the expected one (None: if there is none), also where the server cannot.
+
+        Raises:
+            PreconditionFailedError: It is not.
+        """
+        if expected is not ANY and not await self._knows_conditions(live):
+            # The best that such a server offers: whoever writes between these two requests is overwritten.
+            if await self.revision(live, path) != expected:
+                raise PreconditionFailedError(repeated=False)
+            expected = ANY
+        return await self.put(live, path, data, expected)
+
+    async def _knows_conditions(self, live: _Live) -> bool:
+        if self._conditions is None:
+            self._conditions = await self._honours_conditions(live)
+        return self._conditions
+
+    async def _honours_conditions(self, live: _Live) -> bool:
+        """Whether server and client keep the promise of a condition: try with a write that must fail."""
+        probe = f"{live.root}/{staged_name()}"
+        try:
+            await self.put(live, probe, b"", self.no_revision)
+        except PreconditionFailedError:
+            return True
+        await self.delete_files(live, [probe])
+        return False
+
+    async def delete(self, live: _Live, path: str) -> None:
+        """Delete an object, or all below a folder."""
+        below = [f"{path}/{name}" for name in await self.find(live, path)]
+        if not below and not await self.exists(live, path, folder=False):
+            raise FileNotFoundError(path)
+        await self.delete_files(live, below or [path])

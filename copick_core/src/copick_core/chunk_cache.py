@@ -1,0 +1,119 @@
+"""Decoded chunks kept in memory, for regions that are read again and again around one place.
+
+A region of 64 voxels along each edge touches up to eight chunks; decoding them takes far longer than copying the region,
+above all from the 256³ chunks of copick 1.x. With ``chunk_cache_bytes`` in its configuration a project keeps the chunks that
+were used last.
+
+What this process writes is never answered from old chunks: every write notes a change of its entity
+(`copick_core.revisions.note_change`), whatever handle or project it goes through. What another process writes is seen after
+``refresh()``, which makes handles open their arrays anew: chunks belong to an open array.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from copick_core.regions import AxisIndex
+from copick_core.revisions import changes
+
+if TYPE_CHECKING:
+    from zarr import Array
+
+    from copick_core.keys import Key
+
+_READERS = 8
+"""Chunks that are fetched and decoded at the same time."""
+
+Name = tuple[int, tuple[int, ...]]
+"""Of a chunk: which open array, and its index in it."""
+
+
+class ChunkCache:
+    """The decoded chunks that were used last; for several threads at once.
+
+    Args:
+        capacity: Most bytes of chunks to keep.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        #: In order of their last use: array (kept, so that nothing else gets its id), changes it was read after, voxels.
+        self._chunks: OrderedDict[Name, tuple[Array[Any], object, npt.NDArray[Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def read(self, array: Array[Any], region: Sequence[AxisIndex], key: Key) -> npt.NDArray[Any]:
+        """Read a region, from chunks that are kept as far as possible.
+
+        Regions that take more than the whole cache are read directly and change nothing in it.
+
+        Args:
+            array: An open level.
+            region: One entry for each axis: an integer from 0 on, or a slice with three numbers and a positive step.
+            key: The entity that the array belongs to.
+
+        Returns:
+            A new array, without the axes that have an integer.
+        """
+        chosen = [range(i, i + 1) if isinstance(i, int) else range(i.start, i.stop, i.step) for i in region]
+        pieces = [[*_pieces(axis, chunk)] for axis, chunk in zip(chosen, array.chunks, strict=True)]
+        chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
+        if math.prod(map(len, pieces)) * chunk_bytes > self._capacity:
+            return np.asarray(array[tuple(region)])
+        out = np.empty([len(axis) for axis in chosen], array.dtype)
+        version = changes(key)  # before anything is read: what is read while somebody writes is not believed later
+        parts = [tuple(zip(*part, strict=True)) for part in itertools.product(*pieces)]
+
+        def copy(part: Any) -> None:
+            index, source, target = part
+            out[target] = self._chunk(array, index, version)[source]
+
+        if sum(not self._knows(array, index, version) for index, _, _ in parts) > 1:
+            with ThreadPoolExecutor(min(_READERS, len(parts)), thread_name_prefix="copick_cache") as pool:
+                deque(pool.map(copy, parts), 0)
+        else:
+            for part in parts:
+                copy(part)
+        return out[(..., *(0 if isinstance(item, int) else slice(None) for item in region))]
+
+    def _knows(self, array: Array[Any], index: tuple[int, ...], version: object) -> bool:
+        kept = self._chunks.get((id(array), index))
+        return kept is not None and kept[1] == version
+
+    def _chunk(self, array: Array[Any], index: tuple[int, ...], version: object) -> npt.NDArray[Any]:
+        name = (id(array), index)
+        with self._lock:
+            kept = self._chunks.get(name)
+            if kept is not None and kept[1] == version:
+                self._chunks.move_to_end(name)
+                return kept[2]
+        box = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, array.chunks, strict=True))
+        voxels = np.asarray(array[box])
+        with self._lock:
+            before = self._chunks.pop(name, None)
+            self._chunks[name] = (array, version, voxels)
+            self.size += voxels.nbytes - (0 if before is None else before[2].nbytes)
+            while self.size > self._capacity:
+                _, (_, _, dropped) = self._chunks.popitem(last=False)
+                self.size -= dropped.nbytes
+        return voxels
+
+
+def _pieces(chosen: range, chunk: int) -> Iterator[tuple[int, slice, slice]]:
+    """Chunks that hold indices of a range: number of each, where in it they are, and where in the result they go."""
+    at = 0
+    while at < len(chosen):
+        number = chosen[at] // chunk
+        count = len(range(chosen[at], min((number + 1) * chunk, chosen.stop), chosen.step))
+        first = chosen[at] - number * chunk
+        yield number, slice(first, first + (count - 1) * chosen.step + 1, chosen.step), slice(at, at + count)
+        at += count

@@ -1,0 +1,262 @@
+"""Decoded chunks that are kept: the same voxels, fewer requests, bounded memory, and never what was there before."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore
+
+import copick_core
+from copick_core.chunk_cache import ChunkCache
+from copick_core.keys import TomogramKey
+from copick_core.ome import VolumeFormat, open_level, read_region, write_volume
+from copick_core.revisions import note_change
+from support.counting_store import CountingStore
+from support.objects import OBJECTS
+
+SHAPE = (9, 14, 11)
+VOLUME = np.random.default_rng(0).standard_normal(SHAPE).astype("f4")
+CHUNK_BYTES = 4 * 4 * 4 * 4
+KEY = TomogramKey("TS_1", 10.0, "wbp")
+
+
+def stored(**format: Any) -> CountingStore:
+    store = CountingStore(MemoryStore())
+    write_volume(store, VOLUME, 10.0, levels=1, format=VolumeFormat(**{"chunks": 4, **format}))
+    store.requests.clear()
+    return store
+
+
+def reader(store: Any, cache: ChunkCache) -> Callable[[Any], np.ndarray]:
+    array = open_level(store)
+    return lambda index: read_region(array, index, lambda region: cache.read(array, region, KEY))
+
+
+INDICES = st.tuples(*(st.one_of(st.integers(-n, n - 1), st.slices(n)) for n in SHAPE))
+
+
+@given(st.lists(INDICES, min_size=1, max_size=8), st.integers(1, 40), st.sampled_from([{}, {"zarr_format": 3, "shards": 8}]))
+def test_regions_are_what_numpy_gives_whatever_is_kept(indices: Any, chunks: int, format: Any) -> None:
+    cache = ChunkCache(chunks * CHUNK_BYTES)
+    read = reader(stored(**format), cache)
+
+    for index in indices:
+        region = read(index)
+        np.testing.assert_array_equal(region, VOLUME[index])
+        assert cache.size <= chunks * CHUNK_BYTES
+        region[...] = 7  # belongs to the caller
+
+
+def test_a_chunk_is_read_once() -> None:
+    store = stored()
+    read = reader(store, ChunkCache(2**20))
+
+    for _ in range(3):
+        read((slice(2, 6), slice(0, 4), 1))
+        read((slice(0, 8), 3, slice(0, 4)))
+
+    assert sorted(store.chunks_of("get")) == ["0/0/0/0", "0/1/0/0"]
+
+
+def test_the_chunks_that_were_not_used_for_longest_make_room() -> None:
+    store = stored()
+    read = reader(store, ChunkCache(2 * CHUNK_BYTES))
+
+    for z in (0, 4, 0, 8, 0, 4):
+        read((z, slice(0, 4), slice(0, 4)))
+
+    assert store.chunks_of("get") == ["0/0/0/0", "0/1/0/0", "0/2/0/0", "0/1/0/0"]
+
+
+def test_a_region_that_is_larger_than_the_cache_changes_nothing_in_it() -> None:
+    store = stored()
+    cache = ChunkCache(2 * CHUNK_BYTES)
+    read = reader(store, cache)
+    read((0, 0, 0))
+    before = cache.size
+
+    np.testing.assert_array_equal(read(...), VOLUME)
+
+    assert cache.size == before
+    store.requests.clear()
+    read((0, 0, 0))
+    assert store.chunks_of("get") == []
+
+
+def test_what_was_read_during_a_write_is_not_believed_after_it() -> None:
+    store = stored()
+    cache = ChunkCache(2**20)
+    array = open_level(store)
+
+    class ReadDuringAWrite:
+        """Gives a chunk, and then somebody's write ends."""
+
+        chunks, dtype, shape = array.chunks, array.dtype, array.shape
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            before = array[index]
+            array[...] = -VOLUME
+            note_change(KEY)
+            return before
+
+    slow: Any = ReadDuringAWrite()
+    box = (slice(0, 4, 1),) * 3
+    np.testing.assert_array_equal(cache.read(slow, box, KEY), VOLUME[:4, :4, :4])
+
+    np.testing.assert_array_equal(cache.read(slow, box, KEY), -VOLUME[:4, :4, :4])
+
+
+def test_threads_read_the_same_voxels() -> None:
+    cache = ChunkCache(20 * CHUNK_BYTES)
+    read = reader(stored(), cache)
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(60):
+            starts = [random.integers(0, n - 4) for n in SHAPE]
+            index = tuple(slice(s, s + 4) for s in starts)
+            if not np.array_equal(read(index), VOLUME[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not wrong
+    assert cache.size == sum(voxels.nbytes for _, _, voxels in cache._chunks.values()) <= 20 * CHUNK_BYTES
+
+
+# ------------------------------------------------------------------------------------------------------------- projects
+
+
+@pytest.fixture(params=["filesystem", "memory"])
+def projects(request: Any, tmp_path: Path) -> tuple[Any, Any]:
+    """Two open projects over one place, with a cache."""
+    place = {"overlay_root": str(tmp_path / "data")} if request.param == "filesystem" else {"place": str(tmp_path)}
+    config = {"config_type": request.param, "pickable_objects": OBJECTS, "user_id": "alice", "chunks": (4, 4, 4), **place}
+    root = copick_core.open({**config, "chunk_cache_bytes": 2**20})
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(VOLUME)
+    tomogram.new_features("sobel").from_numpy(VOLUME)
+    root.get_run("TS_1").new_segmentation(10.0, "membrane", "1").from_numpy(VOLUME > 0)
+    root.get_object("ribosome").from_numpy(VOLUME, 10.0)
+    return root, copick_core.open({**config, "chunk_cache_bytes": 2**20})
+
+
+def entities(root: Any) -> dict[str, Any]:
+    run = root.get_run("TS_1")
+    tomogram = run.get_voxel_spacing(10.0).get_tomogram("wbp")
+    return {
+        "tomogram": tomogram,
+        "features": tomogram.get_features("sobel"),
+        "segmentation": run.get_segmentations(name="membrane")[0],
+        "object": root.get_object("ribosome"),
+    }
+
+
+KINDS = ("tomogram", "features", "segmentation", "object")
+
+
+def replace(kind: str, entity: Any) -> None:
+    entity.from_numpy(np.ones(SHAPE, "f4"), **({"voxel_size": 10.0} if kind == "object" else {}))
+
+
+WRITES: dict[str, Callable[[str, Any], None]] = {
+    "set_region": lambda kind, entity: entity.set_region(1),
+    "from_numpy": replace,
+    "import_volume": lambda kind, entity: entity.import_volume(np.ones(SHAPE, "f4"), voxel_size=10.0),
+}
+
+
+@pytest.mark.parametrize("same_handle", [True, False])
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_this_process_writes_shows_at_once(projects: Any, kind: str, write: str, same_handle: bool) -> None:
+    ours, other = (entities(root)[kind] for root in projects)
+    assert not (ours.numpy() == 1).all()
+    assert not (other.numpy() == 1).all()
+
+    WRITES[write](kind, ours if same_handle else other)
+
+    assert (ours.numpy() == 1).all()
+
+
+def test_coarser_levels_that_were_updated_show_at_once(projects: Any) -> None:
+    tomogram = entities(projects[0])["tomogram"]
+    tomogram.numpy("1")
+
+    tomogram.set_region(1, update_levels=True)
+
+    assert (tomogram.numpy("1") == 1).all()
+
+
+DELETIONS: dict[str, Callable[[Any], None]] = {
+    "the tomogram": lambda root: entities(root)["tomogram"].delete(),
+    "its voxel spacing": lambda root: root.get_run("TS_1").get_voxel_spacing(10.0).delete(),
+    "its run": lambda root: root.delete_run("TS_1"),
+}
+
+
+@pytest.mark.parametrize("deleted", DELETIONS)
+def test_what_was_deleted_and_made_again_is_not_answered_from_before(projects: Any, deleted: str) -> None:
+    root, other = projects
+    old = entities(root)["tomogram"]
+    old.numpy()
+
+    DELETIONS[deleted](other)
+    with other.layers.overlay.replace_zarr(old.key) as store:  # as another program would make it
+        write_volume(store, np.ones(SHAPE, "f4"), 10.0, levels=1, format=VolumeFormat(chunks=4))
+
+    assert (old.numpy() == 1).all()
+
+
+def test_a_copied_project_shows_at_once(projects: Any) -> None:
+    root, _ = projects
+    tomogram = entities(root)["tomogram"]
+    tomogram.numpy()
+    source = copick_core.open({"config_type": "memory", "pickable_objects": OBJECTS, "user_id": "alice"})
+    source.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.ones(SHAPE, "f4"), chunks=4)
+
+    copick_core.copy_project(source, root, overwrite=True)
+
+    assert (tomogram.numpy() == 1).all()
+
+
+@pytest.mark.parametrize(
+    "refresh", [lambda tomogram: tomogram.refresh(), lambda t: t.voxel_spacing.run.refresh(), lambda t: t._root.refresh()]
+)
+def test_what_somebody_else_wrote_shows_after_refresh(projects: Any, refresh: Any) -> None:
+    root, _ = projects
+    tomogram = entities(root)["tomogram"]
+    tomogram.numpy()
+    open_level(root.layers.overlay.zarr(tomogram.key))[...] = 1
+
+    refresh(tomogram)
+
+    assert (entities(root)["tomogram"].numpy() == 1).all()
+
+
+def test_there_is_no_cache_unless_configured(root: Any) -> None:
+    assert root._chunk_cache is None
+
+
+def test_a_project_that_is_gone_leaves_no_chunks(tmp_path: Path) -> None:
+    root = copick_core.open({"config_type": "memory", "pickable_objects": OBJECTS, "chunk_cache_bytes": 2**20})
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(VOLUME)
+    tomogram.numpy()
+    del root, tomogram
+    gc.collect()
+
+    assert not [cache for cache in gc.get_objects() if isinstance(cache, ChunkCache)]

@@ -1,0 +1,164 @@
+"""What the doctor and the report on uploads find wrong in a compose volume, and torn databases."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
+from support.volumes import open_volume
+
+# Uploads
+
+
+def codes(generated, job):
+    return {f.code for f in open_volume(generated.root).get_run(job).uploads.findings}
+
+
+def test_good_uploads_have_no_findings(either):
+    report = open_volume(either).get_run("4F09A2").uploads
+
+    assert report.ok
+    assert report.findings == ()
+    assert report.dtype == np.uint16
+
+
+def test_unpadded_numbers_are_reported(generated):
+    generated.uploads("12E345", np.zeros((12, 20, 24), np.uint8), pattern="s{}.png")
+    assert "order" in codes(generated, "12E345")
+
+
+def test_truncated_slices_are_reported(generated):
+    path = generated.root / "uploads/12E345/s_0001.png"
+    path.write_bytes(path.read_bytes()[:200])
+
+    report = open_volume(generated.root).get_run("12E345").uploads
+
+    assert [f.code for f in report.findings] == ["unreadable"]
+    assert not report.ok
+    with pytest.raises(InvalidDataError, match="s_0001"):
+        report.check()
+
+
+def test_mixed_types_and_sizes_are_reported(generated):
+    folder = generated.root / "uploads/12E345"
+    Image.fromarray(np.full((20, 24), 600, np.uint16)).save(folder / "t1.png")
+    Image.fromarray(np.zeros((20, 25), np.uint8)).save(folder / "t2.png")
+    assert {"mixed-dtype", "mixed-size"} <= codes(generated, "12E345")
+
+
+def test_colour_is_reported(generated):
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(generated.root / "uploads/12E345/t.png")
+    assert "colour" in codes(generated, "12E345")
+
+
+def test_files_of_operating_systems_are_reported_and_left_out(generated):
+    for name in ("Thumbs.db", "DS_Store", "._s_0001.png"):
+        (generated.root / "uploads/12E345" / name).write_bytes(b"x")
+    report = open_volume(generated.root).get_run("12E345").uploads
+
+    assert [f.code for f in report.findings] == ["junk"]
+    assert len(report.slices) == 3
+
+
+# The doctor
+
+
+def test_the_doctor_finds_what_is_wrong(generated):
+    generated.job("AAAAAA", "SEGMENTING")
+    generated.job("BBBBBB", "MESHED", shape=[1, 2, 3])
+    generated.image("BBBBBB")
+    generated.save()
+
+    found = {(f.job, f.code) for f in open_volume(generated.root).doctor()}
+
+    assert {
+        ("0FF0FF", "orphan"),
+        ("AAAAAA", "stuck"),
+        ("AAAAAA", "no-image"),
+        ("BBBBBB", "shape-mismatch"),
+        ("123456", "incomplete-segmentation"),
+        ("BADBAD", "bad-entry"),
+    } <= found
+
+
+def test_stale_blocks_are_reported(generated):
+    generated.mesh("CC7651", "1720196900", stale=True)
+
+    assert "stale-blocks" in {f.code for f in open_volume(generated.root).doctor()}
+
+
+def test_a_stale_block_in_the_sample_is_reported_by_name(sample):
+    folder = sample / "meshed/CC7651/1720196900.zarr"
+    shutil.copy(folder / "_255_0_0_0.stl", folder / "_255_0_16_0.stl")
+    shutil.copy(folder / "_255_51_0_0.stl", folder / "_255_32_0_0.stl")
+
+    found = [f for f in open_volume(sample).doctor() if f.code == "stale-blocks"]
+
+    assert [f.severity for f in found] == ["warning"]
+    assert "_255_0_0_0.stl" in found[0].files
+
+
+def test_the_sample_has_no_stale_blocks(sample):
+    assert open_volume(sample).doctor() == []
+
+
+# Torn databases
+
+
+def test_moved_aside_databases_are_recoverable_even_when_torn(either):
+    entry = json.loads((either / "jobs.json").read_text())["CC7651"]
+    text = json.dumps({"DEAD01": entry, "CC7651": entry}, indent=4)
+    (either / "jobs.json.1720200000.25").write_text(text[:-40])
+
+    found = open_volume(either).recoverable_jobs()
+
+    assert [(r.job.id, r.lost) for r in found] == [("DEAD01", True)]
+    assert "lost-job" in {f.code for f in open_volume(either).doctor()}
+
+
+def test_a_job_that_the_app_has_lost_is_put_back(either):
+    entries = json.loads((either / "jobs.json").read_text())
+    (either / "jobs.json").rename(either / "jobs.json.1720200000.25")
+    (either / "jobs.json").write_text("{}")
+    root = open_volume(either, write_back=True)
+
+    assert root.job("CC7651").in_database is False
+    assert root.restore_job("CC7651").status.name == "MESHED"
+
+    assert json.loads((either / "jobs.json").read_text()) == {"CC7651": entries["CC7651"]}
+    assert "CC7651" not in {f.job for f in root.doctor() if f.code == "lost-job"}
+    with pytest.raises(NotFoundError):
+        root.restore_job("FFFFFF")
+    with pytest.raises(ReadOnlyError):
+        open_volume(either).restore_job("CC7651")
+
+
+def test_a_torn_database_is_waited_for_and_never_moved(either):
+    import threading
+
+    path = either / "jobs.json"
+    whole = path.read_text()
+    path.write_text(whole[:100])
+    writer = threading.Timer(0.2, lambda: path.write_text(whole))
+    writer.start()
+
+    jobs = open_volume(either).jobs()
+    writer.join()
+
+    assert "CC7651" in {j.id for j in jobs}
+    assert [p.name for p in either.glob("jobs.json*")] == ["jobs.json"]
+
+
+def test_a_database_that_stays_torn_is_an_error_and_stays(either):
+    path = either / "jobs.json"
+    path.write_text('{"CC7651": {')
+    root = open_volume(either)
+    root.volume_layer.jobs.patience = 0.05
+
+    with pytest.raises(InvalidDataError, match="torn"):
+        root.jobs()
+    assert "torn-database" in {f.code for f in root.doctor()}
+    assert path.read_text() == '{"CC7651": {'

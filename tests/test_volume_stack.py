@@ -1,0 +1,73 @@
+"""A compose volume as a static layer of a stack has all that it has by itself."""
+
+import numpy as np
+import pytest
+
+import copick_core
+import volume_generator
+from copick_backend_volume.root import CopickRootVolume, CopickRunVolume
+from copick_backend_volume.status import JobStatus
+from copick_core.errors import NotFoundError, ReadOnlyError
+
+
+@pytest.fixture
+def second(tmp_path):
+    """Another volume, with one job."""
+    made = volume_generator.GeneratedVolume(tmp_path / "second")
+    made.job("EEEEEE", "CONVERTED", [30, 40, 12])
+    made.image("EEEEEE")
+    return made.save()
+
+
+def stack_of(*volumes, **fields):
+    static = [{"config_type": "compose_volume", "volume_root": str(volume), **fields} for volume in volumes]
+    return copick_core.open({"config_type": "stack", "overlay": {"config_type": "memory"}, "static": static})
+
+
+def test_jobs_models_uploads_and_pairs_are_there_in_a_stack(either):
+    root = stack_of(either)
+    run = root.get_run("CC7651")
+
+    assert isinstance(root, CopickRootVolume)
+    assert run.job.status is JobStatus.MESHED
+    assert [m.id for m in run.models] == ["1720196800", "1720196900"]
+    assert len(run.training_pairs("1720196900")) == 4
+    assert run.uploads.slices
+    assert run.freshness().mesh_is_stale is False
+    assert {job.id for job in root.jobs()} == {run.name for run in root.runs}
+    assert root.recoverable_jobs() == []
+
+
+def test_each_run_is_of_its_own_volume(generated, second):
+    root = stack_of(generated.root, second.root)
+
+    assert root.get_run("EEEEEE").job.shape_zyx == (12, 40, 30)
+    assert root.job("EEEEEE").status is JobStatus.CONVERTED
+    assert {job.id for job in root.jobs()} >= {"EEEEEE", "CC7651"}
+    assert {f.job for f in root.doctor()} >= {"BADBAD"}
+    with pytest.raises(NotFoundError):
+        root.job("FFFFFF")
+
+
+def test_a_segmentation_is_published_into_the_volume_of_its_run(generated, second):
+    root = stack_of(generated.root, second.root, write_back=True)
+
+    published = root.get_run("EEEEEE").publish_segmentation(np.ones((12, 40, 30), np.uint8), "tool")
+
+    assert (second.root / "segmented/EEEEEE" / f"{published.model_id}.zarr" / ".zarray").exists()
+    assert not (generated.root / "segmented/EEEEEE").exists()
+    assert root.get_run("EEEEEE").job.status is JobStatus.SEGMENTED
+
+
+def test_without_write_back_a_stack_writes_nothing_into_its_volumes(generated):
+    with pytest.raises(ReadOnlyError):
+        stack_of(generated.root).get_run("CC7651").mesh()
+
+
+def test_a_run_of_another_layer_has_no_job(generated):
+    root = stack_of(generated.root)
+    run = root.new_run("mine")
+
+    assert isinstance(run, CopickRunVolume)
+    assert run.job is None
+    assert run.models == []
