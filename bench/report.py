@@ -124,8 +124,9 @@ waits for the disk to confirm (`fsync`), which neither the reference nor the lim
     "W6": """Whoever reads a region of the reference's chunks decodes 64 MiB for each chunk that it touches: reading is at the
 limit, and only remembering decoded chunks could be faster. The chunks that ours writes need an eighth of that.""",
     "W7": """The limit leaves out compression and writing, which are the work; W5 has their limit.""",
-    "W8": """Both libraries call the same trimesh, which is all that loading is: a tie, whatever the noise says. Storing
-checks that vertices are finite and waits for the disk to confirm (`fsync`), which the reference does not.""",
+    "W8": """Both libraries call the same trimesh, which is nearly all that loading is; ours also notes the file's revision,
+to notice conflicts when storing. Storing checks that vertices are finite and waits for the disk to confirm (`fsync`), which
+the reference does not.""",
     "W9": """Starting the processes is most of it, and is shared by all tasks: more runs make it smaller. Threads take turns
 in Python code, in both libraries. The dask cluster is there before the time begins.""",
 }

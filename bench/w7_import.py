@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from projects import RUN, TOMOGRAM, VOXEL_SIZE, import_now, new_tomogram, open_project
+from projects import RUN, TOMOGRAM, VOXEL_SIZE, import_now, open_project
 from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, timed
 
 _BUFFER = 16 * 2**20
@@ -36,17 +36,12 @@ def reference(job: Job) -> Numbers:
 
 
 def ours(job: Job) -> Numbers:
-    from copick_core.volumes import import_volume_into
+    from copick_core import import_tomogram
 
-    import_now("zarr.storage", "mrcfile")
+    import_now("zarr.storage", "mrcfile", "copick_core.volume_files")
     with job.scratch() as folder:
-        tomogram = new_tomogram(open_project(job.library, folder))
-
-        def stream() -> None:
-            with tomogram._replace_store() as store:
-                import_volume_into(store, Path(job.folder, "volume.mrc"))
-
-        return timed(stream)[1]
+        run = open_project(job.library, folder).new_run(RUN)
+        return timed(lambda: import_tomogram(run, Path(job.folder, "volume.mrc"), TOMOGRAM))[1]
 
 
 def limit(job: Job) -> Numbers:

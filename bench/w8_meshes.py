@@ -124,8 +124,8 @@ if __name__ == "__main__":
             title="a mesh (icosphere of {subdivisions} subdivisions)",
             systems={REFERENCE: library, LIMIT: limit, OURS: library},
             cases=[LOAD, STORE],
-            sizes={"subdivisions": (6, 2), "repeats": (50, 2)},
-            rounds=7,
+            sizes={"subdivisions": (6, 2), "repeats": (200, 2)},
+            rounds=3,
             setup=setup,
             warm_up=True,
         )

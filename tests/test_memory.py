@@ -40,14 +40,12 @@ assert tomogram.numpy().shape == (256, 512, 512)
 """
 IMPORT_MRC = """
 import mrcfile
-from copick_core.volumes import import_volume_into
 with mrcfile.new_mmap(sys.argv[1] + "/v.mrc", (500, 1024, 1024), mrc_mode=2) as mrc:
     mrc.voxel_size = 10.0
     for z in range(500):
         mrc.data[z] = np.tile(noise[z % 16], (2, 2))
 reset_peak()
-with spacing.new_tomogram("imported")._replace_store() as store:
-    import_volume_into(store, sys.argv[1] + "/v.mrc")
+copick_core.import_tomogram(run, sys.argv[1] + "/v.mrc", "imported")
 """
 STORE_PICKS = """
 rng = np.random.default_rng(0)
