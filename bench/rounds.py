@@ -7,6 +7,7 @@ The script of a workload holds what each system does, as functions that import t
 from __future__ import annotations
 
 import argparse
+import compileall
 import datetime
 import gc
 import importlib.util
@@ -189,12 +190,21 @@ def main(workload: Workload) -> None:
         "sizes": sizes,
         "cases": {},
     }
+    compile_product()
     with tempfile.TemporaryDirectory() as folder, workload.setup(Path(folder), sizes):
         for case in workload.cases:
             document["cases"][case] = measure(workload, case, folder, sizes, rounds, warm_up=not options.small)
             show(f"{document['workload']} {document['title']}: {case}", document["cases"][case]["systems"])
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def compile_product() -> None:
+    """Compile the product's modules, as pip does when it installs them: run from a clone they may not be."""
+    for name in ("copick_core", "copick_backend_fs"):
+        spec = importlib.util.find_spec(name)
+        for place in spec.submodule_search_locations or () if spec else ():
+            compileall.compile_dir(place, quiet=1)
 
 
 _profiling = False

@@ -16,7 +16,7 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, map_runs
+from copick_core.ops import Interrupted, MapReport, _parts, map_runs
 from copick_core.ops.pools import process_context
 from support import map_jobs
 from support.audit import count_events
@@ -383,3 +383,18 @@ def test_a_run_that_kills_every_worker_of_a_cluster_fails_alone(project, client)
 
 def test_the_report_of_nothing_is_empty(project):
     assert map_runs(map_jobs.name_of, project, [], executor="thread") == MapReport()
+
+
+def test_batches_grow_smaller_until_no_worker_waits_for_another_ones_last():
+    sizes = [part.stop - part.start for part in _parts(200, None, 2)]
+
+    assert sum(sizes) == 200
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], sizes[-1]) == (12, 1)
+    assert len(sizes) < 70
+
+
+@pytest.mark.parametrize(("runs", "chunksize", "sizes"), [(0, None, []), (1, None, [1]), (7, 3, [3, 3, 3])])
+def test_batches_hold_every_run(runs, chunksize, sizes):
+    assert [part.stop - part.start for part in _parts(runs, chunksize, 2)] == sizes
+    assert [n for part in _parts(runs, chunksize, 2) for n in range(runs)[part]] == [*range(runs)]

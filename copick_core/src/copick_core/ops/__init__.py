@@ -7,7 +7,7 @@ asks for its runs by name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Batches for each worker: enough for fast workers to take over from slow ones, few enough to cost nothing.
+#: A batch is this part of a worker's share of what is left: early batches cost little, late ones leave nobody waiting.
 BATCHES_PER_WORKER = 8
 
 __all__ = ["Interrupted", "MapReport", "RunFailure", "map_runs"]
@@ -58,7 +58,7 @@ def map_runs(
             Python, any :class:`concurrent.futures.Executor`, or a ``distributed.Client`` (``copick-core[dask]``).
         workers: Number of processes or threads; as many as there are cores by default.
         run_args: Keyword arguments for each run: by its name, or one mapping for each of ``runs``, in their order.
-        chunksize: Runs that are sent to a worker together; an eighth of each worker's share by default.
+        chunksize: Runs that are sent to a worker together; an eighth of each worker's share of what is left by default.
         done: Names of runs to leave out, or the report of an earlier call, whose results are then part of this one's.
         collect: Return failures in the report instead of raising :class:`~copick_core.errors.RunsFailedError`.
         progress: Called after each run with its name, how many are finished, and how many there are.
@@ -102,8 +102,8 @@ def map_runs(
     todo = [name for name in names if name not in before]
     with_pool = pool_of(executor, workers, function, root)
     with with_pool as pool:
-        size = chunksize or max(1, len(todo) // (BATCHES_PER_WORKER * pool.workers))
-        batches = [[(name, arguments.get(name, {})) for name in todo[at : at + size]] for at in range(0, len(todo), size)]
+        calls = [(name, arguments.get(name, {})) for name in todo]
+        batches = [calls[part] for part in _parts(len(calls), chunksize, pool.workers)]
         work = Work(pool, batches, report, progress, len(todo))
         try:
             work.finish()
@@ -119,6 +119,15 @@ def map_runs(
     if report.errors and not collect:
         raise RunsFailedError(report=report, runs=len(todo)) from next(iter(report.errors.values())).error
     return report
+
+
+def _parts(runs: int, chunksize: int | None, workers: int) -> Iterator[slice]:
+    """Cut a number of runs into batches that grow smaller, so that all workers finish at about the same time."""
+    at = 0
+    while at < runs:
+        size = chunksize or max(1, (runs - at) // (BATCHES_PER_WORKER * workers))
+        yield slice(at, at + size)
+        at += size
 
 
 def _names_of(root: CopickRootOverlay, runs: Iterable[str | CopickRun] | None) -> list[str]:
