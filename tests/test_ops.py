@@ -170,21 +170,30 @@ def test_with_a_report_only_what_failed_is_tried_again_and_all_results_are_toget
     assert second.errors == {}
 
 
-def test_ctrl_c_interrupts_processes_cleanly_and_reports_what_is_done(project, tmp_path):
+@pytest.mark.parametrize("seconds", [0, 0.5], ids=["all-at-once", "workers-first"])
+def test_ctrl_c_interrupts_processes_cleanly_and_reports_what_is_done(project, tmp_path, seconds):
     project.save_config(tmp_path / "config.json")
     begun = tmp_path / "begun"
     begun.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, map_jobs.__file__, str(tmp_path / "config.json"), "process", str(begun)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
-    while len([*begun.iterdir()]) < 3:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    ) as process:
+        try:
+            while len([path for path in begun.iterdir() if path.read_text()]) < 3:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
 
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+            # The kernel signals the processes of a terminal in no order, and each is scheduled when it is.
+            for worker in {int(path.read_text()) for path in begun.iterdir()}:
+                os.kill(worker, signal.SIGINT)
+            time.sleep(seconds)
+            os.kill(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
     assert (out.strip(), err) == ("done TS_0 pending TS_1 TS_2 TS_3 TS_4 TS_5", "")
 

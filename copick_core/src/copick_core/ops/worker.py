@@ -38,6 +38,9 @@ _jobs: OrderedDict[str, tuple[CopickRootOverlay, Callable[..., Any]]] = OrderedD
 _jobs_lock = threading.Lock()
 #: Set when no more runs are to be begun; only in processes that map_runs started.
 _stop_event: Any = None
+#: Seconds that a process whose run was interrupted waits to be told to stop. Ctrl-C reaches the processes of a terminal in no
+#: order, and a run that were begun before the caller of map_runs has said "stop" would not be interrupted any more.
+_SECONDS_TO_STOP = 5
 
 #: What became of a run: its name, and its result or failure.
 Outcome = tuple[str, Any, RunFailure | None]
@@ -90,6 +93,8 @@ def work_on(
             with _interruptible():
                 result = function(_run(root, name), **arguments)
         except KeyboardInterrupt:
+            if stop is not None:
+                stop.wait(_SECONDS_TO_STOP)
             return
         except (Exception, SystemExit) as error:
             yield name, None, failure_of(name, error)
