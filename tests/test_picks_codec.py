@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from copick_core import picks_codec
-from copick_core.picks_codec import PicksArrays, decode, encode, from_arrays
+from copick_core.picks_codec import PicksArrays, decode, decoding, encode, encoding, from_arrays
+from copick_core.picks_codec.collector import collector_paused
 from copick_core.schema import CopickPicksFile
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
@@ -97,9 +97,9 @@ def writer(request, monkeypatch):
         pytest.importorskip("orjson")
     else:
         monkeypatch.setattr(importlib, "import_module", _refuse_import)
-    picks_codec._array_writer.cache_clear()
+    encoding._array_writer.cache_clear()
     yield request.param
-    picks_codec._array_writer.cache_clear()
+    encoding._array_writer.cache_clear()
 
 
 def _refuse_import(name: str) -> None:
@@ -306,10 +306,10 @@ def test_reading_in_pieces_is_reading_whole(indent, piece, data):
     text = json.dumps(document, indent=indent).encode()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picks_codec, "_PIECE", piece)
+        patch.setattr(decoding, "PIECE_BYTES", piece)
         read = decode(text, "a")
 
-    assert_same(read, picks_codec._decode_whole(text, "a"))
+    assert_same(read, decoding._decode_whole(text, "a"))
 
 
 @pytest.mark.parametrize(
@@ -323,10 +323,10 @@ def test_reading_in_pieces_is_reading_whole(indent, piece, data):
     ],
 )
 def test_lists_of_unknown_keys_are_never_taken_for_the_points(text, monkeypatch):
-    monkeypatch.setattr(picks_codec, "_PIECE", 30)
+    monkeypatch.setattr(decoding, "PIECE_BYTES", 30)
     data = json.dumps(text).encode()
 
-    assert_same(decode(data, "a"), picks_codec._decode_whole(data, "a"))
+    assert_same(decode(data, "a"), decoding._decode_whole(data, "a"))
 
 
 def test_a_bad_point_of_a_long_file_is_named_by_its_index():
@@ -622,7 +622,7 @@ def test_the_last_of_overlapping_threads_resumes_the_collector():
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with picks_codec._collector_paused():
+        with collector_paused():
             inside.set()
             leave.wait(10)
 
