@@ -33,7 +33,7 @@ keys = st.one_of(
     st.builds(RunKey, runs),
     st.builds(ObjectKey, names),
     st.builds(VoxelSpacingKey, runs, sizes),
-    st.builds(TomogramKey, runs, sizes, names),
+    st.builds(TomogramKey, runs, sizes, names, st.just("")),
     st.builds(FeaturesKey, runs, sizes, names, names, variants),
     st.builds(PicksKey, runs, names, names, names),
     st.builds(MeshKey, runs, names, names, names),

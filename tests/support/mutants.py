@@ -8,7 +8,6 @@ from __future__ import annotations
 import fnmatch
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -91,7 +90,7 @@ class ReadsNamesAsPatterns(Mutant):
         if not isinstance(parent, RunKey):
             return super().list(kind, parent)
         runs = [k for k in super().list(Kind.RUN, parent.parent) if fnmatch.fnmatchcase(k.name, parent.name)]
-        return [replace(k, run=parent.name) for run in runs for k in super(ReadsNamesAsPatterns, self).list(kind, run)]
+        return [k._replace(run=parent.name) for run in runs for k in super(ReadsNamesAsPatterns, self).list(kind, run)]
 
 
 class MatchesParentsByPrefix(Mutant):
@@ -108,7 +107,7 @@ class RoundsVoxelSizes(Mutant):
 
     def list(self, kind, parent):
         return [
-            replace(k, voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k
+            k._replace(voxel_size=round(k.voxel_size, 1)) if kind is Kind.VOXEL_SPACING else k
             for k in super().list(kind, parent)
         ]
 
@@ -117,7 +116,7 @@ class ForgetsTheSegmentationType(Mutant):
     caught_by, seen = "test_a_listing_yields_each_entity_once", "binary segmentation"
 
     def list(self, kind, parent):
-        return [replace(k, segmentation_type="binary") if kind is Kind.SEGMENTATION else k for k in super().list(kind, parent)]
+        return [k._replace(segmentation_type="binary") if kind is Kind.SEGMENTATION else k for k in super().list(kind, parent)]
 
 
 class FoldsCase(Mutant):
@@ -134,7 +133,7 @@ class ListsFeaturesAsTomograms(Mutant):
         listed = super().list(kind, parent)
         if kind is Kind.TOMOGRAM:
             features = [k for k in self.place.entities() if isinstance(k, FeaturesKey) and k.parent.parent == parent]
-            listed += [replace(k.parent, tomo_type=f"{k.tomo_type}_{k.feature_type}") for k in features]
+            listed += [k.parent._replace(tomo_type=f"{k.tomo_type}_{k.feature_type}") for k in features]
         return listed
 
 
@@ -512,7 +511,7 @@ class ListsWhatIsStaged(Mutant):
     @contextmanager
     def replace_zarr(self, key):
         names = {Kind.OBJECT: "name", Kind.SEGMENTATION: "name", Kind.TOMOGRAM: "tomo_type", Kind.FEATURES: "feature_type"}
-        staged = replace(key, **{names[key.kind]: "new"})
+        staged = key._replace(**{names[key.kind]: "new"})
         try:
             yield self.zarr(staged)
             self.place.volumes[key] = self.place.volumes[staged]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import AlreadyExistsError, InvalidDataError
@@ -202,14 +202,14 @@ def _plan(source: CopickRootOverlay, runs: list[str] | None) -> Iterator[tuple[L
                     yield (
                         feature_layer,
                         features,
-                        replace(cast("FeaturesKey", features), tomo_type=copy.tomo_type, variant=""),
+                        cast("FeaturesKey", features)._replace(tomo_type=copy.tomo_type, variant=""),
                     )
 
 
 def _plain(key: TomogramKey, taken: set[Key]) -> TomogramKey:
     """The key that a tomogram is copied to: variants that share a type get types of their own after the first one."""
-    plain = replace(key, variant="")
-    return plain if plain not in taken else replace(plain, tomo_type=f"{key.tomo_type}-{key.variant}")
+    plain = key._replace(variant="")
+    return plain if plain not in taken else plain._replace(tomo_type=f"{key.tomo_type}-{key.variant}")
 
 
 def _held(source: CopickRootOverlay, kind: Kind, parent: ParentKey) -> dict[Key, Layer]:

@@ -3,16 +3,17 @@
 A key says which entity is meant, and nothing about where it is stored: layers translate keys to their own places. Every
 key knows the key of its parent. Voxel sizes in keys are rounded to three decimals (:func:`voxel_size_key`), which is what
 the on-disk layout keeps; two sizes with one rounded value are one spacing.
+
+Keys are tuples: a project has a hundred thousand of them, and Python makes, hashes and compares nothing faster. Their last
+item is the kind, so that picks and a mesh of the same names are two keys.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter
-from typing import Any, ClassVar, Literal, SupportsFloat
+from typing import Any, Literal, NamedTuple, SupportsFloat
 
 from copick_core.errors import InvalidDataError
 
@@ -75,12 +76,11 @@ class RootKey:
 ROOT = RootKey()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RunKey:
+class RunKey(NamedTuple):
     """Address of a run."""
 
     name: str
-    kind: ClassVar[Kind] = Kind.RUN
+    kind: Literal[Kind.RUN] = Kind.RUN
 
     @property
     def parent(self) -> RootKey:
@@ -91,13 +91,12 @@ class RunKey:
         return f"run {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class VoxelSpacingKey:
+class VoxelSpacingKey(NamedTuple):
     """Address of a voxel spacing; ``voxel_size`` in angstrom, as :func:`voxel_size_key` rounds it."""
 
     run: str
     voxel_size: float
-    kind: ClassVar[Kind] = Kind.VOXEL_SPACING
+    kind: Literal[Kind.VOXEL_SPACING] = Kind.VOXEL_SPACING
 
     @property
     def parent(self) -> RunKey:
@@ -108,8 +107,7 @@ class VoxelSpacingKey:
         return f"voxel spacing {self.voxel_size:.3f} of run {self.run!r}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TomogramKey:
+class TomogramKey(NamedTuple):
     """Address of a tomogram.
 
     ``variant`` tells apart tomograms that share a type in one place, such as two depositions on the CryoET Data Portal;
@@ -120,7 +118,7 @@ class TomogramKey:
     voxel_size: float
     tomo_type: str
     variant: str = ""
-    kind: ClassVar[Kind] = Kind.TOMOGRAM
+    kind: Literal[Kind.TOMOGRAM] = Kind.TOMOGRAM
 
     @property
     def parent(self) -> VoxelSpacingKey:
@@ -132,8 +130,7 @@ class TomogramKey:
         return f"tomogram {self.tomo_type!r}{variant} at {self.voxel_size:.3f} of run {self.run!r}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FeaturesKey:
+class FeaturesKey(NamedTuple):
     """Address of a feature map; the first four fields are those of its tomogram."""
 
     run: str
@@ -141,7 +138,7 @@ class FeaturesKey:
     tomo_type: str
     feature_type: str
     variant: str = ""
-    kind: ClassVar[Kind] = Kind.FEATURES
+    kind: Literal[Kind.FEATURES] = Kind.FEATURES
 
     @property
     def parent(self) -> TomogramKey:
@@ -152,15 +149,14 @@ class FeaturesKey:
         return f"features {self.feature_type!r} of {self.parent}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PicksKey:
+class PicksKey(NamedTuple):
     """Address of picks."""
 
     run: str
     object_name: str
     user_id: str
     session_id: str
-    kind: ClassVar[Kind] = Kind.PICKS
+    kind: Literal[Kind.PICKS] = Kind.PICKS
 
     @property
     def parent(self) -> RunKey:
@@ -171,15 +167,14 @@ class PicksKey:
         return f"picks {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MeshKey:
+class MeshKey(NamedTuple):
     """Address of a mesh."""
 
     run: str
     object_name: str
     user_id: str
     session_id: str
-    kind: ClassVar[Kind] = Kind.MESH
+    kind: Literal[Kind.MESH] = Kind.MESH
 
     @property
     def parent(self) -> RunKey:
@@ -190,8 +185,7 @@ class MeshKey:
         return f"mesh {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SegmentationKey:
+class SegmentationKey(NamedTuple):
     """Address of a segmentation; ``voxel_size`` in angstrom, as :func:`voxel_size_key` rounds it."""
 
     run: str
@@ -200,7 +194,7 @@ class SegmentationKey:
     user_id: str
     session_id: str
     segmentation_type: SegmentationType = "binary"
-    kind: ClassVar[Kind] = Kind.SEGMENTATION
+    kind: Literal[Kind.SEGMENTATION] = Kind.SEGMENTATION
 
     @property
     def parent(self) -> RunKey:
@@ -214,12 +208,11 @@ class SegmentationKey:
         )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectKey:
+class ObjectKey(NamedTuple):
     """Address of an object's density map."""
 
     name: str
-    kind: ClassVar[Kind] = Kind.OBJECT
+    kind: Literal[Kind.OBJECT] = Kind.OBJECT
 
     @property
     def parent(self) -> RootKey:
@@ -246,29 +239,24 @@ PARENT_KIND: dict[Kind, Kind | None] = {
 }
 
 
-#: What keys of one parent and kind are sorted by: the same order as that of whole keys, found faster.
-SORTED_BY: dict[Kind, Callable[[Any], Any]] = {
-    Kind.RUN: attrgetter("name"),
-    Kind.OBJECT: attrgetter("name"),
-    Kind.VOXEL_SPACING: attrgetter("voxel_size"),
-    Kind.PICKS: attrgetter("object_name", "user_id", "session_id"),
-    Kind.MESH: attrgetter("object_name", "user_id", "session_id"),
-    Kind.SEGMENTATION: attrgetter("voxel_size", "name", "user_id", "session_id", "segmentation_type"),
-    Kind.TOMOGRAM: attrgetter("tomo_type", "variant"),
-    Kind.FEATURES: attrgetter("feature_type"),
-}
-
-
-_KEY_CLASSES: dict[Kind, type[Key]] = {
-    cls.kind: cls for cls in (RunKey, VoxelSpacingKey, TomogramKey, FeaturesKey, PicksKey, MeshKey, SegmentationKey, ObjectKey)
+#: Class of the keys of each kind.
+KEY_CLASSES: dict[Kind, type[Key]] = {
+    Kind.RUN: RunKey,
+    Kind.OBJECT: ObjectKey,
+    Kind.VOXEL_SPACING: VoxelSpacingKey,
+    Kind.PICKS: PicksKey,
+    Kind.MESH: MeshKey,
+    Kind.SEGMENTATION: SegmentationKey,
+    Kind.TOMOGRAM: TomogramKey,
+    Kind.FEATURES: FeaturesKey,
 }
 
 
 def field_names(kind: Kind) -> list[str]:
     """Names of the fields of the keys of a kind, in order."""
-    return [name for name in _KEY_CLASSES[kind].__dataclass_fields__ if name != "kind"]
+    return [*KEY_CLASSES[kind]._fields[:-1]]
 
 
 def key_fields(key: Key) -> dict[str, Any]:
     """Give the fields of a key by name, in order."""
-    return {name: getattr(key, name) for name in field_names(key.kind)}
+    return dict(zip(field_names(key.kind), key[:-1], strict=True))

@@ -74,6 +74,8 @@ _MULTILABEL = "-multilabel"
 _FEATURES = "_features.zarr"
 _SPACING = "VoxelSpacing"
 _SIZE = re.compile(r"\d+\.\d{3}")
+#: How many names are remembered with what they say.
+_KEPT_NAMES = 4096
 
 
 def folders(kind: Kind, parent: ParentKey) -> list[str]:
@@ -86,13 +88,18 @@ def folders(kind: Kind, parent: ParentKey) -> list[str]:
     if isinstance(parent, RootKey):
         return [RUNS_FOLDER if kind is Kind.RUN else OBJECTS_FOLDER]
     if (kind is Kind.TOMOGRAM) is isinstance(parent, VoxelSpacingKey):
-        return [f"{RUNS_FOLDER}/{parent.run}/{_SPACING}{parent.voxel_size:.3f}"]
+        return [f"{RUNS_FOLDER}/{parent.run}/{_spacing_folder(parent.voxel_size)}"]
     return []
 
 
 def is_folder(kind: Kind) -> bool:
     """Whether entities of a kind are folders (containers and volumes) or files."""
     return kind not in FILE_KINDS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden: markers and what is being staged, never an entity."""
+    return name.startswith(".")
 
 
 def marker(key: Key) -> str | None:
@@ -115,7 +122,7 @@ def path(key: Key) -> str:
     if isinstance(key, VoxelSpacingKey):
         return f"{run}/{name}"
     if isinstance(key, TomogramKey | FeaturesKey):
-        return f"{run}/{_SPACING}{key.voxel_size:.3f}/{name}"
+        return f"{run}/{_spacing_folder(key.voxel_size)}/{name}"
     if isinstance(key, PicksKey):
         return f"{run}/Picks/{name}"
     if isinstance(key, MeshKey):
@@ -143,7 +150,7 @@ def _file_name(key: Key) -> str:
     if isinstance(key, RunKey):
         return key.name
     if isinstance(key, VoxelSpacingKey):
-        return f"{_SPACING}{key.voxel_size:.3f}"
+        return _spacing_folder(key.voxel_size)
     if isinstance(key, TomogramKey):
         return f"{_tomogram_stem(key)}.zarr"
     if isinstance(key, FeaturesKey):
@@ -164,6 +171,11 @@ def _file_name(key: Key) -> str:
     return f"{key.voxel_size:.3f}_{key.user_id}_{key.session_id}_{key.name}{_MULTILABEL if multilabel else ''}.zarr"
 
 
+@lru_cache(_KEPT_NAMES)
+def _spacing_folder(voxel_size: float) -> str:
+    return f"{_SPACING}{voxel_size:.3f}"
+
+
 def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
     """File stem of a tomogram; a variant keeps its own files, so that features of one never show up on its twin."""
     return f"{key.tomo_type}-{key.variant}" if key.variant else key.tomo_type
@@ -171,7 +183,7 @@ def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
 
 def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
     """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
-    return None if name.startswith(".") else next(iter(parse_all(kind, parent, [name], folder)), None)
+    return next(iter(parse_all(kind, parent, [name], folder)), None)
 
 
 def is_listable(key: Key) -> bool:
@@ -180,7 +192,7 @@ def is_listable(key: Key) -> bool:
         folder, _, name = path(key).rpartition("/")
     except InvalidNameError:
         return False
-    return parse(key.kind, key.parent, name, folder.rpartition("/")[2]) == key
+    return parse(key.kind, key.parent, name, folder) == key
 
 
 def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
@@ -189,8 +201,8 @@ def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str =
     Args:
         kind: Kind of entity that was listed.
         parent: Key whose children were listed.
-        names: The listed names, without those that start with a dot: they are hidden, and never an entity's.
-        folder: Name of the listed folder; needed for segmentations, whose type it tells.
+        names: The listed names.
+        folder: The listed folder; needed for segmentations, whose type it tells.
 
     Returns:
         Keys in the order of their names, without the names that :func:`path` does not write.
@@ -204,7 +216,7 @@ def _parse_runs(parent: ParentKey, names: Iterable[str], folder: str) -> list[Ke
 
 
 def _parse_objects(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
-    return [ObjectKey(name[:-5]) for name in names if _is_plain_volume(name)]
+    return [ObjectKey(stem) for name in names if (stem := _volume(name))]
 
 
 def _parse_spacings(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
@@ -213,66 +225,79 @@ def _parse_spacings(run: RunKey, names: Iterable[str], folder: str) -> list[Key]
 
 
 def _parse_tomograms(spacing: VoxelSpacingKey, names: Iterable[str], folder: str) -> list[Key]:
-    run, size = spacing.run, spacing.voxel_size
-    return [TomogramKey(run, size, intern(name[:-5])) for name in names if _is_plain_volume(name)]
-
-
-def _is_plain_volume(name: str) -> bool:
-    """Whether a name is that of a volume whose stem is one name: a tomogram or an object."""
-    return name.endswith(".zarr") and "_" not in name and len(name) > len(".zarr")
+    run, size, _ = spacing
+    return [TomogramKey(run, size, stem) for name in names if (stem := _volume(name))]
 
 
 def _parse_features(tomogram: TomogramKey, names: Iterable[str], folder: str) -> list[Key]:
-    prefix = f"{_tomogram_stem(tomogram)}_"
-    types = [name[len(prefix) : -len(_FEATURES)] for name in names if name.endswith(_FEATURES) and name.startswith(prefix)]
+    run, size, tomo_type, variant, _ = tomogram
+    stem = _tomogram_stem(tomogram)
     return [
-        FeaturesKey(tomogram.run, tomogram.voxel_size, tomogram.tomo_type, intern(feature_type), tomogram.variant)
-        for feature_type in types
-        if feature_type and "_" not in feature_type
+        FeaturesKey(run, size, tomo_type, fields[1], variant)
+        for name in names
+        if (fields := _features(name)) and fields[0] == stem
     ]
 
 
 def _parse_picks(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    return _parse_annotations(PicksKey, run.name, names, ".json")
+    return [PicksKey(run.name, *fields) for name in names if (fields := _annotation(name, ".json"))]
 
 
 def _parse_meshes(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    return _parse_annotations(MeshKey, run.name, names, ".glb")
-
-
-def _parse_annotations(cls: type[PicksKey] | type[MeshKey], run: str, names: Iterable[str], suffix: str) -> list[Key]:
-    keys: list[Key] = []
-    for name in names:
-        parts = name.split("_")
-        if len(parts) == 3 and name.endswith(suffix):
-            user_id, session_id, object_name = parts[0], parts[1], parts[2][: -len(suffix)]
-            if user_id and session_id and object_name:
-                keys.append(cls(run, intern(object_name), intern(user_id), intern(session_id)))
-    return keys
+    return [MeshKey(run.name, *fields) for name in names if (fields := _annotation(name, ".glb"))]
 
 
 def _parse_segmentations(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    keys: list[Key] = []
-    plain = _PLAIN_TYPES.get(folder)
-    for name in names:
-        parts = name.split("_")
-        if len(parts) != 4 or not name.endswith(".zarr"):
-            continue
-        size, user_id, session_id, label = _size(parts[0]), parts[1], parts[2], parts[3][:-5]
-        segmentation_type = plain or "binary"
-        if plain is None and label.endswith(_MULTILABEL):
-            segmentation_type, label = "multilabel", label[: -len(_MULTILABEL)]
-        if size and user_id and session_id and label:
-            keys.append(SegmentationKey(run.name, size, intern(label), intern(user_id), intern(session_id), segmentation_type))
-    return keys
+    plain = _PLAIN_TYPES.get(folder.rpartition("/")[2])
+    return [SegmentationKey(run.name, *fields) for name in names if (fields := _segmentation(name, plain))]
 
 
-@lru_cache(maxsize=1024)
+# What single names say. Names repeat from run to run, so what they say is kept; that also keeps each text once.
+
+
+@lru_cache(_KEPT_NAMES)
+def _volume(name: str) -> str | None:
+    """Stem of a volume whose stem is one name: a tomogram or an object."""
+    return intern(name[:-5]) if name.endswith(".zarr") and "_" not in name and not is_hidden(name) else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _features(name: str) -> tuple[str, str] | None:
+    """Stem of the tomogram, and type of the features."""
+    stem, _, feature_type = name.removesuffix(_FEATURES).rpartition("_")
+    known = name.endswith(_FEATURES) and stem and feature_type and not is_hidden(name)
+    return (stem, intern(feature_type)) if known else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _annotation(name: str, suffix: str) -> tuple[str, str, str] | None:
+    """Object, user and session of picks or a mesh."""
+    parts = name.removesuffix(suffix).split("_")
+    if len(parts) != 3 or not all(parts) or not name.endswith(suffix) or is_hidden(name):
+        return None
+    user_id, session_id, object_name = map(intern, parts)
+    return object_name, user_id, session_id
+
+
+@lru_cache(_KEPT_NAMES)
+def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str, str, str, SegmentationType] | None:
+    """Voxel size, name, user, session and type of a segmentation in a folder that holds one type only, or (None) two."""
+    parts = name.removesuffix(".zarr").split("_")
+    if len(parts) != 4 or not name.endswith(".zarr"):
+        return None
+    segmentation_type = plain or "binary"
+    if plain is None and parts[3].endswith(_MULTILABEL):
+        segmentation_type, parts[3] = "multilabel", parts[3].removesuffix(_MULTILABEL)
+    size = _size(parts[0])
+    if size is None or not all(parts):
+        return None
+    user_id, session_id, label = map(intern, parts[1:])
+    return size, label, user_id, session_id, segmentation_type
+
+
+@lru_cache(_KEPT_NAMES)
 def _size(text: str) -> float | None:
-    """The voxel size that a text of exactly three decimals says; None for any other text, and for zero.
-
-    A project has few sizes and thousands of names that hold them.
-    """
+    """The voxel size that a text of exactly three decimals says; None for any other text, and for zero."""
     if not _SIZE.fullmatch(text):
         return None
     size = float(text)

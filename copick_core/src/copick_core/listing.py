@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from copick_core.errors import InvalidDataError
-from copick_core.keys import PARENT_KIND, ROOT, SORTED_BY, Key, Kind, ParentKey, RunKey, VoxelSpacingKey, field_names
+from copick_core.keys import PARENT_KIND, ROOT, Key, Kind, ParentKey, RunKey, VoxelSpacingKey, field_names
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -97,12 +97,9 @@ def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:
         # Of all layers: annotations in one may belong to what only another one holds.
         parents = [*dict.fromkeys(cast("ParentKey", key) for key, _ in _rows(root, above))]
     found = _list_all(root, [(kind, parents)])
-    order, layers = SORTED_BY[kind], root.layers.all
+    layers = root.layers.all
     return [
-        (key, layer)
-        for parent in parents
-        for layer in layers
-        for key in sorted(found.get((layer.name, kind, parent), ()), key=order)
+        (key, layer) for parent in parents for layer in layers for key in sorted(found.get((layer.name, kind, parent), ()))
     ]
 
 

@@ -163,13 +163,10 @@ class PathLayer(Layer):
 
     def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
-        if len(folders) == 1 and (listing := self._shared.get(folders[0])) is not None:
-            return {folders[0]: listing}
-        with self._shared_lock:
-            known = {folder: self._shared[folder] for folder in folders if folder in self._shared}
-            forgotten = self._forgotten
+        known = {folder: listing for folder in folders if (listing := self._shared.get(folder)) is not None}
         if len(known) == len(folders):
             return known
+        forgotten = self._forgotten
         listed = self._list_folders([folder for folder in folders if folder not in known])
         with self._shared_lock:
             # What was listed before somebody forgot or wrote may be out of date already.
@@ -184,12 +181,11 @@ class PathLayer(Layer):
         for folder in folders:
             if not (listing := listed.get(folder)):
                 continue
-            names = [name for name, is_folder in listing.items() if is_folder is folder_kind and not name.startswith(".")]
-            last = folder.rpartition("/")[2]
-            found = layout.parse_all(kind, parent, names, last)
+            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
+            found = layout.parse_all(kind, parent, names, folder)
             if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):
                 for name in names:
-                    if layout.parse(kind, parent, name, last) is None:
+                    if not layout.is_hidden(name) and layout.parse(kind, parent, name, folder) is None:
                         logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
             keys += found
         return keys

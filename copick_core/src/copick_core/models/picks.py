@@ -10,6 +10,7 @@ from copick_core.errors import InvalidDataError
 from copick_core.keys import PicksKey
 from copick_core.models.entity import Annotation
 from copick_core.revisions import ANY
+from copick_core.schema import CopickPicksFile, CopickPoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
     from copick_core.picks_codec import PicksArrays
     from copick_core.revisions import Revision, _Any
-    from copick_core.schema import CopickPicksFile, CopickPoint
 
 #: Fields of the file's header that say which entity it is.
 _IDENTITY_FIELDS = ("pickable_object_name", "user_id", "session_id")
@@ -199,8 +199,6 @@ class CopickPicks(Annotation[PicksKey]):
                     stacklevel=2,
                 )
             header[field] = value
-        from copick_core.schema import CopickPicksFile
-
         self._meta = CopickPicksFile.model_validate({**header, "points": None})
         self._arrays = arrays
         self._loaded = True
@@ -256,8 +254,6 @@ class CopickPicks(Annotation[PicksKey]):
         return self._key.object_name, self._key.user_id, self._key.session_id
 
     def _make_meta(self) -> CopickPicksFile:
-        from copick_core.schema import CopickPicksFile
-
         fields: dict[str, Any] = dict(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
         return CopickPicksFile.model_validate({**fields, "run_name": self.run.name, "points": None})
 

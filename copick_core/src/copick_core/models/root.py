@@ -14,12 +14,12 @@ from copick_core.models.entity import count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
 from copick_core.names import check_run_name, checked_name, sanitize_name
+from copick_core.schema import CopickConfig, CopickRunMeta, PickableObject
 
 if TYPE_CHECKING:
     import os
 
     from copick_core.chunk_cache import ChunkCache
-    from copick_core.schema import CopickConfig, CopickRunMeta, PickableObject
 
 
 class CopickRoot:
@@ -142,8 +142,6 @@ class CopickRoot:
 
     def _run_factory(self) -> tuple[type[CopickRun], type[CopickRunMeta]]:
         """Classes of runs and of their metadata."""
-        from copick_core.schema import CopickRunMeta
-
         return CopickRun, CopickRunMeta
 
     # ------------------------------------------------------------------ objects
@@ -255,8 +253,6 @@ class CopickRoot:
 
     def _object_factory(self) -> tuple[type[CopickObject], type[PickableObject]]:
         """Classes of objects and of their entries in the configuration."""
-        from copick_core.schema import PickableObject
-
         return CopickObject, PickableObject
 
     # ------------------------------------------------------------------ the project itself

@@ -16,17 +16,18 @@ from copick_core.models.segmentation import CopickSegmentation, segmentation_typ
 from copick_core.models.volume import Volume
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
 from copick_core.names import check_run_name, checked_name
+from copick_core.schema import (
+    CopickConfig,
+    CopickMeshMeta,
+    CopickPicksFile,
+    CopickRunMeta,
+    CopickSegmentationMeta,
+    CopickVoxelSpacingMeta,
+    PickableObject,
+)
 
 if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
-    from copick_core.schema import (
-        CopickConfig,
-        CopickMeshMeta,
-        CopickRunMeta,
-        CopickSegmentationMeta,
-        CopickVoxelSpacingMeta,
-        PickableObject,
-    )
 
 E = TypeVar("E", bound=Entity[Any])
 
@@ -130,8 +131,6 @@ class CopickRun(Entity[RunKey]):
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacing], type[CopickVoxelSpacingMeta]]:
         """Classes of voxel spacings and of their metadata."""
-        from copick_core.schema import CopickVoxelSpacingMeta
-
         return CopickVoxelSpacing, CopickVoxelSpacingMeta
 
     # ------------------------------------------------------------------ picks
@@ -189,8 +188,6 @@ class CopickRun(Entity[RunKey]):
         key = self._annotation_key(PicksKey, object_name, session_id, user_id)
 
         def make() -> CopickPicks:
-            from copick_core.schema import CopickPicksFile
-
             file = CopickPicksFile(
                 pickable_object_name=key.object_name,
                 user_id=key.user_id,
@@ -289,8 +286,6 @@ class CopickRun(Entity[RunKey]):
 
     def _mesh_factory(self) -> tuple[type[CopickMesh], type[CopickMeshMeta]]:
         """Classes of meshes and of their metadata."""
-        from copick_core.schema import CopickMeshMeta
-
         return CopickMesh, CopickMeshMeta
 
     # ------------------------------------------------------------------ segmentations
@@ -459,8 +454,6 @@ class CopickRun(Entity[RunKey]):
 
     def _segmentation_factory(self) -> tuple[type[CopickSegmentation], type[CopickSegmentationMeta]]:
         """Classes of segmentations and of their metadata."""
-        from copick_core.schema import CopickSegmentationMeta
-
         return CopickSegmentation, CopickSegmentationMeta
 
     # ------------------------------------------------------------------ the run itself

@@ -12,6 +12,7 @@ from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.volume import ALL, Volume
 from copick_core.names import checked_name
+from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
     from copick_core.ome import FormatOptions
-    from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
     from copick_core.volumes import ImportOptions
 
 
@@ -126,8 +126,6 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def _feature_factory(self) -> tuple[type[CopickFeatures], type[CopickFeaturesMeta]]:
         """Classes of feature maps and of their metadata."""
-        from copick_core.schema import CopickFeaturesMeta
-
         return CopickFeatures, CopickFeaturesMeta
 
     # ------------------------------------------------------------------ data

@@ -11,10 +11,10 @@ from copick_core.models.children import Children
 from copick_core.models.entity import Entity, StringFilter, count, only, wanted
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.names import checked_name
+from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
 if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
-    from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
 
 class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
@@ -144,8 +144,6 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogram], type[CopickTomogramMeta]]:
         """Classes of tomograms and of their metadata."""
-        from copick_core.schema import CopickTomogramMeta
-
         return CopickTomogram, CopickTomogramMeta
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from copick_core import keys
 from copick_core.keys import (
     FeaturesKey,
     Key,
@@ -34,20 +33,20 @@ from copick_core.overlay.leaves import (
     CopickPicksOverlay,
     CopickSegmentationOverlay,
 )
-from copick_core.overlay.stored import Container, LeafVolume, leaves, reopened, static_only
+from copick_core.overlay.stored import Container, LeafVolume, leaves, reopened
+from copick_core.schema import (
+    CopickFeaturesMeta,
+    CopickMeshMeta,
+    CopickRunMeta,
+    CopickSegmentationMeta,
+    CopickTomogramMeta,
+    CopickVoxelSpacingMeta,
+)
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
     from copick_core.overlay.root import CopickRootOverlay
-    from copick_core.schema import (
-        CopickConfig,
-        CopickFeaturesMeta,
-        CopickMeshMeta,
-        CopickRunMeta,
-        CopickSegmentationMeta,
-        CopickTomogramMeta,
-        CopickVoxelSpacingMeta,
-    )
+    from copick_core.schema import CopickConfig
 
 
 class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
@@ -93,13 +92,13 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
 
     def query_features(self) -> list[CopickFeatures]:
         """List the feature maps of all layers, static ones first."""
-        return [*static_only(self._query_static_features()), *self._query_overlay_features()]
+        return self._query_static_features() + self._query_overlay_features()
 
     def _query_static_features(self) -> list[CopickFeatures]:
-        return leaves(self._root, self, Kind.FEATURES, self._root.layers.static, lambda: self._feature_factory()[0])
+        return leaves(self, Kind.FEATURES, self._root.layers.static, lambda: self._feature_factory()[0])
 
     def _query_overlay_features(self) -> list[CopickFeatures]:
-        return leaves(self._root, self, Kind.FEATURES, self._root._overlays, lambda: self._feature_factory()[0])
+        return leaves(self, Kind.FEATURES, self._root._overlays, lambda: self._feature_factory()[0])
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
@@ -112,7 +111,7 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
 
     def _feature_factory(self) -> tuple[type[CopickFeaturesOverlay], type[CopickFeaturesMeta]]:
         """Classes of feature maps and of their metadata."""
-        return CopickFeaturesOverlay, super()._feature_factory()[1]
+        return CopickFeaturesOverlay, CopickFeaturesMeta
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reopened, (self.voxel_spacing, self._key, self.layer)
@@ -146,19 +145,19 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
 
     def query_tomograms(self) -> list[CopickTomogram]:
         """List the tomograms of all layers, static ones first."""
-        return [*static_only(self._query_static_tomograms()), *self._query_overlay_tomograms()]
+        return self._query_static_tomograms() + self._query_overlay_tomograms()
 
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys_ = self._root._index.tomogram_keys(self._key)
         if keys_ is None:
-            return leaves(self._root, self, Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
+            return leaves(self, Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return leaves(self._root, self, Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
+        return leaves(self, Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -174,7 +173,7 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogramOverlay], type[CopickTomogramMeta]]:
         """Classes of tomograms and of their metadata."""
-        return CopickTomogramOverlay, super()._tomogram_factory()[1]
+        return CopickTomogramOverlay, CopickTomogramMeta
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reopened, (self.run, self._key, None)
@@ -232,51 +231,52 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
 
     def query_voxelspacings(self) -> list[CopickVoxelSpacing]:
         """List the voxel spacings of all layers; each size is there once."""
-        spacings = {v.key: v for v in [*self._query_static_voxel_spacings(), *self._query_overlay_voxel_spacings()]}
-        return [spacings[key] for key in sorted(spacings)]
+        found = {*self._query_static_voxel_spacings(), *self._query_overlay_voxel_spacings()}
+        spacing_cls, _ = self._voxel_spacing_factory()
+        return [spacing_cls._at(self, key) for key in sorted(found)]
 
-    def _query_static_voxel_spacings(self) -> list[CopickVoxelSpacing]:
+    def _query_static_voxel_spacings(self) -> list[VoxelSpacingKey]:
         index = self.root._index.voxel_spacings
         if index is not None:
-            return [self._spacing(VoxelSpacingKey(self.name, size)) for size in index]
+            return [VoxelSpacingKey(self.name, size) for size in index]
         return self._list_voxel_spacings(self.root.layers.static)
 
-    def _query_overlay_voxel_spacings(self) -> list[CopickVoxelSpacing]:
+    def _query_overlay_voxel_spacings(self) -> list[VoxelSpacingKey]:
         return self._list_voxel_spacings(self.root._overlays)
 
-    def _list_voxel_spacings(self, layers: Sequence[Layer]) -> list[CopickVoxelSpacing]:
-        found = {k for layer in layers for k in self.root._listed(layer, Kind.VOXEL_SPACING, self._key)}
-        return [self._spacing(cast("VoxelSpacingKey", key)) for key in found]
+    def _list_voxel_spacings(self, layers: Sequence[Layer]) -> list[VoxelSpacingKey]:
+        keys = [key for layer in layers for key in self.root._listed(layer, Kind.VOXEL_SPACING, self._key)]
+        return cast("list[VoxelSpacingKey]", keys)
 
     def query_picks(self) -> list[CopickPicks]:
         """List the picks of all layers, static ones first."""
-        return [*static_only(self._query_static_picks()), *self._query_overlay_picks()]
+        return self._query_static_picks() + self._query_overlay_picks()
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return leaves(self._root, self, Kind.PICKS, self.root.layers.static, self._picks_factory)
+        return leaves(self, Kind.PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return leaves(self._root, self, Kind.PICKS, self.root._overlays, self._picks_factory)
+        return leaves(self, Kind.PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
-        return [*static_only(self._query_static_meshes()), *self._query_overlay_meshes()]
+        return self._query_static_meshes() + self._query_overlay_meshes()
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return leaves(self._root, self, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
+        return leaves(self, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return leaves(self._root, self, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
+        return leaves(self, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
-        return [*static_only(self._query_static_segmentations()), *self._query_overlay_segmentations()]
+        return self._query_static_segmentations() + self._query_overlay_segmentations()
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self._root, self, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
+        return leaves(self, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self._root, self, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
+        return leaves(self, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings
@@ -302,7 +302,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         if isinstance(entity, Container):
             return entity
         key = entity.key
-        target = key if not getattr(key, "variant", "") else type(key)(*key_values(key)[:-1])
+        target = key._replace(variant="") if getattr(key, "variant", "") else key
         overlay = self.root._writable(target)
         from copick_core.copying import copy_content
 
@@ -336,7 +336,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacingOverlay], type[CopickVoxelSpacingMeta]]:
         """Classes of voxel spacings and of their metadata."""
-        return CopickVoxelSpacingOverlay, super()._voxel_spacing_factory()[1]
+        return CopickVoxelSpacingOverlay, CopickVoxelSpacingMeta
 
     def _picks_factory(self) -> type[CopickPicksOverlay]:
         """Class of picks."""
@@ -344,16 +344,11 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
 
     def _mesh_factory(self) -> tuple[type[CopickMeshOverlay], type[CopickMeshMeta]]:
         """Classes of meshes and of their metadata."""
-        return CopickMeshOverlay, super()._mesh_factory()[1]
+        return CopickMeshOverlay, CopickMeshMeta
 
     def _segmentation_factory(self) -> tuple[type[CopickSegmentationOverlay], type[CopickSegmentationMeta]]:
         """Classes of segmentations and of their metadata."""
-        return CopickSegmentationOverlay, super()._segmentation_factory()[1]
+        return CopickSegmentationOverlay, CopickSegmentationMeta
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reopened, (self.root, self._key, None)
-
-
-def key_values(key: Key) -> list[Any]:
-    """Values of the fields of a key, in order."""
-    return [*keys.key_fields(key).values()]

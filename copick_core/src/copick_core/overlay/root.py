@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from copick_core.errors import NotPicklableError, ReadOnlyError
 from copick_core.keys import (
     ROOT,
-    SORTED_BY,
     Key,
     Kind,
     RunKey,
@@ -79,6 +78,7 @@ class CopickRootOverlay(CopickRoot):
         super().__init__(config)
         self._open_layers = open_layers
         self.layers: Layers = open_layers(config)
+        self._overlays: list[Layer] = [] if self.layers.overlay is None else [self.layers.overlay]
         self._index = _Index(config, bool(self.layers.static))
         #: Answers that :meth:`prefetch` has for handles that are about to ask.
         self._prefetched: dict[tuple[str, Kind, ParentKey], Sequence[Key]] = {}
@@ -91,10 +91,6 @@ class CopickRootOverlay(CopickRoot):
     @property
     def _root(self) -> CopickRootOverlay:
         return self
-
-    @property
-    def _overlays(self) -> list[Layer]:
-        return [] if self.layers.overlay is None else [self.layers.overlay]
 
     def _writable(self, key: Key) -> Layer:
         """The layer that new things go to."""
@@ -183,7 +179,7 @@ class CopickRootOverlay(CopickRoot):
         """List the runs of all layers; each name is there once."""
         found = {*self._query_static_runs(), *self._query_overlay_runs()}
         run_cls, _ = self._run_factory()
-        return [run_cls._at(self, key) for key in sorted(found, key=SORTED_BY[Kind.RUN])]
+        return [run_cls._at(self, key) for key in sorted(found)]
 
     def _query_static_runs(self) -> list[RunKey]:
         return self._list_runs(self.layers.static) if self._index.runs is None else self._index.runs

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
 from copick_core.keys import (
-    SORTED_BY,
     Key,
     Kind,
 )
@@ -134,22 +133,17 @@ class Container(Entity[K]):
         return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
 
 
-def leaves(
-    root: CopickRootOverlay, parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]
-) -> list[Any]:
-    """Handles of the children of a kind in some layers; their class is asked for only where there are some."""
+def leaves(parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
+    """Handles of the children of a kind in some layers; their class is asked for only where there are some.
+
+    Raises:
+        RuntimeError: A static layer would let itself be written: a mistake of its backend.
+    """
     handles: list[Any] = []
     for layer in layers:
-        keys = sorted(root._listed(layer, kind, parent._key), key=SORTED_BY[kind])
-        if keys:
+        if keys := sorted(parent._root._listed(layer, kind, parent._key)):
+            if not layer.read_only and layer is not parent._root.layers.overlay:
+                raise RuntimeError(f"static layer {layer.name!r} is not read-only")
             at = entity_cls()._at
             handles += [at(parent, key, layer) for key in keys]
     return handles
-
-
-def static_only(entities: list[Any]) -> list[Any]:
-    """Check that nothing that a static layer gave could be written."""
-    for entity in entities:
-        if not entity.read_only:
-            raise RuntimeError(f"{entity.key} came from static layer {entity.layer!r}, but is not read-only")
-    return entities

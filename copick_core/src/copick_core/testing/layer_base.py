@@ -85,7 +85,7 @@ class LayerChecks:
             for kind in (Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION):
                 found += layer.list(kind, parent)  # type: ignore[arg-type]
             for spacing in [k for k in found if k.kind is Kind.VOXEL_SPACING and k.parent == parent]:
-                tomograms = [*layer.list(Kind.TOMOGRAM, spacing)]  # type: ignore[arg-type]
+                tomograms = [*layer.list(Kind.TOMOGRAM, spacing)]
                 found += tomograms
                 for tomogram in tomograms:
                     found += layer.list(Kind.FEATURES, tomogram)  # type: ignore[arg-type]

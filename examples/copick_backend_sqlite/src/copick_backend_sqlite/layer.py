@@ -7,15 +7,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 from copick_backend_sqlite.database import Database
 from copick_backend_sqlite.store import SQLiteStore
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RootKey, key_fields
+from copick_core.keys import CONTAINER_KINDS, KEY_CLASSES, Key, Kind, ParentKey, RootKey, key_fields
 from copick_core.layers import ANY, Layer, Revision
 
-KEY_TYPES = {key_type.kind: key_type for key_type in get_args(Key)}
 BELOW = """WITH RECURSIVE below (key) AS (
     VALUES (?) UNION SELECT entities.key FROM entities JOIN below ON entities.parent = below.key
 ) DELETE FROM entities WHERE key IN (SELECT key FROM below)"""
@@ -29,7 +28,7 @@ def as_text(key: ParentKey | Key) -> str:
 def as_key(text: str) -> Key:
     """Read a key back."""
     kind, *fields = json.loads(text)
-    key: Key = KEY_TYPES[Kind(kind)](*fields)
+    key: Key = KEY_CLASSES[Kind(kind)](*fields)
     return key
 
 
