@@ -19,6 +19,7 @@ from copick_core.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+    from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -104,6 +105,13 @@ class LocalLayer(PathLayer):
             # Writers put another file in this one's place, so both answers are about the same bytes.
             revision = _revision(os.fstat(fd))
             return file.readall(), revision
+
+    def load_mesh(self, key: Key) -> tuple[Geometry, Revision | None]:
+        """Read a mesh from its open file: there is no second copy of its bytes."""
+        from copick_core.meshes import decode_mesh
+
+        with self._finding(key), open(self.location(key), "rb") as file:
+            return decode_mesh(file, str(key)), _revision(os.fstat(file.fileno()))
 
     def _path_revision(self, path: str) -> Revision | None:
         return _revision_or_none(self.full_path(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from copick_core.errors import InvalidDataError
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
 
-def decode_mesh(data: bytes, source: str) -> Scene:
+def decode_mesh(data: bytes | BinaryIO, source: str) -> Scene:
     """Read GLB bytes.
 
     Args:
-        data: The file's bytes.
+        data: The file's bytes, or the open file, whose bytes are then not copied first.
         source: What the bytes are, for messages.
 
     Returns:
@@ -27,8 +27,9 @@ def decode_mesh(data: bytes, source: str) -> Scene:
     """
     import trimesh
 
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        return trimesh.load_scene(io.BytesIO(data), file_type="glb", process=False)
+        return trimesh.load_scene(file, file_type="glb", process=False)
     except Exception as error:
         raise InvalidDataError(source=source, reason=f"not a readable GLB mesh ({error})") from error
 

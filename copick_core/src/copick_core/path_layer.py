@@ -239,11 +239,17 @@ class PathLayer(Layer):
         """Read picks or a mesh with their revision."""
         import hashlib
 
-        try:
+        with self._finding(key):
             data, revision = self._read_bytes(layout.path(key))
+        return data, revision if revision is not None else hashlib.sha256(data).hexdigest()
+
+    @contextmanager
+    def _finding(self, key: Key) -> Iterator[None]:
+        """Raise NotFoundError for errors that say that the file of an entity is not there."""
+        try:
+            yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error
-        return data, revision if revision is not None else hashlib.sha256(data).hexdigest()
 
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
