@@ -16,7 +16,7 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, _parts, map_runs
+from copick_core.ops import Interrupted, MapReport, _parts, map_runs, worker
 from copick_core.ops.pools import process_context
 from support import map_jobs
 from support.audit import count_events
@@ -196,6 +196,24 @@ def test_ctrl_c_interrupts_processes_cleanly_and_reports_what_is_done(project, t
                 os.killpg(process.pid, signal.SIGKILL)
 
     assert (out.strip(), err) == ("done TS_0 pending TS_1 TS_2 TS_3 TS_4 TS_5", "")
+
+
+def test_ctrl_c_between_two_runs_begins_no_other(project, monkeypatch):
+    stop = threading.Event()
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(worker, "_stop_event", None)
+    try:
+        worker.start_worker(stop)
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Timer(0.2, stop.set).start()  # the process that called map_runs is told a little later
+
+        assert [*worker.work_on(project, map_jobs.name_of, [("TS_0", {})], stop)] == []
+        assert stop.is_set()
+
+        stop.clear()
+        assert [*worker.work_on(project, map_jobs.name_of, [("TS_0", {})], stop)] == [("TS_0", "TS_0", None)]
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_ctrl_c_lets_threads_finish_their_runs_and_begin_no_others(project):

@@ -41,6 +41,8 @@ _stop_event: Any = None
 #: Seconds that a process whose run was interrupted waits to be told to stop. Ctrl-C reaches the processes of a terminal in no
 #: order, and a run that were begun before the caller of map_runs has said "stop" would not be interrupted any more.
 _SECONDS_TO_STOP = 5
+#: Whether Ctrl-C has come while there was no run to interrupt.
+_interrupted = False
 
 #: What became of a run: its name, and its result or failure.
 Outcome = tuple[str, Any, RunFailure | None]
@@ -50,7 +52,18 @@ def start_worker(stop: Any) -> None:
     """Prepare a process: Ctrl-C interrupts the run that it works on, never the process itself."""
     global _stop_event
     _stop_event = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _note_interrupts()
+
+
+def _note_interrupts() -> None:
+    """From now on, Ctrl-C is noted and does nothing else; only in processes that map_runs started."""
+
+    def note(*_: object) -> None:
+        global _interrupted
+        _interrupted = True
+
+    if _stop_event is not None:
+        signal.signal(signal.SIGINT, note)
 
 
 def ready() -> int:
@@ -93,6 +106,7 @@ def work_on(
             with _interruptible():
                 result = function(_run(root, name), **arguments)
         except KeyboardInterrupt:
+            _note_interrupts()
             if stop is not None:
                 stop.wait(_SECONDS_TO_STOP)
             return
@@ -113,12 +127,15 @@ class _interruptible:  # noqa: N801 - used as a function
     """Lets Ctrl-C raise inside of a run, in processes that map_runs started; elsewhere nothing changes."""
 
     def __enter__(self) -> None:
+        global _interrupted
         if _stop_event is not None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if _interrupted:  # it came just before this run
+            _interrupted = False
+            raise KeyboardInterrupt
 
     def __exit__(self, *_: object) -> None:
-        if _stop_event is not None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _note_interrupts()
 
 
 def failure_of(name: str, error: BaseException) -> RunFailure:
