@@ -118,8 +118,8 @@ name, and Python's own time for each call.""",
     "W3": """The seconds of the listings hold the making of the session; importing comes before. A first region is the
 array's metadata, its attributes (which zarr asks for although nobody needs them), and one chunk. Reading one picks file is
 already a single request in the reference, once it knows the file.""",
-    "W4": """Without extras, text is parsed by a decoder for the layout that copick writes; orjson parses with them. Storing
-waits for the disk to confirm (`fsync`), which neither the reference nor the limit does.""",
+    "W4": """Text is parsed by pydantic's parser, a few hundred points at a time, with extras as well: orjson only writes.
+Storing waits for the disk to confirm (`fsync`), which neither the reference nor the limit does.""",
     "W5": """Noise hardly compresses, so that compressing and writing it is what is left.""",
     "W6": """Whoever reads a region of the reference's chunks decodes 64 MiB for each chunk that it touches: reading is at the
 limit, and only remembering decoded chunks could be faster. The chunks that ours writes need an eighth of that.""",

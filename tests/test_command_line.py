@@ -1,5 +1,6 @@
 """``python -m copick_core``: subcommands, exit codes, and what goes where."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from copick_core import __main__, plugins
 from copick_core.__main__ import main
+from support.volumes import bound_by_modes
 
 
 def _run(*arguments, **options):
@@ -106,3 +108,49 @@ def test_a_reader_that_goes_away_is_no_traceback():
 
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_a_warning_is_one_line_on_standard_error(tmp_path):
+    (tmp_path / "config.json").write_text('{"config_type": "filesystem", "overlay_root": "data", "pickable_object": []}')
+
+    done = _run("cache", "info", "config.json", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: Configuration config.json: pickable_object: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell of other systems cannot close a stream")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
+    command = f"{sys.executable} -m copick_core volume jobs {tmp_path} {closed}"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_to_keep_that_is_not_empty_is_refused_before_anything_is_computed(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    for taken in (tmp_path, tmp_path / "notes.txt"):
+        assert main(["demo", "--keep", str(taken)]) == 1
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == f"error: --keep {taken}: this exists, and is no empty folder; name a new one\n"
+
+
+def test_a_config_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "into").mkdir()
+    config, target = tmp_path / "config.json", tmp_path / "into" / "config.json"
+    for path, name in [(config, "from"), (target, "to")]:
+        objects = [{"name": "ribosome", "is_particle": True}] if path == config else []
+        path.write_text(json.dumps({"config_type": "memory", "place": name, "pickable_objects": objects}))
+    target.parent.chmod(0o555)
+    command = [*bound_by_modes(), sys.executable, "-m", "copick_core", "copy", str(config), str(target)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr == f"error: [Errno 13] Permission denied: '{target}'\n"

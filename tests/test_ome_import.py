@@ -292,7 +292,7 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
     (tmp_path / name).touch()
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(MissingDependencyError, match=r"pip install 'copick-core\[io\]'"):
+    with pytest.raises(MissingDependencyError, match=r'pip install "copick-core\[io\]"'):
         read_volume(tmp_path / name)
 
 

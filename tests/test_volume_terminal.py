@@ -92,7 +92,7 @@ def test_exit_codes_are_zero_where_all_is_well(volume, capsys):
     ("words", "code", "says"),
     [
         (["doctor", "elsewhere"], 1, "no-volume"),
-        (["doctor", "nothing"], 1, "not a folder"),
+        (["doctor", "nothing"], 1, "error: 'nothing' is not a folder"),
         (["jobs", "nothing"], 1, "not a folder"),
         (["convert", "volume", "--job", "CC7651"], 1, "it is MESHED"),
         (["convert", "volume", "--job", "FFFFFF"], 1, "FFFFFF"),
@@ -110,6 +110,26 @@ def test_exit_codes_are_not_zero_where_something_is_wrong(volume, tmp_path, monk
 
     printed = capsys.readouterr()
     assert says in printed.out + printed.err
+
+
+def test_a_folder_without_jobs_is_said_beside_an_empty_list(tmp_path, capsys):
+    assert main(["volume", "jobs", str(tmp_path)]) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"there are no jobs in {tmp_path}\n"
+
+
+def test_a_volume_that_cannot_be_written_is_said(volume):
+    for folder in [volume.root, *(path for path in volume.root.rglob("*") if path.is_dir())]:
+        folder.chmod(0o555)
+
+    done = subprocess.run(
+        [*bound_by_modes(), *COMMAND, *arguments("mesh", volume)], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: [Errno 13] Permission denied: ")
 
 
 def test_a_job_whose_process_died_is_named_with_the_command_that_goes_on(volume, capsys):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from copick_backend_portal.queries import scalar_columns
 from copick_core.errors import InvalidDataError, closest
-from copick_core.keys import Key, TomogramKey
+from copick_core.keys import Key
 
 if TYPE_CHECKING:
     from copick_backend_portal.layer import PortalLayer
@@ -128,11 +128,6 @@ class PortalFilter:
             if any(_comparable(column, row.get(column)) != value for column, value in self._wanted.items()):
                 return False
         return not self._authors or self._authors <= {*layer.authors(key)}
-
-
-def portal_type(key: Key) -> str:
-    """Portal type whose fields an entity is filtered by."""
-    return "Tomogram" if isinstance(key, TomogramKey) else "Annotation"
 
 
 def _as_date(value: Any) -> Any:

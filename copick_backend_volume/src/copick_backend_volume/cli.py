@@ -6,11 +6,13 @@ Results go to standard output, progress and errors to standard error.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from copick_core.cli.words import count
 from copick_core.errors import CopickError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("convert", "convert the uploads of jobs that are UPLOADED", _convert),
         ("mesh", "mesh the latest segmentation of a job", _mesh),
     ):
-        sub = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        sub = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         sub.add_argument("path", metavar="PATH", help="the volume's folder")
         sub.set_defaults(action=action)
         if name == "doctor":
@@ -54,6 +56,8 @@ def _open(path: str, *, write: bool = False) -> CopickRootVolume:
     from copick_backend_volume.root import CopickRootVolume
     from copick_core.opening import validated
 
+    if not os.path.isdir(os.path.expanduser(path)):
+        raise NotADirectoryError(f"{path!r} is not a folder")
     content: dict[str, Any] = {"config_type": "compose_volume", "volume_root": path, "write_back": write}
     return CopickRootVolume(validated(CopickConfigVolume, content, path, None), open_layers)
 
@@ -68,12 +72,15 @@ def _doctor(args: argparse.Namespace) -> int:
     for finding in findings:
         _say(f"{finding.severity:7}  {finding.job or '-':8}  {finding.code}: {finding.message}")
     errors = sum(f.severity == "error" for f in findings)
-    _say(f"{errors} errors, {len(findings) - errors} warnings")
+    _say(f"{count(errors, 'error')}, {count(len(findings) - errors, 'warning')}")
     return 1 if errors else 0
 
 
 def _jobs(args: argparse.Namespace) -> int:
-    for job in _open(args.path).jobs():
+    jobs = _open(args.path).jobs()
+    if not jobs:
+        _say(f"there are no jobs in {args.path}", sys.stderr)
+    for job in jobs:
         shape = "x".join(map(str, job.shape_zyx)) if job.shape_zyx else "-"
         status = job.status.name if job.status else job.status_text or "(not in the database)"
         updated = job.last_updated_at.isoformat(" ", "seconds") if job.last_updated_at else "-"

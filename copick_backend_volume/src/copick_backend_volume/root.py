@@ -326,6 +326,9 @@ class CopickRootVolume(CopickRootOverlay):
 
         Returns:
             Its run, UPLOADING; in a stack of several volumes, in the first.
+
+        Raises:
+            ReadOnlyError: The project does not write back.
         """
         from copick_backend_volume.publish import new_job_id
 

@@ -95,6 +95,8 @@ def open_lock(path: str) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
+        if not os.path.exists(path):
+            raise
         return os.open(path, os.O_RDONLY)
 
 

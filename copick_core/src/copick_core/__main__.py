@@ -1,7 +1,7 @@
 """The command line: ``python -m copick_core`` and the console script ``copick-core``.
 
-Results go to standard output, progress and errors to standard error. Exit code 0 means done, 1 that the request failed (with
-one ``error:`` line that says why), 2 that it could not be understood.
+Results go to standard output; progress, warnings and errors to standard error. Exit code 0 means done, 1 that the request
+failed (with one ``error:`` line that says why), 2 that it could not be understood.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -50,13 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # It was closed (`>&-`): what is said to nobody is no error.
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A console without Å or box lines shows ? instead of failing.
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     args = _parser(asked).parse_args(arguments)
     try:
-        code = int(importlib.import_module(args.module).run(args))
+        with _plain_warnings():
+            code = int(importlib.import_module(args.module).run(args))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away (`| head`): nobody is left to tell, and Python's own flush at exit must not complain.
@@ -69,6 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {_message(error)}", file=sys.stderr)
         return 1
     return code
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Say warnings in one line, without the code that they come from."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _parser(asked: str | None) -> argparse.ArgumentParser:

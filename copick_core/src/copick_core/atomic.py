@@ -35,7 +35,11 @@ def replace_file(path: str, data: bytes, check: Callable[[], None] | None = None
     folder = os.path.dirname(path)
     # Hidden, so that no listing shows what a killed process left behind.
     temporary = os.path.join(folder, f".tmp-{uuid.uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        error.filename = path  # what the caller knows
+        raise
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

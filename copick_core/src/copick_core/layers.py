@@ -151,7 +151,11 @@ class Layer(ABC):
         raise self._refusal(key)
 
     def ensure(self, key: Key) -> None:
-        """Make a container (run, voxel spacing) with its marker; one that exists stays as it is."""
+        """Make a container (run, voxel spacing) with its marker; one that exists stays as it is.
+
+        Raises:
+            ReadOnlyError: The layer is read-only.
+        """
         raise self._refusal(key)
 
     def replace_zarr(self, key: Key) -> AbstractContextManager[Store]:
@@ -159,6 +163,9 @@ class Layer(ABC):
 
         The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old
         one stays readable. What is being staged is never listed, and an error leaves nothing of it behind.
+
+        Raises:
+            ReadOnlyError: The layer is read-only.
 
         Example:
             >>> with layer.replace_zarr(key) as store:  # doctest: +SKIP

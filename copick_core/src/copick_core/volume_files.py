@@ -353,4 +353,4 @@ def _require(package: str, feature: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingDependencyError(feature=feature, install="pip install 'copick-core[io]'") from error
+        raise MissingDependencyError(feature=feature, install='pip install "copick-core[io]"') from error

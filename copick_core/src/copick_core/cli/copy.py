@@ -1,4 +1,4 @@
-"""``copick-core copy``: move a project between any two backends."""
+"""``copick-core copy``: copy a project into another one, of any backend."""
 
 from __future__ import annotations
 

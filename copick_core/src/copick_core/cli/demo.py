@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     check_available()
     if args.voxel_size is not None and args.volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
+    if args.keep and os.path.exists(args.keep) and not (os.path.isdir(args.keep) and not os.listdir(args.keep)):
+        raise FileExistsError(f"--keep {args.keep}: this exists, and is no empty folder; name a new one")
     scene = _scene(args)
     shape = times(scene.density.shape)
     _say("volume", f"{scene.title}: a {shape} tomogram (z×y×x) at {scene.voxel_size:.2f} Å")
@@ -335,16 +337,10 @@ def _picture_path(keep: str | None) -> str:
 
 @contextmanager
 def _folder(keep: str | None) -> Iterator[str]:
-    """The new folder that is kept, or a temporary one that is deleted.
-
-    Raises:
-        FileExistsError: The folder to keep exists and is not empty.
-    """
+    """The new folder that is kept, or a temporary one that is deleted."""
     if keep:
         folder = os.path.abspath(keep)
         os.makedirs(folder, exist_ok=True)
-        if os.listdir(folder):
-            raise FileExistsError(f"--keep {keep}: the folder is not empty; name a new one")
         yield folder
         return
     folder = tempfile.mkdtemp(prefix="copick-demo-")

@@ -118,7 +118,7 @@ class CopickRun(Entity[RunKey]):
         return self._voxel_spacings.add(spacing)
 
     def delete_voxel_spacings(self, voxel_size: SizeFilter = None) -> None:
-        """Delete the voxel spacings of a size, or all of them, with everything below them.
+        """Delete the voxel spacings of a size in angstrom, or all of them, with everything below them.
 
         Raises:
             ReadOnlyError: A read-only layer holds one of them; then none is deleted.

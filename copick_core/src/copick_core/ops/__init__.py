@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: A batch is this part of a worker's share of what is left: early batches cost little, late ones leave nobody waiting.
-BATCHES_PER_WORKER = 8
+#: How many batches a worker's share of what is left would make: early batches cost little, late ones leave nobody waiting.
+_BATCHES_IN_SHARE = 8
 
 __all__ = ["Interrupted", "MapReport", "RunFailure", "map_runs"]
 
@@ -125,7 +125,7 @@ def _parts(runs: int, chunksize: int | None, workers: int) -> Iterator[slice]:
     """Cut a number of runs into batches that grow smaller, so that all workers finish at about the same time."""
     at = 0
     while at < runs:
-        size = chunksize or max(1, (runs - at) // (BATCHES_PER_WORKER * workers))
+        size = chunksize or max(1, (runs - at) // (_BATCHES_IN_SHARE * workers))
         yield slice(at, at + size)
         at += size
 
