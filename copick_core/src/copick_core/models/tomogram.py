@@ -103,11 +103,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        features = self.features
-        for feature in features:
-            feature._check_writable()
-        for feature in features:
-            feature.delete()
+        self._features.delete(self.features)
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
