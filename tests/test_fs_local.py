@@ -445,6 +445,26 @@ def test_a_tomogram_is_deleted_though_somebody_else_deletes_its_features_meanwhi
     assert not layer.exists(TOMOGRAM)
 
 
+def test_nothing_is_left_where_somebody_else_deletes_below_at_the_same_time(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(layer, TOMOGRAM, 1)
+    rmtree, interrupted = shutil.rmtree, []
+
+    def rmtree_beside_another(path: str) -> None:
+        if not interrupted:
+            interrupted.append(path)
+            raise FileNotFoundError(path)
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree_beside_another)
+
+    layer.delete(TOMOGRAM)
+
+    assert interrupted
+    assert [*Path(layer.location(TOMOGRAM)).parent.glob("*.zarr"), *Path(layer.root).rglob(".staged*")] == []
+
+
 def test_deleting_what_is_not_there_is_an_error(layer: LocalLayer) -> None:
     with pytest.raises(NotFoundError):
         layer.delete(RUN)
