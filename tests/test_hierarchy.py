@@ -468,6 +468,15 @@ def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, 
         second.delete()
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "\ud800" * 100], ids=["null byte", "surrogate", "long"])
+def test_a_name_that_no_file_can_have_is_not_found(run, spacing, tomogram, name):
+    assert run.get_picks("ribosome", name, "1") == []
+    assert run.get_meshes("ribosome", name, "1") == []
+    assert run.get_segmentations(name, "1", False, "ribosome", 10) == []
+    assert spacing.get_tomogram(name) is None
+    assert tomogram.get_features(name) is None
+
+
 @pytest.mark.parametrize("value", [[1, 2], [3.0], np.array([3.0]), "1", None])
 def test_a_location_that_is_no_number_is_named_by_its_point(run, value):
     picks = run.new_picks("ribosome", "1")
