@@ -145,6 +145,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: What is stored is damaged or incomplete.
             InvalidDataError: ``channel`` was given for another type.
         """
         return self._read(zarr_group, self._region(z, y, x, channel))

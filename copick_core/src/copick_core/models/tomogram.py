@@ -141,6 +141,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: What is stored is damaged or incomplete.
         """
         return self._read(zarr_group, (z, y, x))
 
