@@ -490,6 +490,14 @@ def test_a_location_that_is_no_number_is_named_by_its_point(run, value):
     assert picks.load().points == []
 
 
+def test_a_run_that_somebody_else_has_deleted_is_deleted_without_a_word(root, run):
+    root._layer("overlay").delete(run.key)
+
+    root.delete_run("TS_1")
+
+    assert root.runs == []
+
+
 # ------------------------------------------------------------------------------------------------ meshes, segmentations
 
 
