@@ -144,3 +144,28 @@ def test_a_run_folder_that_is_a_link_is_a_run(project, tmp_path):
     folder.symlink_to(tmp_path / "elsewhere")
     root.refresh()
     assert [len(r.picks) for r in root.runs] == [1]
+
+
+@pytest.mark.parametrize("compressor", ["zstd", None])
+@pytest.mark.parametrize("chunk_cache_bytes", [0, 1 << 20])
+def test_a_chunk_that_was_cut_off_is_told_with_its_volume(project_config, tmp_path, compressor, chunk_cache_bytes):
+    root = copick_core.open({**project_config(), "chunk_cache_bytes": chunk_cache_bytes})
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10).new_tomogram("wbp")
+    tomogram.from_numpy(np.arange(64).reshape(4, 4, 4), compressor=compressor)
+    chunk = tmp_path / "overlay/ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr/0/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-10])
+
+    with pytest.raises(
+        InvalidDataError, match=r"^tomogram 'wbp' at 10\.000 of run 'TS_1': level '0' cannot be read: .*damaged"
+    ):
+        tomogram.numpy()
+
+
+@pytest.mark.parametrize(("name", "read"), [(".zattrs", lambda t: t.levels), ("0/.zarray", lambda t: t.numpy())])
+def test_metadata_that_were_cut_off_are_told_with_their_volume(project, name, read):
+    root, folder = project
+    (folder / "VoxelSpacing10.000/wbp.zarr" / name).write_text("{")
+    root.refresh()
+
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10\.000 of run 'TS_1': "):
+        read(root.get_run("TS_1").get_voxel_spacing(10).get_tomogram("wbp"))

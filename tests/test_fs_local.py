@@ -430,6 +430,41 @@ def test_deleting_a_tomogram_deletes_its_features_and_no_others(layer: LocalLaye
     assert names == {"wbp-denoised.zarr", "wbp-denoised_sobel_features.zarr"}
 
 
+def test_a_tomogram_is_deleted_though_somebody_else_deletes_its_features_meanwhile(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = FeaturesKey("TS_1", 10.0, "wbp", "sobel")
+    fill(layer, TOMOGRAM, 1)
+    fill(layer, features, 1)
+    found = layer.list(Kind.FEATURES, TOMOGRAM)
+    monkeypatch.setattr(layer, "list", lambda kind, parent: found)
+    shutil.rmtree(layer.location(features))
+
+    layer.delete(TOMOGRAM)
+
+    assert not layer.exists(TOMOGRAM)
+
+
+def test_nothing_is_left_where_somebody_else_deletes_below_at_the_same_time(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(layer, TOMOGRAM, 1)
+    rmtree, interrupted = shutil.rmtree, []
+
+    def rmtree_beside_another(path: str) -> None:
+        if not interrupted:
+            interrupted.append(path)
+            raise FileNotFoundError(path)
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree_beside_another)
+
+    layer.delete(TOMOGRAM)
+
+    assert interrupted
+    assert [*Path(layer.location(TOMOGRAM)).parent.glob("*.zarr"), *Path(layer.root).rglob(".staged*")] == []
+
+
 def test_deleting_what_is_not_there_is_an_error(layer: LocalLayer) -> None:
     with pytest.raises(NotFoundError):
         layer.delete(RUN)

@@ -436,6 +436,68 @@ def test_bulk_deletion_takes_filters(run):
     assert [p.user_id for p in run.picks] == ["c"]
 
 
+BULK = {
+    "picks": lambda run, spacing, tomogram: run.delete_picks(),
+    "meshes": lambda run, spacing, tomogram: run.delete_meshes(),
+    "segmentations": lambda run, spacing, tomogram: run.delete_segmentations(),
+    "features": lambda run, spacing, tomogram: tomogram.delete_features(),
+    "tomograms": lambda run, spacing, tomogram: spacing.delete_tomograms(),
+    "voxel_spacings": lambda run, spacing, tomogram: run.delete_voxel_spacings(),
+}
+
+
+@pytest.mark.parametrize("kind", BULK)
+def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, spacing, tomogram, kind):
+    for name in ("a", "b"):
+        run.new_picks("ribosome", "1", name)
+        run.new_mesh("ribosome", "1", name)
+        run.new_segmentation(10, "ribosome", "1", user_id=name).from_numpy(np.ones((2, 2, 2)))
+        tomogram.new_features(name).from_numpy(VOLUME)
+    spacing.new_tomogram("raw").from_numpy(VOLUME)
+    run.new_voxel_spacing(20)
+    parent = {"features": tomogram, "tomograms": spacing}.get(kind, run)
+    first, second = getattr(parent, kind)
+    root._layer(first.layer or "overlay").delete(first.key)
+
+    BULK[kind](run, spacing, tomogram)
+
+    assert getattr(parent, kind) == []
+    parent.refresh()
+    assert getattr(parent, kind) == []
+    with pytest.raises(NotFoundError):
+        second.delete()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "\ud800" * 100], ids=["null byte", "surrogate", "long"])
+def test_a_name_that_no_file_can_have_is_not_found(run, spacing, tomogram, name):
+    assert run.get_picks("ribosome", name, "1") == []
+    assert run.get_meshes("ribosome", name, "1") == []
+    assert run.get_segmentations(name, "1", False, "ribosome", 10) == []
+    assert spacing.get_tomogram(name) is None
+    assert tomogram.get_features(name) is None
+
+
+@pytest.mark.parametrize("value", [[1, 2], [3.0], np.array([3.0]), "1", None])
+def test_a_location_that_is_no_number_is_named_by_its_point(run, value):
+    picks = run.new_picks("ribosome", "1")
+    picks.points = [CopickPoint(location={"x": 1, "y": 2, "z": 3}) for _ in range(2)]
+    for axis in "xyz":
+        setattr(picks.points[1].location, axis, value)
+
+    with pytest.raises(InvalidDataError, match=r"^picks 'ribosome' of alice/1 in run 'TS_1': point 1: positions must"):
+        picks.store()
+
+    assert picks.load().points == []
+
+
+def test_a_run_that_somebody_else_has_deleted_is_deleted_without_a_word(root, run):
+    root._layer("overlay").delete(run.key)
+
+    root.delete_run("TS_1")
+
+    assert root.runs == []
+
+
 # ------------------------------------------------------------------------------------------------ meshes, segmentations
 
 

@@ -69,7 +69,7 @@ def test_a_float32_voxel_size_of_an_mrc_header_is_the_size_it_was_written_from()
     assert voxel_size_key(np.float32(10.012)) == 10.012
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 0.0004, "ten", None])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), pytest.param(10**400, id="huge"), 0.0004, "ten", None])
 def test_voxel_sizes_that_cannot_be_are_refused(value):
     with pytest.raises(InvalidDataError):
         voxel_size_key(value)

@@ -95,7 +95,7 @@ class LocalLayer(PathLayer):
 
         try:
             mode = os.stat(self.full_path(path)).st_mode
-        except _MISSING:
+        except (*_MISSING, ValueError):  # also for a name that no file can have
             return False
         return stat.S_ISDIR(mode) is folder
 
@@ -174,7 +174,7 @@ class LocalLayer(PathLayer):
         if os.path.islink(hidden) or not os.path.isdir(hidden):
             os.unlink(hidden)
         else:
-            shutil.rmtree(hidden)
+            _remove_folder(hidden)
 
     def _swap(self, staged: str, path: str) -> None:
         new, target = self.full_path(staged), self.full_path(path)
@@ -201,6 +201,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads round in a circle, or to where one may not look
         return False
+
+
+def _remove_folder(path: str) -> None:
+    """Delete a folder with all it holds, though somebody else may delete what is below it at the same time."""
+    while True:
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if os.path.lexists(path):
+                continue
+        return
 
 
 def _revision(stat: os.stat_result) -> Revision:

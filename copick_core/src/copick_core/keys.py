@@ -58,7 +58,7 @@ def voxel_size_key(value: SupportsFloat) -> float:
     """
     try:
         size = round(float(value), VOXEL_SIZE_DECIMALS)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidDataError(source="voxel size", reason=f"{value!r} is not a number of angstroms") from error
     if not math.isfinite(size) or size <= 0:
         raise InvalidDataError(source="voxel size", reason=f"{value!r} must be finite and at least 0.001 angstrom")

@@ -137,7 +137,7 @@ def file_name(key: Key) -> str:
         InvalidNameError: As for :func:`path`.
     """
     name = _file_name(key)
-    if len(name) * 4 > MAX_NAME_BYTES and len(name.encode()) > MAX_NAME_BYTES:
+    if len(name) * 4 > MAX_NAME_BYTES and len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
         raise InvalidNameError(
             what="file name",
             name=name,

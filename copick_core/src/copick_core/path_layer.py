@@ -13,7 +13,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from copick_core import layout
@@ -327,7 +327,8 @@ class PathLayer(Layer):
                 # They lie beside their tomogram, not in it. They go first, so that none is ever left without it.
                 self.forget(key)
                 for features in self.list(Kind.FEATURES, key):
-                    self._delete_path(layout.path(features))
+                    with suppress(FileNotFoundError):  # gone already; the tomogram is not
+                        self._delete_path(layout.path(features))
             self._delete_path(path)
         except FileNotFoundError as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error

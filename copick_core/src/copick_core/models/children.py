@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from copick_core.errors import NotFoundError
+
 if TYPE_CHECKING:
     from copick_core.keys import Key
     from copick_core.models.entity import Entity
@@ -111,6 +113,16 @@ class Children(Generic[E]):
         with self._lock:
             self._items = [h for h in self._items if h is not handle]
             self._index = None
+
+    def delete(self, handles: Sequence[E]) -> None:
+        """Delete the entities of some handles or, if one is read-only, of none; those that somebody else deleted are done."""
+        for handle in handles:
+            handle._check_writable()
+        for handle in handles:
+            try:
+                handle.delete()
+            except NotFoundError:
+                self.remove(handle)
 
     def forget(self) -> None:
         """Forget the listing and all handles; the next access asks again."""

@@ -68,6 +68,10 @@ class Entity(Generic[K]):
                 "Make a copy in the overlay with new_…(…, exist_ok=True).",
             )
 
+    def delete(self) -> None:
+        """Delete the entity from storage."""
+        raise NotImplementedError(f"{type(self).__name__} must implement delete()")
+
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self._repr_fields())
         return f"{type(self).__name__}({fields}) at {hex(id(self))}"

@@ -63,6 +63,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         Raises:
             LevelNotFoundError: There is no such level.
             RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: What is stored is damaged or incomplete.
         """
         return self._read(zarr_group, (...,) if slices is None else tuple(slices))
 

@@ -135,7 +135,7 @@ class CopickRoot:
         """
         run = self.get_run(name)
         if run is not None:
-            run.delete()
+            self._run_children.delete([run])
 
     def _probe_runs(self, key: RunKey) -> Sequence[CopickRun]:
         return [r for r in self.runs if r.key == key]

@@ -124,7 +124,7 @@ class CopickRun(Entity[RunKey]):
             ReadOnlyError: A read-only layer holds one of them; then none is deleted.
         """
         sizes = wanted_sizes(voxel_size)
-        self._delete_all([s for s in self.voxel_spacings if sizes is None or s.key.voxel_size in sizes])
+        self._voxel_spacings.delete([s for s in self.voxel_spacings if sizes is None or s.key.voxel_size in sizes])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> Sequence[CopickVoxelSpacing]:
         return [v for v in self.voxel_spacings if v.key == key]
@@ -209,7 +209,7 @@ class CopickRun(Entity[RunKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._delete_all(self.get_picks(object_name, user_id, session_id))
+        self._picks.delete(self.get_picks(object_name, user_id, session_id))
 
     def _probe_picks(self, key: PicksKey) -> Sequence[CopickPicks]:
         return [p for p in self.picks if p.key == key]
@@ -279,7 +279,7 @@ class CopickRun(Entity[RunKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._delete_all(self.get_meshes(object_name, user_id, session_id))
+        self._meshes.delete(self.get_meshes(object_name, user_id, session_id))
 
     def _probe_meshes(self, key: MeshKey) -> Sequence[CopickMesh]:
         return [m for m in self.meshes if m.key == key]
@@ -437,7 +437,7 @@ class CopickRun(Entity[RunKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._delete_all(
+        self._segmentations.delete(
             self.get_segmentations(
                 user_id,
                 session_id,
@@ -577,14 +577,6 @@ class CopickRun(Entity[RunKey]):
     def _writable_copy(self, entity: E) -> E:
         """A copy of a read-only entity that can be written; places that have an overlay make it there."""
         return entity
-
-    @staticmethod
-    def _delete_all(entities: Sequence[Any]) -> None:
-        """Delete all or, if one is read-only, none."""
-        for entity in entities:
-            entity._check_writable()
-        for entity in entities:
-            entity.delete()
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return (

@@ -145,6 +145,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: What is stored is damaged or incomplete.
             InvalidDataError: ``channel`` was given for another type.
         """
         return self._read(zarr_group, self._region(z, y, x, channel))
@@ -178,7 +179,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             wants = "(2, z, y, x) with channels label and instance" if self.is_panoptic else "(z, y, x)"
             raise InvalidDataError(
                 source=self._key,
-                reason=f"a {self.segmentation_type} segmentation is {wants}, not {data.shape}",
+                reason=f"{self.segmentation_type} segmentations are {wants}, not {data.shape}",
             )
         if dtype is None:
             dtype = ome.smallest_unsigned(data, self._narrowest, source=str(self._key))  # chunks are cast as they are made

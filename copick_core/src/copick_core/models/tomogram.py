@@ -103,11 +103,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        features = self.features
-        for feature in features:
-            feature._check_writable()
-        for feature in features:
-            feature.delete()
+        self._features.delete(self.features)
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
@@ -145,6 +141,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             RegionTooLargeError: The region does not fit into free memory.
+            InvalidDataError: What is stored is damaged or incomplete.
         """
         return self._read(zarr_group, (z, y, x))
 

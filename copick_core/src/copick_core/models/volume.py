@@ -5,6 +5,7 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -65,6 +66,7 @@ class Volume(Entity[K]):
 
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
+            InvalidDataError: Its metadata are damaged.
         """
         level = str(level)
         version = changes(self._key)
@@ -76,7 +78,8 @@ class Volume(Entity[K]):
             store = self.zarr()
             if store is None:
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
-            array = ome.open_level(store, level, source=str(self.key))
+            with self._named_where_unreadable(level):
+                array = ome.open_level(store, level, source=str(self.key))
             self._arrays[level] = version, array
         return array
 
@@ -118,7 +121,10 @@ class Volume(Entity[K]):
         from copick_core import ome
 
         store = self.zarr()
-        return [] if store is None else ome.levels(store)
+        if store is None:
+            return []
+        with self._named_where_unreadable():
+            return ome.levels(store)
 
     def refresh(self) -> None:
         """Forget what is known about the stored volume; the next access asks again."""
@@ -134,7 +140,12 @@ class Volume(Entity[K]):
 
         array = self.array(level)
         cache = self._root._chunk_cache
-        return ome.read_region(array, index, None if cache is None else lambda region: cache.read(array, region, self._key))
+
+        def read(region: tuple[int | slice, ...]) -> Any:
+            with self._named_where_unreadable(level):
+                return array[region] if cache is None else cache.read(array, region, self._key)
+
+        return ome.read_region(array, index, read)
 
     def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core import ome
@@ -230,6 +241,25 @@ class Volume(Entity[K]):
             raise
         except ValueError as error:
             raise InvalidDataError(source=self._key, reason=str(error)) from error
+
+    @contextmanager
+    def _named_where_unreadable(self, level: str | int | None = None) -> Iterator[None]:
+        """Say which volume it is whose stored bytes make no sense; what zarr and its codecs raise does not."""
+        try:
+            yield
+        except InvalidDataError as error:
+            if str(self._key) in str(error.source):
+                raise
+            raise InvalidDataError(source=f"{self._key}: {error.source}", reason=error.reason, index=error.index) from error
+        except CopickError:
+            raise
+        except (ValueError, RuntimeError, KeyError, TypeError, EOFError, zlib.error) as error:
+            what = "it" if level is None else f"level {str(level)!r}"
+            raise InvalidDataError(
+                source=self._key,
+                reason=f"{what} cannot be read: {error or type(error).__name__}. Its files may be damaged or incomplete: "
+                "copy or write the volume again",
+            ) from error
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:

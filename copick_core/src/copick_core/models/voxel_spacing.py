@@ -108,11 +108,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        tomograms = self.get_tomograms(tomo_type)
-        for tomogram in tomograms:
-            tomogram._check_writable()
-        for tomogram in tomograms:
-            tomogram.delete()
+        self._tomograms.delete(self.get_tomograms(tomo_type))
 
     def refresh_tomograms(self) -> None:
         """Forget the tomograms; the next access lists them again."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from copick_core.errors import InvalidDataError
 from copick_core.picks_codec.arrays import PicksArrays, checked_header, checked_picks, invalid
 from copick_core.schema import CopickLocation, CopickPoint
@@ -76,7 +74,7 @@ def _columns_of(
     points: Sequence[CopickPoint], header: dict[str, Any], extras: dict[int, dict[str, Any]], source: str
 ) -> PicksArrays:
     return checked_picks(
-        np.array([(p.location.x, p.location.y, p.location.z) for p in points]).reshape(len(points), 3),
+        [(p.location.x, p.location.y, p.location.z) for p in points],
         [p.transformation_ for p in points],
         [0 if p.instance_id is None else p.instance_id for p in points],
         [1.0 if p.score is None else p.score for p in points],
