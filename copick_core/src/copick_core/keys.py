@@ -5,7 +5,8 @@ key knows the key of its parent. Voxel sizes in keys are rounded to three decima
 the on-disk layout keeps; two sizes with one rounded value are one spacing.
 
 Keys are tuples: a project has a hundred thousand of them, and Python makes, hashes and compares nothing faster. Their last
-item is the kind, so that picks and a mesh of the same names are two keys.
+item is the kind, so that picks and a mesh of the same names are two keys. As tuples they unpack where one is expected:
+``"%s" % (key,)``, not ``"%s" % key``.
 """
 
 from __future__ import annotations
