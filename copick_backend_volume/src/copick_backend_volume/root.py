@@ -51,14 +51,20 @@ class CopickSegmentationVolume(CopickSegmentationOverlay):
         z: Index = slice(None),
         channel: str | int | None = None,
     ) -> NDArray[Any]:
-        """Read the segmentation, or a region of it; from the volume as the smallest unsigned type that holds its values."""
+        """Read the segmentation, or a region of it; from the volume as the smallest unsigned type that holds its values.
+
+        What another tool has put there with values that no unsigned type holds is given as it is.
+        """
         data = super().numpy(zarr_group, x, y, z, channel)
-        if not isinstance(self._layer, VolumeLayer):
+        if not isinstance(self._layer, VolumeLayer) or data.dtype.kind not in "bui":
             return data
         from copick_core.labels import smallest_unsigned
 
-        highest = max([*self._layer.values(self.run.name, cast("str", self.model_id)), int(data.max()) if data.size else 0])
-        return data.astype(smallest_unsigned(highest))
+        lowest, highest = (int(data.min()), int(data.max())) if data.size else (0, 0)
+        if lowest < 0:
+            return data
+        values = self._layer.values(self.run.name, cast("str", self.model_id))
+        return data.astype(smallest_unsigned(max([*values, highest])))
 
 
 class CopickMeshVolume(CopickMeshOverlay):
