@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         CopickTomogramCDP,
         CopickVoxelSpacingCDP,
     )
-    from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
+    from copick_backend_portal.errors import PortalError, PortalFilesError, PortalQueryError, PortalUnreachableError, PortalWarning
     from copick_backend_portal.layer import PortalLayer
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "CopickVoxelSpacingCDP",
     "PortalError",
     "PortalLayer",
+    "PortalFilesError",
     "PortalQueryError",
     "PortalUnreachableError",
     "PortalWarning",
@@ -39,6 +40,7 @@ _HOMES = {
     "CopickConfigCDP": "config",
     "PortalLayer": "layer",
     "PortalError": "errors",
+    "PortalFilesError": "errors",
     "PortalQueryError": "errors",
     "PortalUnreachableError": "errors",
     "PortalWarning": "errors",
