@@ -16,7 +16,13 @@ if TYPE_CHECKING:
         CopickTomogramCDP,
         CopickVoxelSpacingCDP,
     )
-    from copick_backend_portal.errors import PortalError, PortalFilesError, PortalQueryError, PortalUnreachableError, PortalWarning
+    from copick_backend_portal.errors import (
+        PortalError,
+        PortalFilesError,
+        PortalQueryError,
+        PortalUnreachableError,
+        PortalWarning,
+    )
     from copick_backend_portal.layer import PortalLayer
 
 __all__ = [
@@ -28,8 +34,8 @@ __all__ = [
     "CopickTomogramCDP",
     "CopickVoxelSpacingCDP",
     "PortalError",
-    "PortalLayer",
     "PortalFilesError",
+    "PortalLayer",
     "PortalQueryError",
     "PortalUnreachableError",
     "PortalWarning",
