@@ -7,7 +7,7 @@ import copick_core
 import volume_generator
 from copick_backend_volume.root import CopickRootVolume, CopickRunVolume
 from copick_backend_volume.status import JobStatus
-from copick_core.errors import NotFoundError, ReadOnlyError
+from copick_core.errors import ConfigError, NotFoundError, ReadOnlyError
 
 
 @pytest.fixture
@@ -71,3 +71,15 @@ def test_a_run_of_another_layer_has_no_job(generated):
     assert isinstance(run, CopickRunVolume)
     assert run.job is None
     assert run.models == []
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_an_overlay_inside_a_volume_is_refused(generated, tmp_path, stacked):
+    (tmp_path / "link").symlink_to(generated.root)
+    overlay = {"overlay_root": str(tmp_path / "link" / "overlay")}
+    volume = {"config_type": "compose_volume", "volume_root": str(generated.root)}
+    nested = {"config_type": "stack", "overlay": {"config_type": "filesystem", **overlay}, "static": [volume]}
+
+    with pytest.raises(ConfigError, match="inside the volume"):
+        copick_core.open(nested if stacked else {**volume, **overlay})
+    assert not (generated.root / "overlay").exists()

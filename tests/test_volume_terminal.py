@@ -80,6 +80,14 @@ def test_without_tqdm_there_is_no_bar_and_no_error(volume, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_title_neither_breaks_lines_nor_commands_the_terminal(volume, capsys):
+    volume.job("12E345", "UPLOADED", name="Ål\n\x1b[31mred")
+    volume.save()
+
+    assert main(["volume", "jobs", str(volume.root)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("  Ål??[31mred")
+
+
 def test_exit_codes_are_zero_where_all_is_well(volume, capsys):
     for action in ("doctor", "convert", "mesh"):
         assert main(["volume", *arguments(action, volume)]) == 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import copick_core
+from copick_backend_portal.errors import PortalFilesError
 from copick_backend_portal.names import camel
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from portal_loopback.content import LABELS, TURN, VOLUME
@@ -264,6 +265,19 @@ def test_a_file_that_the_portal_lost_is_named(portal, root):
 
     with pytest.raises(NotFoundError, match=r"gone\.ndjson"):
         run.picks[0].numpy()
+
+
+def test_files_that_cannot_be_reached_are_named(portal, overlay):
+    closed = {"s3_endpoint_url": "http://127.0.0.1:9", "static_fs_args": {"config_kwargs": {"retries": {"max_attempts": 0}}}}
+    run = open_project(portal, overlay, **closed).get_run("501")
+    (mesh,) = [m for m in run.meshes if m.from_tool]
+
+    with pytest.raises(PortalFilesError, match=r"s3://.*ferritin\.ndjson"):
+        run.picks[0].numpy()
+    with pytest.raises(PortalFilesError, match=r"s3://.*\.glb"):
+        _ = mesh.mesh
+    with pytest.raises(PortalFilesError, match=r"s3://.*\.zarr/0"):
+        run.voxel_spacings[0].tomograms[0].numpy()
 
 
 def test_objects_that_are_added_show_their_annotations_after_a_refresh(portal, overlay):

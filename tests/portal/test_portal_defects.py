@@ -188,6 +188,14 @@ def test_13_a_permanent_error_surfaces_at_once_with_the_name_of_its_query(portal
     assert portal.graphql.counts["tomograms"] == 1
 
 
+@pytest.mark.parametrize("data", [None, {"runs": None}, {"other": []}])
+def test_13_an_answer_without_rows_is_named(portal, root, monkeypatch, data):
+    monkeypatch.setattr(portal.graphql, "answer", lambda text, variables: (200, {"data": data}))
+
+    with pytest.raises(PortalQueryError, match=r"'runs'.*no rows"):
+        root.runs  # noqa: B018 - listing is what fails
+
+
 def test_13_a_failure_that_passes_is_retried(portal, root):
     portal.graphql.faults += [Fault(times=1, status=502), Fault(times=1, status=503)]
 

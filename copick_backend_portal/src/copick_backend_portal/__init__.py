@@ -16,7 +16,13 @@ if TYPE_CHECKING:
         CopickTomogramCDP,
         CopickVoxelSpacingCDP,
     )
-    from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
+    from copick_backend_portal.errors import (
+        PortalError,
+        PortalFilesError,
+        PortalQueryError,
+        PortalUnreachableError,
+        PortalWarning,
+    )
     from copick_backend_portal.layer import PortalLayer
 
 __all__ = [
@@ -28,6 +34,7 @@ __all__ = [
     "CopickTomogramCDP",
     "CopickVoxelSpacingCDP",
     "PortalError",
+    "PortalFilesError",
     "PortalLayer",
     "PortalQueryError",
     "PortalUnreachableError",
@@ -39,6 +46,7 @@ _HOMES = {
     "CopickConfigCDP": "config",
     "PortalLayer": "layer",
     "PortalError": "errors",
+    "PortalFilesError": "errors",
     "PortalQueryError": "errors",
     "PortalUnreachableError": "errors",
     "PortalWarning": "errors",

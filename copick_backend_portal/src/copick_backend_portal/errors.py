@@ -4,6 +4,7 @@
 
     PortalError                 CopickError, RuntimeError
     ├── PortalUnreachableError  ConnectionError      no answer within the time; trying later may help
+    │   └── PortalFilesError                         the same, of the portal's files
     └── PortalQueryError                             the portal answered that it will not; trying again does not help
 """
 
@@ -39,6 +40,15 @@ class PortalUnreachableError(PortalError, ConnectionError):
         return (
             f"The CryoET Data Portal at {url} cannot be reached (query {query!r}): {reason}. What is in the overlay and in "
             "the cache can be used without it; raise portal_timeout_seconds if the connection is slow."
+        )
+
+
+class PortalFilesError(PortalUnreachableError):
+    """The portal's files cannot be reached; ``query`` is ``"file"``, ``url`` the file's address."""
+
+    def _text(self, query: str, url: str, reason: str) -> str:
+        return (
+            f"File {url} of the CryoET Data Portal cannot be reached: {reason}. What is in the overlay can be read without it."
         )
 
 

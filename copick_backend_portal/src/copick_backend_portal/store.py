@@ -6,11 +6,17 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from zarr.storage import FsspecStore
+
+from copick_backend_portal.errors import PortalFilesError
+
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
+    from zarr.abc.store import ByteRequest, Store
+    from zarr.core.buffer import Buffer, BufferPrototype
 
 #: Arguments that other programs write for other filesystems, and that s3fs refuses.
 _FOREIGN_ARGUMENTS = ("auto_mkdir",)
@@ -58,13 +64,39 @@ class PortalFiles:
 
         Raises:
             FileNotFoundError: There is none.
+            PortalFilesError: It cannot be reached.
         """
         from zarr.core.sync import sync
 
-        return bytes(sync(self.fs._cat_file(path)))
+        with _reaching(path):
+            return bytes(sync(self.fs._cat_file(path)))
 
     def volume(self, path: str) -> Store:
         """The zarr store at a path; read-only, and known objects are read without asking whether they exist."""
-        from zarr.storage import FsspecStore
+        return PortalStore(self.fs, read_only=True, path=path.removeprefix("s3://").rstrip("/"))
 
-        return FsspecStore(self.fs, read_only=True, path=path.removeprefix("s3://").rstrip("/"))
+
+class PortalStore(FsspecStore):
+    """A volume of the portal; where it cannot be reached, errors name what was to be read."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Read the value of a key; None where there is none.
+
+        Raises:
+            PortalFilesError: It cannot be reached.
+        """
+        with _reaching(f"s3://{self.path}/{key}"):
+            return await super().get(key, prototype, byte_range)
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Raise errors of a broken connection, whichever library's, as ours."""
+    from copick_backend_fs.connection import is_broken_connection
+
+    try:
+        yield
+    except Exception as error:
+        if not is_broken_connection(error):
+            raise
+        raise PortalFilesError(query="file", url=path, reason=str(error)) from error

@@ -6,6 +6,7 @@ is complete when every chunk of its grid has a file.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from copick_backend_volume.places import is_label
 from copick_core.errors import InvalidDataError
 
 ARRAY_FILE = ".zarray"
@@ -86,20 +88,20 @@ class StoredArray:
             for codec in [self.document.get("compressor"), *reversed(self.document.get("filters") or [])]:
                 data = get_codec(dict(codec)).decode(data) if codec else data
             chunk = np.frombuffer(data, self.dtype).reshape(self.chunks, order=self.document.get("order", "C"))
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:  # codecs have no error in common
             where = os.path.join(self.folder, self.chunk_name(index))
             raise InvalidDataError(source=where, reason=f"the chunk is damaged ({error})") from error
         kept = (min(c, n - i * c) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
         return chunk[tuple(slice(0, k) for k in kept)]
 
-    def values(self) -> list[int]:
-        """All values but zero; reads every chunk, one at a time."""
+    def labels(self) -> list[int]:
+        """All values that can be labels, 1 to 2^63 - 1; reads every chunk that is not damaged, one at a time."""
         found: set[int] = set()
-        for index in self.indices():
-            chunk = self.read_chunk(index)
-            if chunk is not None:
-                found.update(distinct(chunk))
-        return sorted(found - {0})
+        for index in self.indices() if self.dtype.kind in "bui" else ():
+            with contextlib.suppress(InvalidDataError):  # who reads the chunk is told
+                chunk = self.read_chunk(index)
+                found.update(() if chunk is None else distinct(chunk))
+        return sorted(value for value in found if is_label(value))
 
     def read_box(self, start: Sequence[int], stop: Sequence[int]) -> npt.NDArray[Any]:
         """Read the box from ``start`` to ``stop`` (x, y, z); holds one chunk besides it."""

@@ -150,4 +150,5 @@ def _bar(title: str, unit: str) -> Iterator[Progress | None]:
 
 
 def _say(text: str, file: Any = None) -> None:
-    (file or sys.stdout).write(f"{text}\n")
+    # Titles and file names are anybody's: they must neither break lines nor command the terminal.
+    (file or sys.stdout).write("".join(c if c.isprintable() else "?" for c in text) + "\n")

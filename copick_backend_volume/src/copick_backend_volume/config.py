@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from copick_backend_volume.places import is_label
 from copick_core.names import sanitize_name
 from copick_core.schema import CopickConfig
 
@@ -99,8 +101,12 @@ class CopickConfigVolume(CopickConfig):
             if size is not None and not (math.isfinite(size) and size > 0):
                 raise ValueError(f"voxel size {size} of {job} must be a positive number")
         for value in self.labels:
-            if not 0 < value < 1 << 63:
+            if not is_label(value):
                 raise ValueError(f"label {value} is not possible: 1 to 2^63 - 1 are")
+        names = Counter(label.name for label in self.labels.values())
+        shared = [name for name, times in names.items() if times > 1]
+        if shared:
+            raise ValueError(f"labels: several values are named {shared[0]!r}; an object has one label")
         if self.overlay is not None and self.overlay_root is not None:
             raise ValueError("overlay_root and overlay are two overlays; give one")
         return self

@@ -9,7 +9,7 @@ from datetime import datetime
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.claims import is_abandoned
 from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import read_stl
+from copick_backend_volume.mesh_files import is_whole_stl, read_stl
 from copick_backend_volume.models import unfinished_publications
 from copick_backend_volume.places import (
     JOB_FOLDERS,
@@ -22,7 +22,7 @@ from copick_backend_volume.places import (
 from copick_backend_volume.records import Job
 from copick_backend_volume.staging import remains
 from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
-from copick_backend_volume.training import unpaired
+from copick_backend_volume.training import training_pairs, unpaired
 from copick_backend_volume.uploads import Finding, preflight
 from copick_core.errors import InvalidDataError
 
@@ -141,7 +141,15 @@ def _of_meshes(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
     for model in volume.mesh_ids(job.id):
         folder = volume.meshes(job.id, model)
         blocks = mesh_blocks(folder)
-        stale = _stale(folder)
+        combined = [files["stl"] for files in combined_meshes(folder).values() if "stl" in files]
+        broken = [path for path in combined if not is_whole_stl(path)]
+        if broken:
+            yield Finding("broken-mesh", "error", f"a whole mesh of {model} is cut off: {broken[0]}", job.id, tuple(broken))
+        try:
+            stale = _stale(folder)
+        except InvalidDataError as error:
+            yield Finding("broken-mesh", "error", f"a block of mesh {model} cannot be read: {error}", job.id)
+            stale = []
         if stale:
             message = f"blocks of mesh {model} of an earlier block size; the combined mesh holds some surfaces twice"
             yield Finding("stale-blocks", "warning", message, job.id, tuple(stale))
@@ -177,6 +185,11 @@ def _of_training(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
     if alone:
         message = f"without their other half: {', '.join(alone[:3])}; the app of 2024 shifts all later pairs"
         yield Finding("unpaired", "warning", message, job.id, tuple(alone))
+    for pair in training_pairs(volume, job.id):
+        try:
+            _read = pair.image, pair.mask
+        except InvalidDataError as error:
+            yield Finding("unreadable-pair", "error", str(error), job.id, (pair.image_path, pair.mask_path))
 
 
 def _of_uploads(volume: Volume, job: Job, _: float) -> Iterator[Finding]:

@@ -378,12 +378,13 @@ def _salvage(data: bytes) -> Document:
     position = 0
     while match := _ENTRY.search(text, position):
         try:
+            job_id = json.loads(f'"{match[1]}"')
             entry, position = decoder.raw_decode(text, match.end())
         except ValueError:
             position = match.end() + 1
             continue
         if "status" in entry:
-            found[json.loads(f'"{match[1]}"')] = entry
+            found[job_id] = entry
     return found
 
 

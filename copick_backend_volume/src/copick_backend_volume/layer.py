@@ -12,7 +12,7 @@ from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
 from copick_backend_volume.models import PUBLISHED_BY, read_sidecar, used_pairs
-from copick_backend_volume.places import Volume, combined_meshes, mesh_blocks, mesh_values, session_of
+from copick_backend_volume.places import Volume, combined_meshes, is_label, mesh_blocks, mesh_values, sanitized_or_none
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
 from copick_backend_volume.uploads import dicom_voxel_size
@@ -30,7 +30,6 @@ from copick_core.keys import (
     voxel_size_key,
 )
 from copick_core.layers import Layer, Revision
-from copick_core.names import sanitize_name
 
 if TYPE_CHECKING:
     from trimesh import Scene
@@ -106,7 +105,7 @@ class VolumeLayer(Layer):
         size = None
         for model in self.volume.segmentation_ids(job):
             folder = self.volume.segmentation(job, model)
-            array, session = _open_sane(folder), session_of(model)
+            array, session = _open_sane(folder), sanitized_or_none(model)
             if array is None or session is None or (self.config.hide_incomplete and array.missing()):
                 continue
             size = size or self.voxel_size(job).angstrom
@@ -119,7 +118,7 @@ class VolumeLayer(Layer):
     def meshes(self, job: str) -> Iterator[tuple[MeshKey, str, int]]:
         """Key, id of the segmentation, and voxel value of each mesh of a job."""
         for model in self.volume.mesh_ids(job):
-            session = session_of(model)
+            session = sanitized_or_none(model)
             for value in mesh_values(self.volume.meshes(job, model)) if session else ():
                 yield MeshKey(job, self.object_name(value), self.user(job, model), str(session)), model, value
 
@@ -167,7 +166,7 @@ class VolumeLayer(Layer):
         for source, path in places.items():
             size = _noted_size(path)
             if size is not None:
-                return VoxelSize(voxel_size_key(size), source, True)
+                return VoxelSize(size, source, True)
         size = self._dicom_size(job)
         if size is not None:
             return VoxelSize(voxel_size_key(size), "dicom", True)
@@ -195,11 +194,11 @@ class VolumeLayer(Layer):
     def user(self, job: str, model: str) -> str:
         """User id of what a model made: its class."""
         model_class = read_sidecar(self.volume, job, model).get("model_class")
-        return sanitize_name(str(model_class), suppress_warnings=True) if model_class else "unknown"
+        return (sanitized_or_none(str(model_class)) if model_class else None) or "unknown"
 
     def is_tool(self, job: str, session_id: str) -> bool:
         """Whether what has this session id was made by a model or tool that left a trace."""
-        return any(session_of(model) == session_id for model in self.volume.model_ids(job))
+        return any(sanitized_or_none(model) == session_id for model in self.volume.model_ids(job))
 
     def values(self, job: str, model: str) -> _Values:
         """Voxel values of a segmentation but zero.
@@ -211,7 +210,7 @@ class VolumeLayer(Layer):
         if sidecar.get("published_by") == PUBLISHED_BY and isinstance(sidecar.get("values"), list):
             return [int(v) for v in sidecar["values"]]
         meshes = self.volume.meshes(job, model)
-        meshed = sorted(combined_meshes(meshes))
+        meshed = sorted(filter(is_label, combined_meshes(meshes)))
         made_by_app = os.path.isfile(self.volume.model(job, model))
         if meshed and (made_by_app or os.path.isfile(os.path.join(meshes, NOTE))):
             return meshed
@@ -230,7 +229,7 @@ class VolumeLayer(Layer):
             values = mask_values(used_pairs(pairs, model, read_sidecar(self.volume, job, model))[0])
         array = _open_sane(folder)
         if not values and array is not None:
-            values = array.values()
+            values = array.labels()
         self._values[folder] = (state, values)
         return values
 
@@ -355,7 +354,7 @@ def _noted_size(path: str) -> float | None:
     try:
         with open(path, "rb") as file:
             note = json.load(file)
-        return to_angstrom(float(note["voxel_size"]), str(note.get("unit", "angstrom")))
+        return voxel_size_key(to_angstrom(float(note["voxel_size"]), str(note.get("unit", "angstrom"))))
     except (FileNotFoundError, NotADirectoryError, KeyError, TypeError):
         return None
     except ValueError as error:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 NOTE = "copick.json"
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
 _HEADER = 80
+#: Bytes in which the last line of an ASCII file has room.
+_TAIL = 4096
 _FACE = "f %d %d %d\n"
 _VERTEX = "    vertex %.9g %.9g %.9g\n"
 _FACET = f"facet normal %g %g %g\n  outer loop\n{3 * _VERTEX}  endloop\nendfacet\n"
@@ -53,19 +55,35 @@ def read_stl(path: str) -> Triangles:
     """
     with open(path, "rb") as file:
         data = file.read()
-    if len(data) >= _HEADER + 4:
-        count = int.from_bytes(data[_HEADER : _HEADER + 4], "little")
-        # ASCII files begin with "solid", but so may the header of a binary one; only the length is sure.
-        if len(data) == _HEADER + 4 + count * _RECORD.itemsize:
-            records = np.frombuffer(data, _RECORD, offset=_HEADER + 4)
-            return np.ascontiguousarray(records["corners"])
-    if not data.lstrip().startswith(b"solid"):
+    if _is_whole_binary(data[: _HEADER + 4], len(data)):
+        records = np.frombuffer(data, _RECORD, offset=_HEADER + 4)
+        return np.ascontiguousarray(records["corners"])
+    if not _is_whole_ascii(data, data):
         raise InvalidDataError(source=path, reason="it is not a whole STL file")
     lines = [line.split()[1:] for line in data.splitlines() if line.lstrip().startswith(b"vertex")]
     try:
         return np.array(lines, np.float32).reshape(-1, 3, 3)
     except ValueError as error:
         raise InvalidDataError(source=path, reason=f"it is not a whole STL file ({error})") from error
+
+
+def is_whole_stl(path: str) -> bool:
+    """Whether an STL file is whole; looks at its beginning, its end and its size only."""
+    with open(path, "rb") as file:
+        start = file.read(_HEADER + 4)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        return _is_whole_binary(start, size) or _is_whole_ascii(start, file.read())
+
+
+def _is_whole_binary(start: bytes, size: int) -> bool:
+    # ASCII files begin with "solid", but so may the header of a binary one; only the length is sure.
+    count = int.from_bytes(start[_HEADER : _HEADER + 4], "little")
+    return size >= _HEADER + 4 and size == _HEADER + 4 + count * _RECORD.itemsize
+
+
+def _is_whole_ascii(start: bytes, end: bytes) -> bool:
+    return start.lstrip().startswith(b"solid") and end.rstrip().rpartition(b"\n")[2].split()[:1] == [b"endsolid"]
 
 
 def read_obj(path: str) -> Triangles:

@@ -70,6 +70,8 @@ def mesh_segmentation(
     if array is None or array.missing():
         reason = "there is none" if array is None else f"{array.missing()} chunks are not written yet"
         raise InvalidDataError(source=f"segmentation {model_id!r} of job {job_id!r}", reason=reason)
+    if array.dtype.kind not in "bui":
+        raise InvalidDataError(source=array.folder, reason=f"labels are integers, not {array.dtype}")
     failed = JobStatus.MESH_ERROR
     with claimed(volume, store, job_id, JobStatus.MESHING, starts=RESTING, failed=failed, retry=retry):
         values = _write(volume, array, job_id, model_id, block, progress)
@@ -137,6 +139,8 @@ def _march(box: NDArray[Any], offset: NDArray[Any]) -> dict[int, Triangles]:
     values = sorted(distinct(box) - {0})
     if not values:
         return {}
+    if values[0] < 0:
+        raise InvalidDataError(source="segmentation", reason=f"it has the value {values[0]}; labels are at least 0")
     # zmesh takes labels of a few types only: number the values from 1.
     labels = np.searchsorted(np.array([0, *values], np.uint64), box.astype(np.uint64)).astype(
         np.uint8 if len(values) < 256 else np.uint32

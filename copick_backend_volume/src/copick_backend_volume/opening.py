@@ -16,7 +16,7 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     """Open the volume, and the overlay over it; objects for the volume's values are added to the configuration.
 
     Raises:
-        ConfigError: The volume is no folder, the overlay is inside it, or the overlay's configuration is not valid.
+        ConfigError: The volume is no folder, or the overlay's configuration is not valid.
     """
     root = os.path.abspath(os.path.expanduser(config.volume_root.removeprefix("local://")))
     if not os.path.isdir(root):
@@ -24,7 +24,7 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     config.volume_root = root
     static = VolumeLayer("volume", config)
     config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]
-    return Layers(static=[static], overlay=_overlay(config, root))
+    return Layers(static=[static], overlay=_overlay(config))
 
 
 def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObject]:
@@ -40,7 +40,7 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
     return added
 
 
-def _overlay(config: CopickConfigVolume, root: str) -> Layer | None:
+def _overlay(config: CopickConfigVolume) -> Layer | None:
     from copick_core import plugins
     from copick_core.opening import validated
 
@@ -53,25 +53,12 @@ def _overlay(config: CopickConfigVolume, root: str) -> Layer | None:
             "overlay_root": config.overlay_root,
             "overlay_fs_args": config.overlay_fs_args,
         }
-        _check_apart(config.overlay_root, root)
     config_type = content.get("config_type")
     if not isinstance(config_type, str):
         raise ConfigError(source="overlay", reason="config_type is missing: say which backend the overlay is of")
     backend = plugins.get(config_type)
     nested = validated(backend.config_cls, content, "overlay", config._folder)
-    location = getattr(nested, "overlay_root", None)
-    if isinstance(location, str):
-        _check_apart(location, root)
     overlay = backend.open_layers(nested).overlay
     if overlay is None:
         raise ConfigError(source="overlay", reason="it has no writable layer")
     return overlay
-
-
-def _check_apart(location: str, root: str) -> None:
-    path = location.removeprefix("local://").removeprefix("file://")
-    if "://" in path:
-        return
-    inner, outer = os.path.realpath(os.path.expanduser(path)), os.path.realpath(root)
-    if os.path.commonpath([inner, outer]) == outer:
-        raise ConfigError(source="<config>", reason=f"overlay_root {path} is inside the volume, which copick never writes")

@@ -41,10 +41,15 @@ def is_job_id(name: str) -> bool:
     return True
 
 
-def session_of(model_id: str) -> str | None:
-    """The session id of what a model made: its id, sanitised; None where nothing would be left."""
+def is_label(value: int) -> bool:
+    """Whether a voxel value can be the label of an object."""
+    return 0 < value < 1 << 63
+
+
+def sanitized_or_none(text: str) -> str | None:
+    """A text of the app, such as the id or the class of a model, as a name; None where nothing would be left."""
     try:
-        return sanitize_name(model_id, suppress_warnings=True)
+        return sanitize_name(text, suppress_warnings=True)
     except InvalidNameError:
         return None
 
@@ -175,7 +180,7 @@ def combined_meshes(folder: str) -> dict[int, dict[str, str]]:
 
 def mesh_values(folder: str) -> list[int]:
     """Voxel values that a folder of meshes has any file of."""
-    return sorted({*combined_meshes(folder), *(block.value for block in mesh_blocks(folder))} - {0})
+    return sorted(filter(is_label, {*combined_meshes(folder), *(block.value for block in mesh_blocks(folder))}))
 
 
 def entries(folder: str) -> Iterator[tuple[str, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,11 +19,11 @@ from copick_backend_volume import __version__
 from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
-from copick_backend_volume.places import Volume
+from copick_backend_volume.places import Volume, is_label
 from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
-from copick_core.errors import InvalidDataError
+from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
@@ -165,7 +166,7 @@ def publish_segmentation(
         raise InvalidDataError(source=source, reason=reason)
     if np.dtype(labels.dtype).kind not in "bui":
         raise InvalidDataError(source=source, reason=f"labels are integers, not {labels.dtype}")
-    if value is not None and not 0 < value < 1 << 63:
+    if value is not None and not is_label(value):
         raise InvalidDataError(source=source, reason=f"value {value} is not possible; 1 to 2^63 - 1 are")
     tool = sanitize_name(tool, suppress_warnings=True)
     with staging(volume, "segmented") as staged:
@@ -188,10 +189,16 @@ def publish_segmentation(
             write_synced(description, json.dumps(sidecar, indent=4).encode())
             os.rename(description, volume.sidecar(job_id, model_id))
             staged.publish(volume.segmentation(job_id, model_id))
-    status = store.job(job_id).status
-    if status in RESTING:
-        store.update(job_id, status=JobStatus.SEGMENTED, expected=status)
+    _rest_segmented(store, job_id)
     return model_id
+
+
+def _rest_segmented(store: JobStore, job_id: str) -> None:
+    """Set SEGMENTED if the job rests; looks again where somebody else sets a status at the same time."""
+    while (status := store.job(job_id).status) in RESTING:
+        with contextlib.suppress(ConflictError):
+            store.update(job_id, status=JobStatus.SEGMENTED, expected=status)
+            return
 
 
 def _write_labels(writer: ArrayWriter, labels: Any, value: int | None, source: str, progress: Progress | None) -> list[int]:

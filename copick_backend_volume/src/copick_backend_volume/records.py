@@ -79,7 +79,7 @@ def parse_job(job_id: str, entry: Any) -> Job:
             return None
         try:
             return convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             problems.append(f"{name} {value!r} cannot be read")
             return None
 

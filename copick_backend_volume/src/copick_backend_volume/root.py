@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -14,14 +15,16 @@ from copick_backend_volume.records import Job, RecoverableJob
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
-from copick_core.errors import AlreadyExistsError, NotFoundError
+from copick_core.errors import AlreadyExistsError, ConfigError, NotFoundError
+from copick_core.keys import RunKey
 from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from copick_core.layers import Layer, Layers
     from copick_core.models.volume import Index
-    from copick_core.schema import CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
+    from copick_core.schema import CopickConfig, CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
 
 Progress = Callable[[int, int], None]
 
@@ -51,14 +54,20 @@ class CopickSegmentationVolume(CopickSegmentationOverlay):
         z: Index = slice(None),
         channel: str | int | None = None,
     ) -> NDArray[Any]:
-        """Read the segmentation, or a region of it; from the volume as the smallest unsigned type that holds its values."""
+        """Read the segmentation, or a region of it; from the volume as the smallest unsigned type that holds its values.
+
+        What another tool has put there with values that no unsigned type holds is given as it is.
+        """
         data = super().numpy(zarr_group, x, y, z, channel)
-        if not isinstance(self._layer, VolumeLayer):
+        if not isinstance(self._layer, VolumeLayer) or data.dtype.kind not in "bui":
             return data
         from copick_core.labels import smallest_unsigned
 
-        highest = max([*self._layer.values(self.run.name, cast("str", self.model_id)), int(data.max()) if data.size else 0])
-        return data.astype(smallest_unsigned(highest))
+        lowest, highest = (int(data.min()), int(data.max())) if data.size else (0, 0)
+        if lowest < 0:
+            return data
+        values = self._layer.values(self.run.name, cast("str", self.model_id))
+        return data.astype(smallest_unsigned(max([*values, highest])))
 
 
 class CopickMeshVolume(CopickMeshOverlay):
@@ -263,6 +272,12 @@ class CopickRootVolume(CopickRootOverlay):
 
     spans_any_layers: ClassVar[bool] = True
 
+    def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
+        super().__init__(config, open_layers)
+        for layer in self.volume_layers:
+            for overlay in self._overlays:
+                _check_apart(overlay, layer.volume.root)
+
     @property
     def volume_layers(self) -> list[VolumeLayer]:
         """The layers that are volumes, the first one first."""
@@ -341,3 +356,18 @@ class CopickRootVolume(CopickRootOverlay):
 
     def _run_factory(self) -> tuple[type[CopickRunOverlay], type[CopickRunMeta]]:
         return CopickRunVolume, super()._run_factory()[1]
+
+
+def _check_apart(overlay: Layer, volume: str) -> None:
+    """Refuse an overlay inside a volume.
+
+    Raises:
+        ConfigError: It is inside.
+    """
+    path = overlay.location(RunKey("run")) or ""
+    if not os.path.isabs(path):
+        return  # no folder of this machine
+    inner, outer = os.path.realpath(path), os.path.realpath(volume)
+    if os.path.commonpath([inner, outer]) == outer:
+        reason = f"the overlay, which has runs at {path}, is inside the volume {volume}, which copick never writes"
+        raise ConfigError(source="<config>", reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_volume.places import Volume, entries
+from copick_core.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,11 @@ class TrainingPair:
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        """The image, (y, x), as it was displayed: not the raw values."""
+        """The image, (y, x), as it was displayed: not the raw values.
+
+        Raises:
+            InvalidDataError: It cannot be read; likewise for the mask.
+        """
         return _red(self.image_path)
 
     @property
@@ -111,10 +117,14 @@ def unpaired(volume: Volume, job: str) -> list[str]:
 
 
 def mask_values(pairs: list[TrainingPair]) -> list[int]:
-    """Values of classes in the masks of some pairs, but zero."""
+    """Values of classes in the masks of some pairs, but zero; masks that cannot be read tell none."""
     import numpy as np
 
-    return sorted({int(v) for pair in pairs for v in np.unique(pair.mask)} - {0})
+    found: set[int] = set()
+    for pair in pairs:
+        with contextlib.suppress(InvalidDataError):
+            found.update(np.unique(pair.mask).tolist())
+    return sorted(found - {0})
 
 
 def _names(volume: Volume, job: str) -> set[str]:
@@ -139,6 +149,9 @@ def _red(path: str) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image
 
-    with Image.open(path) as image:
-        pixels = np.asarray(image)
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+    except Exception as error:  # a damaged file makes decoders raise whatever they like
+        raise InvalidDataError(source=path, reason=f"it is not a readable image ({error})") from error
     return np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 else pixels).astype(np.uint8, copy=False)
