@@ -86,10 +86,17 @@ class JobStore:
         Raises:
             NotFoundError: Neither the database nor a folder knows it.
         """
-        found = self.jobs().get(job_id)
+        found = self.find(job_id)
         if found is None:
             raise NotFoundError(key=RunKey(job_id), layer="volume", location=self.volume.database)
         return found
+
+    def find(self, job_id: str) -> Job | None:
+        """One job, or None; the others are not looked at."""
+        entries = self.document()
+        if job_id in entries and is_job_id(job_id):
+            return parse_job(job_id, entries[job_id])
+        return Job(job_id, in_database=False) if self.volume.has_any(job_id) else None
 
     def document(self) -> Document:
         """The whole file, as written; waits while it is torn, and never moves or changes it."""

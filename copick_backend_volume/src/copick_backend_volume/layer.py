@@ -141,7 +141,7 @@ class VolumeLayer(Layer):
     def is_complete(self, job: str, image: StoredArray | None = None) -> bool:
         """Whether the image of a job is whole, and nobody makes it anew."""
         image = image or self.image(job)
-        known = self.jobs.jobs().get(job)
+        known = self.jobs.find(job)
         being_made = known is not None and known.status in WITHOUT_IMAGE
         return image is not None and not being_made and not image.missing()
 
@@ -315,7 +315,7 @@ class VolumeLayer(Layer):
     def details(self, key: Key) -> Mapping[str, Any]:
         """What the volume knows of an entity beyond its key."""
         if isinstance(key, RunKey):
-            job = self.jobs.jobs().get(key.name)
+            job = self.jobs.find(key.name)
             if job is None:
                 return {}
             return {"title": job.name, "status": None if job.status is None else job.status.name}

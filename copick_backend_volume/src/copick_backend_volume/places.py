@@ -93,6 +93,10 @@ class Volume:
         """Whether a job has its own folder of a kind; links do not count."""
         return is_job_id(job) and _is_own_folder(self.folder(kind, job))
 
+    def has_any(self, job: str) -> bool:
+        """Whether a job has a folder of any kind."""
+        return any(self.has(kind, job) for kind in JOB_FOLDERS)
+
     def chunks(self, job: str) -> str:
         """Folder of a job's image."""
         return self.folder("chunks", job)

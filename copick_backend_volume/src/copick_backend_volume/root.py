@@ -296,7 +296,7 @@ class CopickRootVolume(CopickRootOverlay):
     def volume_layer_of(self, job_id: str) -> VolumeLayer:
         """The first layer that has a job; the first volume if none has it."""
         first, *others = self.volume_layers
-        return next((layer for layer in (first, *others) if job_id in layer.jobs.jobs()), first) if others else first
+        return next((layer for layer in (first, *others) if layer.jobs.find(job_id)), first) if others else first
 
     def jobs(self) -> list[Job]:
         """All jobs, also those that have folders only, read now."""
