@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from copick_backend_volume.freshness import Freshness, freshness
@@ -367,7 +368,6 @@ def _check_apart(overlay: Layer, volume: str) -> None:
     path = overlay.location(RunKey("run")) or ""
     if not os.path.isabs(path):
         return  # no folder of this machine
-    inner, outer = os.path.realpath(path), os.path.realpath(volume)
-    if os.path.commonpath([inner, outer]) == outer:
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(volume)):
         reason = f"the overlay, which has runs at {path}, is inside the volume {volume}, which copick never writes"
         raise ConfigError(source="<config>", reason=reason)

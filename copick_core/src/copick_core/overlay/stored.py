@@ -140,9 +140,10 @@ def leaves(parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callabl
         RuntimeError: A static layer would let itself be written: a mistake of its backend.
     """
     handles: list[Any] = []
+    root = parent._root
     for layer in layers:
-        if keys := sorted(parent._root._listed(layer, kind, parent._key)):
-            if not layer.read_only and layer is not parent._root.layers.overlay:
+        if keys := sorted(root._listed(layer, kind, parent._key)):
+            if not layer.read_only and layer is not root.layers.overlay:
                 raise RuntimeError(f"static layer {layer.name!r} is not read-only")
             at = entity_cls()._at
             handles += [at(parent, key, layer) for key in keys]
