@@ -121,8 +121,9 @@ already a single request in the reference, once it knows the file.""",
     "W4": """Text is parsed by pydantic's parser, a few hundred points at a time, with extras as well: orjson only writes.
 Storing waits for the disk to confirm (`fsync`), which neither the reference nor the limit does.""",
     "W5": """Noise hardly compresses, so that compressing and writing it is what is left.""",
-    "W6": """Whoever reads a region of the reference's chunks decodes 64 MiB for each chunk that it touches: reading is at the
-limit, and only remembering decoded chunks could be faster. The chunks that ours writes need an eighth of that.""",
+    "W6": """The limit decodes all of each chunk that a region touches, 64 MiB of the reference's, as zarr does. Ours reads and
+decodes only the blocks of a chunk that hold something of the region, and is faster than that limit; a cache keeps whole chunks
+and decodes each once. Full reads of both decode everything.""",
     "W7": """The limit leaves out compression and writing, which are the work; W5 has their limit.""",
     "W8": """Both libraries call the same trimesh, which is nearly all that either does. Storing also checks that vertices are
 finite, writes beside the old file, and waits for the disk to confirm (`fsync`), which the reference does not. trimesh tells

@@ -11,24 +11,22 @@ What this process writes is never answered from old chunks: every write notes a 
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
-from copick_core.regions import AxisIndex
+from copick_core.chunk_parts import assemble, pieces, read
 from copick_core.revisions import changes
 
 if TYPE_CHECKING:
     from zarr import Array
 
     from copick_core.keys import Key
+    from copick_core.regions import AxisIndex
 
 _READERS = 8
 """Chunks that are fetched and decoded at the same time."""
@@ -64,26 +62,18 @@ class ChunkCache:
         Returns:
             A new array, without the axes that have an integer.
         """
-        chosen = [range(i, i + 1) if isinstance(i, int) else range(i.start, i.stop, i.step) for i in region]
-        pieces = [[*_pieces(axis, chunk)] for axis, chunk in zip(chosen, array.chunks, strict=True)]
-        chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
-        if math.prod(map(len, pieces)) * chunk_bytes > self._capacity:
-            return np.asarray(array[tuple(region)])
-        out = np.empty([len(axis) for axis in chosen], array.dtype)
+        found = pieces(region, array.chunks)
+        if len(found) * math.prod(array.chunks) * array.dtype.itemsize > self._capacity:
+            return read(array, region)
         version = changes(key)  # before anything is read: what is read while somebody writes is not believed later
-        parts = [tuple(zip(*part, strict=True)) for part in itertools.product(*pieces)]
-
-        def copy(part: Any) -> None:
-            index, source, target = part
-            out[target] = self._chunk(array, index, version)[source]
-
-        if sum(not self._knows(array, index, version) for index, _, _ in parts) > 1:
-            with ThreadPoolExecutor(min(_READERS, len(parts)), thread_name_prefix="copick_cache") as pool:
-                deque(pool.map(copy, parts), 0)
-        else:
-            for part in parts:
-                copy(part)
-        return out[(..., *(0 if isinstance(item, int) else slice(None) for item in region))]
+        unknown = sum(not self._knows(array, index, version) for index, _, _ in found)
+        return assemble(
+            found,
+            region,
+            array.dtype,
+            lambda index, box: self._chunk(array, index, version)[box],
+            threads=min(_READERS, unknown),
+        )
 
     def _knows(self, array: Array[Any], index: tuple[int, ...], version: object) -> bool:
         kept = self._chunks.get((id(array), index))
@@ -96,8 +86,8 @@ class ChunkCache:
             if kept is not None and kept[1] == version:
                 self._chunks.move_to_end(name)
                 return kept[2]
-        box = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, array.chunks, strict=True))
-        voxels = np.asarray(array[box])
+        box = [slice(i * c, min(i * c + c, n), 1) for i, c, n in zip(index, array.chunks, array.shape, strict=True)]
+        voxels = read(array, box)
         with self._lock:
             before = self._chunks.pop(name, None)
             self._chunks[name] = (array, version, voxels)
@@ -106,14 +96,3 @@ class ChunkCache:
                 _, (_, _, dropped) = self._chunks.popitem(last=False)
                 self.size -= dropped.nbytes
         return voxels
-
-
-def _pieces(chosen: range, chunk: int) -> Iterator[tuple[int, slice, slice]]:
-    """Chunks that hold indices of a range: number of each, where in it they are, and where in the result they go."""
-    at = 0
-    while at < len(chosen):
-        number = chosen[at] // chunk
-        count = len(range(chosen[at], min((number + 1) * chunk, chosen.stop), chosen.step))
-        first = chosen[at] - number * chunk
-        yield number, slice(first, first + (count - 1) * chosen.step + 1, chosen.step), slice(at, at + count)
-        at += count

@@ -38,7 +38,7 @@ class Workers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._threads = min(16, _cores())
+        self._threads = min(16, cores())
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="copick_chunks")
 
     def __enter__(self) -> Self:
@@ -185,6 +185,7 @@ class LevelWriter:
         return chunks
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors that this process may use."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

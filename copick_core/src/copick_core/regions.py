@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from copick_core import chunk_parts
 from copick_core.errors import RegionTooLargeError
 from copick_core.labels import cast_lossless
 
@@ -109,14 +110,14 @@ def region_shape(shape: Sequence[int], index: Index) -> tuple[int, ...]:
 
 
 def read_region(
-    array: Array[Any], index: Index = ..., read: Callable[[tuple[AxisIndex, ...]], Any] | None = None
+    array: Array[Any], index: Index = ..., read: Callable[[tuple[AxisIndex, ...]], npt.NDArray[Any]] | None = None
 ) -> npt.NDArray[Any]:
-    """Read a region into memory; touches only the chunks that it covers.
+    """Read a region into memory; touches only the chunks that it covers, and of these only what it needs.
 
     Args:
         array: An open level.
         index: Integers and slices, as NumPy's.
-        read: What reads a region with positive steps into a new array; the array itself by default.
+        read: What reads a region with positive steps into a new array; `chunk_parts.read` by default.
 
     Returns:
         What ``numpy_array[index]`` would be, in a new array of the level's dtype; a 0-d array for a single
@@ -133,7 +134,7 @@ def read_region(
     if available is not None and requested > available:
         raise RegionTooLargeError(requested=requested, available=available)
     forward, flips = _forward(region, array.shape)
-    values = np.asarray(array[forward] if read is None else read(forward))
+    values = chunk_parts.read(array, forward) if read is None else read(forward)
     return np.asarray(values[flips])
 
 

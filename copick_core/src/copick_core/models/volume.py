@@ -136,14 +136,14 @@ class Volume(Entity[K]):
         return False
 
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
-        from copick_core import ome
+        from copick_core import chunk_parts, ome
 
         array = self.array(level)
         cache = self._root._chunk_cache
 
         def read(region: tuple[int | slice, ...]) -> Any:
             with self._named_where_unreadable(level):
-                return array[region] if cache is None else cache.read(array, region, self._key)
+                return chunk_parts.read(array, region) if cache is None else cache.read(array, region, self._key)
 
         return ome.read_region(array, index, read)
 

@@ -1,0 +1,223 @@
+"""Regions put together from parts of chunks, of which hardly more is read and decoded than the region covers.
+
+Blosc compresses a chunk in blocks, of 512 KiB by default, and says where each begins. zarr decodes whole chunks; a region of
+64 voxels along each edge covers a quarter of the blocks of a 256³ chunk, or fewer. Such blocks, with a header and offsets of
+their own, are again something that Blosc decodes
+(https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst). Arrays that are stored in any other way are read by zarr.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from copick_core.chunks import cores
+
+if TYPE_CHECKING:
+    from zarr import Array
+    from zarr.abc.store import Store
+    from zarr.storage import LocalStore
+
+    from copick_core.regions import AxisIndex
+
+Piece = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
+"""What a region and a chunk have in common: index of the chunk, where it is in the chunk, and where in the region."""
+
+Part = Callable[[tuple[int, ...], tuple[slice, ...]], Any]
+"""Gives voxels of a chunk, by its index and where they are in it."""
+
+Fetch = Callable[[int, int], npt.NDArray[np.uint8]]
+"""Gives the bytes of a stored chunk from one position to another; fewer if it ends before."""
+
+#: Chunks that are asked for at the same time where each is a request.
+_REQUESTS = 16
+
+#: Of a Blosc buffer: versions, flags, size of an item; bytes of the content, of one block of it, and of the whole buffer.
+_HEADER = struct.Struct("<4sIII")
+_FLAGS, _PLAIN_COPY = 2, 0x02
+_OFFSET = np.dtype("<i4")
+
+
+def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
+    """Read a region of an array.
+
+    Args:
+        array: An open level.
+        region: One entry for each axis: an integer from 0 on, or a slice with three numbers and a positive step.
+
+    Returns:
+        A new array, without the axes that have an integer.
+
+    Raises:
+        ValueError: A chunk is not what the array's metadata say.
+        RuntimeError: Blosc cannot decode a chunk.
+    """
+    decode = _decoder(array)
+    if decode is None:
+        return np.asarray(array[tuple(region)])
+    store = array.store
+    prefix = f"{array.path}/" if array.path else ""
+    fill = array.dtype.type(0) if array.fill_value is None else array.fill_value
+
+    def part(index: tuple[int, ...], box: tuple[slice, ...]) -> Any:
+        key = prefix + array.metadata.encode_chunk_key(index)
+        with _stored(store, key) as fetch:
+            return fill if fetch is None else _decode_box(decode, fetch, key, array.chunks, array.dtype, box)
+
+    return assemble(pieces(region, array.chunks), region, array.dtype, part, cores() if _in_files(store) else _REQUESTS)
+
+
+def pieces(region: Sequence[AxisIndex], chunks: Sequence[int]) -> list[Piece]:
+    """What a region (as `read` takes it) has of each chunk."""
+    axes = [_axis_pieces(axis, chunk) for axis, chunk in zip(_chosen(region), chunks, strict=True)]
+    return [tuple(zip(*piece, strict=True)) for piece in itertools.product(*axes)]
+
+
+def assemble(
+    pieces: Sequence[Piece], region: Sequence[AxisIndex], dtype: np.dtype[Any], part: Part, threads: int
+) -> npt.NDArray[Any]:
+    """Put a region together from its pieces.
+
+    Args:
+        pieces: As `pieces` gives them.
+        region: As `read` takes it.
+        dtype: Of the voxels.
+        part: What gets the voxels of a piece.
+        threads: How many pieces to get at the same time.
+
+    Returns:
+        A new array, without the axes that have an integer.
+    """
+    out = np.empty([len(axis) for axis in _chosen(region)], dtype)
+
+    def copy(piece: Piece) -> None:
+        index, box, target = piece
+        out[target] = part(index, box)
+
+    if min(threads, len(pieces)) > 1:
+        with ThreadPoolExecutor(min(threads, len(pieces)), thread_name_prefix="copick_regions") as pool:
+            deque(pool.map(copy, pieces), 0)
+    else:
+        deque(map(copy, pieces), 0)
+    return out[(..., *(0 if isinstance(item, int) else slice(None) for item in region))]
+
+
+def _chosen(region: Sequence[AxisIndex]) -> list[range]:
+    return [range(i, i + 1) if isinstance(i, int) else range(i.start, i.stop, i.step) for i in region]
+
+
+def _axis_pieces(chosen: range, chunk: int) -> Iterator[tuple[int, slice, slice]]:
+    at = 0
+    while at < len(chosen):
+        number = chosen[at] // chunk
+        count = len(range(chosen[at], min((number + 1) * chunk, chosen.stop), chosen.step))
+        first = chosen[at] - number * chunk
+        yield number, slice(first, first + (count - 1) * chosen.step + 1, chosen.step), slice(at, at + count)
+        at += count
+
+
+def _decoder(array: Array[Any]) -> Callable[[Any], Any] | None:
+    """What decodes the array's chunks, if they are nothing but voxels in this machine's order, compressed by Blosc."""
+    from numcodecs import Blosc  # type: ignore[import-untyped]
+
+    metadata: Any = array.metadata
+    if array.dtype.kind not in "biufc" or not array.ndim:
+        return None
+    if metadata.zarr_format == 2:
+        plain = (
+            array.dtype.isnative and isinstance(metadata.compressor, Blosc) and not metadata.filters and metadata.order == "C"
+        )
+    else:
+        from zarr.codecs import BloscCodec, BytesCodec
+
+        plain = [*map(type, metadata.codecs)] == [BytesCodec, BloscCodec] and not metadata.storage_transformers
+        plain = plain and (array.dtype.itemsize == 1 or metadata.codecs[0].endian.value == sys.byteorder)
+    return Blosc().decode if plain else None  # a buffer says itself how it was encoded
+
+
+def _in_files(store: Store) -> bool:
+    from zarr.storage import LocalStore
+
+    return isinstance(store, LocalStore) and type(store).get is LocalStore.get
+
+
+@contextmanager
+def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
+    """What gives parts of one stored value, None if there is none. All parts are of one value, whatever replaces it."""
+    if _in_files(store):
+        try:
+            file = cast("LocalStore", store).root.joinpath(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            yield None
+            return
+        with file:
+
+            def fetch(start: int, stop: int) -> npt.NDArray[np.uint8]:
+                buffer = np.empty(max(0, stop - start), np.uint8)
+                file.seek(start)
+                return buffer[: file.readinto(buffer.data)]
+
+            yield fetch
+        return
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    value = sync(store.get(key, default_buffer_prototype()))
+    data = None if value is None else np.asarray(value.as_numpy_array()).view(np.uint8)
+    yield None if data is None else lambda start, stop: data[start:stop]
+
+
+def _decode_box(
+    decode: Callable[[Any], Any], fetch: Fetch, key: str, shape: Sequence[int], dtype: np.dtype[Any], box: Sequence[slice]
+) -> npt.NDArray[Any]:
+    """Decode what slices (with positive steps) cover of a stored chunk; gives a view of the decoded blocks."""
+    strides = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
+    counts = [len(range(part.start, part.stop, part.step)) for part in box]
+    steps = [part.step * stride for part, stride in zip(box, strides, strict=True)]
+    first = sum(part.start * stride for part, stride in zip(box, strides, strict=True))
+    last = first + sum((count - 1) * step for count, step in zip(counts, steps, strict=True)) + dtype.itemsize
+    decoded, at = _decode_bytes(decode, fetch, key, math.prod(shape) * dtype.itemsize, first, last)
+    return np.ndarray(counts, dtype, decoded, first - at, steps)
+
+
+def _decode_bytes(decode: Callable[[Any], Any], fetch: Fetch, key: str, size: int, first: int, last: int) -> tuple[Any, int]:
+    """Decode what holds the bytes of a chunk from ``first`` to ``last``; also gives where in the chunk that begins."""
+    kind, content, block, stored = _HEADER.unpack(_whole(fetch, key, 0, _HEADER.size).data)
+    if content != size or not 0 < block <= size:
+        raise ValueError(f"chunk {key!r} is not the {size} bytes of voxels, compressed by Blosc, that the metadata announce")
+    if kind[_FLAGS] & _PLAIN_COPY:
+        return _whole(fetch, key, _HEADER.size + first, _HEADER.size + last), first
+    count = -(-size // block)
+    begin, end = first // block, -(-last // block)
+    if end == count and size % block:
+        begin = min(begin, count - 2)  # the last block is shorter, which shows only beside another one
+    if end - begin == count:
+        return decode(_whole(fetch, key, 0, stored)), 0
+    offsets = _whole(fetch, key, _HEADER.size, _HEADER.size + count * _OFFSET.itemsize).view(_OFFSET)
+    chosen = offsets[begin:end]
+    # Blocks that several threads compressed may lie in another order.
+    start, stop = chosen.min(), min(offsets[offsets > chosen.max()], default=stored)
+    if not _HEADER.size + offsets.nbytes <= start < stop <= stored:
+        raise ValueError(f"chunk {key!r} has blocks outside of its {stored} bytes")
+    blocks = _whole(fetch, key, start, stop)
+    offset = _HEADER.size + chosen.nbytes
+    header = _HEADER.pack(kind, min(end * block, size) - begin * block, block, offset + len(blocks))
+    moved = (chosen - start + offset).astype(_OFFSET)
+    return decode(np.concatenate([np.frombuffer(header, np.uint8), moved.view(np.uint8), blocks])), begin * block
+
+
+def _whole(fetch: Fetch, key: str, start: int, stop: int) -> npt.NDArray[np.uint8]:
+    data = fetch(int(start), int(stop))
+    if len(data) != stop - start:
+        raise ValueError(f"chunk {key!r} ends before byte {stop}")
+    return data
