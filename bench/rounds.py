@@ -34,7 +34,7 @@ from support.memory import peak_mib, reset_peak
 #: Systems. OURS is an installation without extras that make it faster.
 REFERENCE, LIMIT, OURS, FAST = "reference", "limit", "ours", "ours, with extras"
 #: Optional packages that the product uses where they are installed.
-ACCELERATORS = ("obstore", "orjson", "xxhash")
+ACCELERATORS = ("obstore", "orjson")
 #: Packages whose versions matter to the results.
 _PACKAGES = (
     "copick",

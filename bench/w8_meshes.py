@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from projects import RUN, import_now, open_project
-from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, timed, with_extras
+from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, timed
 
 LOAD, STORE = "load", "store"
 FILE = f"ExperimentRuns/{RUN}/Meshes/alice_1_membrane.glb"
@@ -122,7 +122,7 @@ if __name__ == "__main__":
         Workload(
             name="W8",
             title="a mesh (icosphere of {subdivisions} subdivisions)",
-            systems={REFERENCE: library, LIMIT: limit, OURS: library, **with_extras("xxhash", library)},
+            systems={REFERENCE: library, LIMIT: limit, OURS: library},
             cases=[LOAD, STORE],
             sizes={"subdivisions": (6, 2), "repeats": (200, 2)},
             rounds=3,
