@@ -157,12 +157,11 @@ class LeavesEmptyParentsOutOfListMany(Mutant):
 class RaisesOnForeignFiles(LocalLayer):
     caught_by, seen = "test_a_foreign_file_is_not_listed", "ValueError"
 
-    def _keys(self, kind, parent, folders, listed):
-        for folder in folders:
-            for name in listed.get(folder, {}):
-                if kind is Kind.PICKS and name.endswith(".json"):
-                    _user, _session, _name = name.split("_")
-        return super()._keys(kind, parent, folders, listed)
+    def _keys(self, kind, parent, folder, listing):
+        for name in listing:
+            if kind is Kind.PICKS and name.endswith(".json"):
+                _user, _session, _name = name.split("_")
+        return super()._keys(kind, parent, folder, listing)
 
 
 # ----------------------------------------------------------------------------------------------------------------- memory

@@ -69,7 +69,7 @@ class LocalLayer(PathLayer):
         Raises:
             InvalidNameError: It would lead out of the root.
         """
-        if path.startswith("/") or "/../" in f"/{path}/" or ("\\" in path and os.sep == "\\"):
+        if path[:1] == "/" or (".." in path and "/../" in f"/{path}/") or (os.sep == "\\" and "\\" in path):
             raise InvalidNameError(what="path", name=path, reason=f"it leads out of layer {self.name!r}")
         return self._prefix + path
 
@@ -80,15 +80,14 @@ class LocalLayer(PathLayer):
     # ------------------------------------------------------------------ reading
 
     def _list_folder(self, path: str) -> Listing:
+        folder = self.full_path(path)
         try:
-            with os.scandir(self.full_path(path)) as scan:
-                entries = [*scan]
-        except _MISSING:
+            with os.scandir(folder) as scan:
+                return {entry.name: entry.is_dir() for entry in scan}  # no system call but for links
+        except FileNotFoundError:
             return {}
-        try:
-            return {entry.name: entry.is_dir() for entry in entries}  # no system call but for links
         except OSError:
-            return {entry.name: _is_folder(entry) for entry in entries}
+            return _list_with_odd_links(folder)
 
     def _path_exists(self, path: str, *, folder: bool) -> bool:
         import stat
@@ -195,12 +194,20 @@ class LocalLayer(PathLayer):
             # Somebody else has put a volume there, or deleted it, since we looked: look again.
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or leads to one."""
+def _list_with_odd_links(folder: str) -> Listing:
+    """List what may be no folder, or may hold links that lead in a circle, through a file, or to where one may not look."""
+
+    def is_folder(entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError:
+            return False
+
     try:
-        return entry.is_dir()
-    except OSError:  # a link that leads round in a circle, or to where one may not look
-        return False
+        with os.scandir(folder) as scan:
+            return {entry.name: is_folder(entry) for entry in scan}
+    except _MISSING:
+        return {}
 
 
 def _remove_folder(path: str) -> None:

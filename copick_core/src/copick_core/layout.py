@@ -20,7 +20,7 @@ The layout is that of copick 1.x::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -59,11 +59,18 @@ SEGMENTATION_FOLDERS: dict[SegmentationType, str] = {
     "instance": "InstanceSegmentations",
     "panoptic": "PanopticSegmentations",
 }
-#: Folders of a run that hold entities of a kind.
+#: Folders that hold entities of a kind.
+_FOLDERS_IN_PROJECT = {Kind.RUN: (RUNS_FOLDER,), Kind.OBJECT: (OBJECTS_FOLDER,)}
 _FOLDERS_IN_RUN = {
-    Kind.PICKS: ("Picks",),
-    Kind.MESH: ("Meshes",),
-    Kind.SEGMENTATION: tuple(dict.fromkeys(SEGMENTATION_FOLDERS.values())),
+    Kind.VOXEL_SPACING: ("",),
+    Kind.PICKS: ("/Picks",),
+    Kind.MESH: ("/Meshes",),
+    Kind.SEGMENTATION: tuple(f"/{name}" for name in dict.fromkeys(SEGMENTATION_FOLDERS.values())),
+}
+#: Classes of the parents of what lies in a voxel spacing's folder.
+_PARENTS_AT_SPACING: dict[Kind, type[VoxelSpacingKey | TomogramKey]] = {
+    Kind.TOMOGRAM: VoxelSpacingKey,
+    Kind.FEATURES: TomogramKey,
 }
 #: Types of the folders that hold one type only.
 _PLAIN_TYPES: dict[str, SegmentationType] = {
@@ -78,18 +85,16 @@ _SIZE = re.compile(r"\d+\.\d{3}")
 _KEPT_NAMES = 4096
 
 
-def folders(kind: Kind, parent: ParentKey) -> list[str]:
+def folders(kind: Kind, parent: ParentKey) -> Sequence[str]:
     """Folders that hold the entities of a kind below a parent, relative to the project's root."""
     if isinstance(parent, RunKey):
         here = f"{RUNS_FOLDER}/{parent.name}"
-        if kind is Kind.VOXEL_SPACING:
-            return [here]
-        return [f"{here}/{name}" for name in _FOLDERS_IN_RUN.get(kind, ())]
+        return [f"{here}{name}" for name in _FOLDERS_IN_RUN.get(kind, ())]
     if isinstance(parent, RootKey):
-        return [RUNS_FOLDER if kind is Kind.RUN else OBJECTS_FOLDER]
-    if (kind is Kind.TOMOGRAM) is isinstance(parent, VoxelSpacingKey):
-        return [f"{RUNS_FOLDER}/{parent.run}/{_spacing_folder(parent.voxel_size)}"]
-    return []
+        return _FOLDERS_IN_PROJECT.get(kind, ())
+    if isinstance(parent, _PARENTS_AT_SPACING.get(kind, ())):
+        return (f"{RUNS_FOLDER}/{parent.run}/{_spacing_folder(parent.voxel_size)}",)
+    return ()
 
 
 def is_folder(kind: Kind) -> bool:
@@ -183,7 +188,7 @@ def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
 
 def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
     """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
-    return next(iter(parse_all(kind, parent, [name], folder)), None)
+    return next(iter(parse_all(kind, parent, {name: is_folder(kind)}, folder)), None)
 
 
 def is_listable(key: Key) -> bool:
@@ -195,62 +200,74 @@ def is_listable(key: Key) -> bool:
     return parse(key.kind, key.parent, name, folder) == key
 
 
-def parse_all(kind: Kind, parent: ParentKey, names: Iterable[str], folder: str = "") -> list[Key]:
-    """Read the names that were listed in one folder back into keys.
+def parse_all(kind: Kind, parent: ParentKey, listing: Mapping[str, bool], folder: str = "") -> list[Key]:
+    """Read what was listed in one folder back into keys.
 
     Args:
         kind: Kind of entity that was listed.
         parent: Key whose children were listed.
-        names: The listed names.
+        listing: The listed names, and whether each is a folder.
         folder: The listed folder; needed for segmentations, whose type it tells.
 
     Returns:
         Keys in the order of their names, without the names that :func:`path` does not write.
     """
     parent_cls, parser = _PARSERS[kind]
-    return parser(parent, names, folder) if isinstance(parent, parent_cls) else []
+    return parser(parent, listing.items(), folder) if isinstance(parent, parent_cls) else []
 
 
-def _parse_runs(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
-    return [RunKey(name) for name in names if is_run_name(name)]
+#: Names, and whether each is a folder.
+_Names = Iterable[tuple[str, bool]]
 
 
-def _parse_objects(parent: ParentKey, names: Iterable[str], folder: str) -> list[Key]:
-    return [ObjectKey(stem) for name in names if (stem := _volume(name))]
+def _parse_runs(parent: ParentKey, names: _Names, folder: str) -> list[Key]:
+    return [RunKey(name) for name, is_folder in names if is_folder and is_run_name(name)]
 
 
-def _parse_spacings(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    sizes = [_size(name[len(_SPACING) :]) for name in names if name.startswith(_SPACING)]
-    return [VoxelSpacingKey(run.name, size) for size in sizes if size]
+def _parse_objects(parent: ParentKey, names: _Names, folder: str) -> list[Key]:
+    return [ObjectKey(stem) for name, is_folder in names if is_folder and (stem := _volume(name))]
 
 
-def _parse_tomograms(spacing: VoxelSpacingKey, names: Iterable[str], folder: str) -> list[Key]:
+def _parse_spacings(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    return [VoxelSpacingKey(run.name, size) for name, is_folder in names if is_folder and (size := _spacing(name))]
+
+
+def _parse_tomograms(spacing: VoxelSpacingKey, names: _Names, folder: str) -> list[Key]:
     run, size, _ = spacing
-    return [TomogramKey(run, size, stem) for name in names if (stem := _volume(name))]
+    return [TomogramKey(run, size, stem) for name, is_folder in names if is_folder and (stem := _volume(name))]
 
 
-def _parse_features(tomogram: TomogramKey, names: Iterable[str], folder: str) -> list[Key]:
+def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[Key]:
+    found = [fields for name, is_folder in names if is_folder and (fields := _features(name))]
+    if not found:
+        return []
     run, size, tomo_type, variant, _ = tomogram
     stem = _tomogram_stem(tomogram)
+    return [FeaturesKey(run, size, tomo_type, feature_type, variant) for owner, feature_type in found if owner == stem]
+
+
+def _parse_picks(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    return [_new(PicksKey, first + fields) for name, is_folder in names if not is_folder and (fields := _picks(name))]
+
+
+def _parse_meshes(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    return [_new(MeshKey, first + fields) for name, is_folder in names if not is_folder and (fields := _mesh(name))]
+
+
+def _parse_segmentations(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    plain = _PLAIN_TYPES.get(folder.rpartition("/")[2])
     return [
-        FeaturesKey(run, size, tomo_type, fields[1], variant)
-        for name in names
-        if (fields := _features(name)) and fields[0] == stem
+        _new(SegmentationKey, first + fields)
+        for name, is_folder in names
+        if is_folder and (fields := _segmentation(name, plain))
     ]
 
 
-def _parse_picks(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    return [PicksKey(run.name, *fields) for name in names if (fields := _annotation(name, ".json"))]
-
-
-def _parse_meshes(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    return [MeshKey(run.name, *fields) for name in names if (fields := _annotation(name, ".glb"))]
-
-
-def _parse_segmentations(run: RunKey, names: Iterable[str], folder: str) -> list[Key]:
-    plain = _PLAIN_TYPES.get(folder.rpartition("/")[2])
-    return [SegmentationKey(run.name, *fields) for name in names if (fields := _segmentation(name, plain))]
-
+#: Makes a key of all its fields; a NamedTuple's own constructor is a Python function that does no more.
+_new = tuple.__new__
 
 # What single names say. Names repeat from run to run, so what they say is kept; that also keeps each text once.
 
@@ -270,6 +287,23 @@ def _features(name: str) -> tuple[str, str] | None:
 
 
 @lru_cache(_KEPT_NAMES)
+def _spacing(name: str) -> float | None:
+    """Voxel size of a spacing."""
+    return _size(name.removeprefix(_SPACING)) if name.startswith(_SPACING) else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _picks(name: str) -> tuple[str, str, str, Kind] | None:
+    fields = _annotation(name, ".json")
+    return (*fields, Kind.PICKS) if fields else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _mesh(name: str) -> tuple[str, str, str, Kind] | None:
+    fields = _annotation(name, ".glb")
+    return (*fields, Kind.MESH) if fields else None
+
+
 def _annotation(name: str, suffix: str) -> tuple[str, str, str] | None:
     """Object, user and session of picks or a mesh."""
     parts = name.removesuffix(suffix).split("_")
@@ -280,7 +314,7 @@ def _annotation(name: str, suffix: str) -> tuple[str, str, str] | None:
 
 
 @lru_cache(_KEPT_NAMES)
-def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str, str, str, SegmentationType] | None:
+def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str, str, str, SegmentationType, Kind] | None:
     """Voxel size, name, user, session and type of a segmentation in a folder that holds one type only, or (None) two."""
     parts = name.removesuffix(".zarr").split("_")
     if len(parts) != 4 or not name.endswith(".zarr"):
@@ -292,7 +326,7 @@ def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str
     if size is None or not all(parts):
         return None
     user_id, session_id, label = map(intern, parts[1:])
-    return size, label, user_id, session_id, segmentation_type
+    return size, label, user_id, session_id, segmentation_type, Kind.SEGMENTATION
 
 
 @lru_cache(_KEPT_NAMES)
@@ -304,8 +338,8 @@ def _size(text: str) -> float | None:
     return size if size > 0 and f"{size:.3f}" == text else None
 
 
-#: What reads the names below a parent of a class, for each kind.
-_PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, Iterable[str], str], list[Key]]]] = {
+#: Class of the parent, and what reads the names below it, for each kind.
+_PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, _Names, str], list[Key]]]] = {
     Kind.RUN: (RootKey, _parse_runs),
     Kind.OBJECT: (RootKey, _parse_objects),
     Kind.VOXEL_SPACING: (RunKey, _parse_spacings),

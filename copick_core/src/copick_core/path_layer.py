@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 Listing = dict[str, bool]
 
 #: Kinds that are listed from folders that other kinds are listed from too.
-_SHARING = (Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES)
+_SHARING = frozenset({Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES})
 
 #: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
 STAGED_SECONDS = 7 * 24 * 3600
@@ -57,12 +57,6 @@ def is_abandoned(name: str) -> bool:
     """Whether a name is that of something staged by a writer that must have died."""
     match = _STAGED.fullmatch(name)
     return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
-
-
-def _is_in(listings: Mapping[str, Listing], path: str) -> bool:
-    """Whether a path is among the names of its listed folder."""
-    folder, _, name = path.rpartition("/")
-    return name in listings.get(folder, {})
 
 
 class PathLayer(Layer):
@@ -143,51 +137,74 @@ class PathLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Sequence[Key]:
         """List the entities of a kind below a parent."""
         folders = layout.folders(kind, parent)
-        return self._keys(kind, parent, folders, self._listed(kind, folders))
+        if len(folders) > 1:
+            folders = self._present(folders, parent)
+        if len(folders) != 1:
+            return self._all_keys(kind, parent, folders, self._list_folders(folders))
+        folder = folders[0]
+        if kind in _SHARING:
+            return self._keys(kind, parent, folder, self._shared.get(folder) or self._listing(folder))
+        return self._keys(kind, parent, folder, self._list_folder(folder))
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, asking each folder once."""
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
-        listed = self._listed(kind, [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)])
-        return {parent: self._keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
-
-    def _listed(self, kind: Kind, folders: Sequence[str]) -> Mapping[str, Listing]:
-        """List the folders that may hold entities of a kind; those that are known to be missing are left out."""
-        if kind in _SHARING:
-            return self._remembered(folders)
         if kind is Kind.SEGMENTATION:
-            # Most runs have one of the three folders: ask the run's folder which, instead of asking for all three.
-            runs = self._remembered([*dict.fromkeys(folder.rpartition("/")[0] for folder in folders)])
-            folders = [folder for folder in folders if _is_in(runs, folder)]
-        return self._list_folders(folders)
+            self._listings([layout.path(run) for run in parents if isinstance(run, RunKey)])
+            wanted = {parent: self._present(folders, parent) for parent, folders in wanted.items()}
+        folders = [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)]
+        listed = self._listings(folders) if kind in _SHARING else self._list_folders(folders)
+        return {parent: self._all_keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
 
-    def _remembered(self, folders: Sequence[str]) -> Mapping[str, Listing]:
+    def _present(self, folders: Sequence[str], parent: ParentKey) -> Sequence[str]:
+        """Those of several folders of a run that there are: most runs have one of three, and one question tells which."""
+        if not isinstance(parent, RunKey):
+            return folders
+        run = layout.path(parent)
+        there = self._listing(run)
+        return [folder for folder in folders if folder[len(run) + 1 :] in there]
+
+    def _listing(self, folder: str) -> Listing:
+        """List a folder that serves several kinds, once until :meth:`forget`."""
+        listing = self._shared.get(folder)
+        if listing is None:
+            forgotten = self._forgotten
+            listing = self._list_folder(folder)
+            self._remember({folder: listing}, forgotten)
+        return listing
+
+    def _listings(self, folders: Sequence[str]) -> Mapping[str, Listing]:
         """List folders that serve several kinds, each one once until :meth:`forget`."""
         known = {folder: listing for folder in folders if (listing := self._shared.get(folder)) is not None}
         if len(known) == len(folders):
             return known
         forgotten = self._forgotten
         listed = self._list_folders([folder for folder in folders if folder not in known])
+        self._remember(listed, forgotten)
+        return {**known, **listed}
+
+    def _remember(self, listed: Mapping[str, Listing], forgotten: int) -> None:
         with self._shared_lock:
             # What was listed before somebody forgot or wrote may be out of date already.
             if self._forgotten == forgotten:
                 self._shared.update(listed)
-        return {**known, **listed}
 
-    def _keys(self, kind: Kind, parent: ParentKey, folders: Sequence[str], listed: Mapping[str, Listing]) -> Sequence[Key]:
-        """Read the listings of a parent's folders."""
-        folder_kind = layout.is_folder(kind)
-        keys: builtins.list[Key] = []
-        for folder in folders:
-            if not (listing := listed.get(folder)):
-                continue
-            names = [name for name, is_folder in listing.items() if is_folder is folder_kind]
-            found = layout.parse_all(kind, parent, names, folder)
-            if len(found) != len(names) and logger.isEnabledFor(logging.DEBUG):
-                for name in names:
-                    if not layout.is_hidden(name) and layout.parse(kind, parent, name, folder) is None:
-                        logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
-            keys += found
+    def _all_keys(self, kind: Kind, parent: ParentKey, folders: Sequence[str], listed: Mapping[str, Listing]) -> Sequence[Key]:
+        """Read the listings of some folders."""
+        return [key for folder in folders for key in self._keys(kind, parent, folder, listed.get(folder, {}))]
+
+    def _keys(self, kind: Kind, parent: ParentKey, folder: str, listing: Listing) -> builtins.list[Key]:
+        """Read the listing of a folder."""
+        keys = layout.parse_all(kind, parent, listing, folder)
+        if len(keys) != len(listing) and logger.isEnabledFor(logging.DEBUG):
+            for name, is_folder in listing.items():
+                kept = (
+                    is_folder is not layout.is_folder(kind)
+                    or layout.is_hidden(name)
+                    or layout.parse(kind, parent, name, folder)
+                )
+                if not kept:
+                    logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
         return keys
 
     def forget(self, parent: ParentKey) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import NotFoundError
 
@@ -20,68 +20,68 @@ def _is_unsaved(handle: Entity[Any]) -> bool:
     return getattr(handle, "_unsaved", False)
 
 
-class Children(Generic[E]):
+class Children(list[E]):
     """The children of one kind of one parent.
 
     The same key in the same layer keeps one handle until :meth:`forget`, whether it was found by listing, by asking for it,
-    or by creating it. Lists that are handed out are snapshots.
+    or by creating it. What others get are snapshots.
+
+    It is a list itself, and shares its lock: a project has very many of these.
+
+    Args:
+        lock: Held while the children are listed; everything below one run may share one.
     """
 
-    __slots__ = ("_index", "_items", "_listed", "_lock")
+    __slots__ = ("_index", "is_listed", "lock")
 
-    def __init__(self) -> None:
-        self._items: list[E] = []
-        self._listed = False
+    def __init__(self, lock: threading.RLock) -> None:
+        #: Whether the children have been listed.
+        self.is_listed = False
         self._index: dict[Key, list[E]] | None = None
-        self._lock = threading.RLock()
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether the children have been listed."""
-        return self._listed
+        self.lock = lock
 
     @property
     def listed(self) -> list[E] | None:
         """Snapshot of the children if they have been listed, else None."""
-        return [*self._items] if self._listed else None
+        return self[:] if self.is_listed else None
 
     def all(self, query: Callable[[], list[E]]) -> list[E]:
         """Snapshot of the children, listed by ``query`` when first asked for."""
-        if not self._listed:
-            with self._lock:
-                if not self._listed:
+        if not self.is_listed:
+            with self.lock:
+                if not self.is_listed:
                     self._install(query())
-        return [*self._items]
+        return self[:]
 
     def install(self, listed: list[E]) -> None:
         """Take a listing that was made elsewhere, unless the children are listed already."""
-        with self._lock:
-            if not self._listed:
+        with self.lock:
+            if not self.is_listed:
                 self._install(listed)
 
     def _install(self, listed: list[E]) -> None:
-        if self._items:  # handles that were given out before the listing stay the handles of their keys
-            known = {(h.key, h.layer): h for h in self._items}
+        if self:  # handles that were given out before the listing stay the handles of their keys
+            known = {(h.key, h.layer): h for h in self}
             listed = [known.pop((h.key, h.layer), h) for h in listed]
             listed += [h for h in known.values() if _is_unsaved(h)]
-        self._items = listed
+        self[:] = listed
         self._index = None
-        self._listed = True
+        self.is_listed = True
 
     def get(self, key: Key, probe: Callable[[], Sequence[E]]) -> list[E]:
         """Children with a key, without listing: known ones, else those that ``probe`` finds in storage."""
-        with self._lock:
+        with self.lock:
             return self._known(key) or self._adopt(key, probe())
 
     def current(self, key: Key, probe: Callable[[], Sequence[E]]) -> list[E]:
         """Children with a key as storage has them now; ones that are gone from it are forgotten."""
-        with self._lock:
+        with self.lock:
             return self._adopt(key, probe())
 
     def _known(self, key: Key) -> list[E]:
         if self._index is None:
             self._index = {}
-            for handle in self._items:
+            for handle in self:
                 self._index.setdefault(handle.key, []).append(handle)
         return [*self._index.get(key, ())]
 
@@ -99,19 +99,19 @@ class Children(Generic[E]):
 
     def add(self, handle: E) -> E:
         """Take in a handle that was created or found; returns the one that is kept for its key and layer."""
-        with self._lock:
+        with self.lock:
             for known in self._known(handle.key):
                 if known.layer == handle.layer:
                     return known
-            self._items.append(handle)
+            self.append(handle)
             if self._index is not None:
                 self._index.setdefault(handle.key, []).append(handle)
             return handle
 
     def remove(self, handle: E) -> None:
         """Drop a handle whose entity is gone."""
-        with self._lock:
-            self._items = [h for h in self._items if h is not handle]
+        with self.lock:
+            self[:] = [h for h in self if h is not handle]
             self._index = None
 
     def delete(self, handles: Sequence[E]) -> None:
@@ -126,7 +126,7 @@ class Children(Generic[E]):
 
     def forget(self) -> None:
         """Forget the listing and all handles; the next access asks again."""
-        with self._lock:
-            self._items = []
+        with self.lock:
+            self.clear()
             self._index = None
-            self._listed = False
+            self.is_listed = False

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey
-from copick_core.models.volume import Volume
+from copick_core.models.volume import NOTHING_OPEN, Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -40,7 +40,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         self.config = config or tomogram.config
         self._meta = meta
         self._key = FeaturesKey(parent.run, parent.voxel_size, parent.tomo_type, meta.feature_type, parent.variant)
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = True
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import ObjectKey
-from copick_core.models.volume import ALL, Volume
+from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -37,7 +37,7 @@ class CopickObject(Volume[ObjectKey]):
         self.config = root.config
         self._key = ObjectKey(meta.name)
         self._meta = meta
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = False
 
     @property

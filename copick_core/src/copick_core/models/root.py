@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -34,7 +35,7 @@ class CopickRoot:
 
     def __init__(self, config: CopickConfig) -> None:
         self.config = config
-        self._run_children: Children[CopickRun] = Children()
+        self._run_children: Children[CopickRun] = Children(threading.RLock())
         #: Handles of the objects; None: make them anew from the configuration (tools assign that after changing it).
         self._objects: list[CopickObject] | None = None
 

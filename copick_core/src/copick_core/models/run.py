@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
@@ -61,10 +62,11 @@ class CopickRun(Entity[RunKey]):
         self.config = config or root.config
         self._key = key
         self._meta = meta
-        self._voxel_spacings = Children()
-        self._picks = Children()
-        self._meshes = Children()
-        self._segmentations = Children()
+        lock = threading.RLock()
+        self._voxel_spacings = Children(lock)
+        self._picks = Children(lock)
+        self._meshes = Children(lock)
+        self._segmentations = Children(lock)
 
     @property
     def name(self) -> str:
@@ -337,14 +339,16 @@ class CopickRun(Entity[RunKey]):
             wanted(name),
             wanted_sizes(voxel_size),
         )
-        user, session, one_name, size = only(users), only(sessions), only(names), only(sizes)
-        if user and session and one_name and size and None not in (is_multilabel, is_instance, is_panoptic):
+        found: Iterable[CopickSegmentation]
+        if is_multilabel is None or is_instance is None or is_panoptic is None:
+            found = self.segmentations
+        elif (user := only(users)) and (session := only(sessions)) and (one_name := only(names)) and (size := only(sizes)):
             try:
                 kind = segmentation_type(is_multilabel, is_instance, is_panoptic)
             except InvalidDataError:
                 return []  # no segmentation is of two types
             key = SegmentationKey(self.name, size, one_name, user, session, kind)
-            found: Iterable[CopickSegmentation] = self._segmentations.get(key, lambda: self._probe_segmentations(key))
+            found = self._segmentations.get(key, lambda: self._probe_segmentations(key))
         else:
             found = self.segmentations
         return [

@@ -9,7 +9,7 @@ from copick_core.errors import InvalidDataError
 from copick_core.keys import SegmentationKey, SegmentationType, voxel_size_key
 from copick_core.layout import SEGMENTATION_FOLDERS
 from copick_core.models.entity import Annotation
-from copick_core.models.volume import ALL, Volume
+from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         kind = segmentation_type(meta.is_multilabel, meta.is_instance, meta.is_panoptic)
         self._key = SegmentationKey(run.name, voxel_size_key(meta.voxel_size), meta.name, meta.user_id, meta.session_id, kind)
         self._meta = meta
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = True
 
     @property

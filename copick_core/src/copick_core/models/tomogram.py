@@ -10,7 +10,7 @@ from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
-from copick_core.models.volume import ALL, Volume
+from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.names import checked_name
 from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
@@ -50,9 +50,9 @@ class CopickTomogram(Volume[TomogramKey]):
         self.config = config or voxel_spacing.config
         self._meta = meta
         self._key = TomogramKey(parent.run, parent.voxel_size, meta.tomo_type)
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = True
-        self._features = Children()
+        self._features = Children(voxel_spacing._tomograms.lock)
 
     @property
     def tomo_type(self) -> str:

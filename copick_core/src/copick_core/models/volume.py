@@ -6,7 +6,7 @@ Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resoluti
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 ALL = slice(None)
 
+#: Levels of a volume of which none has been opened; always replaced, never changed.
+NOTHING_OPEN: Mapping[str, Any] = {}
+
 
 class Volume(Entity[K]):
     """An entity whose content is one volume, kept as OME-Zarr."""
@@ -39,7 +42,7 @@ class Volume(Entity[K]):
 
     #: Open levels, and the changes that they were opened after: of a replaced volume an old one would read nonsense, and of
     #: a deleted one nothing but zeros.
-    _arrays: dict[str, tuple[Hashable, Array[Any]]]
+    _arrays: Mapping[str, tuple[Hashable, Array[Any]]]
     #: Created here, nothing stored yet: listings do not know it.
     _unsaved: bool
 
@@ -80,7 +83,7 @@ class Volume(Entity[K]):
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
             with self._named_where_unreadable(level):
                 array = ome.open_level(store, level, source=str(self.key))
-            self._arrays[level] = version, array
+            self._arrays = {**self._arrays, level: (version, array)}
         return array
 
     def dask(self, level: str | int = "0") -> dask.array.Array:
@@ -128,7 +131,7 @@ class Volume(Entity[K]):
 
     def refresh(self) -> None:
         """Forget what is known about the stored volume; the next access asks again."""
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = self._unsaved and not self._is_stored()
 
     def _is_stored(self) -> bool:
@@ -165,7 +168,8 @@ class Volume(Entity[K]):
         finally:
             note_change(self._key)
             version = changes(self._key)  # of voxels only: these arrays stay good
-            self._arrays.update({name: (version, array) for name, array in zip(levels, pyramid, strict=True)})
+            opened = {name: (version, array) for name, array in zip(levels, pyramid, strict=True)}
+            self._arrays = {**self._arrays, **opened}
 
     def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
@@ -270,7 +274,7 @@ class Volume(Entity[K]):
                 yield store
         finally:
             note_change(self._key)
-        self._arrays = {}
+        self._arrays = NOTHING_OPEN
         self._unsaved = False
 
     @contextmanager

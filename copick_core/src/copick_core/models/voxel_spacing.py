@@ -40,7 +40,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         self.config = config or run.config
         self._meta = meta
         self._key = VoxelSpacingKey(run.name, voxel_size_key(meta.voxel_size))
-        self._tomograms = Children()
+        self._tomograms = Children(run._voxel_spacings.lock)
 
     @property
     def voxel_size(self) -> float:

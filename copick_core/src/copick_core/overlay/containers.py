@@ -27,6 +27,7 @@ from copick_core.models import (
 )
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity
+from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.leaves import (
     CopickFeaturesOverlay,
     CopickMeshOverlay,
@@ -68,14 +69,14 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
     @classmethod
     def _at(cls, voxel_spacing: CopickVoxelSpacingOverlay, key: TomogramKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.voxel_spacing, self.config, self._key, self._layer = (
-            voxel_spacing,
-            voxel_spacing.config,
-            key,
-            layer,
-        )
-        self._meta, self._arrays, self._unsaved = None, {}, False
-        self._features = Children()
+        self.voxel_spacing = voxel_spacing
+        self.config = voxel_spacing.config
+        self._key = key
+        self._layer = layer
+        self._meta = None
+        self._arrays = NOTHING_OPEN
+        self._unsaved = False
+        self._features = Children(voxel_spacing._tomograms.lock)
         return self
 
     @property
@@ -95,10 +96,10 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
         return self._query_static_features() + self._query_overlay_features()
 
     def _query_static_features(self) -> list[CopickFeatures]:
-        return leaves(self, Kind.FEATURES, self._root.layers.static, lambda: self._feature_factory()[0])
+        return leaves(self, root := self._root, Kind.FEATURES, root.layers.static, lambda: self._feature_factory()[0])
 
     def _query_overlay_features(self) -> list[CopickFeatures]:
-        return leaves(self, Kind.FEATURES, self._root._overlays, lambda: self._feature_factory()[0])
+        return leaves(self, root := self._root, Kind.FEATURES, root._overlays, lambda: self._feature_factory()[0])
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
@@ -127,8 +128,11 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     @classmethod
     def _at(cls, run: CopickRunOverlay, key: VoxelSpacingKey) -> Self:
         self = cls.__new__(cls)
-        self.run, self.config, self._key, self._meta = run, run.config, key, None
-        self._tomograms = Children()
+        self.run = run
+        self.config = run.config
+        self._key = key
+        self._meta = None
+        self._tomograms = Children(run._voxel_spacings.lock)
         return self
 
     @property
@@ -150,14 +154,14 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys_ = self._root._index.tomogram_keys(self._key)
         if keys_ is None:
-            return leaves(self, Kind.TOMOGRAM, self._root.layers.static, lambda: self._tomogram_factory()[0])
+            return leaves(self, root := self._root, Kind.TOMOGRAM, root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return leaves(self, Kind.TOMOGRAM, self._root._overlays, lambda: self._tomogram_factory()[0])
+        return leaves(self, root := self._root, Kind.TOMOGRAM, root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -253,30 +257,30 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         return self._query_static_picks() + self._query_overlay_picks()
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return leaves(self, Kind.PICKS, self.root.layers.static, self._picks_factory)
+        return leaves(self, self.root, Kind.PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return leaves(self, Kind.PICKS, self.root._overlays, self._picks_factory)
+        return leaves(self, self.root, Kind.PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
         return self._query_static_meshes() + self._query_overlay_meshes()
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return leaves(self, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
+        return leaves(self, self.root, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return leaves(self, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
+        return leaves(self, self.root, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
         return self._query_static_segmentations() + self._query_overlay_segmentations()
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
+        return leaves(self, self.root, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
+        return leaves(self, self.root, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings

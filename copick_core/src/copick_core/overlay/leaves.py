@@ -19,6 +19,7 @@ from copick_core.models import (
     CopickPicks,
     CopickSegmentation,
 )
+from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Leaf, LeafVolume, reopened
 from copick_core.revisions import ANY, note_change
 
@@ -53,8 +54,13 @@ class CopickPicksOverlay(Leaf[PicksKey], CopickPicks):
     @classmethod
     def _at(cls, run: CopickRunOverlay, key: PicksKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.run, self._key, self._layer = run, key, layer
-        self._meta, self._arrays, self._loaded, self._revision = None, None, False, ANY
+        self.run = run
+        self._key = key
+        self._layer = layer
+        self._meta = None
+        self._arrays = None
+        self._loaded = False
+        self._revision = ANY
         return self
 
     def _make_meta(self) -> CopickPicksFile:
@@ -98,7 +104,10 @@ class CopickMeshOverlay(Leaf[MeshKey], CopickMesh):
     @classmethod
     def _at(cls, run: CopickRunOverlay, key: MeshKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.run, self._key, self._layer, self._meta = run, key, layer, None
+        self.run = run
+        self._key = key
+        self._layer = layer
+        self._meta = None
         self.refresh()
         return self
 
@@ -147,8 +156,13 @@ class CopickSegmentationOverlay(LeafVolume[SegmentationKey], CopickSegmentation)
     @classmethod
     def _at(cls, run: CopickRunOverlay, key: SegmentationKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.run, self.config, self._key, self._layer = run, run.config, key, layer
-        self._meta, self._arrays, self._unsaved = None, {}, False
+        self.run = run
+        self.config = run.config
+        self._key = key
+        self._layer = layer
+        self._meta = None
+        self._arrays = NOTHING_OPEN
+        self._unsaved = False
         return self
 
     def _make_meta(self) -> CopickSegmentationMeta:
@@ -184,8 +198,13 @@ class CopickFeaturesOverlay(LeafVolume[FeaturesKey], CopickFeatures):
     @classmethod
     def _at(cls, tomogram: CopickTomogramOverlay, key: FeaturesKey, layer: Layer) -> Self:
         self = cls.__new__(cls)
-        self.tomogram, self.config, self._key, self._layer = tomogram, tomogram.config, key, layer
-        self._meta, self._arrays, self._unsaved = None, {}, False
+        self.tomogram = tomogram
+        self.config = tomogram.config
+        self._key = key
+        self._layer = layer
+        self._meta = None
+        self._arrays = NOTHING_OPEN
+        self._unsaved = False
         return self
 
     def _make_meta(self) -> CopickFeaturesMeta:

@@ -133,16 +133,20 @@ class Container(Entity[K]):
         return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
 
 
-def leaves(parent: Any, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]) -> list[Any]:
+def leaves(
+    parent: Any, root: CopickRootOverlay, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]
+) -> list[Any]:
     """Handles of the children of a kind in some layers; their class is asked for only where there are some.
 
     Raises:
         RuntimeError: A static layer would let itself be written: a mistake of its backend.
     """
     handles: list[Any] = []
-    root = parent._root
+    if not layers:
+        return handles
+    parent_key = parent._key
     for layer in layers:
-        if keys := sorted(root._listed(layer, kind, parent._key)):
+        if keys := sorted(root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key)):
             if not layer.read_only and layer is not root.layers.overlay:
                 raise RuntimeError(f"static layer {layer.name!r} is not read-only")
             at = entity_cls()._at
