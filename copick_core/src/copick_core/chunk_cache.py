@@ -67,11 +67,15 @@ class ChunkCache:
             return read(array, region)
         version = changes(key)  # before anything is read: what is read while somebody writes is not believed later
         unknown = sum(not self._knows(array, index, version) for index, _, _ in found)
+
+        def part(index: tuple[int, ...], box: tuple[slice, ...], into: npt.NDArray[Any]) -> None:
+            into[...] = self._chunk(array, index, version)[box]
+
         return assemble(
             found,
             region,
             array.dtype,
-            lambda index, box: self._chunk(array, index, version)[box],
+            part,
             threads=min(_READERS, unknown),
         )
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -33,14 +34,18 @@ if TYPE_CHECKING:
 Piece = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
 """What a region and a chunk have in common: index of the chunk, where it is in the chunk, and where in the region."""
 
-Part = Callable[[tuple[int, ...], tuple[slice, ...]], Any]
-"""Gives voxels of a chunk, by its index and where they are in it."""
+Part = Callable[[tuple[int, ...], tuple[slice, ...], npt.NDArray[Any]], None]
+"""Puts voxels of a chunk, by its index and where they are in it, into an array."""
 
 Fetch = Callable[[int, int], npt.NDArray[np.uint8]]
 """Gives the bytes of a stored chunk from one position to another; fewer if it ends before."""
 
 #: Chunks that are asked for at the same time where each is a request.
 _REQUESTS = 16
+
+#: What is decoded at a time, or one block if that is more. Buffers of more than some MiB are new memory each time, which takes
+#: several times as long to get as to fill.
+_SLAB_BYTES = 2 * 2**20
 
 #: Of a Blosc buffer: versions, flags, size of an item; bytes of the content, of one block of it, and of the whole buffer.
 _HEADER = struct.Struct("<4sIII")
@@ -62,17 +67,20 @@ def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
         ValueError: A chunk is not what the array's metadata say.
         RuntimeError: Blosc cannot decode a chunk.
     """
-    decode = _decoder(array)
-    if decode is None:
+    decompress = _decompressor(array)
+    if decompress is None:
         return np.asarray(array[tuple(region)])
     store = array.store
     prefix = f"{array.path}/" if array.path else ""
     fill = array.dtype.type(0) if array.fill_value is None else array.fill_value
 
-    def part(index: tuple[int, ...], box: tuple[slice, ...]) -> Any:
+    def part(index: tuple[int, ...], box: tuple[slice, ...], into: npt.NDArray[Any]) -> None:
         key = prefix + array.metadata.encode_chunk_key(index)
         with _stored(store, key) as fetch:
-            return fill if fetch is None else _decode_box(decode, fetch, key, array.chunks, array.dtype, box)
+            if fetch is None:
+                into[...] = fill
+            else:
+                _Chunk(fetch, key, array.chunks, array.dtype, decompress).read(box, into)
 
     return assemble(pieces(region, array.chunks), region, array.dtype, part, cores() if _in_files(store) else _REQUESTS)
 
@@ -102,7 +110,7 @@ def assemble(
 
     def copy(piece: Piece) -> None:
         index, box, target = piece
-        out[target] = part(index, box)
+        part(index, box, out[target])
 
     if min(threads, len(pieces)) > 1:
         with ThreadPoolExecutor(min(threads, len(pieces)), thread_name_prefix="copick_regions") as pool:
@@ -126,7 +134,7 @@ def _axis_pieces(chosen: range, chunk: int) -> Iterator[tuple[int, slice, slice]
         at += count
 
 
-def _decoder(array: Array[Any]) -> Callable[[Any], Any] | None:
+def _decompressor(array: Array[Any]) -> Callable[[Any], Any] | None:
     """What decodes the array's chunks, if they are nothing but voxels in this machine's order, compressed by Blosc."""
     from numcodecs import Blosc  # type: ignore[import-untyped]
 
@@ -177,47 +185,78 @@ def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
     yield None if data is None else lambda start, stop: data[start:stop]
 
 
-def _decode_box(
-    decode: Callable[[Any], Any], fetch: Fetch, key: str, shape: Sequence[int], dtype: np.dtype[Any], box: Sequence[slice]
-) -> npt.NDArray[Any]:
-    """Decode what slices (with positive steps) cover of a stored chunk; gives a view of the decoded blocks."""
-    strides = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
-    counts = [len(range(part.start, part.stop, part.step)) for part in box]
-    steps = [part.step * stride for part, stride in zip(box, strides, strict=True)]
-    first = sum(part.start * stride for part, stride in zip(box, strides, strict=True))
-    last = first + sum((count - 1) * step for count, step in zip(counts, steps, strict=True)) + dtype.itemsize
-    decoded, at = _decode_bytes(decode, fetch, key, math.prod(shape) * dtype.itemsize, first, last)
-    return np.ndarray(counts, dtype, decoded, first - at, steps)
+class _Chunk:
+    """A stored chunk, compressed by Blosc.
 
+    Args:
+        fetch: Gives its bytes.
+        key: Its name, for messages.
+        shape: Of its voxels, in C order.
+        dtype: Of its voxels.
+        decompress: What decodes a Blosc buffer.
 
-def _decode_bytes(decode: Callable[[Any], Any], fetch: Fetch, key: str, size: int, first: int, last: int) -> tuple[Any, int]:
-    """Decode what holds the bytes of a chunk from ``first`` to ``last``; also gives where in the chunk that begins."""
-    kind, content, block, stored = _HEADER.unpack(_whole(fetch, key, 0, _HEADER.size).data)
-    if content != size or not 0 < block <= size:
-        raise ValueError(f"chunk {key!r} is not the {size} bytes of voxels, compressed by Blosc, that the metadata announce")
-    if kind[_FLAGS] & _PLAIN_COPY:
-        return _whole(fetch, key, _HEADER.size + first, _HEADER.size + last), first
-    count = -(-size // block)
-    begin, end = first // block, -(-last // block)
-    if end == count and size % block:
-        begin = min(begin, count - 2)  # the last block is shorter, which shows only beside another one
-    if end - begin == count:
-        return decode(_whole(fetch, key, 0, stored)), 0
-    offsets = _whole(fetch, key, _HEADER.size, _HEADER.size + count * _OFFSET.itemsize).view(_OFFSET)
-    chosen = offsets[begin:end]
-    # Blocks that several threads compressed may lie in another order.
-    start, stop = chosen.min(), min(offsets[offsets > chosen.max()], default=stored)
-    if not _HEADER.size + offsets.nbytes <= start < stop <= stored:
-        raise ValueError(f"chunk {key!r} has blocks outside of its {stored} bytes")
-    blocks = _whole(fetch, key, start, stop)
-    offset = _HEADER.size + chosen.nbytes
-    header = _HEADER.pack(kind, min(end * block, size) - begin * block, block, offset + len(blocks))
-    moved = (chosen - start + offset).astype(_OFFSET)
-    return decode(np.concatenate([np.frombuffer(header, np.uint8), moved.view(np.uint8), blocks])), begin * block
+    Raises:
+        ValueError: It is something else.
+    """
 
+    def __init__(
+        self, fetch: Fetch, key: str, shape: Sequence[int], dtype: np.dtype[Any], decompress: Callable[[Any], Any]
+    ) -> None:
+        self._fetch, self._key, self._dtype, self._decompress = fetch, key, dtype, decompress
+        self._strides = [math.prod(shape[axis:]) * dtype.itemsize for axis in range(1, len(shape) + 1)]
+        self._size = math.prod(shape) * dtype.itemsize
+        self._kind, content, self._block, self._stored = _HEADER.unpack(self._bytes(0, _HEADER.size).data)
+        if content != self._size or not 0 < self._block <= content:
+            raise ValueError(f"chunk {key!r} is not the {self._size} bytes that the metadata announce, compressed by Blosc")
 
-def _whole(fetch: Fetch, key: str, start: int, stop: int) -> npt.NDArray[np.uint8]:
-    data = fetch(int(start), int(stop))
-    if len(data) != stop - start:
-        raise ValueError(f"chunk {key!r} ends before byte {stop}")
-    return data
+    def read(self, box: Sequence[slice], into: npt.NDArray[Any]) -> None:
+        """Decode what slices (with positive steps) cover, a few blocks at a time."""
+        counts = [len(range(part.start, part.stop, part.step)) for part in box]
+        steps = [part.step * stride for part, stride in zip(box, self._strides, strict=True)]
+        begin = sum(part.start * stride for part, stride in zip(box, self._strides, strict=True))
+        row = sum((count - 1) * step for count, step in zip(counts, steps, strict=True)) + self._dtype.itemsize
+        axis = next((axis for axis, count in enumerate(counts) if count > 1), 0)
+        row -= (counts[axis] - 1) * steps[axis]  # from the first to the last byte of one index along the axis
+        slab = max(1, _SLAB_BYTES // self._block) * self._block
+        done = 0
+        while done < counts[axis]:
+            first = begin + done * steps[axis]
+            stop = min(counts[axis], done + -(-(slab - first % slab) // steps[axis]))
+            last = begin + (stop - 1) * steps[axis] + row
+            decoded, at = self._decode(first, last)
+            part = [*counts[:axis], stop - done, *counts[axis + 1 :]]
+            into[(*[slice(None)] * axis, slice(done, stop))] = np.ndarray(part, self._dtype, decoded, first - at, steps)
+            done = stop
+
+    def _decode(self, first: int, last: int) -> tuple[Any, int]:
+        """Decode the blocks that hold the bytes from ``first`` to ``last``; also gives where in the chunk they begin."""
+        if self._kind[_FLAGS] & _PLAIN_COPY:
+            return self._bytes(_HEADER.size + first, _HEADER.size + last), first
+        count = -(-self._size // self._block)
+        begin, end = first // self._block, -(-last // self._block)
+        if end == count and self._size % self._block:
+            begin = min(begin, count - 2)  # the last block is shorter, which shows only beside another one
+        if end - begin == count:
+            return self._decompress(self._bytes(0, self._stored)), 0
+        chosen = self._offsets[begin:end]
+        # Blocks that several threads compressed may lie in another order.
+        start, stop = chosen.min(), min(self._offsets[self._offsets > chosen.max()], default=self._stored)
+        if not _HEADER.size + self._offsets.nbytes <= start < stop <= self._stored:
+            raise ValueError(f"chunk {self._key!r} has blocks outside of its {self._stored} bytes")
+        blocks = self._bytes(start, stop)
+        offset = _HEADER.size + chosen.nbytes
+        content = min(end * self._block, self._size) - begin * self._block
+        header = np.frombuffer(_HEADER.pack(self._kind, content, self._block, offset + len(blocks)), np.uint8)
+        moved = (chosen - start + offset).astype(_OFFSET).view(np.uint8)
+        return self._decompress(np.concatenate([header, moved, blocks])), begin * self._block
+
+    @cached_property
+    def _offsets(self) -> npt.NDArray[np.int32]:
+        """Where each block begins."""
+        return self._bytes(_HEADER.size, _HEADER.size + -(-self._size // self._block) * _OFFSET.itemsize).view(_OFFSET)
+
+    def _bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        data = self._fetch(int(start), int(stop))
+        if len(data) != stop - start:
+            raise ValueError(f"chunk {self._key!r} ends before byte {stop}")
+        return data
