@@ -115,6 +115,19 @@ def test_files_and_hidden_folders_are_no_runs(layer: LocalLayer) -> None:
     assert [*layer.list(Kind.RUN, ROOT)] == []
 
 
+def test_a_folder_where_one_may_not_look_says_so_once(shared_layer: LocalLayer) -> None:
+    shared_layer.write(PICKS, b"picks")
+    folder = Path(shared_layer.location(PICKS)).parent
+
+    with ordinary_user(shared_layer.root):
+        folder.chmod(0)
+        with pytest.raises(PermissionError) as caught:
+            shared_layer.list(Kind.PICKS, PICKS.parent)
+        folder.chmod(0o755)
+
+    assert caught.value.__context__ is None
+
+
 def test_foreign_files_do_not_disturb_a_listing(layer: LocalLayer) -> None:
     layer.write(PICKS, b"{}")
     for name in ("notes.json", "alice_1_cyto_ribo.json", ".alice_1_ribo.json", "alice_1_ribo.json.bak"):

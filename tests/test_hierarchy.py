@@ -1,5 +1,8 @@
 """The hierarchy: getters, creation, filters, deletion and refresh, the same on every backend."""
 
+from contextlib import nullcontext
+from threading import RLock
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from copick_core.errors import (
     UnknownObjectError,
 )
 from copick_core.models import CopickPoint
+from copick_core.models.children import Children
 
 VOLUME = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
 
@@ -82,6 +86,41 @@ def test_a_list_is_a_snapshot(root, run):
     runs = root.runs
     runs.clear()
     assert names(root.runs) == ["TS_1"]
+
+
+class Forgetful:
+    """A lock that another thread has been waiting for, to forget the children."""
+
+    children: Children
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        self.children.lock = nullcontext()
+        self.children.forget()
+
+
+def test_a_listing_is_whole_though_another_thread_forgets_it_at_once(run):
+    children = Children(lock := Forgetful())
+    lock.children = children
+
+    assert children.all(lambda: [run]) == [run]
+    assert children.listed is None
+
+
+def test_children_that_are_being_forgotten_are_never_an_empty_listing():
+    seen = []
+
+    class Handle:
+        def __del__(self):
+            seen.append(children.listed)
+
+    children = Children(RLock())
+    children.all(lambda: [Handle()])
+    children.forget()
+
+    assert seen == [None]
 
 
 def test_delete_run_removes_it_and_does_nothing_for_unknown_ones(root, run, tomogram):

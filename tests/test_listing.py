@@ -10,7 +10,7 @@ import pytest
 import copick_core
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_core.errors import InvalidDataError
-from copick_core.keys import Kind, field_names
+from copick_core.keys import ROOT, Kind, field_names
 from copick_core.layers import Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.path_layer import PathLayer
@@ -131,6 +131,28 @@ def test_prefetch_asks_each_folder_once():
     root.prefetch()
 
     assert len(layer.asked) == len({*layer.asked}) == 1 + 3 * listing_project.DIRECTORIES_PER_RUN
+
+
+def test_segmentations_of_many_runs_ask_each_folder_once_and_together_though_somebody_writes(monkeypatch):
+    _, layer = made_up(3)
+    runs = [*layer.list(Kind.RUN, ROOT)]
+    asked = []
+
+    def list_folders(paths):
+        asked.append(sorted(path.count("/") for path in paths))
+        layer.forget(runs[0])  # as a write of another thread does
+        return {path: MadeUpLayer._list_folder(layer, path) for path in paths}
+
+    monkeypatch.setattr(layer, "_list_folders", list_folders)
+    monkeypatch.setattr(layer, "_list_folder", None)
+
+    found = layer.list_many(Kind.SEGMENTATION, [*runs, *runs, ROOT])
+
+    assert {parent: len(keys) for parent, keys in found.items()} == {
+        **dict.fromkeys(runs, listing_project.SEGMENTATIONS),
+        ROOT: 0,
+    }
+    assert asked == [[1] * 3, [2] * 3]
 
 
 def test_prefetch_of_some_kinds_lists_only_those():

@@ -87,7 +87,8 @@ class LocalLayer(PathLayer):
         except FileNotFoundError:
             return {}
         except OSError:
-            return _list_with_odd_links(folder)
+            pass
+        return _list_with_odd_links(folder)
 
     def _path_exists(self, path: str, *, folder: bool) -> bool:
         import stat

@@ -59,6 +59,11 @@ def is_abandoned(name: str) -> bool:
     return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
 
 
+def _present(folders: Sequence[str], run: str, there: Listing) -> Sequence[str]:
+    """Those of several folders of a run that there are: most runs have one of three, and one question tells which."""
+    return [folder for folder in folders if folder[len(run) + 1 :] in there]
+
+
 class PathLayer(Layer):
     """A layer in the on-disk layout (:mod:`copick_core.layout`) over byte-level primitives.
 
@@ -138,7 +143,8 @@ class PathLayer(Layer):
         """List the entities of a kind below a parent."""
         folders = layout.folders(kind, parent)
         if len(folders) > 1:
-            folders = self._present(folders, parent)
+            run = folders[0].rpartition("/")[0]
+            folders = _present(folders, run, self._listing(run))
         if len(folders) != 1:
             return self._all_keys(kind, parent, folders, self._list_folders(folders))
         folder = folders[0]
@@ -150,19 +156,12 @@ class PathLayer(Layer):
         """List the entities of a kind below many parents, asking each folder once."""
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
         if kind is Kind.SEGMENTATION:
-            self._listings([layout.path(run) for run in parents if isinstance(run, RunKey)])
-            wanted = {parent: self._present(folders, parent) for parent, folders in wanted.items()}
+            runs = {parent: folders[0].rpartition("/")[0] for parent, folders in wanted.items() if folders}
+            there = self._listings([*runs.values()])
+            wanted.update({parent: _present(wanted[parent], run, there.get(run, {})) for parent, run in runs.items()})
         folders = [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)]
         listed = self._listings(folders) if kind in _SHARING else self._list_folders(folders)
         return {parent: self._all_keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
-
-    def _present(self, folders: Sequence[str], parent: ParentKey) -> Sequence[str]:
-        """Those of several folders of a run that there are: most runs have one of three, and one question tells which."""
-        if not isinstance(parent, RunKey):
-            return folders
-        run = layout.path(parent)
-        there = self._listing(run)
-        return [folder for folder in folders if folder[len(run) + 1 :] in there]
 
     def _listing(self, folder: str) -> Listing:
         """List a folder that serves several kinds, once until :meth:`forget`."""

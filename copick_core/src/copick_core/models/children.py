@@ -47,11 +47,12 @@ class Children(list[E]):
 
     def all(self, query: Callable[[], list[E]]) -> list[E]:
         """Snapshot of the children, listed by ``query`` when first asked for."""
-        if not self.is_listed:
-            with self.lock:
-                if not self.is_listed:
-                    self._install(query())
-        return self[:]
+        if self.is_listed:
+            return self[:]
+        with self.lock:
+            if not self.is_listed:
+                self._install(query())
+            return self[:]  # not later: another thread may forget them
 
     def install(self, listed: list[E]) -> None:
         """Take a listing that was made elsewhere, unless the children are listed already."""
@@ -127,6 +128,6 @@ class Children(list[E]):
     def forget(self) -> None:
         """Forget the listing and all handles; the next access asks again."""
         with self.lock:
-            self.clear()
+            self.is_listed = False  # first: others, who ask without the lock, must not take the emptied list for the listing
             self._index = None
-            self.is_listed = False
+            self.clear()
