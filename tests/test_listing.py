@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -153,6 +155,23 @@ def test_segmentations_of_many_runs_ask_each_folder_once_and_together_though_som
         ROOT: 0,
     }
     assert asked == [[1] * 3, [2] * 3]
+
+
+def test_threads_list_the_kinds_of_one_run_at_the_same_time(monkeypatch):
+    root, layer = made_up(1)
+    run = root.runs[0]
+    listing = Barrier(3)
+
+    def list_folder(path):
+        listing.wait(timeout=30)  # broken unless all three are asking
+        return MadeUpLayer._list_folder(layer, path)
+
+    monkeypatch.setattr(layer, "_list_folder", list_folder)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [*pool.map(lambda name: len(getattr(run, name)), ["voxel_spacings", "picks", "meshes"])]
+
+    assert found == [1, listing_project.PICKS, listing_project.MESHES]
 
 
 def test_prefetch_of_some_kinds_lists_only_those():

@@ -26,10 +26,10 @@ class Children(list[E]):
     The same key in the same layer keeps one handle until :meth:`forget`, whether it was found by listing, by asking for it,
     or by creating it. What others get are snapshots.
 
-    It is a list itself, and shares its lock: a project has very many of these.
+    It is a list itself, and may share its lock: a project has very many of these.
 
     Args:
-        lock: Held while the children are listed; everything below one run may share one.
+        lock: Held while the children are listed; the voxel spacings of a run and everything below them share one.
     """
 
     __slots__ = ("_index", "is_listed", "lock")

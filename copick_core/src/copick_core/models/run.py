@@ -62,11 +62,11 @@ class CopickRun(Entity[RunKey]):
         self.config = config or root.config
         self._key = key
         self._meta = meta
-        lock = threading.RLock()
-        self._voxel_spacings = Children(lock)
-        self._picks = Children(lock)
-        self._meshes = Children(lock)
-        self._segmentations = Children(lock)
+        # Not one for all: threads may list several kinds at once.
+        self._voxel_spacings = Children(threading.RLock())
+        self._picks = Children(threading.RLock())
+        self._meshes = Children(threading.RLock())
+        self._segmentations = Children(threading.RLock())
 
     @property
     def name(self) -> str:
