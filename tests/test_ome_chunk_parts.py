@@ -102,6 +102,21 @@ def test_regions_of_all_formats_are_what_numpy_gives(options: Any, in_files: boo
         np.testing.assert_array_equal(read_region(array, index), VOLUME[index])
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dtype", ["<i4", ">i4"])
+def test_an_array_that_was_just_made_gives_its_dtype(dtype: str, zarr_format: Any) -> None:
+    compressor: Any = Blosc("zstd", blocksize=1024) if zarr_format == 2 else zarr.codecs.BloscCodec(blocksize=1024)
+    array = zarr.create_array(
+        MemoryStore(), shape=SHAPE, dtype=dtype, chunks=(8, 16, 16), compressors=compressor, zarr_format=zarr_format
+    )
+    array[...] = VOLUME
+
+    for index in (9, (9, 3, 2)):
+        region = read_region(array, index)
+        np.testing.assert_array_equal(region, VOLUME[index])
+        assert region.dtype == array.dtype
+
+
 def shuffled(frame: bytes, seed: int) -> bytes:
     """The same Blosc buffer with its blocks in another order, as several threads may write them."""
     size, block = np.frombuffer(frame, "<u4", 2, 4)

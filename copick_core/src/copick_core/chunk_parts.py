@@ -69,7 +69,7 @@ def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
     """
     decompress = _decompressor(array)
     if decompress is None:
-        return np.asarray(array[tuple(region)])
+        return np.asarray(array[tuple(region)], array.dtype)  # of single voxels zarr forgets the byte order
     store = array.store
     prefix = f"{array.path}/" if array.path else ""
     fill = array.dtype.type(0) if array.fill_value is None else array.fill_value
@@ -139,12 +139,10 @@ def _decompressor(array: Array[Any]) -> Callable[[Any], Any] | None:
     from numcodecs import Blosc  # type: ignore[import-untyped]
 
     metadata: Any = array.metadata
-    if array.dtype.kind not in "biufc" or not array.ndim:
+    if array.dtype.kind not in "biufc" or not array.dtype.isnative or not array.ndim:
         return None
     if metadata.zarr_format == 2:
-        plain = (
-            array.dtype.isnative and isinstance(metadata.compressor, Blosc) and not metadata.filters and metadata.order == "C"
-        )
+        plain = isinstance(metadata.compressor, Blosc) and not metadata.filters and metadata.order == "C"
     else:
         from zarr.codecs import BloscCodec, BytesCodec
 
