@@ -204,7 +204,11 @@ class _Chunk:
         self._strides = [math.prod(shape[axis:]) * dtype.itemsize for axis in range(1, len(shape) + 1)]
         self._size = math.prod(shape) * dtype.itemsize
         self._kind, content, self._block, self._stored = _HEADER.unpack(self._bytes(0, _HEADER.size).data)
-        if content != self._size or not 0 < self._block <= content:
+        # Damage must neither make compressed bytes voxels nor ask for memory without end: a buffer is hardly longer than its
+        # content (each block and each part of one, of 128 bytes or more, has a length before it).
+        excess = self._stored - content - _HEADER.size
+        possible = excess == 0 if self._kind[_FLAGS] & _PLAIN_COPY else excess <= content
+        if content != self._size or not 0 < self._block <= content or not possible:
             raise ValueError(f"chunk {key!r} is not the {self._size} bytes that the metadata announce, compressed by Blosc")
 
     def read(self, box: Sequence[slice], into: npt.NDArray[Any]) -> None:
@@ -254,7 +258,8 @@ class _Chunk:
         return self._bytes(_HEADER.size, _HEADER.size + -(-self._size // self._block) * _OFFSET.itemsize).view(_OFFSET)
 
     def _bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
-        data = self._fetch(int(start), int(stop))
+        start, stop = int(start), int(stop)  # what a damaged file says may be more than NumPy's integers hold
+        data = self._fetch(start, stop)
         if len(data) != stop - start:
             raise ValueError(f"chunk {self._key!r} ends before byte {stop}")
         return data
