@@ -102,6 +102,21 @@ def test_regions_of_all_formats_are_what_numpy_gives(options: Any, in_files: boo
         np.testing.assert_array_equal(read_region(array, index), VOLUME[index])
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dtype", ["<i4", ">i4"])
+def test_an_array_that_was_just_made_gives_its_dtype(dtype: str, zarr_format: Any) -> None:
+    compressor: Any = Blosc("zstd", blocksize=1024) if zarr_format == 2 else zarr.codecs.BloscCodec(blocksize=1024)
+    array = zarr.create_array(
+        MemoryStore(), shape=SHAPE, dtype=dtype, chunks=(8, 16, 16), compressors=compressor, zarr_format=zarr_format
+    )
+    array[...] = VOLUME
+
+    for index in (9, (9, 3, 2)):
+        region = read_region(array, index)
+        np.testing.assert_array_equal(region, VOLUME[index])
+        assert region.dtype == array.dtype
+
+
 def shuffled(frame: bytes, seed: int) -> bytes:
     """The same Blosc buffer with its blocks in another order, as several threads may write them."""
     size, block = np.frombuffer(frame, "<u4", 2, 4)
@@ -195,6 +210,8 @@ def test_of_a_file_that_was_cut_off_nothing_wrong_is_read(tmp_path: Path, compre
 
 
 DAMAGES = {
+    "size of the buffer": (12, -1, "not the 8192 bytes that"),
+    "flags of a plain copy": (0, 0x04020102, "not the 8192 bytes that"),
     "size of the content": (4, 7, "not the 8192 bytes that"),
     "size of a block": (8, 0, "not the 8192 bytes that"),
     "first offset before the blocks": (16, 3, "outside"),
@@ -220,6 +237,15 @@ def test_a_damaged_header_is_refused(tmp_path: Path, damage: str, in_files: bool
 
     with pytest.raises(ValueError, match=said):
         read_region(array, 0)
+
+
+def test_an_end_beyond_the_integers_of_the_offsets_is_refused() -> None:
+    size, block = 3 * 2**30, 2**30
+    header = np.array([0x01010102, size, block, size - 1, 28, 100, 200], "<u4").view("u1")
+    chunk = chunk_parts._Chunk(lambda start, stop: header[start:stop], "0/0", [size], np.dtype("u1"), Blosc().decode)
+
+    with pytest.raises(ValueError, match=f"ends before byte {size - 1}"):
+        chunk.read([slice(size - 1, size, 1)], np.empty(1, "u1"))
 
 
 def from_bytes(data: bytes) -> Any:

@@ -69,7 +69,7 @@ def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
     """
     decompress = _decompressor(array)
     if decompress is None:
-        return np.asarray(array[tuple(region)])
+        return np.asarray(array[tuple(region)], array.dtype)  # of single voxels zarr forgets the byte order
     store = array.store
     prefix = f"{array.path}/" if array.path else ""
     fill = array.dtype.type(0) if array.fill_value is None else array.fill_value
@@ -139,12 +139,10 @@ def _decompressor(array: Array[Any]) -> Callable[[Any], Any] | None:
     from numcodecs import Blosc  # type: ignore[import-untyped]
 
     metadata: Any = array.metadata
-    if array.dtype.kind not in "biufc" or not array.ndim:
+    if array.dtype.kind not in "biufc" or not array.dtype.isnative or not array.ndim:
         return None
     if metadata.zarr_format == 2:
-        plain = (
-            array.dtype.isnative and isinstance(metadata.compressor, Blosc) and not metadata.filters and metadata.order == "C"
-        )
+        plain = isinstance(metadata.compressor, Blosc) and not metadata.filters and metadata.order == "C"
     else:
         from zarr.codecs import BloscCodec, BytesCodec
 
@@ -206,7 +204,11 @@ class _Chunk:
         self._strides = [math.prod(shape[axis:]) * dtype.itemsize for axis in range(1, len(shape) + 1)]
         self._size = math.prod(shape) * dtype.itemsize
         self._kind, content, self._block, self._stored = _HEADER.unpack(self._bytes(0, _HEADER.size).data)
-        if content != self._size or not 0 < self._block <= content:
+        # Damage must neither make compressed bytes voxels nor ask for memory without end: a buffer is hardly longer than its
+        # content (each block and each part of one, of 128 bytes or more, has a length before it).
+        excess = self._stored - content - _HEADER.size
+        possible = excess == 0 if self._kind[_FLAGS] & _PLAIN_COPY else excess <= content
+        if content != self._size or not 0 < self._block <= content or not possible:
             raise ValueError(f"chunk {key!r} is not the {self._size} bytes that the metadata announce, compressed by Blosc")
 
     def read(self, box: Sequence[slice], into: npt.NDArray[Any]) -> None:
@@ -256,7 +258,8 @@ class _Chunk:
         return self._bytes(_HEADER.size, _HEADER.size + -(-self._size // self._block) * _OFFSET.itemsize).view(_OFFSET)
 
     def _bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
-        data = self._fetch(int(start), int(stop))
+        start, stop = int(start), int(stop)  # what a damaged file says may be more than NumPy's integers hold
+        data = self._fetch(start, stop)
         if len(data) != stop - start:
             raise ValueError(f"chunk {self._key!r} ends before byte {stop}")
         return data

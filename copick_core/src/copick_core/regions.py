@@ -135,7 +135,7 @@ def read_region(
         raise RegionTooLargeError(requested=requested, available=available)
     forward, flips = _forward(region, array.shape)
     values = chunk_parts.read(array, forward) if read is None else read(forward)
-    return np.asarray(values[flips])
+    return np.asarray(values[flips], array.dtype)  # a single voxel as NumPy's scalar forgets the byte order
 
 
 def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
