@@ -146,8 +146,9 @@ def _decompressor(array: Array[Any]) -> Callable[[Any], Any] | None:
     else:
         from zarr.codecs import BloscCodec, BytesCodec
 
-        plain = [*map(type, metadata.codecs)] == [BytesCodec, BloscCodec] and not metadata.storage_transformers
-        plain = plain and (array.dtype.itemsize == 1 or metadata.codecs[0].endian.value == sys.byteorder)
+        order, *compressors = metadata.codecs
+        native = order in (BytesCodec(endian=sys.byteorder), BytesCodec(endian=None))  # None: of single bytes
+        plain = native and [*map(type, compressors)] == [BloscCodec] and not metadata.storage_transformers
     return Blosc().decode if plain else None  # a buffer says itself how it was encoded
 
 

@@ -124,7 +124,7 @@ class PathLayer(Layer):
         raise NotImplementedError(f"{type(self).__name__} does not replace volumes")
 
     def _list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
-        """List many folders; remote layers overlap their requests."""
+        """List many folders; remote layers overlap their requests. A single folder is asked by :meth:`_list_folder`."""
         return {path: self._list_folder(path) for path in paths}
 
     def _path_revision(self, path: str) -> Revision | None:
