@@ -102,6 +102,8 @@ def _check_component(what: str, name: str) -> None:
         raise InvalidNameError(what=what, name=name, reason="it is empty")
     if name.startswith("."):
         raise InvalidNameError(what=what, name=name, reason="names that start with a dot are hidden and never listed")
+    if name.isascii() and name.isprintable() and len(name) <= MAX_NAME_BYTES:
+        return  # most names; nothing that follows applies to them
     if _CONTROL.search(name):
         raise InvalidNameError(what=what, name=name, reason="control characters are not allowed")
     try:

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from copick_core.overlay.root import CopickRootOverlay
     from copick_core.schema import CopickConfig
 
+# Looked up once: these are used for every query, and Python 3.11 takes as long for a member of an Enum as for a call.
+_FEATURES, _TOMOGRAM, _VOXEL_SPACING = Kind.FEATURES, Kind.TOMOGRAM, Kind.VOXEL_SPACING
+_PICKS, _MESH, _SEGMENTATION = Kind.PICKS, Kind.MESH, Kind.SEGMENTATION
+
 
 class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
     """A tomogram in one layer; its feature maps may be in all of them."""
@@ -96,10 +100,10 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
         return self._query_static_features() + self._query_overlay_features()
 
     def _query_static_features(self) -> list[CopickFeatures]:
-        return leaves(self, root := self._root, Kind.FEATURES, root.layers.static, lambda: self._feature_factory()[0])
+        return leaves(self, root := self._root, _FEATURES, root.layers.static, lambda: self._feature_factory()[0])
 
     def _query_overlay_features(self) -> list[CopickFeatures]:
-        return leaves(self, root := self._root, Kind.FEATURES, root._overlays, lambda: self._feature_factory()[0])
+        return leaves(self, root := self._root, _FEATURES, root._overlays, lambda: self._feature_factory()[0])
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
         return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
@@ -154,14 +158,14 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys_ = self._root._index.tomogram_keys(self._key)
         if keys_ is None:
-            return leaves(self, root := self._root, Kind.TOMOGRAM, root.layers.static, lambda: self._tomogram_factory()[0])
+            return leaves(self, root := self._root, _TOMOGRAM, root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._handle(key, layers[0]) for key in keys_]
         return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return leaves(self, root := self._root, Kind.TOMOGRAM, root._overlays, lambda: self._tomogram_factory()[0])
+        return leaves(self, root := self._root, _TOMOGRAM, root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
         return self._probe(key, self._handle)
@@ -249,7 +253,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         return self._list_voxel_spacings(self.root._overlays)
 
     def _list_voxel_spacings(self, layers: Sequence[Layer]) -> list[VoxelSpacingKey]:
-        keys = [key for layer in layers for key in self.root._listed(layer, Kind.VOXEL_SPACING, self._key)]
+        keys = [key for layer in layers for key in self.root._listed(layer, _VOXEL_SPACING, self._key)]
         return cast("list[VoxelSpacingKey]", keys)
 
     def query_picks(self) -> list[CopickPicks]:
@@ -257,30 +261,30 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         return self._query_static_picks() + self._query_overlay_picks()
 
     def _query_static_picks(self) -> list[CopickPicks]:
-        return leaves(self, self.root, Kind.PICKS, self.root.layers.static, self._picks_factory)
+        return leaves(self, self.root, _PICKS, self.root.layers.static, self._picks_factory)
 
     def _query_overlay_picks(self) -> list[CopickPicks]:
-        return leaves(self, self.root, Kind.PICKS, self.root._overlays, self._picks_factory)
+        return leaves(self, self.root, _PICKS, self.root._overlays, self._picks_factory)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes of all layers, static ones first."""
         return self._query_static_meshes() + self._query_overlay_meshes()
 
     def _query_static_meshes(self) -> list[CopickMesh]:
-        return leaves(self, self.root, Kind.MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
+        return leaves(self, self.root, _MESH, self.root.layers.static, lambda: self._mesh_factory()[0])
 
     def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return leaves(self, self.root, Kind.MESH, self.root._overlays, lambda: self._mesh_factory()[0])
+        return leaves(self, self.root, _MESH, self.root._overlays, lambda: self._mesh_factory()[0])
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations of all layers, static ones first."""
         return self._query_static_segmentations() + self._query_overlay_segmentations()
 
     def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self, self.root, Kind.SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
+        return leaves(self, self.root, _SEGMENTATION, self.root.layers.static, lambda: self._segmentation_factory()[0])
 
     def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return leaves(self, self.root, Kind.SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
+        return leaves(self, self.root, _SEGMENTATION, self.root._overlays, lambda: self._segmentation_factory()[0])
 
     def _probe_voxel_spacings(self, key: VoxelSpacingKey) -> list[CopickVoxelSpacing]:
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings

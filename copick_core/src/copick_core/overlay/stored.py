@@ -146,9 +146,9 @@ def leaves(
         return handles
     parent_key = parent._key
     for layer in layers:
-        if keys := sorted(root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key)):
+        if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
             if not layer.read_only and layer is not root.layers.overlay:
                 raise RuntimeError(f"static layer {layer.name!r} is not read-only")
             at = entity_cls()._at
-            handles += [at(parent, key, layer) for key in keys]
+            handles += [at(parent, key, layer) for key in sorted(found)]
     return handles
