@@ -38,7 +38,7 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
     """Write a mesh or scene as GLB bytes; every geometry that trimesh exports is possible.
 
     Raises:
-        InvalidDataError: It cannot be exported, or has vertices that are not finite.
+        InvalidDataError: It cannot be exported, has vertices that are not finite, or faces of vertices that it lacks.
     """
     import numpy as np
     import trimesh
@@ -51,6 +51,12 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
             raise InvalidDataError(
                 source=source, reason="vertices must be finite numbers", index=int(np.argwhere(~finite)[0][0])
             )
+        faces = np.asarray(getattr(geometry, "faces", ()), dtype=int)
+        absent = (faces < 0) | (faces >= len(vertices))
+        if absent.any():
+            face = int(np.argwhere(absent)[0][0])
+            reason = f"face {faces[face].tolist()} names a vertex that is not there; there are {len(vertices)}"
+            raise InvalidDataError(source=source, reason=reason, index=face)
     try:
         scene = mesh if isinstance(mesh, trimesh.Scene) else trimesh.Scene(mesh)
         # An empty scene has nothing to export; copick writes a scene that holds an empty mesh instead.
