@@ -20,7 +20,7 @@ sys.path.insert(0, str(TESTS))
 
 from portal_loopback import bulk  # noqa: E402 - the path is set above
 from portal_loopback.content import MEMBRANE, RIBOSOME  # noqa: E402
-from support.reference_environment import reference_python  # noqa: E402
+from support.environments import reference_python  # noqa: E402
 
 LISTING = """
 import json, sys, time

@@ -78,7 +78,7 @@ class Job:
     @property
     def python(self) -> str:
         """The interpreter."""
-        from support.reference_environment import reference_python
+        from support.environments import reference_python
 
         return str(reference_python()) if self.library == "copick" else sys.executable
 

@@ -12,7 +12,7 @@ import pytest
 import report
 import run_all
 
-from support.reference_environment import IndexUnreachableError, reference_python
+from support.environments import IndexUnreachableError, reference_python
 from support.tracing import can_trace
 
 RESULTS = json.loads(report.RESULTS.read_text())

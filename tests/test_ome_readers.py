@@ -1,7 +1,10 @@
-"""What we write, read by ome-zarr, the reference implementation of OME-NGFF."""
+"""What we write, read by ome-zarr, the reference implementation of OME-NGFF, and by napari's plugin."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
 import copick_core
+from support.environments import IndexUnreachableError, python_with
 
+NAPARI_READS = Path(__file__).parent / "support" / "napari_reads.py"
 DENSITY = np.random.default_rng(0).standard_normal((33, 40, 26)).astype("f4")
 LABELS = np.random.default_rng(1).integers(0, 3, DENSITY.shape, np.uint8)
 FORMATS: dict[str, dict[str, Any]] = {
@@ -50,3 +55,30 @@ def test_ome_zarr_reads_every_level_with_axes_and_scales(project_config: Any, ve
     for level, (values, [scale]) in enumerate(zip(node.data, node.metadata["coordinateTransformations"], strict=True)):
         np.testing.assert_array_equal(values, entity.numpy(level))
         assert scale["scale"][-3:] == [10.012 * 2**level] * 3
+
+
+@pytest.mark.slow
+def test_napari_reads_every_level_with_axes_and_scales(project_config: Any) -> None:
+    try:
+        python = python_with("napari-ome-zarr", "0.10.0")
+    except IndexUnreachableError as error:
+        pytest.skip(f"napari's reader cannot be installed: {error}")
+    volumes = {}
+    for number, options in enumerate(FORMATS.values()):
+        root = copick_core.open(project_config(overlay=f"overlay{number}", chunks=(16, 16, 16), **options))
+        volumes |= {entity.zarr().root: entity for entity in write_all_kinds(root).values()}
+
+    command = [python, NAPARI_READS, *volumes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for [layer], entity in zip(json.loads(done.stdout), volumes.values(), strict=True):
+        arrays = [entity.numpy(level) for level in entity.levels]
+        assert layer == {
+            "kind": "image",
+            "axes": ["z", "y", "x"],
+            "scale": [10.012] * 3,
+            "units": ["angstrom"] * 3,
+            "channel_axis": 0 if arrays[0].ndim == 4 else None,
+            "levels": [hashlib.sha256(array).hexdigest() for array in arrays],
+        }

@@ -9,8 +9,8 @@ import pytest
 
 from support import libraries
 from support.description import write_config, write_description
+from support.environments import IndexUnreachableError, reference_python
 from support.libraries import Library
-from support.reference_environment import IndexUnreachableError, reference_python
 from support.reference_scripts.dump import Dump
 from support.shared_data import data_file
 

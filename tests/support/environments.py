@@ -1,10 +1,10 @@
-"""The released reference library in a virtual environment of its own.
+"""Released software in virtual environments of its own: what it needs differs from what our tests need.
 
-Run as a program it makes that environment, once, and prints its interpreter.
+Run as a program it makes the environment of the reference library, once, and prints its interpreter.
 
 Environment variables:
     COPICK_REFERENCE_PYTHON: an interpreter that has the reference library; nothing is installed then.
-    COPICK_REFERENCE_ENV: the environment's folder (default: ``.cache/reference-VERSION`` in the repository).
+    COPICK_REFERENCE_ENV: that environment's folder (default: ``.cache/copick-VERSION`` in the repository).
 """
 
 from __future__ import annotations
@@ -30,31 +30,44 @@ class IndexUnreachableError(Exception):
     """Pip could not reach a package index."""
 
 
-class ReferenceEnvironmentError(Exception):
+class UnusableEnvironmentError(Exception):
     """The environment cannot be made or used, for another reason than an unreachable index."""
 
 
 def reference_python() -> Path:
     """Return the interpreter of the reference library; makes its environment on first use.
 
-    Two processes may ask at once: the second one waits for the first. A half-made environment is made anew.
-
     Raises:
         IndexUnreachableError: No package index answers.
-        ReferenceEnvironmentError: The installation failed, or the named interpreter has another version.
+        UnusableEnvironmentError: The installation failed, or the named interpreter has another version.
     """
     named = os.environ.get("COPICK_REFERENCE_PYTHON")
     if named:
         python = Path(named)
         found = _installed_version(python)
         if found != REFERENCE_VERSION:
-            raise ReferenceEnvironmentError(
+            raise UnusableEnvironmentError(
                 f"COPICK_REFERENCE_PYTHON names {python}, which has copick {found}, not {REFERENCE_VERSION}"
             )
         return python
+    return python_with("copick", REFERENCE_VERSION, os.environ.get("COPICK_REFERENCE_ENV"))
 
-    default = REPOSITORY / ".cache" / f"reference-{REFERENCE_VERSION}"
-    folder = Path(os.environ.get("COPICK_REFERENCE_ENV") or default).absolute()
+
+def python_with(package: str, version: str, folder: str | Path | None = None) -> Path:
+    """Return the interpreter of an environment that has a package; makes it on first use.
+
+    Two processes may ask at once: the second one waits for the first. A half-made environment is made anew.
+
+    Args:
+        package: Its name in the index.
+        version: The version to install.
+        folder: Where the environment is; by default ``.cache/PACKAGE-VERSION`` in the repository.
+
+    Raises:
+        IndexUnreachableError: No package index answers.
+        UnusableEnvironmentError: The installation failed.
+    """
+    folder = Path(folder or REPOSITORY / ".cache" / f"{package}-{version}").absolute()
     python = folder / "bin" / "python"
     complete = folder / ".complete"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,22 +76,22 @@ def reference_python() -> Path:
         if not complete.exists():
             if folder.exists():
                 shutil.rmtree(folder)
-            _make(folder, python)
-            complete.write_text(REFERENCE_VERSION)
+            _make(folder, python, f"{package}=={version}")
+            complete.write_text(version)
     return python
 
 
-def _make(folder: Path, python: Path) -> None:
+def _make(folder: Path, python: Path, requirement: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     options = ["--quiet", "--disable-pip-version-check", "--retries", "1"]
-    install = [str(python), "-m", "pip", "install", *options, f"copick=={REFERENCE_VERSION}"]
+    install = [str(python), "-m", "pip", "install", *options, requirement]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     output = done.stdout + done.stderr
     if any(sign in output for sign in _UNREACHABLE):
-        raise IndexUnreachableError(f"pip reached no package index to install copick=={REFERENCE_VERSION}")
-    raise ReferenceEnvironmentError(f"pip could not install copick=={REFERENCE_VERSION}:\n{output}")
+        raise IndexUnreachableError(f"pip reached no package index to install {requirement}")
+    raise UnusableEnvironmentError(f"pip could not install {requirement}:\n{output}")
 
 
 def _installed_version(python: Path) -> str | None:
@@ -86,7 +99,7 @@ def _installed_version(python: Path) -> str | None:
     try:
         done = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise ReferenceEnvironmentError(f"COPICK_REFERENCE_PYTHON names {python}: {error}") from error
+        raise UnusableEnvironmentError(f"COPICK_REFERENCE_PYTHON names {python}: {error}") from error
     return done.stdout.strip() or None
 
 

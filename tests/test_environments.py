@@ -1,4 +1,4 @@
-"""The reference library's environment is made once, and only an unreachable index excuses its absence."""
+"""Environments of other software are made once, and only an unreachable index excuses their absence."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from support.reference_environment import IndexUnreachableError, ReferenceEnvironmentError, reference_python
+from support.environments import IndexUnreachableError, UnusableEnvironmentError, reference_python
 
 
 def test_an_interpreter_without_the_reference_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COPICK_REFERENCE_PYTHON", sys.executable)
 
-    with pytest.raises(ReferenceEnvironmentError, match=r"has copick None, not 1\.31\.0"):
+    with pytest.raises(UnusableEnvironmentError, match=r"has copick None, not 1\.31\.0"):
         reference_python()
 
 
 def test_a_missing_interpreter_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COPICK_REFERENCE_PYTHON", str(tmp_path / "python"))
 
-    with pytest.raises(ReferenceEnvironmentError, match="No such file"):
+    with pytest.raises(UnusableEnvironmentError, match="No such file"):
         reference_python()
 
 
@@ -44,7 +44,7 @@ def test_an_index_without_the_reference_library_is_a_failure(monkeypatch: pytest
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
 
-    with pytest.raises(ReferenceEnvironmentError, match="No matching distribution"):
+    with pytest.raises(UnusableEnvironmentError, match="No matching distribution"):
         reference_python()
 
 
