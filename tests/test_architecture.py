@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "copick_core" / "src" / "copick_core"
 FLOORS = [
-    {"errors", "keys", "names", "schema", "atomic", "revisions"},
+    {"errors", "callers", "keys", "names", "schema", "atomic", "revisions"},
     {"layout", "picks_codec", "meshes", "models", "ome", "volume_format", "multiscales", "pyramid", "level_stream", "chunks"}
     | {"regions", "labels", "volumes", "volume_files", "chunk_cache", "chunk_parts"},
     {"layers", "path_layer", "copying", "overlay", "listing", "importing"},

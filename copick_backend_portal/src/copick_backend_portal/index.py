@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
 from copick_backend_portal.queries import PARTS, RUNS, Query, Row
+from copick_core.callers import warn_caller
 
 if TYPE_CHECKING:
     from copick_backend_portal.connection import Connection
@@ -150,9 +150,7 @@ class PortalIndex:
             raise error
         if not self._warned_stale:
             self._warned_stale = True
-            warnings.warn(
-                f"{error} What was kept on disk earlier is used; reconnect() asks again.", PortalWarning, stacklevel=2
-            )
+            warn_caller(f"{error} What was kept on disk earlier is used; reconnect() asks again.", PortalWarning)
         return answers
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +11,7 @@ from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
 from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
+from copick_core.callers import warn_caller
 from copick_core.errors import NotFoundError
 from copick_core.keys import Key, Kind, MeshKey, ParentKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.layers import Layer
@@ -140,7 +140,7 @@ class PortalLayer(Layer):
         """Tell once that something of the portal cannot be used."""
         if what not in self._complaints:
             self._complaints.add(what)
-            warnings.warn(f"CryoET Data Portal: {what} is left out: {why}.", PortalWarning, stacklevel=2)
+            warn_caller(f"CryoET Data Portal: {what} is left out: {why}.", PortalWarning)
 
     def _volumes_of(self, run: str) -> tuple[dict[VoxelSpacingKey, Row], dict[TomogramKey, PortalTomogram]]:
         found = self._volumes.get(run)
@@ -195,7 +195,7 @@ class PortalLayer(Layer):
             raise error
         if not self._is_offline:
             self._is_offline = True
-            warnings.warn(f"{error} Only the overlay is listed until refresh() or reconnect().", PortalWarning, stacklevel=2)
+            warn_caller(f"{error} Only the overlay is listed until refresh() or reconnect().", PortalWarning)
 
     # ------------------------------------------------------------------ the layer
 

@@ -8,8 +8,8 @@ other software, are taken as they are or refused.
 from __future__ import annotations
 
 import re
-import warnings
 
+from copick_core.callers import warn_caller
 from copick_core.errors import InvalidNameError
 
 #: Longest file or folder name that common file systems take, in bytes of UTF-8.
@@ -44,11 +44,7 @@ def sanitize_name(name: str, suppress_warnings: bool = False) -> str:
     if not clean:
         raise InvalidNameError(what="name", name=name, reason="nothing is left after replacing invalid characters")
     if clean != name and not suppress_warnings:
-        warnings.warn(
-            f"Name {name!r} contains invalid characters and was changed to {clean!r}.",
-            UserWarning,
-            stacklevel=3,
-        )
+        warn_caller(f"Name {name!r} contains invalid characters and was changed to {clean!r}.")
     return clean
 
 

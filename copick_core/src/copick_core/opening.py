@@ -8,10 +8,10 @@ import json
 import os
 import posixpath
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from copick_core.callers import warn_caller
 from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, UnknownBackendError, closest, redacted
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
         complaints = [_complaint(e, prefix) for e in error.errors()]
         raise ConfigError(source=source, reason="; ".join(complaints + misspelt)) from None
     for hint in misspelt:
-        warnings.warn(f"Configuration {redacted(source)}: {hint}", UserWarning, stacklevel=4)
+        warn_caller(f"Configuration {redacted(source)}: {hint}")
     config._folder = folder
     for field in config_cls.location_fields:
         written = getattr(config, field)
@@ -298,11 +298,8 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
 
     config_type = content.get("config_type")
     if config_type is None:
-        warnings.warn(
-            f"Configuration {source} has no config_type; {DEFAULT_CONFIG_TYPE!r} is assumed. Add it.",
-            DeprecationWarning,
-            stacklevel=3,
-        )
+        hint = f"Configuration {source} has no config_type; {DEFAULT_CONFIG_TYPE!r} is assumed. Add it."
+        warn_caller(hint, DeprecationWarning)
         config_type = content["config_type"] = DEFAULT_CONFIG_TYPE
     if not isinstance(config_type, str):
         raise ConfigError(source=source, reason=f"config_type: {config_type!r} is not a string")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.keys import PicksKey
 from copick_core.models.entity import Annotation
@@ -193,11 +193,7 @@ class CopickPicks(Annotation[PicksKey]):
         for field, value in zip(_IDENTITY_FIELDS, self._identity(), strict=True):
             found = header.get(field)
             if found not in (None, value):
-                warnings.warn(
-                    f"{self._key}: the file says {field}={found!r}; its name is believed.",
-                    UserWarning,
-                    stacklevel=2,
-                )
+                warn_caller(f"{self._key}: the file says {field}={found!r}; its name is believed.")
             header[field] = value
         self._meta = CopickPicksFile.model_validate({**header, "points": None})
         self._arrays = arrays
@@ -273,7 +269,7 @@ class CopickPicks(Annotation[PicksKey]):
             self._revision = None
             self._loaded = True
         except InvalidDataError as error:
-            warnings.warn(f"{error} It will be replaced.", UserWarning, stacklevel=4)
+            warn_caller(f"{error} It will be replaced.")
             self._loaded = True
         for field, value in edits.items():
             setattr(self.meta, field, value)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
 from copick_core.keys import RunKey
 from copick_core.models.children import Children
@@ -201,11 +201,7 @@ class CopickRoot:
                 reason=f"it has invalid characters; use {sanitize_name(name, suppress_warnings=True)!r}",
             )
         if name.endswith("-multilabel"):
-            warnings.warn(
-                f"Object name {name!r} ends in '-multilabel': it cannot have binary segmentations.",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn_caller(f"Object name {name!r} ends in '-multilabel': it cannot have binary segmentations.")
         given = {
             "label": label,
             "color": color,

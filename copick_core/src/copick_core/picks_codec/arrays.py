@@ -186,7 +186,7 @@ def _numbers(values: npt.ArrayLike, item: tuple[int, ...], n: int | None, name: 
 def _array(
     values: npt.ArrayLike, kinds: str, item: tuple[int, ...], n: int | None, name: str, source: str
 ) -> npt.NDArray[Any]:
-    expected = ("N" if n is None else n, *item)
+    expected = str(("N" if n is None else n, *item)).replace("'", "")
     try:
         array = np.asarray(values)
     except ValueError as error:
