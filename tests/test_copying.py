@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import copick_core
+from copick_core import layout
 from copick_core.copying import copy_project
-from copick_core.errors import AlreadyExistsError, InvalidDataError, ReadOnlyError
+from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.keys import Kind
 from support.objects import OBJECTS
 
 
@@ -86,6 +88,86 @@ def test_verifying_notices_a_voxel_that_differs(layered):
     target.get_run("TS_1").segmentations[0].set_region(9, x=0, y=0, z=0)
     with pytest.raises(InvalidDataError, match="differs"):
         copy_project(source, target, verify=True)
+
+
+@pytest.mark.parametrize("backend", ["filesystem", "memory"])
+def test_a_volume_that_is_deleted_before_its_turn_does_not_take_the_targets_with_it(layered, tmp_path, backend):
+    source, _ = layered
+    target = empty(backend, tmp_path / "copy")
+    copy_project(source, target)
+    expected = target.get_run("TS_1").segmentations[0].numpy()
+    (layer,) = [layer for layer in source.layers.all if list(layer.list(Kind.SEGMENTATION, source.runs[0].key))]
+    layer.read_only = False
+
+    def delete(key, done, of):
+        if key.kind is Kind.SEGMENTATION:
+            layer.delete(key)
+
+    with pytest.raises(NotFoundError) as caught:
+        copy_project(source, target, overwrite=True, progress=delete)
+
+    assert caught.value.key.kind is Kind.SEGMENTATION
+    np.testing.assert_array_equal(target.get_run("TS_1").segmentations[0].numpy(), expected)
+
+
+def test_an_empty_volume_as_copick_1_leaves_it_does_not_stop_a_copy(layered):
+    source, folder = layered
+    (folder / "ExperimentRuns/TS_1/Segmentations/10.000_me_1_membrane.zarr").mkdir()
+
+    report = copy_project(source, empty("memory", None), verify=True)
+
+    assert "me" in [key.user_id for key in report.copied if key.kind is Kind.SEGMENTATION]
+
+
+def test_a_volume_that_is_deleted_while_it_is_copied_is_not_copied(layered, monkeypatch):
+    source, _ = layered
+    target = empty("memory", None)
+    static = source.layers.static[0]
+    opened = static.zarr
+
+    def gone(key):
+        store = opened(key)
+        if key.kind is Kind.SEGMENTATION:
+            store.list = listed_before(store, lambda: static._delete_path(layout.path(key)))
+        return store
+
+    monkeypatch.setattr(static, "zarr", gone)
+    with pytest.raises(NotFoundError):
+        copy_project(source, target)
+
+    assert target.get_run("TS_1").segmentations == []
+
+
+def listed_before(store, act):
+    listing = store.list
+
+    async def list_then_act():
+        names = [name async for name in listing()]
+        act()
+        for name in names:
+            yield name
+
+    return list_then_act
+
+
+def test_a_volume_that_somebody_else_makes_while_it_is_copied_is_kept(layered, tmp_path, monkeypatch):
+    source, _ = layered
+    target = empty("filesystem", tmp_path / "copy")
+    somebody = empty("filesystem", tmp_path / "copy")
+    swap = target.layers.overlay.replace_zarr
+
+    def slowly(key):
+        if key.kind is Kind.TOMOGRAM:
+            spacing = somebody.get_run("TS_1").get_voxel_spacing(10)
+            spacing.new_tomogram("wbp").from_numpy(np.full((2, 2, 2), 7))
+        return swap(key)
+
+    monkeypatch.setattr(target.layers.overlay, "replace_zarr", slowly)
+    with pytest.raises(ConflictError) as caught:
+        copy_project(source, target)
+
+    assert caught.value.key.kind is Kind.TOMOGRAM
+    assert somebody.get_run("TS_1").get_voxel_spacing(10).get_tomogram("wbp").numpy().min() == 7
 
 
 def test_only_the_named_runs_are_copied_and_unknown_ones_refused(layered):

@@ -120,6 +120,27 @@ def test_exist_ok_makes_an_overlay_copy_of_a_static_entity(layered, run, kind):
     assert copied
 
 
+@pytest.mark.parametrize("kind", ["segmentation", "tomogram", "features"])
+def test_a_copy_never_replaces_what_somebody_else_has_made_meanwhile(layered, run, kind, monkeypatch):
+    root, _ = layered
+    key = leaves(run)[kind].key
+    static = root.layers.static[0]
+    opened = static.zarr
+    somebody = pickle.loads(pickle.dumps(root)).get_run("TS_1")
+    theirs = np.full((2, 2, 2), 7)
+
+    def slowly(asked):
+        store = opened(asked)
+        COPIES[kind](somebody).from_numpy(theirs)
+        return store
+
+    monkeypatch.setattr(static, "zarr", slowly)
+    copy = COPIES[kind](run)
+
+    assert (copy.key, copy.layer) == (key, "overlay")
+    np.testing.assert_array_equal(copy.numpy(), theirs)
+
+
 def test_the_copy_can_be_edited_and_the_original_stays(layered, run):
     picks = COPIES["picks"](run)
     picks.points.pop()

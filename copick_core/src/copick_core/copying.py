@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from copick_core.errors import AlreadyExistsError, InvalidDataError
+from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError
 from copick_core.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
@@ -18,7 +18,7 @@ from copick_core.keys import (
     RunKey,
     TomogramKey,
 )
-from copick_core.revisions import note_change
+from copick_core.revisions import ANY, note_change
 from copick_core.schema import DEFAULT_LABEL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _IN_FLIGHT = 16
 
 
-def copy_content(source: Layer, key: Key, target: Layer, target_key: Key) -> None:
+def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, replace: bool = False) -> None:
     """Copy the content of one entity, whole or not at all.
 
     Args:
@@ -39,45 +39,54 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key) -> Non
         key: The entity there.
         target: Writable layer to copy to.
         target_key: What the copy is to be.
+        replace: Whether it may take the place of what the target has.
 
     Raises:
-        ConflictError: The target exists (picks and meshes).
-        NotFoundError: There is nothing to copy.
+        ConflictError: The target exists, and not ``replace``.
+        NotFoundError: There is nothing to copy, or it was deleted meanwhile.
     """
     if key.kind in FILE_KINDS:
-        target.write(target_key, source.read(key), if_revision=None)
+        target.write(target_key, source.read(key), if_revision=ANY if replace else None)
         return
     try:
         with target.replace_zarr(target_key) as store:
-            copy_store(source.zarr(key), store)
+            if not (copy_store(source.zarr(key), store) and source.exists(key)):
+                raise NotFoundError(key=key, layer=source.name, location=source.location(key))
+            # Not before: in the time that copying takes somebody else can make a volume of this address.
+            if not replace and target.exists(target_key):
+                raise ConflictError(key=target_key, layer=target.name, expected=None, found="a volume")
     finally:
         note_change(target_key)
 
 
-def copy_store(source: Store, target: Store) -> None:
-    """Copy every object of a zarr store, metadata last: bytes stay as they are."""
+def copy_store(source: Store, target: Store) -> bool:
+    """Copy every object of a zarr store, metadata last: bytes stay as they are.
+
+    Returns:
+        Whether the metadata that were there in the beginning were still there in the end.
+    """
     import asyncio
 
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 
-    async def copy() -> None:
+    async def copy() -> bool:
         prototype = default_buffer_prototype()
         free = asyncio.Semaphore(_IN_FLIGHT)
 
-        async def one(name: str) -> None:
+        async def one(name: str) -> bool:
             async with free:
                 data = await source.get(name, prototype)
                 if data is not None:
                     await target.set(name, data)
+                return data is not None
 
         names = [name async for name in source.list()]
-        metadata = [n for n in names if n.rpartition("/")[2] in _METADATA]
-        await asyncio.gather(*(one(n) for n in names if n not in set(metadata)))
-        for name in sorted(metadata, key=lambda n: (-n.count("/"), n)):
-            await one(name)
+        metadata = {n for n in names if n.rpartition("/")[2] in _METADATA}
+        await asyncio.gather(*(one(n) for n in names if n not in metadata))
+        return all([await one(name) for name in sorted(metadata, key=lambda n: (-n.count("/"), n))])
 
-    sync(copy())
+    return sync(copy())
 
 
 #: Names of zarr's metadata objects, formats 2 and 3.
@@ -127,7 +136,9 @@ def copy_project(
 
     Raises:
         AlreadyExistsError: The target has picks or a mesh with other content, and not ``overwrite``.
+        ConflictError: Somebody else made an entity in the target while it was copied, and not ``overwrite``.
         InvalidDataError: A copy is not what the source has (``verify``), objects contradict, or a run does not exist.
+        NotFoundError: Somebody else deleted an entity of the source before it was copied.
         ReadOnlyError: The target has no writable layer.
     """
     if isinstance(runs, str):
@@ -145,7 +156,7 @@ def copy_project(
         if _is_there(layer, key, overlay, target_key, overwrite):
             report.skipped.append(target_key)
         else:
-            _copy_over(layer, key, overlay, target_key)
+            copy_content(layer, key, overlay, target_key, replace=overwrite)
             report.copied.append(target_key)
         if verify:
             _verify(layer, key, overlay, target_key)
@@ -228,13 +239,6 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
         way_out = "It has other content than the source's; pass overwrite=True (--overwrite) to replace it."
         raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
     return True
-
-
-def _copy_over(source: Layer, key: Key, target: Layer, target_key: Key) -> None:
-    if key.kind in FILE_KINDS:
-        target.write(target_key, source.read(key))
-    else:
-        copy_content(source, key, target, target_key)
 
 
 def _verify(source: Layer, key: Key, target: Layer, target_key: Key) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from copick_core.errors import ConflictError
 from copick_core.keys import (
     FeaturesKey,
     Key,
@@ -314,7 +316,8 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         overlay = self.root._writable(target)
         from copick_core.copying import copy_content
 
-        copy_content(entity._layer, key, overlay, target)
+        with suppress(ConflictError):  # somebody else was faster: theirs is the copy
+            copy_content(entity._layer, key, overlay, target)
         parent = entity.voxel_spacing if isinstance(entity, CopickTomogram) else getattr(entity, "tomogram", self)
         return type(entity)._at(parent, target, overlay)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from copick_core.errors import NotPicklableError, ReadOnlyError
+from copick_core.errors import ConflictError, NotPicklableError, ReadOnlyError
 from copick_core.keys import (
     ROOT,
     Key,
@@ -201,7 +202,8 @@ class CopickRootOverlay(CopickRoot):
         if holder is not None and holder.read_only and not self.read_only:
             from copick_core.copying import copy_content
 
-            copy_content(holder, obj.key, self._writable(obj.key), obj.key)
+            with suppress(ConflictError):  # somebody else was faster: theirs is the copy
+                copy_content(holder, obj.key, self._writable(obj.key), obj.key)
             obj.refresh()
 
     def refresh(self) -> None:
