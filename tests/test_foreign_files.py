@@ -169,3 +169,49 @@ def test_metadata_that_were_cut_off_are_told_with_their_volume(project, name, re
 
     with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10\.000 of run 'TS_1': "):
         read(root.get_run("TS_1").get_voxel_spacing(10).get_tomogram("wbp"))
+
+
+@pytest.mark.parametrize("document", [[1], {"codecs": 1}, {"attributes": [1]}, {"attributes": {"ome": [1]}}])
+def test_metadata_of_another_shape_are_told_with_their_volume(project, document):
+    root, folder = project
+    tomogram = root.get_run("TS_1").get_voxel_spacing(10).new_tomogram("odd")
+    tomogram.from_numpy(np.ones((4, 4, 4)), levels=1, zarr_format=3)
+    at = "zarr.json" if "attributes" in document else "0/zarr.json"
+    file = folder / "VoxelSpacing10.000/odd.zarr" / at
+    file.write_text(json.dumps({**json.loads(file.read_text()), **document} if isinstance(document, dict) else document))
+    tomogram.refresh()
+
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'odd' at 10\.000 of run 'TS_1': "):
+        _ = tomogram.levels, tomogram.numpy()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda s: s.numpy(),
+        lambda s: s.instance_ids(),
+        lambda s: s.segments(),
+        lambda s: s.set_region(1, z=0, channel="label"),
+        lambda s: s.set_region(0),
+    ],
+)
+def test_whatever_meets_a_damaged_chunk_of_a_segmentation_names_it(project, use):
+    root, folder = project
+    segmentation = root.get_run("TS_1").new_segmentation(10, "all", "1", user_id="me", is_panoptic=True)
+    segmentation.from_numpy(np.ones((2, 5, 5, 5), int), chunks=(4, 4, 4))
+    for chunk in (folder / "PanopticSegmentations").rglob("0/0/0/0/0"):
+        chunk.write_bytes(chunk.read_bytes()[:20])
+
+    with pytest.raises(InvalidDataError, match=r"^panoptic segmentation 'all' of me/1 at 10\.000 in run 'TS_1': .* damaged"):
+        use(segmentation)
+
+
+def test_changing_a_part_of_a_damaged_chunk_names_its_volume(project):
+    root, folder = project
+    tomogram = root.get_run("TS_1").get_voxel_spacing(10).get_tomogram("wbp")
+    tomogram.from_numpy(np.ones((16, 16, 16)))
+    chunk = folder / "VoxelSpacing10.000/wbp.zarr/0/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:20])
+
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10\.000 of run 'TS_1': level '0' cannot be read: "):
+        tomogram.set_region(1.0, z=0, update_levels=True)

@@ -638,6 +638,22 @@ def test_panoptic_voxels_are_checked_against_labels_and_background(run):
         segmentation.from_numpy(volume)
 
 
+def test_panoptic_regions_take_the_indices_that_all_volumes_take(run):
+    segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
+    volume = np.ones((2, 2, 3, 4), int)
+    volume[1] = np.arange(1, 25).reshape(2, 3, 4)
+    segmentation.from_numpy(volume)
+
+    segmentation.set_region(volume[:, ::-1], z=slice(None, None, -1), y=...)
+    segmentation.set_region(volume[1, -1, :, ::-1], z=-1, x=slice(None, None, -1), channel="instance")
+
+    np.testing.assert_array_equal(segmentation.numpy(), volume)
+    with pytest.raises(IndexError, match="outside axis 1"):
+        segmentation.set_region(1, z=2)
+    with pytest.raises(InvalidDataError, match=r"^panoptic segmentation 'all'"):
+        segmentation.set_region(np.ones((2, 5, 5, 5), int))
+
+
 def test_panoptic_contents_can_be_asked_for(run):
     segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
     volume = np.zeros((2, 2, 3, 4), int)

@@ -272,8 +272,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         array = self.array(zarr_group)
         values = ome.cast_lossless(np.asanyarray(data), array.dtype, source=str(self._key))
         if self.is_panoptic:
-            both = np.array(array[(ALL, *index[1:])])
-            both[... if channel is None else self._channel(channel)] = values
+            both = self._read(zarr_group, (ALL, *index[1:]))
+            with self._named_in_errors():
+                both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
         self._write_region(zarr_group, index, values, update_levels)
 
@@ -363,12 +364,10 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     def _blocks(self, level: str | int) -> Iterator[NDArray[Any]]:
         """The volume in slabs along z of a chunk's depth, all channels at once."""
-        import numpy as np
-
         array = self.array(level)
         depth, step = array.shape[-3], array.chunks[-3]
         for start in range(0, depth, step):
-            yield np.asarray(array[..., start : start + step, :, :])
+            yield self._read(level, (..., slice(start, start + step), ALL, ALL))
 
     def _object_labels(self) -> list[int]:
         return [o.label for o in self.run.root.pickable_objects if o.label is not None]

@@ -165,6 +165,10 @@ class Volume(Entity[K]):
             with self._named_in_errors():
                 ome.write_region(pyramid[0], index, data)
                 ome.update_levels(pyramid, index, self._pyramid)
+        except CopickError:
+            raise
+        except (RuntimeError, zlib.error) as error:  # of chunks that are changed in part, and so read first
+            raise self._unreadable(level, error) from error
         finally:
             note_change(self._key)
             version = changes(self._key)  # of voxels only: these arrays stay good
@@ -257,13 +261,16 @@ class Volume(Entity[K]):
             raise InvalidDataError(source=f"{self._key}: {error.source}", reason=error.reason, index=error.index) from error
         except CopickError:
             raise
-        except (ValueError, RuntimeError, KeyError, TypeError, EOFError, zlib.error) as error:
-            what = "it" if level is None else f"level {str(level)!r}"
-            raise InvalidDataError(
-                source=self._key,
-                reason=f"{what} cannot be read: {error or type(error).__name__}. Its files may be damaged or incomplete: "
-                "copy or write the volume again",
-            ) from error
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
+            raise self._unreadable(level, error) from error
+
+    def _unreadable(self, level: str | int | None, error: Exception) -> InvalidDataError:
+        what = "it" if level is None else f"level {str(level)!r}"
+        return InvalidDataError(
+            source=self._key,
+            reason=f"{what} cannot be read: {error or type(error).__name__}. Its files may be damaged or incomplete: "
+            "copy or write the volume again",
+        )
 
     @contextmanager
     def _replace_store(self) -> Iterator[Store]:
