@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import logging
 import struct
 import sys
@@ -134,6 +135,26 @@ def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
         read_volume(path)
 
 
+@pytest.mark.parametrize("name", ["a.mrc.gz", "a.em.gz", "a.em.bz2"])
+@pytest.mark.parametrize("damage", [b"\xff" * 40, b""], ids=["stream", "beginning"])
+def test_whatever_cannot_be_unpacked_is_refused_by_name(tmp_path: Path, name: str, damage: bytes) -> None:
+    packed = bytearray((bz2 if name.endswith("bz2") else gzip).compress(write_mrc(tmp_path / "a.mrc").read_bytes()))
+    packed[15:55] = damage
+    (tmp_path / name).write_bytes(packed if damage else b"no archive" * 200)
+
+    with pytest.raises(InvalidDataError, match=name):
+        read_volume(tmp_path / name)
+
+
+def test_a_volume_stack_without_sampling_is_one_volume(tmp_path: Path) -> None:
+    path = write_mrc(tmp_path / "a.mrc")
+    raw = bytearray(path.read_bytes())
+    raw[36:40], raw[88:92] = struct.pack("<i", 0), struct.pack("<i", 401)
+    path.write_bytes(raw)
+
+    assert read_volume(path).shape == VOLUME.shape
+
+
 def test_text_is_no_mrc_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mrc"
     path.write_text("hello")
@@ -252,6 +273,33 @@ def test_complex_em_files_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidDataError, match="complex64"):
         read_volume(path)
+
+
+AXES = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
+
+
+def scaled(*scale: float) -> list[Any]:
+    return [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"axes": AXES, "datasets": scaled(1, 2, 3)},
+        {"axes": AXES, "datasets": scaled(1, 1)},
+        {"axes": AXES, "datasets": ["0"]},
+        {"axes": AXES, "datasets": [{"path": "0", "coordinateTransformations": ["scale"]}]},
+        {"axes": [axis | {"unit": "pixel"} for axis in AXES], "datasets": scaled(1, 1, 1)},
+    ],
+    ids=["no cubes", "too short", "no dataset", "no transformation", "no unit of length"],
+)
+def test_zarr_folders_that_tell_no_sensible_voxel_size_are_named_and_take_one(tmp_path: Path, image: Any) -> None:
+    write_volume(LocalStore(tmp_path / "image.zarr"), VOLUME, 10.0)
+    (tmp_path / "image.zarr" / ".zattrs").write_text(json.dumps({"multiscales": [image]}))
+
+    with pytest.raises(InvalidDataError, match=r"image\.zarr.* voxel_size"):
+        read_volume(tmp_path / "image.zarr")
+    assert read_volume(tmp_path / "image.zarr", voxel_size=12.0).voxel_size == 12.0
 
 
 def test_zarr_folders_are_read_with_their_voxel_size(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import warnings
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -23,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.errors import InvalidDataError, MissingDependencyError
+from copick_core.errors import InvalidDataError, LevelNotFoundError, MissingDependencyError
 from copick_core.multiscales import to_angstrom
 from copick_core.volumes import ArraySource, VolumeSource
 
@@ -33,6 +34,7 @@ MRC_EXTENSIONS = (".mrc", ".map", ".rec", ".st", ".ali", ".preali")
 TIFF_EXTENSIONS = (".tif", ".tiff")
 EM_EXTENSIONS = (".em",)
 _PACKED: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
+_UNPACKING_ERRORS = (OSError, EOFError, zlib.error)
 _ZARR_DOCUMENTS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 _MRC_HEADER = 1024
@@ -57,10 +59,10 @@ _UNITS = {
 _SLAB_BYTES = 64 * 2**20
 
 
-def open_file(path: str) -> VolumeSource:
+def open_file(path: str, voxel_size: float | None = None) -> VolumeSource:
     """Open a file by its extension, or a zarr folder; see `copick_core.volumes.read_volume`."""
     if os.path.isdir(path):
-        return _open_zarr(path)
+        return _open_zarr(path, voxel_size)
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {path}")
     stem, extension = os.path.splitext(path.lower())
@@ -182,12 +184,12 @@ def _open_mrc(path: str, packing: Any) -> VolumeSource:
         try:
             with mrcfile.open(path, permissive=True, header_only=True) as mrc:
                 header = mrc.header.copy()
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, *_UNPACKING_ERRORS) as error:
             raise InvalidDataError(source=path, reason=f"is no readable MRC file: {error}") from error
     for note in notes:
         logger.warning("%s: %s", path, note.message)
     shape = (int(header.nz), int(header.ny), int(header.nx))
-    if int(header.ispg) > 400 and int(header.mz) < shape[0]:
+    if int(header.ispg) > 400 and 0 < int(header.mz) < shape[0]:
         raise InvalidDataError(source=path, reason=f"is a stack of {shape[0] // int(header.mz)} volumes, not one")
     try:
         dtype = np.dtype(mrcfile.utils.data_dtype_from_header(header))
@@ -224,8 +226,11 @@ def _open_em(path: str, packing: Any) -> VolumeSource:
 
     Header: byte 0 machine (byte order), byte 3 data type, then x, y and z sizes as int32.
     """
-    with packing(path, "rb") if packing else open(path, "rb") as file:
-        header = file.read(_EM_HEADER)
+    try:
+        with packing(path, "rb") if packing else open(path, "rb") as file:
+            header = file.read(_EM_HEADER)
+    except _UNPACKING_ERRORS as error:
+        raise InvalidDataError(source=path, reason=f"is no readable EM file: {error}") from error
     if len(header) < _EM_HEADER or header[0] not in _EM_BIG_ENDIAN or header[3] not in _EM_DTYPES:
         raise InvalidDataError(source=path, reason="is no readable EM file: its header names no known machine or data type")
     order = ">" if _EM_BIG_ENDIAN[header[0]] else "<"
@@ -247,7 +252,7 @@ def _raw(
     try:
         with packing(path, "rb") as file:
             shutil.copyfileobj(file, unpacked, 2**20)
-    except (OSError, EOFError) as error:
+    except _UNPACKING_ERRORS as error:
         unpacked.close()
         raise InvalidDataError(source=path, reason=f"cannot be unpacked: {error}") from error
     unpacked.flush()
@@ -315,7 +320,7 @@ def _angstrom(named: Sequence[tuple[Any, Any]]) -> tuple[float, float, float] | 
     return found[0], found[1], found[2]
 
 
-def _open_zarr(path: str) -> VolumeSource:
+def _open_zarr(path: str, voxel_size: float | None) -> VolumeSource:
     """A zarr folder: level "0" of an OME-Zarr image, or a plain array."""
     import zarr
     from zarr.errors import NodeNotFoundError
@@ -326,12 +331,18 @@ def _open_zarr(path: str) -> VolumeSource:
     if not any(os.path.exists(os.path.join(path, name)) for name in _ZARR_DOCUMENTS):
         raise InvalidDataError(source=path, reason="is a folder, but no zarr folder")
     store = LocalStore(path, read_only=True)
-    size = voxel_size_of(store)
-    sizes = None if size is None else (size, size, size)
     try:
-        return ArraySource(zarr.open_array(store, mode="r"), path, sizes)
-    except NodeNotFoundError:
-        return ArraySource(open_level(store, "0", source=path), path, sizes)
+        size = voxel_size_of(store) if voxel_size is None else voxel_size
+        try:
+            array = zarr.open_array(store, mode="r")
+        except NodeNotFoundError:
+            array = open_level(store, "0", source=path)
+    except LevelNotFoundError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        way_out = "" if voxel_size is not None else "; voxel_size (in angstrom) replaces the size that they tell"
+        raise InvalidDataError(source=path, reason=f"its metadata cannot be used: {error}{way_out}") from error
+    return ArraySource(array, path, None if size is None else (size, size, size))
 
 
 def _six_digits(number: float) -> float:

@@ -167,8 +167,8 @@ def read_volume(source: Any, *, voxel_size: float | None = None) -> VolumeSource
     """Open a volume without reading its voxels.
 
     Args:
-        source: Path of a file or zarr folder, an array-like (z, y, x), or a `VolumeSource`, which is returned as it is.
-        voxel_size: In angstrom; replaces what the file tells.
+        source: Path of a file or zarr folder, an array-like (z, y, x), or a `VolumeSource`, which is returned itself.
+        voxel_size: In angstrom; replaces what the file tells, or the `VolumeSource` says.
 
     Returns:
         The volume. Files stay closed between reads; compressed ones (``.gz``, ``.bz2``) are unpacked into a temporary
@@ -189,7 +189,7 @@ def read_volume(source: Any, *, voxel_size: float | None = None) -> VolumeSource
     elif isinstance(source, (str, os.PathLike)):
         from copick_core.volume_files import open_file
 
-        volume = open_file(os.fspath(source))
+        volume = open_file(os.fspath(source), voxel_size)
     else:
         volume = ArraySource(source if hasattr(source, "shape") and hasattr(source, "dtype") else np.asarray(source))
     if voxel_size is not None:
