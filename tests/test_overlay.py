@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
 from copick_core.layers import Layer, Layers
-from copick_core.models import CopickConfig
+from copick_core.models import CopickConfig, CopickPicksFile, CopickPoint
 from copick_core.overlay import CopickRootOverlay
 
 
@@ -287,6 +287,22 @@ def test_of_two_who_edit_the_same_picks_the_second_is_told(project_config, backe
     assert len(theirs.points) == 3, "the loser's values are lost"
     theirs.refresh()
     assert len(theirs.points) == 2
+
+
+@pytest.mark.parametrize("given", ["points", "meta"])
+def test_whoever_replaces_points_that_were_never_read_is_told_of_changes_too(project_config, given):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 1, 1]])
+    mine, theirs = (root.get_run("TS_1").get_picks("ribosome", "alice", "1")[0] for root in (first, second))
+    points = [CopickPoint(location={"x": 5, "y": 5, "z": 5})]
+    file = CopickPicksFile(pickable_object_name="ribosome", user_id="alice", session_id="1", points=points)
+
+    setattr(theirs, given, points if given == "points" else file)
+    mine.from_numpy([[2, 2, 2], [3, 3, 3]])
+
+    with pytest.raises(ConflictError, match="changed"):
+        theirs.store()
+    assert len(theirs.points) == 1, "the loser's values are lost"
 
 
 def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):

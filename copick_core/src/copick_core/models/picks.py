@@ -69,6 +69,8 @@ class CopickPicks(Annotation[PicksKey]):
 
     @meta.setter
     def meta(self, file: CopickPicksFile) -> None:
+        if file.points is not None and not self._loaded:
+            self._load_header()
         self._meta = file
         self._arrays = None
         self._loaded = file.points is not None
@@ -261,7 +263,7 @@ class CopickPicks(Annotation[PicksKey]):
         return {k: v for k, v in self._meta.model_dump(exclude={"points"}).items() if k not in known or known[k] != v}
 
     def _load_header(self) -> None:
-        """Read what is stored before its points are replaced: the other fields stay, and a conflict can be noticed."""
+        """Read what is stored before it is replaced: what is not replaced stays, and a conflict can be noticed."""
         edits = self._edits()
         try:
             self._read()
