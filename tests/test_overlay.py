@@ -141,6 +141,15 @@ def test_a_copy_never_replaces_what_somebody_else_has_made_meanwhile(layered, ru
     np.testing.assert_array_equal(copy.numpy(), theirs)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entity_that_was_pickled_is_the_one_that_its_project_gives(run, kind):
+    entity = pickle.loads(pickle.dumps(leaves(run)[kind]))
+
+    tomogram = getattr(entity, "tomogram", entity)
+    its_run = getattr(tomogram, "voxel_spacing", entity).run
+    assert leaves(its_run)[kind] is entity
+
+
 def test_the_copy_can_be_edited_and_the_original_stays(layered, run):
     picks = COPIES["picks"](run)
     picks.points.pop()

@@ -93,7 +93,11 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
         _, meta_cls = self.voxel_spacing._tomogram_factory()
         return meta_cls.model_validate({"tomo_type": self.tomo_type, **self._layer.details(self._key)})
 
-    def _handle(self, key: FeaturesKey, layer: Layer) -> CopickFeaturesOverlay:
+    def _handle(self, key: FeaturesKey, layer: Layer) -> CopickFeatures:
+        """The handle of a feature map."""
+        return self._features.add(self._features_at(key, layer))
+
+    def _features_at(self, key: FeaturesKey, layer: Layer) -> CopickFeaturesOverlay:
         feature_cls, _ = self._feature_factory()
         return feature_cls._at(self, key, layer)
 
@@ -108,7 +112,7 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
         return leaves(self, root := self._root, _FEATURES, root._overlays, lambda: self._feature_factory()[0])
 
     def _probe_features(self, key: FeaturesKey) -> list[CopickFeatures]:
-        return [self._handle(key, layer) for layer in self._root.layers.all if layer.exists(key)]
+        return [self._features_at(key, layer) for layer in self._root.layers.all if layer.exists(key)]
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
@@ -149,7 +153,11 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
         _, meta_cls = self.run._voxel_spacing_factory()
         return meta_cls.model_validate({"voxel_size": self._key.voxel_size, **self._root._details(self._key)})
 
-    def _handle(self, key: TomogramKey, layer: Layer) -> CopickTomogramOverlay:
+    def _handle(self, key: TomogramKey, layer: Layer) -> CopickTomogram:
+        """The handle of a tomogram."""
+        return self._tomograms.add(self._tomogram_at(key, layer))
+
+    def _tomogram_at(self, key: TomogramKey, layer: Layer) -> CopickTomogramOverlay:
         tomogram_cls, _ = self._tomogram_factory()
         return tomogram_cls._at(self, key, layer)
 
@@ -163,14 +171,14 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
             return leaves(self, root := self._root, _TOMOGRAM, root.layers.static, lambda: self._tomogram_factory()[0])
         layers = self._root.layers.static
         if len(layers) == 1:
-            return [self._handle(key, layers[0]) for key in keys_]
-        return [self._handle(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
+            return [self._tomogram_at(key, layers[0]) for key in keys_]
+        return [self._tomogram_at(key, layer) for layer in layers for key in keys_ if layer.exists(key)]
 
     def _query_overlay_tomograms(self) -> list[CopickTomogram]:
         return leaves(self, root := self._root, _TOMOGRAM, root._overlays, lambda: self._tomogram_factory()[0])
 
     def _probe_tomograms(self, key: TomogramKey) -> list[CopickTomogram]:
-        return self._probe(key, self._handle)
+        return self._probe(key, self._tomogram_at)
 
     def ensure(self, create: bool = False) -> bool:
         """Whether any layer holds the spacing; with ``create``, make it in the overlay if none does."""
