@@ -142,10 +142,9 @@ def _arguments_of(names: list[str], run_args: Any) -> Mapping[str, Mapping[str, 
     if run_args is None:
         return {}
     if isinstance(run_args, Mapping):
-        unknown = [name for name in run_args if name not in set(names)]
-        if unknown:
+        if unknown := run_args.keys() - {*names}:
             raise InvalidDataError(
-                source="run_args", reason=f"it has arguments for {unknown[0]!r}, which is not among the runs"
+                source="run_args", reason=f"it has arguments for {min(unknown)!r}, which is not among the runs"
             )
         return run_args
     if len(run_args) != len(names):
