@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from copick_core.errors import redacted
-from copick_core.names import sanitize_name
+from copick_core.keys import voxel_size_key
+from copick_core.names import check_run_name, sanitize_name
 
 if TYPE_CHECKING:
     import os
@@ -164,6 +165,20 @@ class CopickConfig(BaseModel):
     _file: tuple[str, str] | None = PrivateAttr(default=None)
     #: Locations that were relative, by their path in the JSON: as they were resolved, and as they were written.
     _as_written: dict[tuple[str | int, ...], tuple[str, str]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("runs")
+    @classmethod
+    def _runs_are_possible(cls, value: list[str] | None) -> list[str] | None:
+        for name in value or ():
+            check_run_name(name)
+        return value
+
+    @field_validator("voxel_spacings", "tomograms")
+    @classmethod
+    def _sizes_are_possible(cls, value: Any) -> Any:
+        for size in value or ():
+            voxel_size_key(size)
+        return value
 
     @model_validator(mode="after")
     def _objects_are_unique(self) -> Self:

@@ -21,7 +21,6 @@ from copick_core.models import (
     CopickRoot,
     CopickRun,
 )
-from copick_core.names import check_run_name
 from copick_core.overlay.containers import CopickRunOverlay
 from copick_core.overlay.leaves import (
     CopickObjectOverlay,
@@ -42,7 +41,7 @@ class _Index:
 
     def __init__(self, config: CopickConfig, has_static: bool) -> None:
         used = config if has_static else None
-        self.runs = None if used is None or used.runs is None else [RunKey(check_run_name(name)) for name in used.runs]
+        self.runs = None if used is None or used.runs is None else [RunKey(name) for name in used.runs]
         sizes = None if used is None else used.voxel_spacings
         self.voxel_spacings = None if sizes is None else [voxel_size_key(v) for v in sizes]
         tomograms = (used.tomograms if used is not None else None) or {}
