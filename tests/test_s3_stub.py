@@ -126,6 +126,17 @@ def test_picks_move_their_own_bytes_once() -> None:
         assert (stub.counts, stub.sent) == ({"GET": 1}, len(stub.content("lab", stub.keys("lab")[-1])))
 
 
+def test_a_new_run_or_spacing_is_looked_for_once() -> None:
+    with S3Stub() as stub:
+        root = open_root(stub)
+        with stub.counting() as of_run:
+            run = root.new_run("TS_1")
+        with stub.counting() as of_spacing:
+            run.new_voxel_spacing(10.0)
+
+        assert of_run == of_spacing == {"LIST": 1, "HEAD": 1, "PUT": 1}
+
+
 def test_conditions_are_kept(server) -> None:
     mine = open_root(server).new_run("TS_1").new_picks("ribosome", "1", "alice")
     mine.from_numpy([[1.0, 2.0, 3.0]])

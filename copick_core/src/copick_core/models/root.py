@@ -125,7 +125,7 @@ class CopickRoot:
             return existing[0]
         run_cls, meta_cls = self._run_factory()
         run = run_cls(self, meta_cls(name=name, **kwargs))
-        run.ensure(create=True)
+        run._create()
         return self._run_children.add(run)
 
     def delete_run(self, name: str) -> None:

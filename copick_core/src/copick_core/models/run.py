@@ -116,7 +116,7 @@ class CopickRun(Entity[RunKey]):
             return self._existing(existing, exist_ok)
         spacing_cls, meta_cls = self._voxel_spacing_factory()
         spacing = spacing_cls(self, meta_cls(voxel_size=key.voxel_size, **kwargs))
-        spacing.ensure(create=True)
+        spacing._create()
         return self._voxel_spacings.add(spacing)
 
     def delete_voxel_spacings(self, voxel_size: SizeFilter = None) -> None:
@@ -488,6 +488,10 @@ class CopickRun(Entity[RunKey]):
     def ensure(self, create: bool = False) -> bool:
         """Whether the run is stored; with ``create``, make it if it is not."""
         raise NotImplementedError(f"{type(self).__name__} must implement ensure()")
+
+    def _create(self) -> None:
+        """Make the run, of which one has just learned that it is not stored."""
+        self.ensure(create=True)
 
     def delete(self) -> None:
         """Delete the run and everything below it from storage.

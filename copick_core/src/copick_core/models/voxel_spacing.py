@@ -122,6 +122,10 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
         """Whether the spacing is stored; with ``create``, make it if it is not."""
         raise NotImplementedError(f"{type(self).__name__} must implement ensure()")
 
+    def _create(self) -> None:
+        """Make the spacing, of which one has just learned that it is not stored."""
+        self.ensure(create=True)
+
     def delete(self) -> None:
         """Delete the spacing and everything below it from storage.
 

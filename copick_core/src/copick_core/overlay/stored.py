@@ -104,8 +104,11 @@ class Container(Entity[K]):
         if any(layer.exists(self._key) for layer in self._root.layers.all):
             return True
         if create:
-            self._root._writable(self._key).ensure(self._key)
+            self._create()
         return create
+
+    def _create(self) -> None:
+        self._root._writable(self._key).ensure(self._key)
 
     def _check_writable(self) -> None:
         """Refuse to delete the entity if there is no overlay, or a static layer holds it."""
