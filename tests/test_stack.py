@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 import copick_core
-from copick_core.errors import ConfigError, NotPicklableError, ReadOnlyError
+from copick_core.errors import ConfigError, InvalidDataError, NotPicklableError, ReadOnlyError
 
 RIBOSOME = {"name": "ribosome", "is_particle": True, "label": 1}
 MEMBRANE = {"name": "membrane", "is_particle": False, "label": 2}
@@ -83,6 +83,18 @@ def test_contradicting_labels_are_refused(place, other):
     one = place("a", [RIBOSOME | {"label": 3}])
     with pytest.raises(ConfigError, match="label"):
         copick_core.open(stack(None, one, place("b", [other])))
+
+
+def test_an_object_keeps_the_label_that_its_layer_gives_so_that_what_is_saved_can_be_opened(place, tmp_path):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a")))
+
+    with pytest.raises(InvalidDataError, match=r"label is 1 in static\[0\]"):
+        root.new_object("ribosome", True, label=7, exist_ok=True)
+    root.new_object("ribosome", True, radius=120.0, exist_ok=True)
+
+    root.save_config(tmp_path / "stack.json")
+    (obj,) = copick_core.open(tmp_path / "stack.json").pickable_objects
+    assert (obj.label, obj.radius) == (1, 120.0)
 
 
 def test_a_stack_without_an_overlay_says_what_to_set(place):

@@ -210,6 +210,9 @@ class CopickConfig(BaseModel):
         """Class of the root that this configuration asks for; None for that of its backend."""
         return None
 
+    def check_object(self, obj: PickableObject) -> None:
+        """Refuse an object that a nested configuration contradicts: this one could not be opened again."""
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
         declared = type(self).model_fields

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from copick_core.errors import ConfigError, CopickError, UnknownBackendError
+from copick_core.errors import ConfigError, CopickError, InvalidDataError, UnknownBackendError
 from copick_core.hookspecs import hookimpl
 from copick_core.layers import Layer, Layers
 from copick_core.plugins import Backend
@@ -51,6 +51,9 @@ class CopickConfigStack(CopickConfig):
     overlay: dict[str, Any] | None = Field(default=None, repr=False)
     static: list[dict[str, Any]] = Field(default_factory=list, repr=False)
 
+    #: Labels that nested configurations give to objects, and which ones do.
+    _labels: dict[str, tuple[int | None, str]] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _has_layers(self) -> Self:
         if self.overlay is None and not self.static:
@@ -63,6 +66,15 @@ class CopickConfigStack(CopickConfig):
             yield ("overlay",), self.overlay
         for index, content in enumerate(self.static):
             yield ("static", index), content
+
+    def check_object(self, obj: PickableObject) -> None:
+        """Refuse an object that a nested configuration gives another label."""
+        label, where = self._labels.get(obj.name, (obj.label, ""))
+        if label != obj.label:
+            raise InvalidDataError(
+                source=f"object {obj.name!r}",
+                reason=f"its label is {label} in {where} of the stack, and labels of one object must agree. Change it there",
+            )
 
     def root_class(self) -> type[CopickRootOverlay] | None:
         """The root class of the first nested backend whose own one works over any layers; None if there is none."""
@@ -93,6 +105,7 @@ def open_layers(config: CopickConfigStack) -> Layers:
         nested, layers = _open_nested(path, content, config._folder)
         config._as_written.update({(*where, *field): texts for field, texts in nested._as_written.items()})
         _merge_objects(merged, nested.pickable_objects, path)
+        config._labels.update((obj.name, (obj.label, path)) for obj in nested.pickable_objects)
         if path == "overlay":
             overlay = layers.overlay
             if overlay is None:

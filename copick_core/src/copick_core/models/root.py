@@ -191,7 +191,7 @@ class CopickRoot:
         Raises:
             InvalidNameError: The name has characters that cannot be stored.
             AlreadyExistsError: There is one of that name, and not ``exist_ok``.
-            InvalidDataError: Another object has the label.
+            InvalidDataError: Another object has the label, or a layer of a stack says another one for this object.
             pydantic.ValidationError: A value is not possible.
         """
         if sanitize_name(name, suppress_warnings=True) != name or checked_name("object name", name) != name:
@@ -224,6 +224,7 @@ class CopickRoot:
             raise InvalidDataError(
                 source=f"object {name!r}", reason=f"label {meta.label} is that of object {others[meta.label]!r}"
             )
+        self.config.check_object(meta)
         if existing is not None:
             self._replace_object(existing, meta)
             return existing
