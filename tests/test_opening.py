@@ -110,6 +110,22 @@ def test_a_save_that_fails_leaves_the_old_file(config_file, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == ["config.json"]
 
 
+def test_an_interrupt_after_the_file_was_replaced_is_told_as_one(config_file, monkeypatch):
+    path = config_file()
+    root = copick_core.open(path)
+    root.new_object("membrane", False)
+    replace = os.replace
+
+    def replace_and_interrupt(*names):
+        replace(*names)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        root.save_config(path)
+    assert "membrane" in path.read_text()
+
+
 def test_saving_through_a_link_keeps_the_link(config_file, tmp_path):
     path = config_file()
     (tmp_path / "link.json").symlink_to(path)

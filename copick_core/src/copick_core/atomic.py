@@ -54,7 +54,8 @@ def replace_file(path: str, data: bytes, check: Callable[[], None] | None = None
                 check()
             os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # an interrupt may come right after the file was put in its place
+            os.unlink(temporary)
         raise
     _sync_folder(folder or ".")
     return status
