@@ -18,19 +18,16 @@ _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _UNLOCKABLE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-def replace_file(path: str, data: bytes, check: Callable[[], None] | None = None) -> os.stat_result:
+def replace_file(path: str, data: bytes, check: Callable[[], None]) -> None:
     """Put a file with new content in the place of another one, or of none.
 
     A reader sees the old content or the new one, whenever it looks and whenever this process dies. The permissions of an
     existing file are kept.
 
     Args:
-        path: The file; its folder exists.
+        path: The file, absolute; its folder exists.
         data: The new content.
         check: Raises an error if the file must not be replaced; called while nobody else who asks so can replace it.
-
-    Returns:
-        What ``os.fstat`` says of the new file.
     """
     folder = os.path.dirname(path)
     # Hidden, so that no listing shows what a killed process left behind.
@@ -48,17 +45,14 @@ def replace_file(path: str, data: bytes, check: Callable[[], None] | None = None
             with contextlib.suppress(FileNotFoundError, AttributeError):
                 os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
             os.fsync(descriptor)
-            status = os.fstat(descriptor)
-        with locked(folder or ".") if check else contextlib.nullcontext():
-            if check:
-                check()
+        with locked(folder):
+            check()
             os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # an interrupt may come right after the file was put in its place
             os.unlink(temporary)
         raise
-    _sync_folder(folder or ".")
-    return status
+    _sync_folder(folder)
 
 
 def _sync_folder(folder: str) -> None:
