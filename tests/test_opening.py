@@ -370,6 +370,16 @@ def test_a_config_that_changes_while_it_is_being_saved_is_not_overwritten(config
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_a_config_that_somebody_has_deleted_is_written_again(config_file):
+    path = config_file()
+    root = copick_core.open(path)
+    path.unlink()
+
+    root.save_config(path)
+
+    assert copick_core.open(path).config == root.config
+
+
 def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     path = config_file()
     first, second = copick_core.open(path), copick_core.open(path)

@@ -203,7 +203,10 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
     known = config._file[1] if not overwrite and config._file is not None and config._file[0] == place else None
 
     def check() -> None:
-        found = _digest(_read(name)) if known and _exists(name) else known
+        try:
+            found = _digest(_read(name)) if known else None
+        except ConfigNotFoundError:
+            return  # of a file that was deleted, nothing is overwritten
         if found != known:
             raise ConflictError(
                 key="the configuration",
@@ -391,14 +394,6 @@ def _digest(data: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
-
-
-def _exists(name: str) -> bool:
-    if _is_remote(name):
-        fs, path = _remote(name)
-        with _reaching(name):
-            return bool(fs.exists(path))
-    return os.path.exists(_local_path(name))
 
 
 def _read(name: str) -> bytes:
