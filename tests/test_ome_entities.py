@@ -81,6 +81,20 @@ def test_shards_are_the_blocks_of_a_dask_array() -> None:
     assert tomogram.dask().chunksize == (8, 8, 8)
 
 
+@pytest.mark.parametrize(("zarr_format", "documents"), [(2, {"0/.zarray", "0/.zattrs"}), (3, {"0/zarr.json"})])
+def test_a_level_of_the_projects_format_is_opened_by_its_own_documents(
+    monkeypatch: pytest.MonkeyPatch, zarr_format: int, documents: set[str]
+) -> None:
+    tomogram = volumes(project(zarr_format=zarr_format))["tomogram"]
+    tomogram.from_numpy(DENSITY)
+    store = CountingStore(tomogram.zarr())
+    monkeypatch.setattr(type(tomogram), "zarr", lambda self: store)
+
+    tomogram.array()
+
+    assert set(store.keys_of("get")) == documents
+
+
 def test_a_dask_array_reads_only_when_it_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     tomogram = volumes(project())["tomogram"]
     store = CountingStore()

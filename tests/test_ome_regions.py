@@ -15,7 +15,6 @@ from copick_core import regions
 from copick_core.errors import InvalidDataError, RegionTooLargeError
 from copick_core.ome import (
     VolumeFormat,
-    normalize_index,
     open_level,
     read_region,
     region_shape,
@@ -70,11 +69,6 @@ def test_regions_are_written_where_numpy_would(index: Any) -> None:
     np.testing.assert_array_equal(array[:], expected)
 
 
-def test_keyword_indices_are_in_z_y_x_order() -> None:
-    assert normalize_index((36, 206, 94), z=-1, x=slice(10, 200)) == (35, slice(0, 206, 1), slice(10, 94, 1))
-    assert normalize_index((2, 36, 206, 94), channel=1, y=3) == (1, slice(0, 36, 1), 3, slice(0, 94, 1))
-
-
 @pytest.mark.parametrize(
     ("index", "error"),
     [((17,), IndexError), ((0, 0, -12), IndexError), ((0, 0, 0, 0), IndexError), ((1.5,), TypeError),
@@ -83,13 +77,6 @@ def test_keyword_indices_are_in_z_y_x_order() -> None:
 def test_other_indices_are_refused(index: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         read_region(open_level(stored()), index)
-
-
-def test_named_axes_need_three_or_four() -> None:
-    with pytest.raises(ValueError, match="named axes"):
-        normalize_index((3, 4), z=1)
-    with pytest.raises(ValueError, match="channel"):
-        normalize_index((3, 4, 5), channel=0)
 
 
 def test_a_read_touches_only_its_chunks() -> None:

@@ -91,21 +91,17 @@ def multiscales(
 
 
 def open_level(
-    store: Store,
-    level: str | int = "0",
-    zarr_format: Literal[2, 3] | None = None,
-    *,
-    source: str = "the volume",
+    store: Store, level: str | int = "0", zarr_format: Literal[2, 3] = 2, *, source: str = "the volume"
 ) -> Array[Any]:
     """Open one resolution level (or any array of the volume) without listing the store.
 
-    Takes two requests in zarr v2 (``.zarray``, ``.zattrs``) and one in v3. Keep the array: opening costs more
-    than a small read.
+    Takes two requests in zarr v2 (``.zarray``, ``.zattrs``) and one in v3, after those of the other format if that was
+    looked for in vain. Keep the array: opening costs more than a small read.
 
     Args:
         store: The volume.
         level: Path of the array, ``"0"`` for the finest level.
-        zarr_format: Which format to look for; both, v2 first, if None.
+        zarr_format: The format to look for first.
         source: What the store holds, for the message.
 
     Returns:
@@ -118,7 +114,7 @@ def open_level(
     from zarr.errors import NodeNotFoundError
 
     path = str(level).strip("/")
-    formats: tuple[Literal[2, 3], ...] = (2, 3) if zarr_format is None else (zarr_format,)
+    formats: tuple[Literal[2, 3], ...] = (2, 3) if zarr_format == 2 else (3, 2)
     if path and not {"", ".", ".."} & set(path.split("/")):
         for version in formats:
             try:
@@ -243,7 +239,7 @@ def clear(store: Store) -> None:
     sync(delete())
 
 
-def write_group(store: Store, attributes: dict[str, Any], version: Literal["0.4", "0.5"], *, plain: bool = False) -> None:
+def write_group(store: Store, attributes: dict[str, Any], version: Literal["0.4", "0.5"]) -> None:
     """Write a group's documents: the last step of writing a volume.
 
     The documents are written directly, as zarr would first look for what is there.
@@ -251,7 +247,7 @@ def write_group(store: Store, attributes: dict[str, Any], version: Literal["0.4"
     documents: dict[str, dict[str, Any]]
     if version == "0.4":
         documents = {".zgroup": {"zarr_format": 2}}
-        if attributes or not plain:
+        if attributes:
             documents[".zattrs"] = attributes
     else:
         documents = {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}

@@ -37,7 +37,7 @@ from copick_core.multiscales import (
     write_group,
 )
 from copick_core.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
-from copick_core.regions import Index, expand_index, normalize_index, read_region, region_shape, write_region
+from copick_core.regions import Index, expand_index, read_region, region_shape, write_region
 from copick_core.volume_format import FormatOptions, VolumeFormat
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ __all__ = [
     "check_panoptic",
     "expand_index",
     "levels",
-    "normalize_index",
     "open_level",
     "read_region",
     "region_shape",
@@ -207,20 +206,16 @@ def write_array(
     data: Any,
     format: VolumeFormat | None = None,
     *,
-    name: str = "0",
     dtype: npt.DTypeLike | None = None,
-    attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a group with one plain array, replacing all that the store held: how copick keeps features.
+    """Write a group with one plain array "0", replacing all that the store held: how copick keeps features.
 
     Args:
         store: Where; writable.
         data: Any number of axes (at least one) of any size, for example (feature, z, y, x); anything with
             ``shape``, ``dtype`` and slicing is accepted and read in rows of chunks along the first axis.
         format: Chunks belong to the last axes; axes before them get chunks of 1.
-        name: The array's name.
         dtype: The dtype to store; by default that of ``data``. Values stored as integers are cast losslessly.
-        attributes: Attributes of the group, written last.
 
     Raises:
         ValueError: If data is a scalar or not numeric, or (`InvalidDataError`) a value cannot be stored as
@@ -233,14 +228,14 @@ def write_array(
     if not shape or target.kind not in "biufc":
         raise ValueError(f"An array has at least one axis and numbers, not shape {shape} and {target}.")
     clear(store)
-    writer = LevelWriter(store, name, shape, target, layout)
+    writer = LevelWriter(store, "0", shape, target, layout)
     tile = layout.nominal(len(shape))
     with Workers(store) as workers:
         for start in range(0, math.prod(shape) and shape[0], tile[0]):
             row = np.asarray(data[start : start + tile[0]])
             workers.run(_row_tasks(writer, row, start, tile), math.prod(tile) * target.itemsize)
     version: Literal["0.4", "0.5"] = "0.4" if layout.zarr_format == 2 else "0.5"
-    write_group(store, dict(attributes or {}), version, plain=True)
+    write_group(store, {}, version)
 
 
 def _row_tasks(writer: LevelWriter, row: npt.NDArray[Any], start: int, tile: Sequence[int]) -> Any:

@@ -1,7 +1,4 @@
-"""Parts of a volume: indices as NumPy understands them, and reading and writing no more than they cover.
-
-Arrays are (z, y, x), with channels before z; keyword indices are named z, y and x.
-"""
+"""Parts of a volume: indices as NumPy understands them, and reading and writing no more than they cover."""
 
 from __future__ import annotations
 
@@ -27,41 +24,6 @@ AxisIndex = int | slice
 
 Index = AxisIndex | EllipsisType | tuple[AxisIndex | EllipsisType, ...]
 """A region: an index for each axis. Missing last axes and ``...`` mean all of them."""
-
-
-def normalize_index(
-    shape: Sequence[int],
-    z: AxisIndex | None = None,
-    y: AxisIndex | None = None,
-    x: AxisIndex | None = None,
-    channel: AxisIndex | None = None,
-) -> tuple[AxisIndex, ...]:
-    """Make the index of a region from keyword indices.
-
-    Args:
-        shape: Shape of the array: (z, y, x) or (channel, z, y, x).
-        z: Planes; None means all, as for the others.
-        y: Rows.
-        x: Columns.
-        channel: For arrays with four axes only.
-
-    Returns:
-        One entry for each axis, as `expand_index`.
-
-    Raises:
-        ValueError: If the array does not have these axes.
-        IndexError: If an integer is outside.
-
-    Example:
-        >>> normalize_index((36, 206, 94), z=-1, x=slice(10, 200))
-        (35, slice(0, 206, 1), slice(10, 94, 1))
-    """
-    if len(shape) not in (3, 4):
-        raise ValueError(f"Only arrays (z, y, x) or (channel, z, y, x) have named axes, not shape {tuple(shape)}.")
-    if channel is not None and len(shape) == 3:
-        raise ValueError(f"channel= was given, but the array (shape {tuple(shape)}) has no channels.")
-    named = (channel, z, y, x)[-len(shape) :]
-    return expand_index(shape, tuple(slice(None) if item is None else item for item in named))
 
 
 def expand_index(shape: Sequence[int], index: Index) -> tuple[AxisIndex, ...]:

@@ -82,7 +82,7 @@ class Volume(Entity[K]):
             if store is None:
                 raise LevelNotFoundError(level=level, levels=[], source=self.key)
             with self._named_where_unreadable(level):
-                array = ome.open_level(store, level, source=str(self.key))
+                array = ome.open_level(store, level, self.config.zarr_format, source=str(self.key))
             self._arrays = {**self._arrays, level: (version, array)}
         return array
 
