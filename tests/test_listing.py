@@ -204,6 +204,26 @@ def test_a_later_listing_does_not_get_what_was_prefetched(root):
     assert [p.pickable_object_name for p in other.picks] == ["membrane"]
 
 
+def test_what_is_made_while_prefetch_asks_storage_stays(root, monkeypatch):
+    fill(root)
+    root.refresh()
+    run, layer = root.get_run("TS_1"), root.layers.overlay
+    list_many = layer.list_many
+    made = []
+
+    def list_and_make(kind, parents):
+        found = list_many(kind, parents)
+        if kind is Kind.PICKS:
+            made.append(run.new_picks("ribosome", "77", "alice"))
+        return found
+
+    monkeypatch.setattr(layer, "list_many", list_and_make)
+    root.prefetch()
+
+    assert sorted(picks.session_id for picks in run.picks) == ["1", "1", "77"]
+    assert made[0] in run.picks
+
+
 def test_prefetch_asks_static_layers_nothing_that_the_configuration_says():
     layer = MadeUpLayer(3)
     config = CopickConfigFSSpec(

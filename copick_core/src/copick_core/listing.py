@@ -50,16 +50,22 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
         found = _list_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
         root._prefetched.update(found)
         try:
-            for _, handles, list_children in asked:
+            for kind, handles, name in asked:
+                children_of, list_children = attrgetter(f"_{name}"), attrgetter(name)
                 for handle in handles:
-                    list_children(handle)
+                    children = children_of(handle)
+                    with children.lock:
+                        if children:  # perhaps of entities that were made since storage was asked, which are to stay
+                            for layer in root.layers.all:
+                                root._prefetched.pop((layer.name, kind, handle.key), None)
+                        list_children(handle)
         finally:
             for question in found:
                 root._prefetched.pop(question, None)
 
 
-def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], attrgetter[Any]]:
-    """Handles whose children of a kind have not been listed yet, and what lists them."""
+def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], str]:
+    """Handles whose children of a kind have not been listed yet, and the name of the property that lists them."""
     handles: list[Any]
     if kind is Kind.TOMOGRAM:
         handles, name = [spacing for run in root.runs for spacing in run.voxel_spacings], "tomograms"
@@ -74,7 +80,7 @@ def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], attrgette
             Kind.SEGMENTATION: "segmentations",
         }
         handles, name = [*root.runs], names[kind]
-    return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], attrgetter(name)
+    return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], name
 
 
 def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:
