@@ -76,9 +76,9 @@ def closest(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str
 
 
 def redacted(url: str) -> str:
-    """A URL without the secrets that it may hold: its password and its query."""
+    """A URL, or a text with URLs, without the secrets that these may hold: passwords and queries."""
     url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
-    return re.sub(r"\?[^:]*(?=::|$)", "?***", url) if "://" in url else url
+    return re.sub(r"\?\S*?(?=::|\s|$)", "?***", url) if "://" in url else url
 
 
 class NotFoundError(CopickError, FileNotFoundError):
