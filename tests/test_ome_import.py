@@ -127,6 +127,14 @@ def test_a_file_that_is_cut_off_is_refused_before_anything_is_written(tmp_path: 
         read_volume(path)
 
 
+@pytest.mark.parametrize("packing", [gzip, bz2], ids=["gzip", "bzip2"])
+def test_a_compressed_mrc_file_is_read_whatever_it_is_called(tmp_path: Path, packing: Any) -> None:
+    path = write_mrc(tmp_path / "a.mrc")
+    path.write_bytes(packing.compress(path.read_bytes()))
+
+    np.testing.assert_array_equal(read_volume(path).data, VOLUME)
+
+
 def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mrc.gz"
     path.write_bytes(gzip.compress(write_mrc(tmp_path / "a.mrc").read_bytes())[:-20])

@@ -70,7 +70,7 @@ def open_file(path: str, voxel_size: float | None = None) -> VolumeSource:
     if packing is not None:
         extension = os.path.splitext(stem)[1]
     if extension in MRC_EXTENSIONS:
-        return _open_mrc(path, packing)
+        return _open_mrc(path)
     if extension in EM_EXTENSIONS:
         return _open_em(path, packing)
     if extension in TIFF_EXTENSIONS and packing is None:
@@ -176,7 +176,7 @@ def spooled(source: VolumeSource) -> VolumeSource:
     return RawSource(source.name, file, 0, source.shape, source.dtype, source.voxel_sizes)
 
 
-def _open_mrc(path: str, packing: Any) -> VolumeSource:
+def _open_mrc(path: str) -> VolumeSource:
     """MRC2014 (https://www.ccpem.ac.uk/mrc-format/mrc2014/). The order of axes in the file is kept, as mrcfile keeps it."""
     mrcfile = _require("mrcfile", "Reading MRC files")
     with warnings.catch_warnings(record=True) as notes:
@@ -184,6 +184,8 @@ def _open_mrc(path: str, packing: Any) -> VolumeSource:
         try:
             with mrcfile.open(path, permissive=True, header_only=True) as mrc:
                 header = mrc.header.copy()
+                # As mrcfile finds it in the content, whatever the file is called.
+                packing = {"GzipMrcFile": gzip.open, "Bzip2MrcFile": bz2.open}.get(type(mrc).__name__)
         except (ValueError, *_UNPACKING_ERRORS) as error:
             raise InvalidDataError(source=path, reason=f"is no readable MRC file: {error}") from error
     for note in notes:
