@@ -480,10 +480,8 @@ class CopickRun(Entity[RunKey]):
 
     def refresh(self) -> None:
         """Forget everything below this run."""
-        self.refresh_voxel_spacings()
-        self.refresh_picks()
-        self.refresh_meshes()
-        self.refresh_segmentations()
+        for children in (self._voxel_spacings, self._picks, self._meshes, self._segmentations):
+            children.forget()
 
     def ensure(self, create: bool = False) -> bool:
         """Whether the run is stored; with ``create``, make it if it is not."""

@@ -351,6 +351,11 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         super().refresh_segmentations()
         self._forget()
 
+    def refresh(self) -> None:
+        """Forget everything below this run."""
+        super().refresh()
+        self._forget()
+
     # ------------------------------------------------------------------ classes
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacingOverlay], type[CopickVoxelSpacingMeta]]:
