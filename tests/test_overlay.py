@@ -262,6 +262,25 @@ def test_config_indexes_spare_listing_the_static_side_but_not_the_overlay(layere
 # ------------------------------------------------------------------------------------------------ several people at once
 
 
+@pytest.mark.parametrize("refreshed", ["root", "run"])
+def test_refresh_shows_what_is_new_though_another_thread_lists_meanwhile(project_config, monkeypatch, refreshed):
+    mine, other = copick_core.open(project_config()), copick_core.open(project_config())
+    run = mine.new_run("TS_1")
+    assert run.voxel_spacings == []
+    other.get_run("TS_1").new_voxel_spacing(10)
+    layer = mine.layers.overlay
+    forget = layer.forget
+
+    def list_and_forget(parent):
+        _ = mine.get_run("TS_1").voxel_spacings  # as another thread may at this moment
+        forget(parent)
+
+    monkeypatch.setattr(layer, "forget", list_and_forget)
+    (mine if refreshed == "root" else run).refresh()
+
+    assert [v.voxel_size for v in mine.get_run("TS_1").voxel_spacings] == [10.0]
+
+
 def test_what_another_project_creates_is_found_without_refresh_by_its_name(project_config):
     mine, other = copick_core.open(project_config()), copick_core.open(project_config())
     assert mine.runs == []

@@ -116,9 +116,9 @@ class CopickTomogramOverlay(LeafVolume[TomogramKey], CopickTomogram):
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
-        super().refresh_features()
         for layer in self._root.layers.all:
             layer.forget(self.key)
+        super().refresh_features()
 
     def _feature_factory(self) -> tuple[type[CopickFeaturesOverlay], type[CopickFeaturesMeta]]:
         """Classes of feature maps and of their metadata."""
@@ -186,8 +186,8 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
 
     def refresh_tomograms(self) -> None:
         """Forget the tomograms; the next access lists them again."""
-        super().refresh_tomograms()
         self._forget()
+        super().refresh_tomograms()
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogramOverlay], type[CopickTomogramMeta]]:
         """Classes of tomograms and of their metadata."""
@@ -333,28 +333,28 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
 
     def refresh_voxel_spacings(self) -> None:
         """Forget the voxel spacings; the next access lists them again."""
-        super().refresh_voxel_spacings()
         self._forget()
+        super().refresh_voxel_spacings()
 
     def refresh_picks(self) -> None:
         """Forget the picks; the next access lists them again."""
-        super().refresh_picks()
         self._forget()
+        super().refresh_picks()
 
     def refresh_meshes(self) -> None:
         """Forget the meshes; the next access lists them again."""
-        super().refresh_meshes()
         self._forget()
+        super().refresh_meshes()
 
     def refresh_segmentations(self) -> None:
         """Forget the segmentations; the next access lists them again."""
-        super().refresh_segmentations()
         self._forget()
+        super().refresh_segmentations()
 
     def refresh(self) -> None:
         """Forget everything below this run."""
-        super().refresh()
         self._forget()
+        super().refresh()
 
     # ------------------------------------------------------------------ classes
 

@@ -207,9 +207,9 @@ class CopickRootOverlay(CopickRoot):
 
     def refresh(self) -> None:
         """Forget runs, objects and whatever layers remember; the next access asks again."""
-        super().refresh()
         for layer in self.layers.all:
             layer.forget(ROOT)
+        super().refresh()
 
     def reconnect(self) -> None:
         """Renew the connections of all layers and forget everything."""

@@ -128,6 +128,7 @@ class Container(Entity[K]):
             note_change(self._key)
 
     def _forget(self) -> None:
+        """Let layers forget; before handles do, or another thread could list from what layers remember in between."""
         for layer in self._root.layers.all:
             layer.forget(cast("ParentKey", self._key))
 
