@@ -297,3 +297,14 @@ def test_a_region_of_another_shape_is_refused_with_both_shapes() -> None:
         tomogram.set_region(np.zeros((3, 3)), z=slice(0, 5))
 
     np.testing.assert_array_equal(tomogram.numpy(), DENSITY)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_that_cannot_be_stored_are_told_with_their_volume(kind: str) -> None:
+    entity = volumes(project())[kind]
+    with pytest.raises(InvalidDataError, match=f"^{re.escape(str(entity.key))}"):
+        write(kind, entity, np.full_like(content(kind), -1.5, float), dtype="uint8")
+
+    write(kind, entity, content(kind).astype("u1"), dtype="uint8", levels=1)
+    with pytest.raises(InvalidDataError, match=f"^{re.escape(str(entity.key))}"):
+        entity.set_region(np.array(-1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from copick_core.errors import CopickError, InvalidDataError, closest
 from copick_core.models.entity import Entity, K
@@ -245,6 +245,8 @@ class Volume(Entity[K]):
         """Say which volume it is that an argument does not fit."""
         try:
             yield
+        except InvalidDataError as error:
+            self._raise_named(error)
         except CopickError:
             raise
         except ValueError as error:
@@ -256,13 +258,16 @@ class Volume(Entity[K]):
         try:
             yield
         except InvalidDataError as error:
-            if str(self._key) in str(error.source):
-                raise
-            raise InvalidDataError(source=f"{self._key}: {error.source}", reason=error.reason, index=error.index) from error
+            self._raise_named(error)
         except CopickError:
             raise
         except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
             raise self._unreadable(level, error) from error
+
+    def _raise_named(self, error: InvalidDataError) -> NoReturn:
+        if str(self._key) in str(error.source):
+            raise error
+        raise InvalidDataError(source=f"{self._key}: {error.source}", reason=error.reason, index=error.index) from error
 
     def _unreadable(self, level: str | int | None, error: Exception) -> InvalidDataError:
         what = "it" if level is None else f"level {str(level)!r}"
