@@ -56,7 +56,7 @@ def test_run_names_that_only_look_odd_are_taken_as_they_are(name):
 
 @pytest.mark.parametrize("name", [".me", "___", "", "x" * 300])
 def test_other_names_that_sanitising_does_not_make_safe_are_refused(name):
-    with pytest.raises(InvalidNameError):
+    with pytest.raises(InvalidNameError, match=r"^user_id "):
         checked_name("user_id", name, suppress_warnings=True)
 
 

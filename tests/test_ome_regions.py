@@ -131,6 +131,16 @@ def test_integer_levels_take_only_what_they_hold() -> None:
     assert array[0, 0, 0] == 7
 
 
+@pytest.mark.parametrize("value", [1j, "1.5", None])
+def test_densities_take_real_numbers_only(value: Any) -> None:
+    array = open_level(stored())
+
+    with pytest.raises(InvalidDataError, match="real number"):
+        write_region(array, (0, 0, 0), value)
+
+    assert array[0, 0, 0] == VOLUME[0, 0, 0]
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         write_region(open_level(stored()), (slice(0, 3),), np.zeros((2, 14, 11)))

@@ -44,7 +44,7 @@ def smallest_unsigned(
         dtype('uint16')
     """
     array = np.asarray(data)
-    _check_real(array, source)
+    check_real(array, source)
     if array.dtype.kind in "bu" and array.dtype.itemsize <= np.dtype(floor).itemsize:
         return np.dtype(floor)  # whatever the values are
     high = 0
@@ -84,7 +84,7 @@ def cast_lossless(
     target = np.dtype(dtype)
     if array.dtype == target:
         return array
-    _check_real(array, source)
+    check_real(array, source)
     if np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
     out = np.empty(array.shape, target)
@@ -128,7 +128,12 @@ def check_panoptic(data: npt.NDArray[Any], allowed: Collection[int], *, source: 
         )
 
 
-def _check_real(array: npt.NDArray[Any], source: str) -> None:
+def check_real(array: npt.NDArray[Any], source: str) -> None:
+    """Refuse arrays of anything but real numbers.
+
+    Raises:
+        ValueError: (`InvalidDataError`) If there are others.
+    """
     if array.dtype.kind not in "biuf":
         raise InvalidDataError(source=source, reason=f"need a real number dtype, not {array.dtype}")
 

@@ -88,7 +88,10 @@ def checked_name(what: str, name: str, suppress_warnings: bool = False) -> str:
     """
     if not isinstance(name, str):
         raise InvalidNameError(what=what, name=name, reason=f"it must be a string, not {type(name).__name__}")
-    clean = sanitize_name(name, suppress_warnings)
+    try:
+        clean = sanitize_name(name, suppress_warnings)
+    except InvalidNameError as error:
+        raise InvalidNameError(what=what, name=name, reason=error.reason) from None
     _check_component(what, clean)
     return clean
 

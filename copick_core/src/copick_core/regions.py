@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from copick_core import chunk_parts
 from copick_core.errors import RegionTooLargeError
-from copick_core.labels import cast_lossless
+from copick_core.labels import cast_lossless, check_real
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -114,13 +114,15 @@ def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
 
     Raises:
         ValueError: If the shape does not fit, or (`InvalidDataError`) a value would be changed by an integer
-            level.
+            level, or is no real number.
         IndexError: If an integer is outside.
     """
     region = expand_index(array.shape, index)
     values = np.asarray(data)
     if array.dtype.kind in "biu":
         values = cast_lossless(values, array.dtype)
+    elif array.dtype.kind == "f":
+        check_real(values, "data")
     wanted = region_shape(array.shape, region)
     try:
         values = np.broadcast_to(values, wanted)
