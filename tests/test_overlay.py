@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
+from copick_core.keys import TomogramKey
 from copick_core.layers import Layer, Layers
 from copick_core.models import CopickConfig, CopickPicksFile, CopickPoint
 from copick_core.overlay import CopickRootOverlay
@@ -139,6 +141,22 @@ def test_a_copy_never_replaces_what_somebody_else_has_made_meanwhile(layered, ru
 
     assert (copy.key, copy.layer) == (key, "overlay")
     np.testing.assert_array_equal(copy.numpy(), theirs)
+
+
+def test_a_copy_of_features_stays_with_the_variant_of_the_tomogram_that_has_them(layered, run):
+    _, reference = layered
+    folder = reference / "ExperimentRuns/TS_1/VoxelSpacing10.000"
+    shutil.copytree(folder / "wbp_sobel_features.zarr", folder / "wbp-2_sobel_features.zarr")
+    spacing = run.get_voxel_spacing(10)
+    variant = spacing._handle(TomogramKey("TS_1", 10.0, "wbp", "2"), run.root.layers.static[0])
+
+    copy = variant.new_features("sobel", exist_ok=True)
+    run.refresh()
+
+    assert copy.key.variant == "2"
+    again = run.get_voxel_spacing(10)._handle(variant.key, run.root.layers.static[0])
+    assert [f.layer for f in again.features] == ["static", "overlay"]
+    assert [f.layer for f in run.get_voxel_spacing(10).get_tomogram("wbp").features] == ["static"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

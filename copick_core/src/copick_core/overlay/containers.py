@@ -320,7 +320,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         if isinstance(entity, Container):
             return entity
         key = entity.key
-        target = key._replace(variant="") if getattr(key, "variant", "") else key
+        target = key._replace(variant="") if isinstance(key, TomogramKey) else key
         overlay = self.root._writable(target)
         from copick_core.copying import copy_content
 
