@@ -192,7 +192,7 @@ def _add_objects(source: CopickRootOverlay, target: CopickRootOverlay) -> None:
 
 def _plan(source: CopickRootOverlay, runs: list[str] | None) -> Iterator[tuple[Layer, Key, Key]]:
     """Layer, key and target key of everything to copy; containers before what they hold."""
-    names = [run.name for run in source.runs]
+    names = dict.fromkeys(run.name for run in source.runs)
     missing = [name for name in runs or () if name not in names]
     if missing:
         raise InvalidDataError(source="runs", reason=f"the source has no run {', '.join(map(repr, missing))}")
