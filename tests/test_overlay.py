@@ -280,6 +280,24 @@ def test_config_indexes_spare_listing_the_static_side_but_not_the_overlay(layere
 # ------------------------------------------------------------------------------------------------ several people at once
 
 
+def test_a_volume_is_listed_once_it_is_written_though_its_run_was_refreshed_and_listed_before(project_config):
+    run = copick_core.open(project_config()).new_run("TS_1")
+    spacing = run.new_voxel_spacing(10)
+    segmentation, tomogram = run.new_segmentation(10, "membrane", "1"), spacing.new_tomogram("wbp")
+    run.refresh_segmentations()
+    spacing.refresh()
+    assert (run.segmentations, spacing.tomograms) == ([], [])
+
+    segmentation.from_numpy([[[1]]])
+    tomogram.from_numpy([[[1]]])
+
+    assert (run.segmentations, spacing.tomograms) == ([segmentation], [tomogram])
+    segmentation.delete()
+    assert run.segmentations == []
+    segmentation.from_numpy([[[2]]])
+    assert run.segmentations == [segmentation]
+
+
 @pytest.mark.parametrize("refreshed", ["root", "run"])
 def test_refresh_shows_what_is_new_though_another_thread_lists_meanwhile(project_config, monkeypatch, refreshed):
     mine, other = copick_core.open(project_config()), copick_core.open(project_config())

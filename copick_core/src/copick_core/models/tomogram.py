@@ -238,11 +238,15 @@ class CopickTomogram(Volume[TomogramKey]):
         self._check_writable()
         self._delete_data()
         self.refresh()
-        self.voxel_spacing._tomograms.remove(self)
+        self._siblings.remove(self)
 
     @property
     def _root(self) -> CopickRoot:
         return self.voxel_spacing.run.root
+
+    @property
+    def _siblings(self) -> Children[CopickTomogram]:
+        return self.voxel_spacing._tomograms
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
