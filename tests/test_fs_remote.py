@@ -331,6 +331,55 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(flaky) -> None
     assert flaky.read(PICKS) == b"mine"
 
 
+def lose_answers_of_staged(monkeypatch: pytest.MonkeyPatch, cls: Any, method: str) -> list[str]:
+    """Lose the answer to the first call of a method for something staged; gives its path once that has happened."""
+    honest, lost = getattr(cls, method), []
+
+    def unanswered(self: Any, path: str, *others: str, **kwargs: Any) -> None:
+        honest(self, path, *others, **kwargs)
+        if "/.staged-" in path and not lost:
+            lost.append(path)
+            raise ConnectionResetError
+
+    monkeypatch.setattr(cls, method, unanswered)
+    return lost
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])
+def test_a_file_is_written_though_the_answer_to_its_move_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    layer = open_layer("overlay", f"renaming://{tmp_path}/project")
+    if older:
+        layer.write(PICKS, b"old")
+    lost = lose_answers_of_staged(monkeypatch, Renaming, "mv")
+
+    layer.write(PICKS, b"new")
+
+    assert lost
+    assert layer.read(PICKS) == b"new"
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])
+@pytest.mark.parametrize("method", ["mv", "rm_file"])
+def test_a_volume_outlives_a_lost_answer_while_it_replaces_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, older: bool
+) -> None:
+    cls: Any = Renaming if method == "mv" else MemoryFileSystem
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/p" if method == "mv" else f"memory://{tmp_path.name}")
+    if older:
+        fill(layer, TOMOGRAM, 1)
+
+    with layer.replace_zarr(TOMOGRAM) as store:
+        zarr.create_array(store, name="0", data=np.full((4, 2, 2), 2), chunks=(2, 2, 2))
+        lost = lose_answers_of_staged(monkeypatch, cls, method)
+
+    assert lost
+    assert value_of(layer, TOMOGRAM) == 2
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
 def test_a_volume_is_read_over_a_renewed_connection(flaky) -> None:
     fill(flaky, TOMOGRAM, 6)
     Flaky.breaks.append(ConnectionResetError())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.connection import do
+from copick_backend_fs.connection import do, is_broken_connection
 from copick_core.path_layer import Listing, staged_name
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class RemoteFiles:
             try:
                 await self._move(live, staged, path)
                 return
-            except Exception:
-                if not await self.exists(live, path, folder=False):
+            except Exception as error:
+                if is_broken_connection(error) or not await self.exists(live, path, folder=False):
                     raise
         # Not every server renames over what exists, and none over a folder.
         aside = f"{_folder(path)}/{staged_name()}"
@@ -120,7 +120,8 @@ class RemoteFiles:
         try:
             await self._move(live, staged, path)
         except BaseException:
-            await self._move(live, aside, path)
+            with contextlib.suppress(Exception):  # it may have been moved, and only the answer lost
+                await self._move(live, aside, path)
             raise
         await self.delete(live, aside)
 
@@ -136,27 +137,45 @@ class RemoteFiles:
         await self.copy(live, pairs)
         await self._delete(live, source)
 
-    async def swap(self, live: _Live, staged: str, path: str) -> None:
-        """Put a staged folder in the place of another one, or of nothing."""
+    async def swap(self, live: _Live, staged: str, path: str, *, again: bool) -> list[str]:
+        """Put a staged folder in the place of another one, or of nothing.
+
+        Asked again over a new connection it must not take what the first attempt has moved or deleted for never written.
+
+        Args:
+            live: The connection.
+            staged: The staged folder.
+            path: The other one.
+            again: Whether an attempt has been cut off.
+
+        Returns:
+            Files to delete now: deleting them is a question of its own.
+        """
         if not self.writes_whole:
-            await do(live, "makedirs", staged, exist_ok=True)
-            await self.move_over(live, staged, path)
-            return
+            if not (again and not await self.exists(live, staged, folder=True)):
+                await do(live, "makedirs", staged, exist_ok=True)
+                await self.move_over(live, staged, path)
+            return []
         new, old = await self.find(live, staged), await self.find(live, path)
         data = [name for name in new if not _is_metadata(name)]
         await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in data])
         await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in new if _is_metadata(name)])
         kept = set(new)
         await self.delete_files(live, [f"{path}/{name}" for name in old if name not in kept])
-        await self.delete_files(live, [f"{staged}/{name}" for name in new])
+        return [f"{staged}/{name}" for name in new]
 
     async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy files, many at once."""
         await asyncio.gather(*(do(live, "cp_file", source, target) for source, target in pairs))
 
     async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
-        """Delete files, many at once."""
-        await asyncio.gather(*(do(live, "rm_file", path) for path in paths))
+        """Delete files that may be gone already, many at once."""
+
+        async def one(path: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                await do(live, "rm_file", path)
+
+        await asyncio.gather(*map(one, paths))
 
     async def delete(self, live: _Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""

@@ -191,7 +191,14 @@ class FsspecLayer(PathLayer):
         self._connection.ask(delete)
 
     def _swap(self, staged: str, path: str) -> None:
-        self._connection.ask(self._files.swap, self.full_path(staged), self.full_path(path))
+        attempts = 0
+
+        async def swap(live: _Live) -> list[str]:
+            nonlocal attempts
+            attempts += 1
+            return await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
+
+        self._connection.ask(self._files.delete_files, self._connection.ask(swap))
 
 
 class BucketLayer(FsspecLayer):
