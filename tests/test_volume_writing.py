@@ -1,6 +1,7 @@
 """Writing into a compose volume: the state machine, conversion, publishing, meshing, and chaos."""
 
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -377,6 +378,24 @@ def test_every_value_has_its_mesh(root):
 
     assert [m.pickable_object_name for m in meshes] == ["label-100", "label-200"]
     assert all(geometry(m).is_watertight for m in meshes)
+
+
+def test_more_values_are_meshed_than_files_may_be_open(root):
+    import resource
+
+    run = root.get_run("CC7651")
+    labels = np.zeros((12, 40, 30), np.uint16)
+    labels[::2, ::2, ::2] = np.arange(6 * 20 * 15).reshape(6, 20, 15) % 100 + 1
+    run.publish_segmentation(labels, "instances", value=None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 50, limits[1]))
+    try:
+        meshes = run.mesh()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert len(meshes) == 100
+    assert all(geometry(m).is_watertight for m in meshes[::25])
 
 
 def test_our_meshes_are_not_moved_by_the_pooling_of_the_app(generated):
