@@ -213,6 +213,18 @@ def test_uploads_that_conversion_would_spoil_are_refused_and_stay_uploaded(root,
     assert not (generated.root / "chunks/12E345").exists()
 
 
+@pytest.mark.parametrize("chunks", [(4, 4, 0), (0, 4, 4), (4, 4, -1), (4, 4)])
+def test_chunks_without_voxels_are_refused_and_the_job_stays_uploaded(root, chunks):
+    run = root.new_job("stack")
+    run.add_slices(np.ones((3, 4, 5), np.uint8))
+    run.finish_upload()
+
+    with pytest.raises(InvalidDataError, match="chunks"):
+        run.convert(chunks=chunks)
+
+    assert run.job.status is JobStatus.UPLOADED
+
+
 def test_a_finished_job_is_not_converted_again(root):
     with pytest.raises(InvalidDataError, match="MESHED"):
         root.get_run("CC7651").convert()
@@ -405,6 +417,18 @@ def test_our_meshes_are_not_moved_by_the_pooling_of_the_app(generated):
     mesh = geometry(root.get_run("CC7651").mesh("1720196800")[0])
 
     np.testing.assert_allclose(mesh.bounds[0], [4.5, 9.5, 2.5])
+
+
+def test_a_block_without_voxels_is_refused_and_the_meshes_stay(root):
+    run = root.get_run("CC7651")
+    run.mesh("1720196800")
+    before = sorted(run.root.volume.mesh_ids("CC7651")), len(run.meshes)
+
+    with pytest.raises(InvalidDataError, match="block"):
+        run.mesh("1720196800", block=-4)
+
+    run.refresh_meshes()
+    assert (sorted(run.root.volume.mesh_ids("CC7651")), len(run.meshes)) == before
 
 
 def test_incomplete_segmentations_and_busy_jobs_are_not_meshed(root):
