@@ -225,6 +225,27 @@ def test_chunks_without_voxels_are_refused_and_the_job_stays_uploaded(root, chun
     assert run.job.status is JobStatus.UPLOADED
 
 
+def test_a_conversion_that_starts_before_the_upload_ends_loses_no_slice(root, monkeypatch):
+    from copick_backend_volume import convert as conversion
+
+    run = root.new_job("growing")
+    run.add_slices(np.ones((3, 4, 5), np.uint8))
+
+    def slow(*args):
+        report = preflight(*args)
+        run.add_slices(np.ones((2, 4, 5), np.uint8))
+        run.finish_upload()
+        return report
+
+    preflight = conversion.preflight
+    monkeypatch.setattr(conversion, "preflight", slow)
+
+    with pytest.raises(InvalidDataError, match="UPLOADING"):
+        run.convert()
+
+    assert run.job.status is JobStatus.UPLOADING
+
+
 def test_a_finished_job_is_not_converted_again(root):
     with pytest.raises(InvalidDataError, match="MESHED"):
         root.get_run("CC7651").convert()

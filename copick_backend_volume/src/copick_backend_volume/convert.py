@@ -60,6 +60,8 @@ def convert(
     """
     if len(chunks) != 3 or min(chunks) < 1:
         raise InvalidDataError(source="chunks", reason=f"{tuple(chunks)} is no shape (x, y, z) of a chunk")
+    if store.job(job_id).status is JobStatus.UPLOADING:  # what is added while the report is made would not be in it
+        raise InvalidDataError(source=f"job {job_id!r}", reason="it is UPLOADING; finish_upload() comes before")
     report = preflight(volume, job_id)
     report.check()
     starts, failed = {JobStatus.UPLOADED}, JobStatus.CONVERT_ERROR
