@@ -42,7 +42,7 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
 
 def _overlay(config: CopickConfigVolume) -> Layer | None:
     from copick_core import plugins
-    from copick_core.opening import validated
+    from copick_core.opening import adopt_locations, validated
 
     content = config.overlay
     if content is None:
@@ -59,6 +59,7 @@ def _overlay(config: CopickConfigVolume) -> Layer | None:
     backend = plugins.get(config_type)
     nested = validated(backend.config_cls, content, "overlay", config._folder)
     overlay = backend.open_layers(nested).overlay
+    adopt_locations(config, ("overlay",), content, nested)
     if overlay is None:
         raise ConfigError(source="overlay", reason="it has no writable layer")
     return overlay
