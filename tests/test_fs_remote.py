@@ -244,6 +244,13 @@ def test_a_project_is_read_from_a_zip_archive(project: Path, inside: str) -> Non
         static.write(PICKS, b"new")
 
 
+def test_what_older_archives_say_of_a_missing_file_is_not_found(flaky) -> None:
+    Flaky.breaks.append(KeyError("There is no item named 'x' in the archive"))
+
+    with pytest.raises(NotFoundError):
+        flaky.read(PICKS)
+
+
 def test_a_zip_url_without_its_archive_is_refused_with_the_form_to_write() -> None:
     with pytest.raises(ConfigError, match="zip://FOLDER::ARCHIVE"):
         open_layer("static", "zip://project.zip", read_only=True)

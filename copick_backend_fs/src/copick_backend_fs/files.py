@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -67,7 +69,10 @@ class RemoteFiles:
 
     async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
-        return bytes(await do(live, "cat_file", path, start=start, end=end))
+        try:
+            return bytes(await do(live, "cat_file", path, start=start, end=end))
+        except KeyError as error:  # so archives said until fsspec 2026 that a file is not in them
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
     async def find(self, live: _Live, folder: str) -> list[str]:
         """Paths of all files below a folder, relative to it."""
