@@ -95,6 +95,16 @@ def test_the_mode_of_the_database_is_kept(generated, root):
     assert (generated.root / "jobs.json").stat().st_mode & 0o777 == 0o664
 
 
+def test_a_new_database_has_the_mode_of_any_new_file_and_the_mask_of_other_threads_stays(tmp_path, monkeypatch):
+    store = JobStore(Volume(str(tmp_path)), writable=True)
+    (tmp_path / "other").touch()
+    monkeypatch.setattr(os, "umask", None)  # it is one for all threads: whoever asks for it sets it
+
+    store.create("first", lambda: "AAAAAA")
+
+    assert (tmp_path / "jobs.json").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_an_unknown_job_cannot_be_updated(root):
     with pytest.raises(NotFoundError):
         root.get_run("0FF0FF").set_status("ANNOTATED", force=True)
