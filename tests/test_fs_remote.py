@@ -215,6 +215,13 @@ def test_a_key_that_was_not_validated_cannot_leave_the_root(layer) -> None:
         layer.write(PicksKey("../../escaped", "ribosome", "alice", "1"), b"{}")
 
 
+def test_a_path_that_leaves_a_web_server_is_refused_without_its_password() -> None:
+    static: Any = open_layer("static", "http://me:secret@host/data", read_only=True)
+
+    with pytest.raises(InvalidNameError, match=r"http://me:\*\*\*@host/data"):
+        static.full_path("../escaped")
+
+
 # ---------------------------------------------------------------------------------------------------------- static places
 
 

@@ -245,7 +245,7 @@ class BucketLayer(FsspecLayer):
 def _full(live: _Live, path: str) -> str:
     """Path in the file system of a path below the root; refuses one that leads out of it."""
     if path.startswith("/") or "/../" in f"/{path}/":
-        raise InvalidNameError(what="path", name=path, reason=f"it leads out of {live.root}")
+        raise InvalidNameError(what="path", name=path, reason=f"it leads out of {redacted(live.root)}")
     return f"{live.root.rstrip('/')}/{path}" if live.root else path
 
 
