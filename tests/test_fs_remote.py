@@ -289,6 +289,36 @@ def test_a_project_is_read_from_a_web_server(project: Path) -> None:
         thread.join()
 
 
+@pytest.mark.parametrize("status", [404, 500, None])
+def test_a_web_server_that_fails_does_not_say_that_nothing_exists(status: int | None) -> None:
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status or 500)
+
+        do_HEAD = do_GET  # noqa: N815 - the base class asks for this name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    static = open_layer("static", f"http://127.0.0.1:{server.server_port}/project", read_only=True)
+    if status is None:
+        server.shutdown()
+        server.server_close()
+    try:
+        if status == 404:
+            assert not static.exists(RUN)
+        else:
+            with pytest.raises(Exception, match=r"500|Cannot connect"):
+                static.exists(RUN)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 # -------------------------------------------------------------------------------------------------------- broken connections
 
 

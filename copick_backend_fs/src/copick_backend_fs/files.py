@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
+_WEB = {"http", "https"}
+#: HTTP statuses from which on a server has failed, and not answered.
+_FAILED = 500
 #: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
@@ -52,7 +55,7 @@ class RemoteFiles:
             if path.lstrip("/") == folder.strip("/"):  # an object that stands for the folder itself
                 continue
             name = path.rpartition("/")[2]
-            if self.protocol in ("http", "https"):
+            if self.protocol in _WEB:
                 name = unquote(name)
             kind = entry["type"]
             is_link = kind == "link" or bool(entry.get("islink"))
@@ -63,9 +66,12 @@ class RemoteFiles:
         """Whether there is a file, or a folder."""
         try:
             kind = (await do(live, "info", path))["type"]
-        except _MISSING:
+        except _MISSING as error:
+            cause = error.__cause__
+            if self.protocol in _WEB and cause is not None and getattr(cause, "status", _FAILED) >= _FAILED:
+                raise cause from None  # whatever fails with a web server, fsspec says that there is no such file
             return False
-        return self.protocol in ("http", "https") or (kind == "directory") is folder
+        return self.protocol in _WEB or (kind == "directory") is folder
 
     async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
