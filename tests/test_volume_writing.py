@@ -183,6 +183,18 @@ def test_files_are_uploaded_in_the_order_given(root, tmp_path, generated):
     np.testing.assert_array_equal(run.voxel_spacings[0].tomograms[0].numpy(), expected)
 
 
+def test_files_without_a_suffix_are_added_in_several_calls_and_one_by_its_path(root, generated, tmp_path):
+    files = []
+    for z in range(3):
+        files.append(tmp_path / f"IM{z}")
+        files[-1].write_bytes((generated.root / f"uploads/12E345/s_{z:04d}.png").read_bytes())
+    run = root.new_job("files")
+
+    names = [run.add_slices(files[:2]), run.add_slices(files[2]), run.add_slices(str(files[0]))]
+
+    assert names == [["slice_000000", "slice_000001"], ["slice_000002"], ["slice_000003"]]
+
+
 def test_slices_are_refused_after_the_upload(root):
     with pytest.raises(InvalidDataError):
         root.get_run("CC7651").add_slices(np.zeros((1, 40, 30), np.uint8))
