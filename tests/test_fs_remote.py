@@ -215,6 +215,13 @@ def test_a_key_that_was_not_validated_cannot_leave_the_root(layer) -> None:
         layer.write(PicksKey("../../escaped", "ribosome", "alice", "1"), b"{}")
 
 
+def test_a_path_that_leaves_a_web_server_is_refused_without_its_password() -> None:
+    static: Any = open_layer("static", "http://me:secret@host/data", read_only=True)
+
+    with pytest.raises(InvalidNameError, match=r"http://me:\*\*\*@host/data"):
+        static.full_path("../escaped")
+
+
 # ---------------------------------------------------------------------------------------------------------- static places
 
 
@@ -244,6 +251,13 @@ def test_a_project_is_read_from_a_zip_archive(project: Path, inside: str) -> Non
         static.write(PICKS, b"new")
 
 
+def test_what_older_archives_say_of_a_missing_file_is_not_found(flaky) -> None:
+    Flaky.breaks.append(KeyError("There is no item named 'x' in the archive"))
+
+    with pytest.raises(NotFoundError):
+        flaky.read(PICKS)
+
+
 def test_a_zip_url_without_its_archive_is_refused_with_the_form_to_write() -> None:
     with pytest.raises(ConfigError, match="zip://FOLDER::ARCHIVE"):
         open_layer("static", "zip://project.zip", read_only=True)
@@ -269,6 +283,36 @@ def test_a_project_is_read_from_a_web_server(project: Path) -> None:
         assert [*static.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
         assert static.read(PICKS) == b"points"
         assert value_of(static, TOMOGRAM) == 4  # type: ignore[arg-type]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [404, 500, None])
+def test_a_web_server_that_fails_does_not_say_that_nothing_exists(status: int | None) -> None:
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status or 500)
+
+        do_HEAD = do_GET  # noqa: N815 - the base class asks for this name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    static = open_layer("static", f"http://127.0.0.1:{server.server_port}/project", read_only=True)
+    if status is None:
+        server.shutdown()
+        server.server_close()
+    try:
+        if status == 404:
+            assert not static.exists(RUN)
+        else:
+            with pytest.raises(Exception, match=r"500|Cannot connect"):
+                static.exists(RUN)
     finally:
         server.shutdown()
         server.server_close()
@@ -329,6 +373,55 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(flaky) -> None
     flaky.write(PICKS, b"mine", if_revision=revision)
 
     assert flaky.read(PICKS) == b"mine"
+
+
+def lose_answers_of_staged(monkeypatch: pytest.MonkeyPatch, cls: Any, method: str) -> list[str]:
+    """Lose the answer to the first call of a method for something staged; gives its path once that has happened."""
+    honest, lost = getattr(cls, method), []
+
+    def unanswered(self: Any, path: str, *others: str, **kwargs: Any) -> None:
+        honest(self, path, *others, **kwargs)
+        if "/.staged-" in path and not lost:
+            lost.append(path)
+            raise ConnectionResetError
+
+    monkeypatch.setattr(cls, method, unanswered)
+    return lost
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])
+def test_a_file_is_written_though_the_answer_to_its_move_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    layer = open_layer("overlay", f"renaming://{tmp_path}/project")
+    if older:
+        layer.write(PICKS, b"old")
+    lost = lose_answers_of_staged(monkeypatch, Renaming, "mv")
+
+    layer.write(PICKS, b"new")
+
+    assert lost
+    assert layer.read(PICKS) == b"new"
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])
+@pytest.mark.parametrize("method", ["mv", "rm_file"])
+def test_a_volume_outlives_a_lost_answer_while_it_replaces_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, older: bool
+) -> None:
+    cls: Any = Renaming if method == "mv" else MemoryFileSystem
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/p" if method == "mv" else f"memory://{tmp_path.name}")
+    if older:
+        fill(layer, TOMOGRAM, 1)
+
+    with layer.replace_zarr(TOMOGRAM) as store:
+        zarr.create_array(store, name="0", data=np.full((4, 2, 2), 2), chunks=(2, 2, 2))
+        lost = lose_answers_of_staged(monkeypatch, cls, method)
+
+    assert lost
+    assert value_of(layer, TOMOGRAM) == 2
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def test_a_volume_is_read_over_a_renewed_connection(flaky) -> None:

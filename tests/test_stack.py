@@ -141,6 +141,7 @@ def test_relative_places_of_layers_are_saved_relative_beside_the_file_and_absolu
     assert (saved["overlay"], saved["static"]) == (config["overlay"], config["static"])
     assert moved["overlay"]["overlay_root"] == str(tmp_path / "mine")
     assert moved["static"][0]["static_root"] == str(tmp_path / "a")
+    assert moved["static"][1]["overlay"]["overlay_root"] == str(tmp_path / "inner")
 
 
 def test_secrets_of_layers_are_not_in_repr(place):

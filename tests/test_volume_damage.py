@@ -91,6 +91,17 @@ def test_a_mesh_that_is_cut_off_is_an_error_and_the_doctor_names_it(volume, name
     assert "broken-mesh" in doctor_codes(volume)
 
 
+def test_a_mesh_with_a_face_of_no_numbers_is_named(volume):
+    volume.mesh(JOB, MODEL)
+    folder = volume.root / "meshed" / JOB / f"{MODEL}.zarr"
+    (folder / "255.combined.stl").unlink(missing_ok=True)
+    (folder / "255.combined.obj").write_text("v 0 0 0\nv 0 0 1\nv 0 1 0\nf 1 2 x\n")
+    (mesh,) = open_volume(volume.root).get_run(JOB).meshes
+
+    with pytest.raises(InvalidDataError, match=r"255\.combined\.obj"):
+        _ = mesh.mesh
+
+
 def test_mesh_files_of_values_that_are_no_labels_are_left_out(volume):
     volume.segmentation(JOB, MODEL)
     volume.model(JOB, MODEL)

@@ -266,6 +266,15 @@ def test_a_file_that_unpacks_to_more_than_it_says_is_not_unpacked_whole(run, upl
     assert peak < 8 << 20
 
 
+def test_a_zip_of_a_later_version_is_reported(run, uploads):
+    pack(uploads / "later.zip", {"s.png": b"x"})
+    data = bytearray((uploads / "later.zip").read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 99  # version that is needed, in the directory of the zip
+    (uploads / "later.zip").write_bytes(data)
+
+    assert "version 9.9" in next(f.message for f in run.uploads.findings if f.code == "zip")
+
+
 def test_broken_and_encrypted_zips_are_reported(run, uploads, tmp_path):
     (uploads / "broken.zip").write_bytes(b"PK no zip")
     pack(uploads / "secret.zip", {"s.png": pngs(tmp_path)[0].read_bytes()})

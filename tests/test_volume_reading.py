@@ -201,6 +201,26 @@ def test_the_job_beats_the_image_beats_the_overlay_beats_the_project(generated, 
     assert spacing(generated.root, job_voxel_sizes={"CC7651": 2}, voxel_size_unit="nanometer").voxel_size == 20.0
 
 
+@pytest.mark.parametrize("scheme", ["", "local://", "file://"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_note_of_an_overlay_is_found_however_its_folder_is_written(generated, tmp_path, scheme, nested):
+    (tmp_path / "overlay" / "CC7651").mkdir(parents=True)
+    (tmp_path / "overlay" / "CC7651" / "volume.json").write_text('{"voxel_size": 0.4, "unit": "nanometer"}')
+    place = {"overlay_root": f"{scheme}{tmp_path}/overlay"}
+
+    found = spacing(
+        generated.root, **({"overlay": {"config_type": "filesystem", **place}} if nested else {"overlay": None, **place})
+    )
+
+    assert found.voxel_size == 4.0
+
+
+def test_a_volume_is_a_local_folder(generated):
+    assert open_volume(f"file://{generated.root}").volume.root == str(generated.root)
+    with pytest.raises(ConfigError, match=r"volume_root: s3://lab/volume is not a folder"):
+        open_volume("s3://lab/volume")
+
+
 @pytest.mark.parametrize(
     "bad", [{"voxel_size": 0}, {"voxel_size": -1}, {"job_voxel_sizes": {"A": 0}}, {"voxel_size_unit": "furlong"}]
 )

@@ -1,5 +1,7 @@
 """A compose volume as a static layer of a stack has all that it has by itself."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,21 @@ def test_an_overlay_inside_a_volume_is_refused(generated, tmp_path, stacked):
     with pytest.raises(ConfigError, match="inside the volume"):
         copick_core.open(nested if stacked else {**volume, **overlay})
     assert not (generated.root / "overlay").exists()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_relative_overlay_is_the_same_place_when_the_config_is_saved_elsewhere(generated, tmp_path, stacked):
+    volume = {"config_type": "compose_volume", "volume_root": "volume"}
+    volume["overlay"] = {"config_type": "filesystem", "overlay_root": "mine"}
+    config = {"config_type": "stack", "overlay": volume} if stacked else volume
+    file, elsewhere = generated.root.parent / "config.json", tmp_path / "other" / "config.json"
+    file.write_text(json.dumps(config))
+    elsewhere.parent.mkdir()
+    root = copick_core.open(file)
+
+    root.save_config(file)
+    root.save_config(elsewhere)
+
+    saved = json.loads(file.read_text())
+    assert (saved["overlay"] if stacked else saved)["overlay"] == volume["overlay"]
+    assert copick_core.open(elsewhere).layers.overlay.root == root.layers.overlay.root == str(file.parent / "mine")

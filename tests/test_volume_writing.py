@@ -1,6 +1,7 @@
 """Writing into a compose volume: the state machine, conversion, publishing, meshing, and chaos."""
 
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -94,6 +95,16 @@ def test_the_mode_of_the_database_is_kept(generated, root):
     assert (generated.root / "jobs.json").stat().st_mode & 0o777 == 0o664
 
 
+def test_a_new_database_has_the_mode_of_any_new_file_and_the_mask_of_other_threads_stays(tmp_path, monkeypatch):
+    store = JobStore(Volume(str(tmp_path)), writable=True)
+    (tmp_path / "other").touch()
+    monkeypatch.setattr(os, "umask", None)  # it is one for all threads: whoever asks for it sets it
+
+    store.create("first", lambda: "AAAAAA")
+
+    assert (tmp_path / "jobs.json").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_an_unknown_job_cannot_be_updated(root):
     with pytest.raises(NotFoundError):
         root.get_run("0FF0FF").set_status("ANNOTATED", force=True)
@@ -172,6 +183,18 @@ def test_files_are_uploaded_in_the_order_given(root, tmp_path, generated):
     np.testing.assert_array_equal(run.voxel_spacings[0].tomograms[0].numpy(), expected)
 
 
+def test_files_without_a_suffix_are_added_in_several_calls_and_one_by_its_path(root, generated, tmp_path):
+    files = []
+    for z in range(3):
+        files.append(tmp_path / f"IM{z}")
+        files[-1].write_bytes((generated.root / f"uploads/12E345/s_{z:04d}.png").read_bytes())
+    run = root.new_job("files")
+
+    names = [run.add_slices(files[:2]), run.add_slices(files[2]), run.add_slices(str(files[0]))]
+
+    assert names == [["slice_000000", "slice_000001"], ["slice_000002"], ["slice_000003"]]
+
+
 def test_slices_are_refused_after_the_upload(root):
     with pytest.raises(InvalidDataError):
         root.get_run("CC7651").add_slices(np.zeros((1, 40, 30), np.uint8))
@@ -210,6 +233,39 @@ def test_uploads_that_conversion_would_spoil_are_refused_and_stay_uploaded(root,
 
     assert run.job.status is JobStatus.UPLOADED
     assert not (generated.root / "chunks/12E345").exists()
+
+
+@pytest.mark.parametrize("chunks", [(4, 4, 0), (0, 4, 4), (4, 4, -1), (4, 4)])
+def test_chunks_without_voxels_are_refused_and_the_job_stays_uploaded(root, chunks):
+    run = root.new_job("stack")
+    run.add_slices(np.ones((3, 4, 5), np.uint8))
+    run.finish_upload()
+
+    with pytest.raises(InvalidDataError, match="chunks"):
+        run.convert(chunks=chunks)
+
+    assert run.job.status is JobStatus.UPLOADED
+
+
+def test_a_conversion_that_starts_before_the_upload_ends_loses_no_slice(root, monkeypatch):
+    from copick_backend_volume import convert as conversion
+
+    run = root.new_job("growing")
+    run.add_slices(np.ones((3, 4, 5), np.uint8))
+
+    def slow(*args):
+        report = preflight(*args)
+        run.add_slices(np.ones((2, 4, 5), np.uint8))
+        run.finish_upload()
+        return report
+
+    preflight = conversion.preflight
+    monkeypatch.setattr(conversion, "preflight", slow)
+
+    with pytest.raises(InvalidDataError, match="UPLOADING"):
+        run.convert()
+
+    assert run.job.status is JobStatus.UPLOADING
 
 
 def test_a_finished_job_is_not_converted_again(root):
@@ -379,6 +435,24 @@ def test_every_value_has_its_mesh(root):
     assert all(geometry(m).is_watertight for m in meshes)
 
 
+def test_more_values_are_meshed_than_files_may_be_open(root):
+    import resource
+
+    run = root.get_run("CC7651")
+    labels = np.zeros((12, 40, 30), np.uint16)
+    labels[::2, ::2, ::2] = np.arange(6 * 20 * 15).reshape(6, 20, 15) % 100 + 1
+    run.publish_segmentation(labels, "instances", value=None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 50, limits[1]))
+    try:
+        meshes = run.mesh()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert len(meshes) == 100
+    assert all(geometry(m).is_watertight for m in meshes[::25])
+
+
 def test_our_meshes_are_not_moved_by_the_pooling_of_the_app(generated):
     root = copick_core.open(
         {"config_type": "compose_volume", "volume_root": str(generated.root), "write_back": True, "mesh_downsample": 4}
@@ -386,6 +460,18 @@ def test_our_meshes_are_not_moved_by_the_pooling_of_the_app(generated):
     mesh = geometry(root.get_run("CC7651").mesh("1720196800")[0])
 
     np.testing.assert_allclose(mesh.bounds[0], [4.5, 9.5, 2.5])
+
+
+def test_a_block_without_voxels_is_refused_and_the_meshes_stay(root):
+    run = root.get_run("CC7651")
+    run.mesh("1720196800")
+    before = sorted(run.root.volume.mesh_ids("CC7651")), len(run.meshes)
+
+    with pytest.raises(InvalidDataError, match="block"):
+        run.mesh("1720196800", block=-4)
+
+    run.refresh_meshes()
+    assert (sorted(run.root.volume.mesh_ids("CC7651")), len(run.meshes)) == before
 
 
 def test_incomplete_segmentations_and_busy_jobs_are_not_meshed(root):

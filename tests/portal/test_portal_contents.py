@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import json
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import copick_core
 from copick_backend_portal.errors import PortalFilesError
 from copick_backend_portal.names import camel
+from copick_backend_portal.points import decode_points
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from portal_loopback.content import LABELS, TURN, VOLUME
 from support.portals import OBJECTS, open_project
@@ -92,6 +94,27 @@ def test_oriented_points_keep_their_rotation_and_the_exact_spacing(root):
     np.testing.assert_array_equal(transforms[0, :3, :3], TURN)
     np.testing.assert_array_equal(transforms[0, :3, 3], 0)
     assert picks.trust_orientation
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"instance_id": 2**70},
+        {"instance_id": 1.5},
+        {"xyz_rotation_matrix": 5},
+        {"xyz_rotation_matrix": [1, 2, 3]},
+        {"location": {"x": 10**400, "y": 0, "z": 0}},
+    ],
+    ids=str,
+)
+def test_what_is_no_point_is_refused_by_the_name_of_its_picks(point):
+    header = {"pickable_object_name": "ribosome", "user_id": "data-portal", "session_id": "1"}
+    line = json.dumps({"location": {"x": 1, "y": 2, "z": 3}, **point}).encode()
+
+    with pytest.raises(InvalidDataError) as caught:
+        decode_points(line, 1.0, header, "picks 'ribosome'")
+
+    assert str(caught.value).startswith("picks 'ribosome': ")
 
 
 def test_points_of_instance_segmentations_keep_their_instance(root):

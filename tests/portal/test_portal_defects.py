@@ -247,6 +247,21 @@ def test_13_one_run_that_is_refused_for_its_size_fails_with_the_reason(portal, r
         root.get_run("501").voxel_spacings  # noqa: B018 - listing is what fails
 
 
+@pytest.mark.parametrize("fault", [Fault(status=403), Fault(status=503), None], ids=["refused", "broken", "closed"])
+def test_13_errors_do_not_tell_secrets_of_the_address(portal, fault):
+    address = portal.graphql.url if fault else "http://127.0.0.1:9/graphql"
+    secret = f"{address.replace('://', '://ana:hunter2@')}?token=hunter2"
+    root = open_project(portal, None, graphql_url=secret, portal_cache=False, portal_timeout_seconds=0.3)
+    if fault:
+        portal.graphql.faults.append(fault)
+
+    with pytest.raises(PortalError) as caught:
+        root.runs  # noqa: B018 - listing is what fails
+
+    assert "hunter2" not in f"{caught.value} {caught.value.__dict__}"
+    assert "/graphql?***" in str(caught.value)
+
+
 def test_14_tomograms_have_authors_without_any_cache(portal):
     root = open_project(portal, None, portal_cache=False)
     tomogram = root.get_run("502").get_voxel_spacing(7.84).tomograms[0]

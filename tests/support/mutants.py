@@ -454,6 +454,18 @@ class ReplacesInPlace(Mutant):
         yield self.zarr(key)
 
 
+class StagesInTheConnection(Mutant):
+    caught_by, seen = "test_a_volume_outlives_a_new_connection_during_the_block", "neither"
+
+    @contextmanager
+    def replace_zarr(self, key):
+        with super().replace_zarr(key) as self.staged:
+            yield self.staged
+
+    def reconnect(self):
+        self.staged._store_dict.clear()
+
+
 class FillsTheFreshStoreWithTheOld(Mutant):
     caught_by, seen = "test_nothing_of_the_old_volume_is_left", "'0', '1'"
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.connection import do
+from copick_backend_fs.connection import do, is_broken_connection
 from copick_core.path_layer import Listing, staged_name
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
+_WEB = {"http", "https"}
+#: HTTP statuses from which on a server has failed, and not answered.
+_FAILED = 500
 #: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
@@ -50,7 +55,7 @@ class RemoteFiles:
             if path.lstrip("/") == folder.strip("/"):  # an object that stands for the folder itself
                 continue
             name = path.rpartition("/")[2]
-            if self.protocol in ("http", "https"):
+            if self.protocol in _WEB:
                 name = unquote(name)
             kind = entry["type"]
             is_link = kind == "link" or bool(entry.get("islink"))
@@ -61,13 +66,19 @@ class RemoteFiles:
         """Whether there is a file, or a folder."""
         try:
             kind = (await do(live, "info", path))["type"]
-        except _MISSING:
+        except _MISSING as error:
+            cause = error.__cause__
+            if self.protocol in _WEB and cause is not None and getattr(cause, "status", _FAILED) >= _FAILED:
+                raise cause from None  # whatever fails with a web server, fsspec says that there is no such file
             return False
-        return self.protocol in ("http", "https") or (kind == "directory") is folder
+        return self.protocol in _WEB or (kind == "directory") is folder
 
     async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
-        return bytes(await do(live, "cat_file", path, start=start, end=end))
+        try:
+            return bytes(await do(live, "cat_file", path, start=start, end=end))
+        except KeyError as error:  # so archives said until fsspec 2026 that a file is not in them
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
     async def find(self, live: _Live, folder: str) -> list[str]:
         """Paths of all files below a folder, relative to it."""
@@ -111,8 +122,8 @@ class RemoteFiles:
             try:
                 await self._move(live, staged, path)
                 return
-            except Exception:
-                if not await self.exists(live, path, folder=False):
+            except Exception as error:
+                if is_broken_connection(error) or not await self.exists(live, path, folder=False):
                     raise
         # Not every server renames over what exists, and none over a folder.
         aside = f"{_folder(path)}/{staged_name()}"
@@ -120,7 +131,8 @@ class RemoteFiles:
         try:
             await self._move(live, staged, path)
         except BaseException:
-            await self._move(live, aside, path)
+            with contextlib.suppress(Exception):  # it may have been moved, and only the answer lost
+                await self._move(live, aside, path)
             raise
         await self.delete(live, aside)
 
@@ -136,27 +148,45 @@ class RemoteFiles:
         await self.copy(live, pairs)
         await self._delete(live, source)
 
-    async def swap(self, live: _Live, staged: str, path: str) -> None:
-        """Put a staged folder in the place of another one, or of nothing."""
+    async def swap(self, live: _Live, staged: str, path: str, *, again: bool) -> list[str]:
+        """Put a staged folder in the place of another one, or of nothing.
+
+        Asked again over a new connection it must not take what the first attempt has moved or deleted for never written.
+
+        Args:
+            live: The connection.
+            staged: The staged folder.
+            path: The other one.
+            again: Whether an attempt has been cut off.
+
+        Returns:
+            Files to delete now: deleting them is a question of its own.
+        """
         if not self.writes_whole:
-            await do(live, "makedirs", staged, exist_ok=True)
-            await self.move_over(live, staged, path)
-            return
+            if not (again and not await self.exists(live, staged, folder=True)):
+                await do(live, "makedirs", staged, exist_ok=True)
+                await self.move_over(live, staged, path)
+            return []
         new, old = await self.find(live, staged), await self.find(live, path)
         data = [name for name in new if not _is_metadata(name)]
         await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in data])
         await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in new if _is_metadata(name)])
         kept = set(new)
         await self.delete_files(live, [f"{path}/{name}" for name in old if name not in kept])
-        await self.delete_files(live, [f"{staged}/{name}" for name in new])
+        return [f"{staged}/{name}" for name in new]
 
     async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy files, many at once."""
         await asyncio.gather(*(do(live, "cp_file", source, target) for source, target in pairs))
 
     async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
-        """Delete files, many at once."""
-        await asyncio.gather(*(do(live, "rm_file", path) for path in paths))
+        """Delete files that may be gone already, many at once."""
+
+        async def one(path: str) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                await do(live, "rm_file", path)
+
+        await asyncio.gather(*map(one, paths))
 
     async def delete(self, live: _Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""

@@ -191,7 +191,14 @@ class FsspecLayer(PathLayer):
         self._connection.ask(delete)
 
     def _swap(self, staged: str, path: str) -> None:
-        self._connection.ask(self._files.swap, self.full_path(staged), self.full_path(path))
+        attempts = 0
+
+        async def swap(live: _Live) -> list[str]:
+            nonlocal attempts
+            attempts += 1
+            return await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
+
+        self._connection.ask(self._files.delete_files, self._connection.ask(swap))
 
 
 class BucketLayer(FsspecLayer):
@@ -238,7 +245,7 @@ class BucketLayer(FsspecLayer):
 def _full(live: _Live, path: str) -> str:
     """Path in the file system of a path below the root; refuses one that leads out of it."""
     if path.startswith("/") or "/../" in f"/{path}/":
-        raise InvalidNameError(what="path", name=path, reason=f"it leads out of {live.root}")
+        raise InvalidNameError(what="path", name=path, reason=f"it leads out of {redacted(live.root)}")
     return f"{live.root.rstrip('/')}/{path}" if live.root else path
 
 

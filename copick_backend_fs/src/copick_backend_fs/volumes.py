@@ -6,7 +6,6 @@ In a module of its own because it imports zarr, and because stores are pickled i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -143,8 +142,7 @@ class RemoteVolume(Store):
     async def delete(self, key: str) -> None:
         """Delete a value if there is one."""
         self._check_writable()
-        with contextlib.suppress(FileNotFoundError):
-            await self._ask_paths(self._files.delete_files, [key])
+        await self._ask_paths(self._files.delete_files, [key])
         self._forget([key])
 
     async def delete_dir(self, prefix: str) -> None:

@@ -153,9 +153,9 @@ class Connection:
 
 
 def _short(error: BaseException) -> str:
-    """The innermost cause of a failed connection, without the address that the message names anyway."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    reason = getattr(cause, "reason", None)
-    return str(reason or cause).split(": ", 1)[-1]
+    """The innermost cause of a failed connection: what is around it names the address, which may hold secrets."""
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    of_system = [cause for cause in chain if isinstance(cause, OSError) and cause.errno is not None]
+    return str(of_system[-1]) if of_system else str(error).split(": ", 1)[-1]

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from copick_core.errors import CopickError
+from copick_core.errors import CopickError, redacted
 
 
 class PortalWarning(UserWarning):
@@ -22,11 +22,12 @@ class PortalError(CopickError, RuntimeError):
 
     Attributes:
         query: Name of the query.
-        url: Address that was asked.
+        url: Address that was asked, without secrets.
         reason: Why it failed.
     """
 
     def __init__(self, *, query: str, url: str, reason: str) -> None:
+        reason, url = reason.replace(url, redacted(url)), redacted(url)
         super().__init__(self._text(query, url, reason), query=query, url=url, reason=reason)
 
     def _text(self, query: str, url: str, reason: str) -> str:

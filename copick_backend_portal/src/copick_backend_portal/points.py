@@ -35,17 +35,20 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
     rows = [line for line in data.splitlines() if line.strip()]
     positions = np.empty((len(rows), 3))
     transforms = np.tile(np.eye(4), (len(rows), 1, 1))
-    instances = np.zeros(len(rows), dtype=np.int64)
+    instances: list[Any] = [0] * len(rows)
     for n, line in enumerate(rows):
         try:
             point = json.loads(line)
             location = point["location"]
             positions[n] = location["x"], location["y"], location["z"]
             if point.get("xyz_rotation_matrix") is not None:
-                transforms[n, :3, :3] = point["xyz_rotation_matrix"]
+                rotation = np.asarray(point["xyz_rotation_matrix"], float)
+                if rotation.shape != (3, 3):  # NumPy would fill the matrix with a number or a row
+                    raise ValueError(f"xyz_rotation_matrix has the shape {rotation.shape}")
+                transforms[n, :3, :3] = rotation
             instances[n] = point.get("instance_id") or 0
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidDataError(
                 source=source, reason=f"line {n + 1} is not a point of the portal ({error!r})", index=n
             ) from error
-    return from_arrays(positions * voxel_size, transforms, instances, header=header)
+    return from_arrays(positions * voxel_size, transforms, instances, header=header, source=source)

@@ -53,10 +53,15 @@ def convert(
         The job, CONVERTED.
 
     Raises:
-        InvalidDataError: Conversion would lose something, see ``run.uploads``, and the job stays UPLOADED; or it is not.
+        InvalidDataError: Conversion would lose something, see ``run.uploads``, or the chunks have no voxels, and the job stays
+            UPLOADED; or it is not.
         ConflictError: Another process converts it.
         MissingDependencyError: The uploads are DICOM, and the extra ``dicom`` is not installed.
     """
+    if len(chunks) != 3 or min(chunks) < 1:
+        raise InvalidDataError(source="chunks", reason=f"{tuple(chunks)} is no shape (x, y, z) of a chunk")
+    if store.job(job_id).status is JobStatus.UPLOADING:  # what is added while the report is made would not be in it
+        raise InvalidDataError(source=f"job {job_id!r}", reason="it is UPLOADING; finish_upload() comes before")
     report = preflight(volume, job_id)
     report.check()
     starts, failed = {JobStatus.UPLOADED}, JobStatus.CONVERT_ERROR

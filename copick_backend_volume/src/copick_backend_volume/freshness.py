@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from copick_backend_volume.models import used_pairs
+from copick_backend_volume.models import trained_models, used_pairs
 from copick_backend_volume.places import Volume
 from copick_backend_volume.training import training_pairs
 
@@ -41,8 +41,6 @@ class Freshness:
 
 def freshness(volume: Volume, job: str) -> Freshness:
     """Compare the stages of a job."""
-    from copick_backend_volume.models import trained_models
-
     pairs = training_pairs(volume, job)
     models = [m for m in trained_models(volume, job) if not m.is_published]
     segmentations, meshes = volume.segmentation_ids(job), volume.mesh_ids(job)

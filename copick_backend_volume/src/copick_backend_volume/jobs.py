@@ -22,7 +22,7 @@ from typing import Any
 
 from copick_backend_volume.places import STAGING, Volume, is_job_id
 from copick_backend_volume.records import Job, RecoverableJob, parse_job
-from copick_backend_volume.staging import open_lock
+from copick_backend_volume.staging import open_lock, sync_folder
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.keys import RunKey
@@ -282,7 +282,7 @@ class JobStore:
             try:
                 if old is not None:
                     document = _merged(document, base, self._when_whole(old))
-                self._put(document, 0o666 & ~_umask() if old is None else os.fstat(old).st_mode & 0o7777)
+                self._put(document, None if old is None else os.fstat(old).st_mode & 0o7777)
                 time.sleep(self.settle)
                 if old is None:
                     return
@@ -297,7 +297,7 @@ class JobStore:
                 return
             document, base = merged, present
 
-    def _put(self, document: Document, mode: int) -> None:
+    def _put(self, document: Document, mode: int | None) -> None:
         temporary = os.path.join(self.volume.root, f"{STAGING}jobs-{os.getpid()}-{time.monotonic_ns()}")
         try:
             _write_file(temporary, document, mode)
@@ -305,7 +305,7 @@ class JobStore:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-        _sync_folder(self.volume.root)
+        sync_folder(self.volume.root)
 
     def _when_whole(self, descriptor: int) -> Document | None:
         """The content of an open file as soon as it is not torn; None if it stays torn for long."""
@@ -408,26 +408,12 @@ def _read_all(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
-def _write_file(path: str, document: Document, mode: int) -> None:
-    """Write a document with the app's own formatting, forced to disk."""
+def _write_file(path: str, document: Document, mode: int | None) -> None:
+    """Write a document with the app's own formatting, forced to disk; with the mode of any new file if None is given."""
     data = json.dumps(document, indent=4).encode()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
+    with open(path, "xb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)  # before anything is in it that others must not read
         file.write(data)
         file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.fsync(file.fileno())

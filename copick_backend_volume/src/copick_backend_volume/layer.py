@@ -12,7 +12,15 @@ from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
 from copick_backend_volume.models import PUBLISHED_BY, read_sidecar, used_pairs
-from copick_backend_volume.places import Volume, combined_meshes, is_label, mesh_blocks, mesh_values, sanitized_or_none
+from copick_backend_volume.places import (
+    Volume,
+    combined_meshes,
+    is_label,
+    local_folder,
+    mesh_blocks,
+    mesh_values,
+    sanitized_or_none,
+)
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
 from copick_backend_volume.uploads import dicom_voxel_size
@@ -160,8 +168,9 @@ class VolumeLayer(Layer):
         if job in self.config.job_voxel_sizes:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True)
         places = {"chunks": os.path.join(self.volume.chunks(job), ".zattrs")}
-        if self.config.overlay_root and "://" not in self.config.overlay_root.removeprefix("local://"):
-            folder = self.config.overlay_root.removeprefix("local://")
+        overlay = self.config.overlay_root or (self.config.overlay or {}).get("overlay_root")
+        folder = local_folder(overlay) if isinstance(overlay, str) else None
+        if folder is not None:
             places["overlay"] = os.path.join(folder, job, "volume.json")
         for source, path in places.items():
             size = _noted_size(path)

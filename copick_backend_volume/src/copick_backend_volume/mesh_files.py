@@ -89,13 +89,13 @@ def _is_whole_ascii(start: bytes, end: bytes) -> bool:
 def read_obj(path: str) -> Triangles:
     """Read the triangles of an OBJ file, as it is stored."""
     vertices, faces = [], []
-    with open(path, "rb") as file:
-        for line in file:
-            if line.startswith(b"v "):
-                vertices.append(line.split()[1:4])
-            elif line.startswith(b"f "):
-                faces.append([int(corner.split(b"/")[0]) - 1 for corner in line.split()[1:4]])
     try:
+        with open(path, "rb") as file:
+            for line in file:
+                if line.startswith(b"v "):
+                    vertices.append(line.split()[1:4])
+                elif line.startswith(b"f "):
+                    faces.append([int(corner.split(b"/")[0]) - 1 for corner in line.split()[1:4]])
         return np.array(vertices, np.float32).reshape(-1, 3)[np.array(faces, np.intp).reshape(-1, 3)]
     except (ValueError, IndexError) as error:
         raise InvalidDataError(source=path, reason=f"it is not a whole OBJ file ({error})") from error
@@ -164,6 +164,8 @@ def _normals(triangles: Triangles) -> Triangles:
 class CombinedWriter:
     """Writes the whole mesh of a value block by block, as binary STL and as OBJ.
 
+    No file stays open between two blocks: a segmentation may have more values than a process may open files.
+
     Args:
         folder: Where; in staging.
         value: The value.
@@ -171,30 +173,34 @@ class CombinedWriter:
 
     def __init__(self, folder: str, value: int) -> None:
         self.count = 0
-        self._stl = open(os.path.join(folder, f"{value}.combined.stl"), "xb")  # noqa: SIM115 - closed in close()
-        self._obj = open(os.path.join(folder, f"{value}.combined.obj"), "xb")  # noqa: SIM115 - closed in close()
-        self._stl.write(b"copick-backend-volume; columns z, y, x".ljust(_HEADER) + bytes(4))
+        self._stl, self._obj = (os.path.join(folder, f"{value}.combined.{form}") for form in ("stl", "obj"))
+        _append(self._stl, b"copick-backend-volume; columns z, y, x".ljust(_HEADER) + bytes(4))
 
     def add(self, triangles: Triangles) -> None:
         """Add the triangles of one block."""
         records = np.zeros(len(triangles), _RECORD)
         records["corners"] = triangles
         records["normal"] = _normals(triangles)
-        self._stl.write(records.tobytes())
+        _append(self._stl, records.tobytes())
         first = 3 * self.count + 1
         corners = np.arange(first, first + 3 * len(triangles)).reshape(-1, 3)
         vertices = _formatted("v %.9g %.9g %.9g\n", triangles.reshape(-1, 3))
-        self._obj.write(f"{vertices}{_formatted(_FACE, corners)}".encode())
+        _append(self._obj, f"{vertices}{_formatted(_FACE, corners)}".encode())
         self.count += len(triangles)
 
     def close(self) -> None:
         """Finish both files and force them to disk."""
-        self._stl.seek(_HEADER)
-        self._stl.write(self.count.to_bytes(4, "little"))
-        for file in (self._stl, self._obj):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+        with open(self._stl, "r+b") as stl, open(self._obj, "r+b") as obj:
+            stl.seek(_HEADER)
+            stl.write(self.count.to_bytes(4, "little"))
+            stl.flush()
+            for file in (stl, obj):
+                os.fsync(file.fileno())
+
+
+def _append(path: str, data: bytes) -> None:
+    with open(path, "ab") as file:
+        file.write(data)
 
 
 def note(**fields: Any) -> bytes:

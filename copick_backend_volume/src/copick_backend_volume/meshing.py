@@ -61,11 +61,13 @@ def mesh_segmentation(
         The values that were meshed.
 
     Raises:
-        InvalidDataError: The segmentation is missing or incomplete, or the job does not rest.
+        InvalidDataError: The segmentation is missing or incomplete, the job does not rest, or the block has no voxels.
         ConflictError: Another process meshes it.
         MissingDependencyError: zmesh is not installed.
     """
     _library()
+    if block < 1:
+        raise InvalidDataError(source="block", reason=f"{block} is no number of voxels; at least 1 is")
     array = open_array(volume.segmentation(job_id, model_id))
     if array is None or array.missing():
         reason = "there is none" if array is None else f"{array.missing()} chunks are not written yet"

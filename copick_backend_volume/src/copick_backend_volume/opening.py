@@ -7,7 +7,8 @@ from typing import Any
 
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.layer import VolumeLayer
-from copick_core.errors import ConfigError
+from copick_backend_volume.places import local_folder
+from copick_core.errors import ConfigError, redacted
 from copick_core.layers import Layer, Layers
 from copick_core.schema import PickableObject
 
@@ -18,9 +19,9 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     Raises:
         ConfigError: The volume is no folder, or the overlay's configuration is not valid.
     """
-    root = os.path.abspath(os.path.expanduser(config.volume_root.removeprefix("local://")))
-    if not os.path.isdir(root):
-        raise ConfigError(source="<config>", reason=f"volume_root: {root} is not a folder")
+    root = local_folder(config.volume_root)
+    if root is None or not os.path.isdir(root):
+        raise ConfigError(source="<config>", reason=f"volume_root: {redacted(config.volume_root)} is not a folder here")
     config.volume_root = root
     static = VolumeLayer("volume", config)
     config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]
@@ -42,7 +43,7 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
 
 def _overlay(config: CopickConfigVolume) -> Layer | None:
     from copick_core import plugins
-    from copick_core.opening import validated
+    from copick_core.opening import adopt_locations, validated
 
     content = config.overlay
     if content is None:
@@ -59,6 +60,7 @@ def _overlay(config: CopickConfigVolume) -> Layer | None:
     backend = plugins.get(config_type)
     nested = validated(backend.config_cls, content, "overlay", config._folder)
     overlay = backend.open_layers(nested).overlay
+    adopt_locations(config, ("overlay",), content, nested)
     if overlay is None:
         raise ConfigError(source="overlay", reason="it has no writable layer")
     return overlay

@@ -41,6 +41,12 @@ def is_job_id(name: str) -> bool:
     return True
 
 
+def local_folder(location: str) -> str | None:
+    """The local folder that a location means, None for a URL of anything else."""
+    path = location.removeprefix("local://").removeprefix("file://")
+    return None if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
 def is_label(value: int) -> bool:
     """Whether a voxel value can be the label of an object."""
     return 0 < value < 1 << 63

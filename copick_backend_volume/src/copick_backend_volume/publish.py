@@ -28,7 +28,7 @@ from copick_core.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
 CHUNKS = (256, 256, 256)
-_SLICE = re.compile(r"slice_(\d{6})\.")
+_SLICE = re.compile(r"slice_(\d{6})(\.|$)")
 Progress = Callable[[int, int], None]
 
 
@@ -44,8 +44,8 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
         volume: The volume.
         store: Its database.
         job_id: The job.
-        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of files in order: images, DICOM,
-            and zips of them.
+        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of files in order, or one path:
+            images, DICOM, and zips of them.
 
     Returns:
         The names of the new files: zero-padded, so that text order is the order given.
@@ -103,7 +103,7 @@ def _encoded(slices: Any) -> Iterable[tuple[str, bytes | os.PathLike[str]]]:
         for z in range(slices.shape[0]):
             yield _encode(np.asarray(slices[z]))
         return
-    for path in slices:
+    for path in [slices] if isinstance(slices, str | os.PathLike) else slices:
         yield os.path.splitext(os.fspath(path))[1].lower(), Path(path)
 
 

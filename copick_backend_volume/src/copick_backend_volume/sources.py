@@ -68,7 +68,7 @@ def sources(paths: list[str]) -> tuple[list[Source], dict[str, str]]:
             continue
         try:
             found += _members(path)
-        except (zipfile.BadZipFile, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
             problems[os.path.basename(path)] = str(error)
     return sorted(found, key=lambda s: (s.base_name, s.name)), problems
 

@@ -42,7 +42,7 @@ class Staged:
             target: Its new path, in a folder that exists.
             replace: Replace a target that exists; otherwise that is a FileExistsError.
         """
-        _sync(self.folder)
+        sync_folder(self.folder)
         if os.path.lexists(target):
             if not replace:
                 raise FileExistsError(target)
@@ -53,7 +53,7 @@ class Staged:
                 shutil.rmtree(aside, ignore_errors=True)
         else:
             os.rename(self.folder, target)
-        _sync(os.path.dirname(target))
+        sync_folder(os.path.dirname(target))
 
 
 @contextlib.contextmanager
@@ -154,7 +154,8 @@ def _exchange(one: str, other: str) -> bool:
     return bool(renameat2(*paths, _RENAME_EXCHANGE) == 0)
 
 
-def _sync(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Force a folder to disk, so that what was renamed in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -238,6 +238,23 @@ def _restore_relative(content: dict[str, Any], as_written: Mapping[tuple[str | i
                 holder[field] = written
 
 
+def adopt_locations(config: CopickConfig, where: tuple[str | int, ...], content: dict[str, Any], nested: CopickConfig) -> None:
+    """Hold the locations of a nested configuration as resolved: saved in another folder they must mean the same places.
+
+    Args:
+        config: The configuration that it is a part of.
+        where: Path of the part.
+        content: The part as the configuration holds it.
+        nested: The configuration that was made of it.
+    """
+    for (*above, field), texts in nested._as_written.items():
+        holder: Any = content
+        for part in above:
+            holder = holder[part]
+        holder[field] = texts[0]
+        config._as_written[*where, *above, field] = texts
+
+
 def validated(config_cls: type[C], content: Mapping[str, Any], source: str, folder: str | None, *, prefix: str = "") -> C:
     """Build a configuration from its content.
 

@@ -96,6 +96,8 @@ def open_layers(config: CopickConfigStack) -> Layers:
     Raises:
         ConfigError: A nested configuration is not valid, two layers have one name, or labels contradict; tells where.
     """
+    from copick_core.opening import adopt_locations
+
     static: list[Layer] = []
     overlay: Layer | None = None
     names: set[str] = set()
@@ -103,7 +105,7 @@ def open_layers(config: CopickConfigStack) -> Layers:
     for where, content in config.nested():
         path = "overlay" if where == ("overlay",) else f"static[{where[-1]}]"
         nested, layers = _open_nested(path, content, config._folder)
-        config._as_written.update({(*where, *field): texts for field, texts in nested._as_written.items()})
+        adopt_locations(config, where, content, nested)
         _merge_objects(merged, nested.pickable_objects, path)
         config._labels.update((obj.name, (obj.label, path)) for obj in nested.pickable_objects)
         if path == "overlay":
@@ -140,7 +142,6 @@ def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tupl
         fields = {key: value for key, value in content.items() if key != LAYER_NAME}
         # A complaint names the field by its path in the whole file: static[1].overlay_root.
         config = validated(backend.config_cls, fields, path, folder, prefix=path)
-        content.update({field: getattr(config, field) for field in config.location_fields if field in content})
         return config, backend.open_layers(config)
     except UnknownBackendError as error:
         raise UnknownBackendError(

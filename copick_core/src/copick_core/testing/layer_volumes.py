@@ -382,6 +382,22 @@ class ReplacementChecks(LayerChecks):
         assert samples.holds(layer, key, seed=3)
 
     @promises(SWAP)
+    def test_a_volume_outlives_a_new_connection_during_the_block(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key, seed=1)
+        seed = 2
+
+        try:
+            with layer.replace_zarr(key) as store:
+                samples.write_volume(store, samples.volume(2))
+                layer.reconnect()
+        except Exception:  # a layer that cannot go on may say so
+            seed = 1
+
+        assert samples.holds(layer, key, seed), "neither the old volume nor the new one is there"
+
+    @promises(SWAP)
     def test_features_outlive_the_replacement_of_their_tomogram(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM, Kind.FEATURES)
         features = samples.key(Kind.FEATURES)

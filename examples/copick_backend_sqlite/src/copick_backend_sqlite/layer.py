@@ -107,9 +107,13 @@ class SQLiteLayer(Layer):
         """Fill rows that nobody else sees, and put them in the place of the volume's in one transaction."""
         self._check_writable(key)
         entity, staged = as_text(key), uuid.uuid4().hex
+        with self._database.transaction() as holder:
+            pass  # what is staged is gone with this connection
         try:
             yield SQLiteStore(self._database, "staged", staged, lambda connection: None)
             with self._database.transaction() as connection:
+                if connection is not holder:
+                    raise ConnectionError(f"{self._database.path} was opened anew while {key} was written; write it again")
                 _insert(key, connection)
                 connection.execute("DELETE FROM chunks WHERE entity = ?", (entity,))
                 connection.execute("INSERT INTO chunks SELECT ?, name, value FROM staged WHERE entity = ?", (entity, staged))
