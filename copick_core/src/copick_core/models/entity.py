@@ -42,9 +42,10 @@ class Entity(Generic[K]):
     @property
     def meta(self) -> BaseModel:
         """Metadata of the entity."""
-        if self._meta is None:
-            self._meta = self._make_meta()
-        return self._meta  # type: ignore[no-any-return]
+        meta = self._meta
+        if meta is None:
+            meta = self._meta = self._make_meta()
+        return meta  # type: ignore[no-any-return]
 
     def _make_meta(self) -> BaseModel:
         raise AttributeError(f"{type(self).__name__} was made without metadata")
