@@ -507,6 +507,27 @@ def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, 
         second.delete()
 
 
+@pytest.mark.filterwarnings("ignore:Name:UserWarning")
+def test_getters_take_the_names_that_creation_took(root, run, spacing):
+    picks = run.new_picks("ribosome", "my_session", "my tool")
+    mesh = run.new_mesh("ribosome", "my_session", "my tool")
+    segmentation = run.new_segmentation(10, "my_labels", "1", is_multilabel=True, user_id="my_tool")
+    segmentation.from_numpy(np.ones((2, 2, 2)))
+    tomogram = spacing.new_tomogram("denoised_v2")
+    tomogram.from_numpy(VOLUME)
+    features = tomogram.new_features("edges_v2")
+    features.from_numpy(VOLUME)
+
+    assert run.get_picks("ribosome", "my tool", "my_session") == [picks]
+    assert run.get_picks(user_id=["bob", "my tool"]) == [picks]
+    assert run.get_meshes(session_id="my_session") == [mesh]
+    assert run.get_segmentations("my_tool", name="my_labels") == [segmentation]
+    assert spacing.get_tomogram("denoised_v2") is tomogram
+    assert tomogram.get_features("edges_v2") is features
+    run.delete_picks(user_id="my_tool")
+    assert run.picks == []
+
+
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "\ud800" * 100], ids=["null byte", "surrogate", "long"])
 def test_a_name_that_no_file_can_have_is_not_found(run, spacing, tomogram, name):
     assert run.get_picks("ribosome", name, "1") == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
 from copick_core.errors import InvalidDataError, ReadOnlyError
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
+from copick_core.names import spellings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -114,17 +116,19 @@ def count(children: list[Any] | None) -> int | None:
 
 
 def wanted(values: StringFilter) -> frozenset[str] | None:
-    """Values that a string filter lets through; None for all.
+    """Values that a string filter lets through, names as ``new_…`` takes them included; None for all.
 
     Raises:
         InvalidDataError: A value is no string: nothing would pass, without a word.
     """
     if values is None:
         return None
-    passed = frozenset(values if isinstance(values, Iterable) and not isinstance(values, str) else [values])
+    if isinstance(values, str):
+        return frozenset(spellings(values))
+    passed = frozenset(values if isinstance(values, Iterable) else [values])
     if others := [v for v in passed if not isinstance(v, str)]:
         raise InvalidDataError(source="filter", reason=f"{others[0]!r} is not a string; ids and names are strings")
-    return passed
+    return frozenset(chain.from_iterable(map(spellings, passed)))
 
 
 def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:

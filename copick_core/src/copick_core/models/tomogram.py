@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey, TomogramKey
@@ -11,7 +12,7 @@ from copick_core.models.children import Children
 from copick_core.models.entity import count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
-from copick_core.names import checked_name
+from copick_core.names import checked_name, spellings
 from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def get_features(self, feature_type: str) -> CopickFeatures | None:
         """The feature map of a type (the static one if there are two), or None."""
-        key = self._feature_key(feature_type)
-        return next(iter(self._features.get(key, lambda: self._probe_features(key))), None)
+        keys = [self._feature_key(name) for name in spellings(feature_type)]
+        return next((f for key in keys for f in self._features.get(key, partial(self._probe_features, key))), None)
 
     def new_features(self, feature_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickFeatures:
         """Make a feature map; it becomes visible to others when data are written to it.
