@@ -507,6 +507,44 @@ def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, 
         second.delete()
 
 
+def test_a_volume_is_listed_once_it_is_written_though_its_parent_was_refreshed_before(run, spacing, tomogram):
+    made = [
+        run.new_segmentation(10, "ribosome", "1", user_id="alice"),
+        tomogram.new_features("edges"),
+        spacing.new_tomogram("raw"),
+    ]
+    for parent in (run, spacing, tomogram):
+        parent.refresh()
+    assert (run.segmentations, tomogram.features, len(spacing.tomograms)) == ([], [], 1)
+
+    for volume in made:
+        volume.from_numpy(VOLUME if volume is not made[0] else VOLUME > 1)
+
+    assert [*run.segmentations, *tomogram.features, spacing.tomograms[-1]] == made
+
+
+@pytest.mark.parametrize("kind", BULK)
+def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogram, kind):
+    old = {
+        "picks": lambda: run.new_picks("ribosome", "1", "alice"),
+        "meshes": lambda: run.new_mesh("ribosome", "1", "alice"),
+        "segmentations": lambda: run.new_segmentation(10, "ribosome", "1", user_id="alice"),
+        "features": lambda: tomogram.new_features("edges"),
+        "tomograms": lambda: tomogram,
+        "voxel_spacings": lambda: spacing,
+    }[kind]()
+    if kind in ("segmentations", "features"):
+        old.from_numpy(np.ones((2, 2, 2)))
+    parent = {"features": tomogram, "tomograms": spacing}.get(kind, run)
+    parent.refresh()
+    (new,) = getattr(parent, kind)
+    assert new is not old
+
+    old.delete()
+
+    assert getattr(parent, kind) == []
+
+
 @pytest.mark.filterwarnings("ignore:Name:UserWarning")
 def test_getters_take_the_names_that_creation_took(root, run, spacing):
     picks = run.new_picks("ribosome", "my_session", "my tool")

@@ -110,9 +110,10 @@ class Children(list[E]):
             return handle
 
     def remove(self, handle: E) -> None:
-        """Drop a handle whose entity is gone."""
+        """Drop a handle whose entity is gone, or the one that has taken its place since then."""
+        key, layer = handle.key, handle.layer
         with self.lock:
-            self[:] = [h for h in self if h is not handle]
+            self[:] = [h for h in self if h is not handle and (h._key != key or h.layer != layer)]
             self._index = None
 
     def delete(self, handles: Sequence[E]) -> None:

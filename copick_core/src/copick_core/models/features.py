@@ -11,6 +11,7 @@ from copick_core.models.volume import NOTHING_OPEN, Volume
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.children import Children
     from copick_core.models.root import CopickRoot
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
@@ -145,7 +146,11 @@ class CopickFeatures(Volume[FeaturesKey]):
         self._check_writable()
         self._delete_data()
         self.refresh()
-        self.tomogram._features.remove(self)
+        self._siblings.remove(self)
+
+    @property
+    def _siblings(self) -> Children[CopickFeatures]:
+        return self.tomogram._features
 
     @property
     def _root(self) -> CopickRoot:

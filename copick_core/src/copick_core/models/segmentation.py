@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from copick_core.models.children import Children
     from copick_core.models.root import CopickRoot
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
@@ -331,7 +332,11 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         self._check_writable()
         self._delete_data()
         self.refresh()
-        self.run._segmentations.remove(self)
+        self._siblings.remove(self)
+
+    @property
+    def _siblings(self) -> Children[CopickSegmentation]:
+        return self.run._segmentations
 
     @property
     def _root(self) -> CopickRoot:

@@ -239,7 +239,11 @@ class CopickTomogram(Volume[TomogramKey]):
         self._check_writable()
         self._delete_data()
         self.refresh()
-        self.voxel_spacing._tomograms.remove(self)
+        self._siblings.remove(self)
+
+    @property
+    def _siblings(self) -> Children[CopickTomogram]:
+        return self.voxel_spacing._tomograms
 
     @property
     def _root(self) -> CopickRoot:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zarr import Array
     from zarr.abc.store import Store
 
+    from copick_core.models.children import Children
     from copick_core.models.root import CopickRoot
     from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
     from copick_core.schema import CopickConfig
@@ -53,6 +54,11 @@ class Volume(Entity[K]):
     @property
     def _root(self) -> CopickRoot:
         raise NotImplementedError
+
+    @property
+    def _siblings(self) -> Children[Any] | None:
+        """The children of its parent that it is one of; None for objects, which the configuration lists."""
+        return None
 
     def zarr(self) -> Store | None:
         """The zarr store that holds the volume, for ``zarr.open(store)`` and the like; read-only where the entity is."""
@@ -275,7 +281,10 @@ class Volume(Entity[K]):
         finally:
             note_change(self._key)
         self._arrays = NOTHING_OPEN
-        self._unsaved = False
+        if self._unsaved:
+            self._unsaved = False
+            if (siblings := self._siblings) is not None:
+                siblings.add(self)  # its parent may have been refreshed, and listed, since it was made
 
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
