@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from threading import RLock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -543,6 +544,16 @@ def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogra
     old.delete()
 
     assert getattr(parent, kind) == []
+
+
+def test_what_belongs_to_a_handle_can_be_kept_beside_it_by_weak_reference(root, run, spacing, tomogram):
+    segmentation = run.new_segmentation(10, "ribosome", "1", user_id="alice")
+    made = [root.get_object("ribosome"), run, spacing, tomogram, tomogram.new_features("edges"), segmentation]
+    made += [run.new_picks("ribosome", "1", "alice"), run.new_mesh("ribosome", "1", "alice")]
+
+    shown = WeakKeyDictionary({handle: str(handle.key) for handle in made})
+
+    assert sorted(shown.values()) == sorted(str(handle.key) for handle in made)
 
 
 @pytest.mark.filterwarnings("ignore:Name:UserWarning")

@@ -31,7 +31,8 @@ class Entity(Generic[K]):
     Metadata are pydantic models, made when they are first asked for.
     """
 
-    __slots__ = ("_key", "_meta")
+    #: Weak references let a viewer keep what belongs to a handle beside it: handles take no attributes of others.
+    __slots__ = ("__weakref__", "_key", "_meta")
 
     _key: K
     _meta: Any
