@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import copick_core
-from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
+from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, LevelNotFoundError, ReadOnlyError
 from copick_core.layers import Layer, Layers
 from copick_core.models import CopickConfig
 from copick_core.overlay import CopickRootOverlay
@@ -266,6 +266,33 @@ def test_of_two_who_edit_the_same_picks_the_second_is_told(project_config, backe
     assert len(theirs.points) == 3, "the loser's values are lost"
     theirs.refresh()
     assert len(theirs.points) == 2
+
+
+def test_who_edits_picks_that_somebody_else_deletes_is_told_how_to_store_them_anew(project_config):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 1, 1]])
+    mine, theirs = (root.get_run("TS_1").get_picks("ribosome", "alice", "1")[0] for root in (first, second))
+    theirs.points.append(theirs.points[0])
+    mine.delete()
+
+    with pytest.raises(ConflictError, match=r"deleted.*refresh\(\) the handle, assign them again, and store"):
+        theirs.store()
+
+    kept = theirs.points
+    theirs.refresh()
+    theirs.points = kept
+    theirs.store()
+    assert len(copick_core.open(project_config()).get_run("TS_1").picks[0].points) == 2
+
+
+def test_a_volume_that_somebody_else_deletes_is_said_to_be_deleted_perhaps(project_config):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+    mine, theirs = (root.get_run("TS_1").segmentations[0] for root in (first, second))
+    theirs.delete()
+
+    with pytest.raises(LevelNotFoundError, match="or it was deleted"):
+        mine.numpy()
 
 
 def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
