@@ -546,6 +546,23 @@ def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogra
     assert getattr(parent, kind) == []
 
 
+def test_a_misspelt_argument_is_refused_rather_than_taken_for_metadata(root, run, spacing, tomogram):
+    with pytest.raises(TypeError, match="Did you mean 'is_multilabel'"):
+        run.new_segmentation(10, "ribosome", "1", user_id="alice", multilabel=True)
+    makers = (
+        (root.new_run, "TS_2"),
+        (run.new_voxel_spacing, 20),
+        (run.new_mesh, "ribosome", "1", "alice"),
+        (spacing.new_tomogram, "raw"),
+        (tomogram.new_features, "edges"),
+    )
+    for make, *address in makers:
+        with pytest.raises(TypeError, match=rf"{make.__name__}\(\) has no argument 'existok'. Did you mean 'exist_ok'"):
+            make(*address, existok=True)
+    root.refresh()
+    assert (names(root.runs), run.meshes, len(run.voxel_spacings)) == (["TS_1"], [], 1)
+
+
 def test_what_belongs_to_a_handle_can_be_kept_beside_it_by_weak_reference(root, run, spacing, tomogram):
     segmentation = run.new_segmentation(10, "ribosome", "1", user_id="alice")
     made = [root.get_object("ribosome"), run, spacing, tomogram, tomogram.new_features("edges"), segmentation]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.errors import InvalidDataError, ReadOnlyError
+from copick_core.errors import InvalidDataError, ReadOnlyError, closest
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
 from copick_core.names import spellings
 
@@ -109,6 +109,25 @@ class Annotation(Entity[A]):
     def from_user(self) -> bool:
         """Whether a user made it."""
         return not self.from_tool
+
+
+def check_metadata(method: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse further metadata that are a misspelt argument: nothing would show that it had no effect.
+
+    Args:
+        method: What they were given to.
+        given: The metadata.
+
+    Raises:
+        TypeError: One is spelled almost like an argument.
+    """
+    if not given:
+        return
+    from inspect import signature
+
+    for name in given:
+        if hint := closest(name, signature(method).parameters, cutoff=0.85):
+            raise TypeError(f"{method.__name__}() has no argument {name!r}.{hint}")
 
 
 def count(children: list[Any] | None) -> int | None:

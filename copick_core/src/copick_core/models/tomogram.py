@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from copick_core.keys import FeaturesKey, TomogramKey
 from copick_core.layout import file_name
 from copick_core.models.children import Children
-from copick_core.models.entity import count
+from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.names import checked_name, spellings
@@ -89,6 +89,7 @@ class CopickTomogram(Volume[TomogramKey]):
             InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_features, kwargs)
         feature_type = checked_name("feature_type", feature_type)
         key = self._feature_key(feature_type)
         file_name(key)  # refuses names that would be too long, before anything is made
