@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import shutil
 import threading
 from pathlib import Path
 
@@ -293,6 +294,29 @@ def test_a_volume_that_somebody_else_deletes_is_said_to_be_deleted_perhaps(proje
 
     with pytest.raises(LevelNotFoundError, match="or it was deleted"):
         mine.numpy()
+
+
+@pytest.mark.parametrize("done", ["replaced", "deleted"])
+def test_a_region_is_not_written_into_a_volume_that_another_process_has_replaced_or_deleted(project_config, done):
+    root = copick_core.open(project_config())
+    run = root.new_run("TS_1")
+    other = run.new_segmentation(10, "membrane", "2")
+    other.from_numpy(np.ones((4, 4, 4), "u1"), chunks=2)
+    mine = run.new_segmentation(10, "membrane", "1")
+    mine.from_numpy(np.zeros((4, 4, 4), "u1"))
+    mine.numpy()
+    shutil.rmtree(mine.path)  # as another process would, unnoticed by this one
+    if done == "replaced":
+        shutil.move(other.path, mine.path)
+
+    with pytest.raises(ConflictError, match=rf"was {done.replace('replaced', 'changed')} .*refresh"):
+        mine.set_region(5)
+
+    assert Path(mine.path).exists() == (done == "replaced")
+    if done == "replaced":
+        mine.refresh()
+        mine.set_region(5, z=0)
+        assert mine.numpy(y=0, x=0).tolist() == [5, 1, 1, 1]
 
 
 def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):

@@ -263,6 +263,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 levels that are to be updated have sizes that no pyramid has; nothing was written.
             ReadOnlyError: The segmentation is read-only.
             LevelNotFoundError: There is no such level.
+            ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.
         """
         import numpy as np
 

@@ -223,6 +223,7 @@ class CopickTomogram(Volume[TomogramKey]):
             ReadOnlyError: The tomogram is read-only.
             LevelNotFoundError: There is no such level.
             InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
+            ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.
         """
         self._write_region(zarr_group, (z, y, x), data, update_levels)
 
