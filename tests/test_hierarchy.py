@@ -245,6 +245,16 @@ def test_set_region_changes_that_region_only(tomogram):
     np.testing.assert_array_equal(tomogram.numpy(), expected)
 
 
+def test_a_value_that_the_type_would_change_is_told_with_its_volume(tomogram):
+    data = np.zeros((3, 4, 5))
+    data[2, 3, 4] = 0.5
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5 at index \(2, 3, 4\)"):
+        tomogram.from_numpy(data, dtype="int16")
+    tomogram.from_numpy(VOLUME, dtype="int16")
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5"):
+        tomogram.set_region(0.5, z=0)
+
+
 def test_pyramids_average_what_is_there(spacing):
     tomogram = spacing.new_tomogram("ones")
     tomogram.from_numpy(np.ones((3, 3, 3)))

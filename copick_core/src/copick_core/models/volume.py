@@ -267,9 +267,13 @@ class Volume(Entity[K]):
     @contextmanager
     def _named_in_errors(self) -> Iterator[None]:
         """Say which volume it is that an argument does not fit."""
+        from copick_core.labels import UNNAMED
+
         try:
             yield
-        except CopickError:
+        except CopickError as error:
+            if isinstance(error, InvalidDataError) and error.source == UNNAMED:
+                raise InvalidDataError(source=self._key, reason=error.reason, index=error.index) from error
             raise
         except ValueError as error:
             raise InvalidDataError(source=self._key, reason=str(error)) from error
