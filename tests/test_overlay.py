@@ -70,6 +70,14 @@ def test_every_write_to_a_static_entity_is_refused(layered, run, kind, write):
     assert tree(layered[1]) == before
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_may_not_delete_is_not_advised_to_make_a_copy(run, kind):
+    entity = leaves(run)[kind]
+
+    with pytest.raises(ReadOnlyError, match=r"which never changes\. Only what is in the overlay can be deleted\.$"):
+        entity.delete()
+
+
 @pytest.mark.parametrize("kind", ["segmentation", "tomogram", "features"])
 def test_the_zarr_store_of_a_static_entity_cannot_be_written(layered, run, kind):
     import zarr

@@ -119,7 +119,7 @@ class Children(list[E]):
     def delete(self, handles: Sequence[E]) -> None:
         """Delete the entities of some handles or, if one is read-only, of none; those that somebody else deleted are done."""
         for handle in handles:
-            handle._check_writable()
+            handle._check_deletable()
         for handle in handles:
             try:
                 handle.delete()

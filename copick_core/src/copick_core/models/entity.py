@@ -24,6 +24,9 @@ A = TypeVar("A", bound=PicksKey | MeshKey | SegmentationKey)
 #: Session of everything that a tool made, by convention.
 TOOL_SESSION = "0"
 
+#: How to change something read-only.
+COPY_FIRST = "Make a copy in the overlay with new_…(…, exist_ok=True)."
+
 
 class Entity(Generic[K]):
     """One entity: its key, its metadata, and where it lives.
@@ -63,14 +66,15 @@ class Entity(Generic[K]):
         """Name of the layer that the entity lives in."""
         return None
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, way_out: str = COPY_FIRST) -> None:
         """Refuse if the entity is read-only."""
         if self.read_only:
-            raise ReadOnlyError(
-                subject=self._key,
-                reason=f"it lives in layer {self.layer!r}, which never changes. "
-                "Make a copy in the overlay with new_…(…, exist_ok=True).",
-            )
+            reason = f"it lives in layer {self.layer!r}, which never changes. {way_out}"
+            raise ReadOnlyError(subject=self._key, reason=reason)
+
+    def _check_deletable(self) -> None:
+        """Refuse to delete the entity if it is read-only."""
+        self._check_writable("Only what is in the overlay can be deleted.")
 
     def delete(self) -> None:
         """Delete the entity from storage."""

@@ -144,7 +144,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)

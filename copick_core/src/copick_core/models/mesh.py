@@ -98,7 +98,7 @@ class CopickMesh(Annotation[MeshKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.run._meshes.remove(self)
 

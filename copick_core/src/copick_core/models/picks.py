@@ -239,7 +239,7 @@ class CopickPicks(Annotation[PicksKey]):
         Raises:
             ReadOnlyError: They are read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.run._picks.remove(self)
 

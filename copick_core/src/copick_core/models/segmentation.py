@@ -330,7 +330,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)

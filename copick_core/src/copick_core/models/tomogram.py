@@ -238,7 +238,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)
