@@ -556,6 +556,12 @@ def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogra
     assert getattr(parent, kind) == []
 
 
+@pytest.mark.parametrize("name", [16463, None])
+def test_a_run_that_is_looked_for_by_a_number_is_not_said_to_be_missing(root, name):
+    with pytest.raises(InvalidNameError, match="must be a string"):
+        root.get_run(name)
+
+
 def test_a_misspelt_argument_is_refused_rather_than_taken_for_metadata(root, run, spacing, tomogram):
     with pytest.raises(TypeError, match="Did you mean 'is_multilabel'"):
         run.new_segmentation(10, "ribosome", "1", user_id="alice", multilabel=True)

@@ -94,11 +94,14 @@ class CopickRoot:
         Args:
             name: Name.
             **kwargs: Metadata of the handle, which nothing stores; if given, a run that does not exist is made.
+
+        Raises:
+            InvalidNameError: The name is no string: a run's number would never be found, without a word.
         """
         try:
             key = RunKey(check_run_name(name))
         except InvalidNameError:
-            if kwargs:
+            if kwargs or not isinstance(name, str):
                 raise
             return None  # no run can have such a name
         found = next(iter(self._run_children.get(key, lambda: self._probe_runs(key))), None)
