@@ -255,6 +255,14 @@ def test_a_value_that_the_type_would_change_is_told_with_its_volume(tomogram):
         tomogram.set_region(0.5, z=0)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "i2", "f8"])
+def test_what_is_read_has_the_type_of_this_machine_and_no_other_name_for_it(tomogram, dtype):
+    tomogram.from_numpy(VOLUME, dtype=dtype)
+    for region in (tomogram.numpy(), tomogram.numpy(z=1), tomogram.numpy(z=slice(None, None, -1))):
+        assert repr(region.dtype) == repr(np.dtype(dtype))
+        assert memoryview(region).tolist() == region.tolist()
+
+
 def test_pyramids_average_what_is_there(spacing):
     tomogram = spacing.new_tomogram("ones")
     tomogram.from_numpy(np.ones((3, 3, 3)))
