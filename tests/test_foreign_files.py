@@ -72,7 +72,14 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
         assert [v.voxel_size for v in run.voxel_spacings] == [10.0]
         assert [t.tomo_type for t in run.voxel_spacings[0].tomograms] == ["wbp"]
         assert run.segmentations == []
-    assert "notes.json" in caplog.text
+        assert run.voxel_spacings[0].tomograms[0].features == []
+    assert sorted(record.args[2] for record in caplog.records) == [
+        "VoxelSpacing10.000_old",
+        "me_1_cyto_ribo.json",
+        "notes.json",
+        "readme.zarr",
+        "x_y.zarr",
+    ]
 
 
 def test_getters_find_nothing_that_listings_do_not_show(project):

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from threading import RLock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -242,6 +243,24 @@ def test_set_region_changes_that_region_only(tomogram):
     expected = VOLUME.copy()
     expected[1, :, :2] = -1
     np.testing.assert_array_equal(tomogram.numpy(), expected)
+
+
+def test_a_value_that_the_type_would_change_is_told_with_its_volume(tomogram):
+    data = np.zeros((3, 4, 5))
+    data[2, 3, 4] = 0.5
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5 at index \(2, 3, 4\)"):
+        tomogram.from_numpy(data, dtype="int16")
+    tomogram.from_numpy(VOLUME, dtype="int16")
+    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5"):
+        tomogram.set_region(0.5, z=0)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i2", "f8"])
+def test_what_is_read_has_the_type_of_this_machine_and_no_other_name_for_it(tomogram, dtype):
+    tomogram.from_numpy(VOLUME, dtype=dtype)
+    for region in (tomogram.numpy(), tomogram.numpy(z=1), tomogram.numpy(z=slice(None, None, -1))):
+        assert repr(region.dtype) == repr(np.dtype(dtype))
+        assert memoryview(region).tolist() == region.tolist()
 
 
 def test_pyramids_average_what_is_there(spacing):
@@ -505,6 +524,98 @@ def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, 
     assert getattr(parent, kind) == []
     with pytest.raises(NotFoundError):
         second.delete()
+
+
+def test_a_volume_is_listed_once_it_is_written_though_its_parent_was_refreshed_before(run, spacing, tomogram):
+    made = [
+        run.new_segmentation(10, "ribosome", "1", user_id="alice"),
+        tomogram.new_features("edges"),
+        spacing.new_tomogram("raw"),
+    ]
+    for parent in (run, spacing, tomogram):
+        parent.refresh()
+    assert (run.segmentations, tomogram.features, len(spacing.tomograms)) == ([], [], 1)
+
+    for volume in made:
+        volume.from_numpy(VOLUME if volume is not made[0] else VOLUME > 1)
+
+    assert [*run.segmentations, *tomogram.features, spacing.tomograms[-1]] == made
+
+
+@pytest.mark.parametrize("kind", BULK)
+def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogram, kind):
+    old = {
+        "picks": lambda: run.new_picks("ribosome", "1", "alice"),
+        "meshes": lambda: run.new_mesh("ribosome", "1", "alice"),
+        "segmentations": lambda: run.new_segmentation(10, "ribosome", "1", user_id="alice"),
+        "features": lambda: tomogram.new_features("edges"),
+        "tomograms": lambda: tomogram,
+        "voxel_spacings": lambda: spacing,
+    }[kind]()
+    if kind in ("segmentations", "features"):
+        old.from_numpy(np.ones((2, 2, 2)))
+    parent = {"features": tomogram, "tomograms": spacing}.get(kind, run)
+    parent.refresh()
+    (new,) = getattr(parent, kind)
+    assert new is not old
+
+    old.delete()
+
+    assert getattr(parent, kind) == []
+
+
+@pytest.mark.parametrize("name", [16463, None])
+def test_a_run_that_is_looked_for_by_a_number_is_not_said_to_be_missing(root, name):
+    with pytest.raises(InvalidNameError, match="must be a string"):
+        root.get_run(name)
+
+
+def test_a_misspelt_argument_is_refused_rather_than_taken_for_metadata(root, run, spacing, tomogram):
+    with pytest.raises(TypeError, match="Did you mean 'is_multilabel'"):
+        run.new_segmentation(10, "ribosome", "1", user_id="alice", multilabel=True)
+    makers = (
+        (root.new_run, "TS_2"),
+        (run.new_voxel_spacing, 20),
+        (run.new_mesh, "ribosome", "1", "alice"),
+        (spacing.new_tomogram, "raw"),
+        (tomogram.new_features, "edges"),
+    )
+    for make, *address in makers:
+        with pytest.raises(TypeError, match=rf"{make.__name__}\(\) has no argument 'existok'. Did you mean 'exist_ok'"):
+            make(*address, existok=True)
+    root.refresh()
+    assert (names(root.runs), run.meshes, len(run.voxel_spacings)) == (["TS_1"], [], 1)
+
+
+def test_what_belongs_to_a_handle_can_be_kept_beside_it_by_weak_reference(root, run, spacing, tomogram):
+    segmentation = run.new_segmentation(10, "ribosome", "1", user_id="alice")
+    made = [root.get_object("ribosome"), run, spacing, tomogram, tomogram.new_features("edges"), segmentation]
+    made += [run.new_picks("ribosome", "1", "alice"), run.new_mesh("ribosome", "1", "alice")]
+
+    shown = WeakKeyDictionary({handle: str(handle.key) for handle in made})
+
+    assert sorted(shown.values()) == sorted(str(handle.key) for handle in made)
+
+
+@pytest.mark.filterwarnings("ignore:Name:UserWarning")
+def test_getters_take_the_names_that_creation_took(root, run, spacing):
+    picks = run.new_picks("ribosome", "my_session", "my tool")
+    mesh = run.new_mesh("ribosome", "my_session", "my tool")
+    segmentation = run.new_segmentation(10, "my_labels", "1", is_multilabel=True, user_id="my_tool")
+    segmentation.from_numpy(np.ones((2, 2, 2)))
+    tomogram = spacing.new_tomogram("denoised_v2")
+    tomogram.from_numpy(VOLUME)
+    features = tomogram.new_features("edges_v2")
+    features.from_numpy(VOLUME)
+
+    assert run.get_picks("ribosome", "my tool", "my_session") == [picks]
+    assert run.get_picks(user_id=["bob", "my tool"]) == [picks]
+    assert run.get_meshes(session_id="my_session") == [mesh]
+    assert run.get_segmentations("my_tool", name="my_labels") == [segmentation]
+    assert spacing.get_tomogram("denoised_v2") is tomogram
+    assert tomogram.get_features("edges_v2") is features
+    run.delete_picks(user_id="my_tool")
+    assert run.picks == []
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "\ud800" * 100], ids=["null byte", "surrogate", "long"])

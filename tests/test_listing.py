@@ -271,6 +271,13 @@ def test_an_empty_project_gives_empty_columns(root):
     assert root.table("voxel_spacing") == {"run": [], "voxel_size": [], "layer": [], "read_only": []}
 
 
+@pytest.mark.parametrize("attribute", ["runs", "voxel_spacings", "picks", "meshes", "segmentations", "tomograms", "features"])
+def test_kinds_may_be_named_as_the_lists_of_the_hierarchy(layered, attribute):
+    root, _ = layered
+
+    assert len(root.table(attribute)["run"]) >= 1
+
+
 def test_an_unknown_kind_is_refused_with_those_that_there_are(root):
     with pytest.raises(InvalidDataError, match="'picks'"):
         root.table("pick")

@@ -90,6 +90,18 @@ def test_unknown_keys_survive_a_load_and_a_save(config_file, tmp_path):
     assert saved["pickable_objects"][0]["symmetry"] == "C1"
 
 
+def test_a_relative_root_that_exists_only_in_the_working_folder_is_warned_of(config_file, tmp_path, monkeypatch):
+    file = config_file(config_type="filesystem", overlay_root="local://data")
+    (tmp_path / "elsewhere" / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    with pytest.warns(UserWarning, match=f"no {tmp_path}/project/data. There is {tmp_path}/elsewhere/data"):
+        copick_core.open(file)
+
+    (tmp_path / "project" / "data").mkdir()
+    copick_core.open(file)
+
+
 def test_a_relative_root_is_saved_relative_beside_the_file_and_absolute_elsewhere(config_file, tmp_path):
     path = config_file()
     root = copick_core.open(path)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import copick_core
-from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, ReadOnlyError
+from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, LevelNotFoundError, ReadOnlyError
 from copick_core.keys import TomogramKey
 from copick_core.layers import Layer, Layers
 from copick_core.models import CopickConfig, CopickPicksFile, CopickPoint
@@ -69,6 +69,14 @@ def test_every_write_to_a_static_entity_is_refused(layered, run, kind, write):
     with pytest.raises(ReadOnlyError, match="static"):
         write(entity)
     assert tree(layered[1]) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_may_not_delete_is_not_advised_to_make_a_copy(run, kind):
+    entity = leaves(run)[kind]
+
+    with pytest.raises(ReadOnlyError, match=r"which never changes\. Only what is in the overlay can be deleted\.$"):
+        entity.delete()
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "tomogram", "features"])
@@ -367,6 +375,56 @@ def test_whoever_replaces_points_that_were_never_read_is_told_of_changes_too(pro
     with pytest.raises(ConflictError, match="changed"):
         theirs.store()
     assert len(theirs.points) == 1, "the loser's values are lost"
+
+
+def test_who_edits_picks_that_somebody_else_deletes_is_told_how_to_store_them_anew(project_config):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1, 1, 1]])
+    mine, theirs = (root.get_run("TS_1").get_picks("ribosome", "alice", "1")[0] for root in (first, second))
+    theirs.points.append(theirs.points[0])
+    mine.delete()
+
+    with pytest.raises(ConflictError, match=r"deleted.*refresh\(\) the handle, assign them again, and store"):
+        theirs.store()
+
+    kept = theirs.points
+    theirs.refresh()
+    theirs.points = kept
+    theirs.store()
+    assert len(copick_core.open(project_config()).get_run("TS_1").picks[0].points) == 2
+
+
+def test_a_volume_that_somebody_else_deletes_is_said_to_be_deleted_perhaps(project_config):
+    first, second = copick_core.open(project_config()), copick_core.open(project_config())
+    first.new_run("TS_1").new_segmentation(10, "membrane", "1").from_numpy([[[1]]])
+    mine, theirs = (root.get_run("TS_1").segmentations[0] for root in (first, second))
+    theirs.delete()
+
+    with pytest.raises(LevelNotFoundError, match="or it was deleted"):
+        mine.numpy()
+
+
+@pytest.mark.parametrize("done", ["replaced", "deleted"])
+def test_a_region_is_not_written_into_a_volume_that_another_process_has_replaced_or_deleted(project_config, done):
+    root = copick_core.open(project_config())
+    run = root.new_run("TS_1")
+    other = run.new_segmentation(10, "membrane", "2")
+    other.from_numpy(np.ones((4, 4, 4), "u1"), chunks=2)
+    mine = run.new_segmentation(10, "membrane", "1")
+    mine.from_numpy(np.zeros((4, 4, 4), "u1"))
+    mine.numpy()
+    shutil.rmtree(mine.path)  # as another process would, unnoticed by this one
+    if done == "replaced":
+        shutil.move(other.path, mine.path)
+
+    with pytest.raises(ConflictError, match=rf"was {done.replace('replaced', 'changed')} .*refresh"):
+        mine.set_region(5)
+
+    assert Path(mine.path).exists() == (done == "replaced")
+    if done == "replaced":
+        mine.refresh()
+        mine.set_region(5, z=0)
+        assert mine.numpy(y=0, x=0).tolist() == [5, 1, 1, 1]
 
 
 def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):

@@ -157,8 +157,11 @@ class ConflictError(CopickError, RuntimeError):
         layer: str,
         expected: object,
         found: object,
-        way_out: str = "Keep your values, refresh() the handle, merge, and store again.",
+        way_out: str | None = None,
     ) -> None:
+        if way_out is None:
+            again = "merge, and store again" if found is not None else "assign them again, and store: that makes it anew"
+            way_out = f"Keep your values, refresh() the handle, {again}."
         what = "was created" if expected is None else "was deleted" if found is None else "was changed"
         super().__init__(
             f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written. {way_out}",
@@ -237,7 +240,7 @@ class LevelNotFoundError(CopickError, KeyError):
     levels: list[str]
 
     def __init__(self, *, level: str, levels: list[str], source: Any = "the volume") -> None:
-        has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet"
+        has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet, or it was deleted"
         super().__init__(f"Level {level!r} is not in {source}: {has}.", source=source, level=level, levels=levels)
 
 

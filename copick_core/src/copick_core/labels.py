@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
 
+#: What data are called in messages, where nobody says which they are.
+UNNAMED = "data"
 _SLAB_BYTES = 8 * 2**20
 
 PANOPTIC_CHANNELS = ("label", "instance")
@@ -62,7 +64,7 @@ def cast_lossless(
     data: npt.ArrayLike,
     dtype: npt.DTypeLike,
     *,
-    source: str = "data",
+    source: str = UNNAMED,
     origin: Sequence[int] | None = None,
 ) -> npt.NDArray[Any]:
     """Cast an array, but refuse to change any value.

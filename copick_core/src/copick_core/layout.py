@@ -191,6 +191,13 @@ def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | N
     return next(iter(parse_all(kind, parent, {name: is_folder(kind)}, folder)), None)
 
 
+def is_of_another_kind(kind: Kind, name: str) -> bool:
+    """Whether a name is that of something else which lies beside the entities of a kind, and is none of them."""
+    if kind is Kind.VOXEL_SPACING:
+        return name == "Filaments" or any(f"/{name}" in folders for folders in _FOLDERS_IN_RUN.values())
+    return kind is Kind.FEATURES or (kind is Kind.TOMOGRAM and name.endswith(_FEATURES))
+
+
 def is_listable(key: Key) -> bool:
     """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
     try:

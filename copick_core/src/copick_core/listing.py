@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 _STAGES = ((Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH), (Kind.TOMOGRAM, Kind.SEGMENTATION), (Kind.FEATURES,))
 
 
+#: Kinds as the hierarchy names their lists: ``run.meshes``.
+_PLURALS: dict[Any, Kind] = {"meshes": Kind.MESH} | {f"{k.value}s": k for k in Kind if k.value[-1] not in "hs"}
+
+
 def kind_of(value: Kind | str) -> Kind:
-    """The kind that a user means: a :class:`~copick_core.keys.Kind`, or its name, such as ``"picks"``.
+    """The kind that a user means: a :class:`~copick_core.keys.Kind`, or its name as ``"mesh"`` or ``"meshes"``.
 
     Raises:
         InvalidDataError: There is no such kind; lists those that there are.
     """
+    name = value.replace("_", " ") if isinstance(value, str) else value
     try:
-        return Kind(value.replace("_", " ") if isinstance(value, str) else value)
+        return _PLURALS.get(name) or Kind(name)
     except ValueError:
         known = ", ".join(repr(kind.value) for kind in Kind)
         raise InvalidDataError(source="kind of entity", reason=f"{value!r} is none of {known}") from None

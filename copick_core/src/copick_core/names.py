@@ -8,6 +8,7 @@ other software, are taken as they are or refused.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidNameError
@@ -46,6 +47,21 @@ def sanitize_name(name: str, suppress_warnings: bool = False) -> str:
     if clean != name and not suppress_warnings:
         warn_caller(f"Name {name!r} contains invalid characters and was changed to {clean!r}.")
     return clean
+
+
+@lru_cache(1024)
+def spellings(name: str) -> tuple[str, ...]:
+    """A name that is looked for, and what ``new_…`` makes of it if that differs.
+
+    Example:
+        >>> spellings("my_tool")
+        ('my_tool', 'my-tool')
+    """
+    try:
+        clean = sanitize_name(name, suppress_warnings=True)
+    except InvalidNameError:
+        return (name,)
+    return (name,) if clean == name else (name, clean)
 
 
 def check_run_name(name: str) -> str:

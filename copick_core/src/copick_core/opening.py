@@ -286,6 +286,13 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
             if resolved != written:
                 setattr(config, field, resolved)
                 config._as_written[field,] = (resolved, written)
+                if before := _only_in_working_folder(written, resolved):
+                    path = f"{prefix}.{field}".lstrip(".")
+                    warn_caller(
+                        f"Configuration {redacted(source)}: {path} is relative to its folder, where there is no "
+                        f"{_local_path(resolved)}. There is {before}, which copick 1.x would open from this working folder. "
+                        "Write an absolute path if you mean that."
+                    )
     return config
 
 
@@ -353,6 +360,15 @@ def _resolved(location: str, folder: str | None) -> str:
         below = posixpath.normpath(posixpath.join(folder[remote.end() :], path))
         return location if os.path.isabs(path) else folder[: remote.end()] + below
     return prefix + os.path.abspath(os.path.join(folder or os.getcwd(), path))
+
+
+def _only_in_working_folder(written: str, resolved: str) -> str | None:
+    """Where copick 1.x looked for a relative location, if that is there and what we take it for is not."""
+    before = _resolved(written, None)
+    if before == resolved or _is_remote(before) or _is_remote(resolved):
+        return None
+    path = _local_path(before)
+    return path if os.path.exists(path) and not os.path.exists(_local_path(resolved)) else None
 
 
 def _is_remote(name: str) -> bool:

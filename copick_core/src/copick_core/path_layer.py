@@ -201,6 +201,7 @@ class PathLayer(Layer):
                     is_folder is not layout.is_folder(kind)
                     or layout.is_hidden(name)
                     or layout.parse(kind, parent, name, folder)
+                    or layout.is_of_another_kind(kind, name)
                 )
                 if not kept:
                     logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)

@@ -97,7 +97,9 @@ def read_region(
         raise RegionTooLargeError(requested=requested, available=available)
     forward, flips = _forward(region, array.shape)
     values = chunk_parts.read(array, forward) if read is None else read(forward)
-    return np.asarray(values[flips], array.dtype)  # a single voxel as NumPy's scalar forgets the byte order
+    out = np.asarray(values[flips], array.dtype)  # a single voxel as NumPy's scalar forgets the byte order
+    # "<f4", as zarr says, is "f4" here, but not to buffers: memoryview() reads no item of it.
+    return out.view(out.dtype.newbyteorder("=")) if out.dtype.isnative else out
 
 
 def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:

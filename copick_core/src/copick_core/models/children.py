@@ -110,15 +110,16 @@ class Children(list[E]):
             return handle
 
     def remove(self, handle: E) -> None:
-        """Drop a handle whose entity is gone."""
+        """Drop a handle whose entity is gone, or the one that has taken its place since then."""
+        key, layer = handle.key, handle.layer
         with self.lock:
-            self[:] = [h for h in self if h is not handle]
+            self[:] = [h for h in self if h is not handle and (h._key != key or h.layer != layer)]
             self._index = None
 
     def delete(self, handles: Sequence[E]) -> None:
         """Delete the entities of some handles or, if one is read-only, of none; those that somebody else deleted are done."""
         for handle in handles:
-            handle._check_writable()
+            handle._check_deletable()
         for handle in handles:
             try:
                 handle.delete()

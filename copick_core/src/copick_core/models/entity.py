@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.errors import InvalidDataError, ReadOnlyError
+from copick_core.errors import InvalidDataError, ReadOnlyError, closest
 from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
+from copick_core.names import spellings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -22,6 +24,9 @@ A = TypeVar("A", bound=PicksKey | MeshKey | SegmentationKey)
 #: Session of everything that a tool made, by convention.
 TOOL_SESSION = "0"
 
+#: How to change something read-only.
+COPY_FIRST = "Make a copy in the overlay with new_…(…, exist_ok=True)."
+
 
 class Entity(Generic[K]):
     """One entity: its key, its metadata, and where it lives.
@@ -29,7 +34,8 @@ class Entity(Generic[K]):
     Metadata are pydantic models, made when they are first asked for.
     """
 
-    __slots__ = ("_key", "_meta")
+    #: Weak references let a viewer keep what belongs to a handle beside it: handles take no attributes of others.
+    __slots__ = ("__weakref__", "_key", "_meta")
 
     _key: K
     _meta: Any
@@ -42,9 +48,10 @@ class Entity(Generic[K]):
     @property
     def meta(self) -> BaseModel:
         """Metadata of the entity."""
-        if self._meta is None:
-            self._meta = self._make_meta()
-        return self._meta  # type: ignore[no-any-return]
+        meta = self._meta
+        if meta is None:
+            meta = self._meta = self._make_meta()
+        return meta  # type: ignore[no-any-return]
 
     def _make_meta(self) -> BaseModel:
         raise AttributeError(f"{type(self).__name__} was made without metadata")
@@ -59,14 +66,15 @@ class Entity(Generic[K]):
         """Name of the layer that the entity lives in."""
         return None
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, way_out: str = COPY_FIRST) -> None:
         """Refuse if the entity is read-only."""
         if self.read_only:
-            raise ReadOnlyError(
-                subject=self._key,
-                reason=f"it lives in layer {self.layer!r}, which never changes. "
-                "Make a copy in the overlay with new_…(…, exist_ok=True).",
-            )
+            reason = f"it lives in layer {self.layer!r}, which never changes. {way_out}"
+            raise ReadOnlyError(subject=self._key, reason=reason)
+
+    def _check_deletable(self) -> None:
+        """Refuse to delete the entity if it is read-only."""
+        self._check_writable("Only what is in the overlay can be deleted.")
 
     def delete(self) -> None:
         """Delete the entity from storage."""
@@ -107,23 +115,44 @@ class Annotation(Entity[A]):
         return not self.from_tool
 
 
+def check_metadata(method: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse further metadata that are a misspelt argument: nothing would show that it had no effect.
+
+    Args:
+        method: What they were given to.
+        given: The metadata.
+
+    Raises:
+        TypeError: One is spelled almost like an argument.
+    """
+    if not given:
+        return
+    from inspect import signature
+
+    for name in given:
+        if hint := closest(name, signature(method).parameters, cutoff=0.85):
+            raise TypeError(f"{method.__name__}() has no argument {name!r}.{hint}")
+
+
 def count(children: list[Any] | None) -> int | None:
     """Number of loaded children, None if they have not been loaded; for ``repr``."""
     return None if children is None else len(children)
 
 
 def wanted(values: StringFilter) -> frozenset[str] | None:
-    """Values that a string filter lets through; None for all.
+    """Values that a string filter lets through, names as ``new_…`` takes them included; None for all.
 
     Raises:
         InvalidDataError: A value is no string: nothing would pass, without a word.
     """
     if values is None:
         return None
-    passed = frozenset(values if isinstance(values, Iterable) and not isinstance(values, str) else [values])
+    if isinstance(values, str):
+        return frozenset(spellings(values))
+    passed = frozenset(values if isinstance(values, Iterable) else [values])
     if others := [v for v in passed if not isinstance(v, str)]:
         raise InvalidDataError(source="filter", reason=f"{others[0]!r} is not a string; ids and names are strings")
-    return passed
+    return frozenset(chain.from_iterable(map(spellings, passed)))
 
 
 def wanted_sizes(values: SizeFilter) -> frozenset[float] | None:

@@ -134,6 +134,7 @@ class CopickFeatures(Volume[FeaturesKey]):
             ReadOnlyError: The feature map is read-only.
             LevelNotFoundError: There is no such level.
             InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
+            ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.
         """
         self._write_region(zarr_group, (...,) if slices is None else tuple(slices), data, update_levels)
 
@@ -143,7 +144,7 @@ class CopickFeatures(Volume[FeaturesKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)

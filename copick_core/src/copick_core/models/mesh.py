@@ -59,9 +59,8 @@ class CopickMesh(Annotation[MeshKey]):
     @property
     def mesh(self) -> Geometry:
         """The geometry, a ``trimesh.Scene`` when read; assigning replaces it in memory, :meth:`store` writes it."""
-        if self._mesh is None:
-            self.load()
-        return self._mesh  # type: ignore[return-value]
+        mesh = self._mesh  # once: another thread may refresh() at any moment
+        return self.load() if mesh is None else mesh
 
     @mesh.setter
     def mesh(self, value: Geometry) -> None:
@@ -71,8 +70,9 @@ class CopickMesh(Annotation[MeshKey]):
 
     def load(self) -> Geometry:
         """Read the mesh from storage, dropping what is in memory."""
-        self._mesh, self._revision = self._load()
-        return self._mesh
+        mesh, self._revision = self._load()
+        self._mesh = mesh
+        return mesh
 
     def store(self) -> None:
         """Write the mesh as GLB, all or nothing.
@@ -83,8 +83,9 @@ class CopickMesh(Annotation[MeshKey]):
             InvalidDataError: It cannot be exported.
         """
         self._check_writable()
-        if self._mesh is not None:
-            self._revision = self._store(self._mesh)
+        mesh = self._mesh
+        if mesh is not None:
+            self._revision = self._store(mesh)
 
     def refresh(self) -> None:
         """Forget what is in memory; the next access reads it again."""
@@ -97,7 +98,7 @@ class CopickMesh(Annotation[MeshKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.run._meshes.remove(self)
 

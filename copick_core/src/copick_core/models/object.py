@@ -180,7 +180,7 @@ class CopickObject(Volume[ObjectKey]):
             ReadOnlyError: Its map lives in a read-only layer.
         """
         if self.layer is not None:  # otherwise only the configuration changes
-            self._check_writable()
+            self._check_deletable()
         self._delete_data()
         self.root._remove_object(self)
 

@@ -78,23 +78,13 @@ class CopickPicks(Annotation[PicksKey]):
     @property
     def points(self) -> list[CopickPoint]:
         """The points; read when first asked for. Assigning replaces them in memory; :meth:`store` writes them."""
-        if not self._loaded:
-            self._read()
-        meta = self.meta
-        if meta.points is None:
-            from copick_core.picks_codec import points_of
-
-            meta.points = points_of(self._arrays) if self._arrays is not None else []
-            self._arrays = None
-        return meta.points
+        return self._points_in(*self._content())
 
     @points.setter
     def points(self, value: Iterable[CopickPoint]) -> None:
-        if not self._loaded:
-            self._load_header()
-        self.meta.points = list(value)
-        self._arrays = None
-        self._loaded = True
+        meta = self._meta_to_keep()
+        meta.points = list(value)
+        self._hold(meta, None)
 
     def numpy(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Locations and transforms as arrays.
@@ -129,13 +119,11 @@ class CopickPicks(Annotation[PicksKey]):
 
         self._check_writable()
         source = str(self._key)
-        arrays = from_arrays(positions, transforms, instance_ids, scores, header=self._header(), source=source)
-        if not self._loaded:
-            self._load_header()
-        self.meta.points = None
-        self._arrays = arrays
-        self._loaded = True
-        self.store()
+        arrays = from_arrays(positions, transforms, instance_ids, scores, header=self._header(self.meta), source=source)
+        meta = self._meta_to_keep()
+        meta.points = None
+        self._hold(meta, arrays)
+        self._write(meta, arrays)
 
     def instance_ids(self) -> NDArray[np.int64]:
         """Instance ids of the points, (n,)."""
@@ -153,9 +141,7 @@ class CopickPicks(Annotation[PicksKey]):
     @property
     def trust_orientation(self) -> bool:
         """Whether the points' rotations mean something; read with the points."""
-        if not self._loaded:
-            self._read()
-        value = self.meta.trust_orientation
+        value = self._content()[0].trust_orientation
         return True if value is None else value
 
     @property
@@ -167,14 +153,35 @@ class CopickPicks(Annotation[PicksKey]):
         """
         return self.run._object(self.pickable_object_name).color
 
+    def _content(self) -> tuple[CopickPicksFile, PicksArrays | None]:
+        """What is in memory, read if there is nothing; taken together, since another thread may refresh() at any moment."""
+        loaded, meta, arrays = self._loaded, self._meta, self._arrays
+        if loaded and meta is not None and (meta.points is not None or arrays is not None):
+            return meta, arrays
+        return self._read()
+
+    def _hold(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> None:
+        self._meta, self._arrays, self._loaded = meta, arrays, True
+
+    def _points_in(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> list[CopickPoint]:
+        """The points as objects, which the arrays give way to."""
+        if meta.points is None:
+            from copick_core.picks_codec import points_of
+
+            meta.points = points_of(arrays) if arrays is not None else []
+            if self._meta is meta:
+                self._arrays = None
+        return meta.points
+
     def _as_arrays(self) -> PicksArrays:
+        return self._arrays_in(*self._content())
+
+    def _arrays_in(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> PicksArrays:
         from copick_core.picks_codec import arrays_of
 
-        if not self._loaded:
-            self._read()
-        if self.meta.points is None and self._arrays is not None:
-            return self._arrays
-        return arrays_of(self.meta.points or [], self._header(), source=str(self._key))
+        if meta.points is None and arrays is not None:
+            return arrays
+        return arrays_of(meta.points or [], self._header(meta), source=str(self._key))
 
     # ------------------------------------------------------------------ storage
 
@@ -184,11 +191,11 @@ class CopickPicks(Annotation[PicksKey]):
         Which entity they are is told by their file's name; a file that says otherwise (it was copied or renamed) is
         believed in everything else, with a warning.
         """
-        self._read()
-        _ = self.points  # whoever loads wants the objects; numpy() and the like read without making them
-        return self.meta
+        meta, arrays = self._read()
+        self._points_in(meta, arrays)  # whoever loads wants the objects; numpy() and the like read without making them
+        return meta
 
-    def _read(self) -> None:
+    def _read(self) -> tuple[CopickPicksFile, PicksArrays]:
         """Read the picks from storage, points as arrays."""
         arrays, self._revision = self._load()
         header = dict(arrays.header)
@@ -197,9 +204,9 @@ class CopickPicks(Annotation[PicksKey]):
             if found not in (None, value):
                 warn_caller(f"{self._key}: the file says {field}={found!r}; its name is believed.")
             header[field] = value
-        self._meta = CopickPicksFile.model_validate({**header, "points": None})
-        self._arrays = arrays
-        self._loaded = True
+        meta = CopickPicksFile.model_validate({**header, "points": None})
+        self._hold(meta, arrays)
+        return meta, arrays
 
     def store(self) -> None:
         """Write the picks, all or nothing.
@@ -214,15 +221,18 @@ class CopickPicks(Annotation[PicksKey]):
             if not self._edits():
                 return  # nothing was read and nothing was set: what is stored is what there is
             self._load_header()
+        self._write(*self._content())
+
+    def _write(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> None:
         from dataclasses import replace
 
-        self._revision = self._store(replace(self._as_arrays(), header=self._header()))
+        self._revision = self._store(replace(self._arrays_in(meta, arrays), header=self._header(meta)))
 
     def refresh(self) -> None:
         """Forget what is in memory; the next access reads it again."""
+        self._loaded = False
         self._meta = None
         self._arrays = None
-        self._loaded = False
         self._revision = ANY
 
     def delete(self) -> None:
@@ -231,18 +241,18 @@ class CopickPicks(Annotation[PicksKey]):
         Raises:
             ReadOnlyError: They are read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.run._picks.remove(self)
 
-    def _header(self) -> dict[str, Any]:
+    def _header(self, meta: CopickPicksFile) -> dict[str, Any]:
         """Everything but the points, as it is to be stored."""
         from pydantic_core import PydanticSerializationError
 
         try:
-            header = self.meta.model_dump(mode="json", exclude={"points"})
+            header = meta.model_dump(mode="json", exclude={"points"})
         except PydanticSerializationError:  # of NumPy's numbers, which the codec takes, or of what it names
-            header = self.meta.model_dump(exclude={"points"}, warnings=False)
+            header = meta.model_dump(exclude={"points"}, warnings=False)
         header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
         if header.get("run_name") is None:
             header["run_name"] = self.run.name
@@ -257,24 +267,33 @@ class CopickPicks(Annotation[PicksKey]):
 
     def _edits(self) -> dict[str, Any]:
         """Fields that were assigned on ``meta`` before the file was read."""
-        if self._meta is None:
+        meta = self._meta
+        if meta is None:
             return {}
         known = self._make_meta().model_dump(exclude={"points"})
-        return {k: v for k, v in self._meta.model_dump(exclude={"points"}).items() if k not in known or known[k] != v}
+        return {k: v for k, v in meta.model_dump(exclude={"points"}).items() if k not in known or known[k] != v}
 
-    def _load_header(self) -> None:
+    def _meta_to_keep(self) -> CopickPicksFile:
+        """Everything but the points, which are going to be replaced; read if nothing is in memory."""
+        loaded, meta = self._loaded, self._meta
+        return meta if loaded and meta is not None else self._load_header()
+
+    def _load_header(self) -> CopickPicksFile:
         """Read what is stored before it is replaced: what is not replaced stays, and a conflict can be noticed."""
         edits = self._edits()
         try:
-            self._read()
-        except FileNotFoundError:
-            self._revision = None
-            self._loaded = True
-        except InvalidDataError as error:
-            warn_caller(f"{error} It will be replaced.")
-            self._loaded = True
+            meta, _ = self._read()
+        except (FileNotFoundError, InvalidDataError) as error:
+            if isinstance(error, FileNotFoundError):
+                self._revision = None
+            else:
+                warn_caller(f"{error} It will be replaced.")
+            meta = self.meta
+            meta.points = []
+            self._hold(meta, None)
         for field, value in edits.items():
-            setattr(self.meta, field, value)
+            setattr(meta, field, value)
+        return meta
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")

@@ -11,7 +11,7 @@ from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
 from copick_core.keys import RunKey
 from copick_core.models.children import Children
-from copick_core.models.entity import count
+from copick_core.models.entity import check_metadata, count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
 from copick_core.names import check_run_name, checked_name, sanitize_name
@@ -94,11 +94,14 @@ class CopickRoot:
         Args:
             name: Name.
             **kwargs: Metadata of the handle, which nothing stores; if given, a run that does not exist is made.
+
+        Raises:
+            InvalidNameError: The name is no string: a run's number would never be found, without a word.
         """
         try:
             key = RunKey(check_run_name(name))
         except InvalidNameError:
-            if kwargs:
+            if kwargs or not isinstance(name, str):
                 raise
             return None  # no run can have such a name
         found = next(iter(self._run_children.get(key, lambda: self._probe_runs(key))), None)
@@ -117,6 +120,7 @@ class CopickRoot:
             InvalidNameError: The name cannot be stored safely.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_run, kwargs)
         key = RunKey(check_run_name(name))
         existing = self._run_children.current(key, lambda: self._probe_runs(key))
         if existing:

@@ -10,7 +10,7 @@ from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataErr
 from copick_core.keys import MeshKey, PicksKey, RunKey, SegmentationKey, VoxelSpacingKey, voxel_size_key
 from copick_core.layout import file_name
 from copick_core.models.children import Children
-from copick_core.models.entity import Entity, SizeFilter, StringFilter, count, only, wanted, wanted_sizes
+from copick_core.models.entity import Entity, SizeFilter, StringFilter, check_metadata, count, only, wanted, wanted_sizes
 from copick_core.models.mesh import CopickMesh
 from copick_core.models.picks import CopickPicks
 from copick_core.models.segmentation import CopickSegmentation, segmentation_type
@@ -110,6 +110,7 @@ class CopickRun(Entity[RunKey]):
             InvalidDataError: The size is not a finite number above 0.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_voxel_spacing, kwargs)
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
         existing = self._voxel_spacings.current(key, lambda: self._probe_voxel_spacings(key))
         if existing:
@@ -259,6 +260,7 @@ class CopickRun(Entity[RunKey]):
         **kwargs: Any,
     ) -> CopickMesh:
         """Make an empty mesh and store it; arguments and errors are those of :meth:`new_picks`."""
+        check_metadata(self.new_mesh, kwargs)
         key = self._annotation_key(MeshKey, object_name, session_id, user_id)
 
         def make() -> CopickMesh:
@@ -397,6 +399,7 @@ class CopickRun(Entity[RunKey]):
             InvalidDataError: More than one type is set.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_segmentation, kwargs)
         kind = segmentation_type(is_multilabel, is_instance, is_panoptic)
         if kind in ("binary", "instance"):
             self._object(name)

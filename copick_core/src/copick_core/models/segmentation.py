@@ -263,6 +263,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 levels that are to be updated have sizes that no pyramid has; nothing was written.
             ReadOnlyError: The segmentation is read-only.
             LevelNotFoundError: There is no such level.
+            ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.
         """
         import numpy as np
 
@@ -330,7 +331,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)
@@ -348,7 +349,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     def _check_panoptic(self) -> None:
         if not self.is_panoptic:
-            raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation is not panoptic")
+            raise InvalidDataError(source=self._key, reason=f"{self.segmentation_type} segmentations are not panoptic")
 
     def _channel(self, channel: str | int) -> int:
         if channel in PANOPTIC_CHANNELS:
@@ -363,7 +364,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     def _region(self, z: Index, y: Index, x: Index, channel: str | int | None) -> tuple[Index, ...]:
         if not self.is_panoptic:
             if channel is not None:
-                raise InvalidDataError(source=self._key, reason=f"a {self.segmentation_type} segmentation has no channels")
+                raise InvalidDataError(source=self._key, reason=f"{self.segmentation_type} segmentations have no channels")
             return (z, y, x)
         return (ALL if channel is None else self._channel(channel), z, y, x)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.keys import FeaturesKey, TomogramKey
 from copick_core.layout import file_name
 from copick_core.models.children import Children
-from copick_core.models.entity import count
+from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
-from copick_core.names import checked_name
+from copick_core.names import checked_name, spellings
 from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def get_features(self, feature_type: str) -> CopickFeatures | None:
         """The feature map of a type (the static one if there are two), or None."""
-        key = self._feature_key(feature_type)
-        return next(iter(self._features.get(key, lambda: self._probe_features(key))), None)
+        keys = [self._feature_key(name) for name in spellings(feature_type)]
+        return next((f for key in keys for f in self._features.get(key, partial(self._probe_features, key))), None)
 
     def new_features(self, feature_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickFeatures:
         """Make a feature map; it becomes visible to others when data are written to it.
@@ -88,6 +89,7 @@ class CopickTomogram(Volume[TomogramKey]):
             InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_features, kwargs)
         feature_type = checked_name("feature_type", feature_type)
         key = self._feature_key(feature_type)
         file_name(key)  # refuses names that would be too long, before anything is made
@@ -221,6 +223,7 @@ class CopickTomogram(Volume[TomogramKey]):
             ReadOnlyError: The tomogram is read-only.
             LevelNotFoundError: There is no such level.
             InvalidDataError: Coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
+            ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.
         """
         self._write_region(zarr_group, (z, y, x), data, update_levels)
 
@@ -235,7 +238,7 @@ class CopickTomogram(Volume[TomogramKey]):
         Raises:
             ReadOnlyError: It is read-only.
         """
-        self._check_writable()
+        self._check_deletable()
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)

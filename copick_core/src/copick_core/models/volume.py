@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from copick_core.errors import CopickError, InvalidDataError, closest
@@ -162,6 +162,7 @@ class Volume(Entity[K]):
         self._check_writable()
         levels = [str(level)]
         pyramid = [self.array(level)]
+        self._check_layout(pyramid[0])
         if update_levels:
             names = self.levels
             levels += names[names.index(str(level)) + 1 :] if str(level) in names else []
@@ -180,6 +181,27 @@ class Volume(Entity[K]):
             version = changes(self._key)  # of voxels only: these arrays stay good
             opened = {name: (version, array) for name, array in zip(levels, pyramid, strict=True)}
             self._arrays = {**self._arrays, **opened}
+
+    def _check_layout(self, array: Array[Any]) -> None:
+        """Refuse to write chunks that what is stored now has no place for: another process may have replaced or deleted it.
+
+        Raises:
+            ConflictError: The level is not stored as it was when the array was opened.
+        """
+        from copick_core import ome
+        from copick_core.errors import ConflictError, LevelNotFoundError
+
+        found: str | None = None
+        with suppress(LevelNotFoundError):
+            found = str(ome.open_level(array.store, array.path, array.metadata.zarr_format).metadata)
+        if found != (expected := str(array.metadata)):
+            raise ConflictError(
+                key=self._key,
+                layer=self.layer or "",
+                expected=expected,
+                found=found,
+                way_out="Call refresh() on the handle; what you meant to change may be gone.",
+            )
 
     def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
@@ -271,9 +293,12 @@ class Volume(Entity[K]):
             raise self._unreadable(level, error) from error
 
     def _raise_named(self, error: InvalidDataError) -> NoReturn:
+        from copick_core.labels import UNNAMED
+
         if str(self._key) in str(error.source):
             raise error
-        raise InvalidDataError(source=f"{self._key}: {error.source}", reason=error.reason, index=error.index) from error
+        source = self._key if error.source == UNNAMED else f"{self._key}: {error.source}"
+        raise InvalidDataError(source=source, reason=error.reason, index=error.index) from error
 
     def _unreadable(self, level: str | int | None, error: Exception) -> InvalidDataError:
         what = "it" if level is None else f"level {str(level)!r}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from copick_core.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
 from copick_core.layout import file_name
 from copick_core.models.children import Children
-from copick_core.models.entity import Entity, StringFilter, count, only, wanted
+from copick_core.models.entity import Entity, StringFilter, check_metadata, count, only, wanted
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.names import checked_name
 from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
@@ -93,6 +93,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
             InvalidNameError: The type cannot be stored.
             ReadOnlyError: The project has no writable overlay.
         """
+        check_metadata(self.new_tomogram, kwargs)
         tomo_type = checked_name("tomo_type", tomo_type)
         key = TomogramKey(self._key.run, self._key.voxel_size, tomo_type)
         file_name(key)  # refuses names that would be too long, before anything is made

@@ -19,6 +19,7 @@ from copick_core.models import (
     CopickPicks,
     CopickSegmentation,
 )
+from copick_core.models.entity import COPY_FIRST
 from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Leaf, LeafVolume, reopened
 from copick_core.revisions import ANY, note_change
@@ -264,10 +265,10 @@ class CopickObjectOverlay(CopickObject):
             yield store
         self._holder = overlay
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, way_out: str = COPY_FIRST) -> None:
         if self._find() is None:
             self.root._writable(self._key)
-        super()._check_writable()
+        super()._check_writable(way_out)
 
     def _delete_data(self) -> None:
         holder = self._find()

@@ -122,7 +122,7 @@ class CopickRootOverlay(CopickRoot):
         fit into flight. What was listed before stays; call :meth:`refresh` first to list it anew.
 
         Args:
-            kinds: Kinds as :class:`~copick_core.keys.Kind` or by name, such as ``["picks", "segmentation"]``; None for all.
+            kinds: Kinds as :class:`~copick_core.keys.Kind` or by name, such as ``["picks", "segmentations"]``; None for all.
 
         Raises:
             InvalidDataError: There is no such kind.
@@ -143,7 +143,7 @@ class CopickRootOverlay(CopickRoot):
         for each layer that lists them.
 
         Args:
-            kind: Kind as :class:`~copick_core.keys.Kind` or by name, such as ``"picks"``.
+            kind: Kind as :class:`~copick_core.keys.Kind` or by name, such as ``"picks"`` or ``"segmentations"``.
 
         Returns:
             The fields of the kind's keys (``run``, ``voxel_size`` in angstrom, ``object_name``, ...), then ``layer`` and

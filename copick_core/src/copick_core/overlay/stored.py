@@ -110,7 +110,7 @@ class Container(Entity[K]):
     def _create(self) -> None:
         self._root._writable(self._key).ensure(self._key)
 
-    def _check_writable(self) -> None:
+    def _check_deletable(self) -> None:
         """Refuse to delete the entity if there is no overlay, or a static layer holds it."""
         self._root._writable(self._key)
         for layer in self._root.layers.static:
@@ -121,7 +121,7 @@ class Container(Entity[K]):
                 )
 
     def _delete_data(self) -> None:
-        self._check_writable()
+        self._check_deletable()
         try:
             self._root._writable(self._key).delete(self._key)
         finally:
