@@ -330,6 +330,14 @@ def test_a_segmentation_of_each_type_is_found(layer) -> None:
     assert {*layer.list(Kind.SEGMENTATION, RUN)} == keys
 
 
+def test_a_misspelled_bucket_is_no_conflict(fs_args, obstore) -> None:
+    layer = open_layer("overlay", "s3://lba/project", fs_args, obstore=obstore)
+
+    for write in (lambda: layer.write(PICKS, b"x", if_revision=None), lambda: layer.ensure(RUN)):
+        with pytest.raises(FileNotFoundError, match="no such bucket: 'lba'"):
+            write()
+
+
 def test_a_misspelled_bucket_is_an_error_not_an_empty_project(fs_args, obstore) -> None:
     layer = open_layer("static", "s3://lbb/project", fs_args, read_only=True, obstore=obstore)
 
