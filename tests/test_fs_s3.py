@@ -175,6 +175,15 @@ def test_a_conditional_write_is_one_request_after_the_first_has_tried_the_server
     assert counts == {"PUT": 1}
 
 
+def test_deleting_picks_is_three_requests(server, layer) -> None:
+    layer.write(PICKS, b"points")
+
+    with server.counting() as counts:
+        layer.delete(PICKS)
+
+    assert counts == {"LIST": 1, "HEAD": 1, "DELETE-MANY": 1}
+
+
 @pytest.mark.parametrize(("key", "request_kind"), [(PICKS, "HEAD"), (RUN, "LIST"), (TOMOGRAM, "LIST")])
 def test_asking_whether_something_exists_is_one_request(server, layer, key, request_kind: str) -> None:
     with server.counting() as counts:

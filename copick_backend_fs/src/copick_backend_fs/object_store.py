@@ -238,9 +238,9 @@ class StoreFiles(BucketFiles):
             async with live.slots:
                 await self._store.delete_async([self._key(path) for path in paths if path not in odd])
 
-    async def delete(self, live: _Live, path: str) -> None:
-        """Delete an object, or all below a folder."""
-        await super().delete(live, path)
+    async def _delete_folder(self, live: _Live, path: str, below: Sequence[str]) -> None:
+        """Delete a folder, of which all objects below it are given."""
+        await super()._delete_folder(live, path, below)
         if await self.exists(live, path, folder=True):  # an object that stands for a folder, whose name obstore shortens
             plain = self._connection.plain.live
             await plain.files.delete(plain, path)
