@@ -175,6 +175,15 @@ def test_a_conditional_write_is_one_request_after_the_first_has_tried_the_server
     assert counts == {"PUT": 1}
 
 
+def test_deleting_picks_is_three_requests(server, layer) -> None:
+    layer.write(PICKS, b"points")
+
+    with server.counting() as counts:
+        layer.delete(PICKS)
+
+    assert counts == {"LIST": 1, "HEAD": 1, "DELETE-MANY": 1}
+
+
 @pytest.mark.parametrize(("key", "request_kind"), [(PICKS, "HEAD"), (RUN, "LIST"), (TOMOGRAM, "LIST")])
 def test_asking_whether_something_exists_is_one_request(server, layer, key, request_kind: str) -> None:
     with server.counting() as counts:
@@ -328,6 +337,14 @@ def test_a_segmentation_of_each_type_is_found(layer) -> None:
             zarr.create_array(store, name="0", data=np.zeros((2, 2, 2)))
 
     assert {*layer.list(Kind.SEGMENTATION, RUN)} == keys
+
+
+def test_a_misspelled_bucket_is_no_conflict(fs_args, obstore) -> None:
+    layer = open_layer("overlay", "s3://lba/project", fs_args, obstore=obstore)
+
+    for write in (lambda: layer.write(PICKS, b"x", if_revision=None), lambda: layer.ensure(RUN)):
+        with pytest.raises(FileNotFoundError, match="no such bucket: 'lba'"):
+            write()
 
 
 def test_a_misspelled_bucket_is_an_error_not_an_empty_project(fs_args, obstore) -> None:

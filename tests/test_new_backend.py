@@ -34,8 +34,8 @@ def test_the_tests_of_a_new_backend_fail_only_where_something_is_to_be_filled_in
     assert len(cases) - len(texts) >= 15
 
 
-@pytest.mark.parametrize("name", ["My", "a-b", "1a", "", "a__b", "../a"])
-def test_a_name_that_is_no_package_is_refused(tmp_path, name):
+@pytest.mark.parametrize("name", ["My", "a-b", "1a", "", "a__b", "../a", "memory", "stack"])
+def test_a_name_that_is_no_package_or_another_backends_is_refused(tmp_path, name):
     with pytest.raises(InvalidNameError):
         write_package(name, tmp_path)
 

@@ -48,6 +48,26 @@ def test_everything_is_asked_once(portal, root):
     assert portal.s3.requests == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"), [(Kind.VOXEL_SPACING, "tomogramVoxelSpacings"), (Kind.PICKS, "annotationFiles")], ids=str
+)
+def test_what_was_being_listed_while_somebody_reconnects_is_asked_again(portal, root, monkeypatch, kind, field):
+    layer = root.layers.static[0]
+    index = layer.index
+    rows = index.rows
+
+    def overtaken(part, run):
+        found = rows(part, run)
+        layer.reconnect()
+        return found
+
+    monkeypatch.setattr(index, "rows", overtaken)
+    before = [*layer.list(kind, RunKey("501"))]
+
+    assert [*layer.list(kind, RunKey("501"))] == before
+    assert portal.graphql.counts[field] == 2
+
+
 def test_queries_are_lean(portal, root):
     list_everything(root)
 

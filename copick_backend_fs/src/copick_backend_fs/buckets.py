@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from copick_backend_fs.files import RemoteFiles
@@ -84,6 +85,13 @@ class BucketFiles(RemoteFiles):
     async def delete(self, live: _Live, path: str) -> None:
         """Delete an object, or all below a folder."""
         below = [f"{path}/{name}" for name in await self.find(live, path)]
-        if not below and not await self.exists(live, path, folder=False):
+        if below:
+            await self._delete_folder(live, path, below)
+        elif await self.exists(live, path, folder=False):
+            await self.delete_files(live, [path])
+        else:
             raise FileNotFoundError(path)
-        await self.delete_files(live, below or [path])
+
+    async def _delete_folder(self, live: _Live, path: str, below: Sequence[str]) -> None:
+        """Delete a folder, of which all objects below it are given."""
+        await self.delete_files(live, below)

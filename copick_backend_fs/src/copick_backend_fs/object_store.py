@@ -209,7 +209,7 @@ class StoreFiles(BucketFiles):
                         answer = await store.put_async(self._key(path), data, mode=mode, use_multipart=False)
                 return str(answer[self._tag])
             except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
-                if expected is ANY:
+                if expected is ANY or (expected is None and isinstance(error, FileNotFoundError)):
                     raise
                 raise PreconditionFailedError(repeated=attempt > 0) from error
             except OSError as error:
@@ -238,9 +238,9 @@ class StoreFiles(BucketFiles):
             async with live.slots:
                 await self._store.delete_async([self._key(path) for path in paths if path not in odd])
 
-    async def delete(self, live: _Live, path: str) -> None:
-        """Delete an object, or all below a folder."""
-        await super().delete(live, path)
+    async def _delete_folder(self, live: _Live, path: str, below: Sequence[str]) -> None:
+        """Delete a folder, of which all objects below it are given."""
+        await super()._delete_folder(live, path, below)
         if await self.exists(live, path, folder=True):  # an object that stands for a folder, whose name obstore shortens
             plain = self._connection.plain.live
             await plain.files.delete(plain, path)
@@ -253,10 +253,12 @@ def _told_as_usual(path: str) -> Iterator[None]:
 
     try:
         yield
-    except (GenericError, PermissionDeniedError, UnauthenticatedError) as error:
+    except (FileNotFoundError, GenericError, PermissionDeniedError, UnauthenticatedError) as error:
         reason = str(error).partition("\n\nDebug source")[0]
         if "NoSuchBucket" in reason or "NoSuchContainer" in reason or "ContainerNotFound" in reason:
             # A folder that is not there is an empty one, but nobody makes a bucket that is misspelled.
-            raise FileNotFoundError(errno.ENOENT, "There is no such bucket", path) from error
+            raise FileNotFoundError(errno.ENOENT, "There is no such bucket", path.partition("/")[0]) from error
+        if isinstance(error, FileNotFoundError):
+            raise
         refused = not isinstance(error, GenericError) or re.search(r"status code: 40[13]\b", reason)
         raise (PermissionError if refused else OSError)(f"{path}: {reason}") from error

@@ -40,6 +40,11 @@ def new_session(options: Mapping[str, Any]) -> Any:
     return session
 
 
+def _response(error: BaseException) -> Mapping[str, Any]:
+    """What the server answered, as botocore has it; s3fs raises its errors from those of botocore."""
+    return getattr(error.__cause__, "response", None) or {}
+
+
 class S3Files(BucketFiles):
     """The files of a bucket, over the S3 client of s3fs."""
 
@@ -51,8 +56,14 @@ class S3Files(BucketFiles):
         if path is not None:
             # Not split_path(path): it takes "?versionId=" in a name for a version.
             kwargs["Key"] = path[len(bucket) + 1 :]
-        async with live.slots:
-            return await live.fs._call_s3(method, Bucket=bucket, **kwargs, **live.fs.req_kw)
+        try:
+            async with live.slots:
+                return await live.fs._call_s3(method, Bucket=bucket, **kwargs, **live.fs.req_kw)
+        except FileNotFoundError as error:
+            if _response(error).get("Error", {}).get("Code") != "NoSuchBucket":
+                raise
+            # A folder that is not there is an empty one, but nobody makes a bucket that is misspelled.
+            raise FileNotFoundError(errno.ENOENT, "There is no such bucket", bucket) from error
 
     # ------------------------------------------------------------------ reading
 
@@ -71,14 +82,9 @@ class S3Files(BucketFiles):
     async def list_folder(self, live: _Live, folder: str) -> Listing:
         """Names in a folder, and whether each is a folder; one request for 1000 names."""
         listing: Listing = {}
-        try:
-            async for prefix, page in self._pages(live, folder, Delimiter="/"):
-                listing.update({entry["Key"][len(prefix) :]: False for entry in page.get("Contents", ())})
-                listing.update({entry["Prefix"][len(prefix) : -1]: True for entry in page.get("CommonPrefixes", ())})
-        except FileNotFoundError as error:
-            # A folder that is not there is an empty one, but nobody makes a bucket that is misspelled.
-            bucket = live.fs.split_path(live.root)[0]
-            raise FileNotFoundError(errno.ENOENT, "There is no such bucket", bucket) from error
+        async for prefix, page in self._pages(live, folder, Delimiter="/"):
+            listing.update({entry["Key"][len(prefix) :]: False for entry in page.get("Contents", ())})
+            listing.update({entry["Prefix"][len(prefix) : -1]: True for entry in page.get("CommonPrefixes", ())})
         listing.pop("", None)  # an object that stands for the folder itself
         return listing
 
@@ -145,11 +151,10 @@ class S3Files(BucketFiles):
         try:
             return str((await self._call(live, "put_object", path, Body=data, **condition))["ETag"])
         except Exception as error:
-            response = getattr(error.__cause__, "response", None) or {}
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if condition and (status in (409, 412) or isinstance(error, FileNotFoundError | FileExistsError)):
-                retries = response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-                raise PreconditionFailedError(repeated=bool(retries)) from error
+            about = _response(error).get("ResponseMetadata", {})
+            changed = about.get("HTTPStatusCode") in (409, 412) or isinstance(error, FileExistsError)
+            if condition and (changed or (expected is not None and isinstance(error, FileNotFoundError))):
+                raise PreconditionFailedError(repeated=bool(about.get("RetryAttempts", 0))) from error
             raise
 
     async def _honours_conditions(self, live: _Live) -> bool:

@@ -143,19 +143,20 @@ class PortalLayer(Layer):
             warn_caller(f"CryoET Data Portal: {what} is left out: {why}.", PortalWarning)
 
     def _volumes_of(self, run: str) -> tuple[dict[VoxelSpacingKey, Row], dict[TomogramKey, PortalTomogram]]:
-        found = self._volumes.get(run)
+        volumes = self._volumes  # another one once somebody forgets, which must not get what was asked before
+        found = volumes.get(run)
         if found is None:
             rows = self.index.rows("volumes", run)
-            found = spacings(run, rows, self._complain), tomograms(run, rows, self._complain)
-            self._volumes[run] = found
+            found = volumes[run] = spacings(run, rows, self._complain), tomograms(run, rows, self._complain)
         return found
 
     def _annotations_of(self, run: str) -> dict[PicksKey | MeshKey | SegmentationKey, PortalAnnotation]:
-        found = self._annotations.get(run)
+        annotations = self._annotations
+        found = annotations.get(run)
         if found is None:
             rows = self.index.rows("annotations", run)
             sizes = self.index.rows("volumes", run)["spacings"] if rows["files"] else []
-            found = self._annotations[run] = annotated(run, rows, sizes, self._objects, self._complain)
+            found = annotations[run] = annotated(run, rows, sizes, self._objects, self._complain)
         return found
 
     def annotation(self, key: Key) -> PortalAnnotation:

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from copick_core.errors import InvalidNameError
+from copick_core.plugins import KNOWN, installed
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -225,11 +226,13 @@ def write_package(name: str, into: Path) -> Path:
         The folder, ``copick_backend_{name}``.
 
     Raises:
-        InvalidNameError: The name cannot be that of a Python package.
+        InvalidNameError: The name cannot be that of a Python package, or is that of another backend.
         FileExistsError: The folder exists.
     """
     if not _NAME.fullmatch(name):
         raise InvalidNameError(what="backend name", name=name, reason="use lower-case letters, digits and underscores")
+    if name in KNOWN or name in {known.config_type for known in installed()}:
+        raise InvalidNameError(what="backend name", name=name, reason="there is a backend of this name")
     folder = into / f"copick_backend_{name}"
     folder.mkdir(parents=True)
     words = {"name": name, "Name": "".join(part.capitalize() for part in name.split("_")), "dashed": name.replace("_", "-")}

@@ -18,7 +18,6 @@ from copick_core.testing.machines import run_histories
 from copick_core.testing.project_base import (
     FIELDS,
     LEAVES,
-    SEGMENTATION_TYPES,
     ProjectChecks,
     contents,
     fill_project,
@@ -136,6 +135,3 @@ class ProjectMachineChecks(ProjectChecks):
             return ProjectMachine(lambda: opening.open(stack))
 
         run_histories(start, self.examples, self.steps)
-
-
-__all__ = ["SEGMENTATION_TYPES", "ProjectMachine", "ProjectMachineChecks"]
