@@ -424,6 +424,27 @@ def test_a_volume_outlives_a_lost_answer_while_it_replaces_another(
     MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
+def test_a_volume_is_replaced_though_what_was_staged_cannot_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer: Any = open_layer("overlay", f"memory://{tmp_path.name}")
+    fill(layer, TOMOGRAM, 1)
+
+    def refuse(self: Any, path: str) -> None:
+        raise PermissionError(path)
+
+    with layer.replace_zarr(TOMOGRAM) as store:
+        zarr.create_array(store, name="0", data=np.full((4, 2, 2), 2), chunks=(2, 2, 2))
+        monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
+
+    monkeypatch.undo()
+    assert value_of(layer, TOMOGRAM) == 2
+    assert [*layer.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
+    assert "could not be removed" in caplog.text
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
 def test_a_volume_is_read_over_a_renewed_connection(flaky) -> None:
     fill(flaky, TOMOGRAM, 6)
     Flaky.breaks.append(ConnectionResetError())

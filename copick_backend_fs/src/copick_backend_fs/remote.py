@@ -198,7 +198,11 @@ class FsspecLayer(PathLayer):
             attempts += 1
             return await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
 
-        self._connection.ask(self._files.delete_files, self._connection.ask(swap))
+        left = self._connection.ask(swap)
+        try:
+            self._connection.ask(self._files.delete_files, left)
+        except Exception:  # the new volume is in its place, and an error would say that the old one is
+            self._discard(staged)
 
 
 class BucketLayer(FsspecLayer):
