@@ -221,6 +221,15 @@ def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
         copick_core.open(path)
 
 
+@pytest.mark.parametrize("field", ["overlay_root", "static_root"])
+def test_a_file_where_a_folder_belongs_is_refused(tmp_path, field):
+    """It would look like an empty project."""
+    path = tmp_path / "data.zip"
+    path.touch()
+    with pytest.raises(ConfigError, match=r"data\.zip: it is a file, not a folder.*zip://::.*data\.zip"):
+        copick_core.open({"config_type": "filesystem", field: str(path)})
+
+
 def test_a_missing_file_is_refused_with_the_place_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigNotFoundError) as caught:

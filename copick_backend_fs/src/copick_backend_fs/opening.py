@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.local import LocalLayer
+from copick_core.errors import ConfigError
 from copick_core.layers import Layers
 
 if TYPE_CHECKING:
@@ -51,10 +52,13 @@ def open_layer(
 
     Raises:
         MissingDependencyError: The URL's protocol needs a package that is not installed.
-        ConfigError: The protocol is unknown, or cannot be written to although it should.
+        ConfigError: The location is a local file, or its protocol is unknown, or cannot be written to although it should.
     """
     path = local_path(location)
     if path is not None:
+        if os.path.isfile(path):  # it would be listed as empty
+            archive = f". For what is in an archive, write zip://::{path} as static_root" if path.endswith(".zip") else ""
+            raise ConfigError(source=path, reason=f"it is a file, not a folder{archive}")
         return LocalLayer(name, path, read_only=read_only)
     from copick_backend_fs.remote import open_remote
 
