@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from copick_core import chunk_parts
 from copick_core.errors import RegionTooLargeError
-from copick_core.labels import cast_lossless, check_real
+from copick_core.labels import UNNAMED, cast_lossless, check_real
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -124,7 +124,7 @@ def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
     if array.dtype.kind in "biu":
         values = cast_lossless(values, array.dtype)
     elif array.dtype.kind == "f":
-        check_real(values, "data")
+        check_real(values, UNNAMED)
     wanted = region_shape(array.shape, region)
     try:
         values = np.broadcast_to(values, wanted)
