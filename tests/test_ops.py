@@ -382,7 +382,8 @@ def test_a_cluster_that_loses_a_worker_completes_everything(place, project_confi
     report = map_runs(job, root, executor=client)
 
     assert (tmp_path / "TS_5").exists()
-    assert len({process for process, _ in report.results.values()}) >= 4
+    # Of those that began: what the killed one had done is lost, and may be done again before it is back.
+    assert len([*tmp_path.glob("process-*")]) >= 4
     assert [*report.results] == sorted(report.results, key=[r.name for r in root.runs].index)
     fresh = copick_core.open(config)
     for number in range(16):
