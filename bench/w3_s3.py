@@ -70,7 +70,7 @@ def library(job: Job) -> Numbers:
     with job.scratch() as folder:
         (folder / "config.json").write_text(json.dumps(config))
         root = importlib.import_module(job.library).from_file(str(folder / "config.json"))
-    import_now("zarr.storage", "copick_core.ome", "copick_core.picks_codec")
+    import_now("zarr.storage", "copick_core.volumes.ome", "copick_core.picks")
     ours = job.library == "copick_core"
 
     def everything() -> Any:

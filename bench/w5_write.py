@@ -32,7 +32,7 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
 
 
 def library(job: Job) -> Numbers:
-    import_now("zarr.storage", "copick_core.ome")
+    import_now("zarr.storage", "copick_core.volumes.ome")
     with job.scratch() as folder:
         root = open_project(job.library, folder)
         if job.case == TOMOGRAM:

@@ -55,7 +55,7 @@ def _chunk(job: Job) -> int:
 
 
 def library(job: Job) -> Numbers:
-    import_now("zarr.storage", "copick_core.ome")
+    import_now("zarr.storage", "copick_core.volumes.ome")
     fields = {"chunk_cache_bytes": _CACHE_BYTES} if job.system == CACHED else {}
     tomogram = stored_tomogram(open_project(job.library, Path(job.folder, str(_chunk(job))), **fields))
     return _measured(job, lambda region: tomogram.numpy(z=region[0], y=region[1], x=region[2]))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import copick_core
-from copick_core.names import sanitize_name
 from copick_core.overlay import CopickRootOverlay
+from copick_core.tree.names import sanitize_name
 
 
 def minimal(root: CopickRootOverlay) -> dict[str, str]:

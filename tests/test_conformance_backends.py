@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 import zarr
 
-from copick_core.keys import FeaturesKey, MeshKey, ObjectKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.testing import BackendTests, StaticBackendTests, samples
+from copick_core.tree.keys import (
+    FeaturesKey,
+    MeshKey,
+    ObjectKey,
+    PicksKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+)
 
 
 class TestFilesystem(BackendTests):

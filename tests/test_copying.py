@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_core import layout
-from copick_core.copying import copy_project
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.keys import Kind
+from copick_core.projects.copying import copy_project
+from copick_core.tree import layout
+from copick_core.tree.keys import Kind
 from support.objects import OBJECTS
 
 

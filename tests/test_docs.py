@@ -11,7 +11,7 @@ import pytest
 import copick_core
 from copick_core import plugins
 from copick_core.models import PickableObject
-from copick_core.schema import CopickConfig, CopickPicksFile
+from copick_core.tree.schema import CopickConfig, CopickPicksFile
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from copick_core import errors
-from copick_core.ops import MapReport, RunFailure
+from copick_core.projects.runs import MapReport, RunFailure
 
 BUILT_IN = {
     "NotFoundError": FileNotFoundError,

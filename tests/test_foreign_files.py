@@ -67,7 +67,7 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
         (folder / name).mkdir(parents=True)
     root.refresh()
     run = root.get_run("TS_1")
-    with caplog.at_level(logging.DEBUG, logger="copick_core.path_layer"):
+    with caplog.at_level(logging.DEBUG, logger="copick_core.layers.path_layer"):
         assert [p.key.session_id for p in run.picks] == ["1"]
         assert [v.voxel_size for v in run.voxel_spacings] == [10.0]
         assert [t.tomo_type for t in run.voxel_spacings[0].tomograms] == ["wbp"]
@@ -112,7 +112,7 @@ def test_types_are_refused_that_make_no_file_name(project, length):
 def test_a_zarr_3_volume_is_read_wherever_it_lies(project):
     import zarr
 
-    from copick_core import ome
+    from copick_core.volumes import ome
 
     root, folder = project
     data = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)

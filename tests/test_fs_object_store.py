@@ -16,7 +16,7 @@ from copick_backend_fs.opening import open_layer
 from copick_backend_fs.remote import BucketLayer
 from copick_backend_fs.store_arguments import translate
 from copick_core.errors import ConfigError, ConflictError
-from copick_core.keys import ROOT, Kind, PicksKey, RunKey
+from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
 
 SECRET = "do-not-tell"
 S3 = {"key": "someone", "secret": SECRET, "endpoint_url": "https://s3.lab.org"}

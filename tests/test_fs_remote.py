@@ -32,7 +32,17 @@ from copick_core.errors import (
     ReadOnlyError,
     redacted,
 )
-from copick_core.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
+from copick_core.tree.keys import (
+    ROOT,
+    FeaturesKey,
+    Kind,
+    MeshKey,
+    PicksKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+)
 
 RUN = RunKey("TS[1]")
 PICKS = PicksKey("TS[1]", "ribosome", "alice", "1")

@@ -17,7 +17,7 @@ from copick_backend_fs.object_store import StoreConnection
 from copick_backend_fs.opening import open_layer, open_layers
 from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import ROOT, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
+from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from support.s3_server import S3Server
 
 RUN = RunKey("TS_1")

@@ -25,7 +25,7 @@ HEAVY = {
     *("trimesh", "zarr"),
 }
 #: What this project could import at the start, but leaves to those who need it.
-LATER = {"difflib", "copick_core.copying", "copick_core.picks_codec", "copick_core.volumes"}
+LATER = {"difflib", "copick_core.projects.copying", "copick_core.picks", "copick_core.volumes.sources"}
 #: Modules that an interpreter has before it runs anything; development installs add some.
 IMPORT = "import copick_core"
 OPEN = "import copick_core; copick_core.open({config!r})"

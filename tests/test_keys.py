@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from copick_core.keys import (
+from copick_core.tree.keys import (
     KEY_CLASSES,
     PARENT_KIND,
     ROOT,

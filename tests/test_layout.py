@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copick_core import layout
 from copick_core.errors import InvalidNameError
-from copick_core.keys import (
+from copick_core.tree import layout
+from copick_core.tree.keys import (
     FeaturesKey,
     Kind,
     MeshKey,

@@ -12,10 +12,10 @@ import pytest
 import copick_core
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_core.errors import InvalidDataError
-from copick_core.keys import ROOT, Kind, field_names
 from copick_core.layers import Layers
+from copick_core.layers.path_layer import PathLayer
 from copick_core.overlay import CopickRootOverlay
-from copick_core.path_layer import PathLayer
+from copick_core.tree.keys import ROOT, Kind, field_names
 from support import listing_project
 from support.s3_server import S3Server
 

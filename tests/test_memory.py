@@ -17,7 +17,7 @@ pytestmark = [
 START = """
 import sys
 import numpy as np
-import copick_core, copick_core.ome, copick_core.picks_codec, zarr.storage
+import copick_core, copick_core.volumes.ome, copick_core.picks, zarr.storage
 from support.memory import peak_mib, reset_peak
 
 config = {"config_type": "filesystem", "overlay_root": sys.argv[1] + "/project", "user_id": "alice"}

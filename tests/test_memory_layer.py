@@ -12,7 +12,7 @@ from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer
 from copick_backend_memory.plugin import open_layers
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
-from copick_core.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
+from copick_core.tree.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")

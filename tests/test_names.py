@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copick_core.errors import InvalidDataError, InvalidNameError
-from copick_core.keys import voxel_size_key
-from copick_core.names import check_run_name, checked_name, sanitize_name
+from copick_core.tree.keys import voxel_size_key
+from copick_core.tree.names import check_run_name, checked_name, sanitize_name
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import copick_core
-from copick_core import chunk_cache, chunk_parts
-from copick_core.chunk_cache import ChunkCache
-from copick_core.keys import TomogramKey
-from copick_core.ome import VolumeFormat, open_level, read_region, write_volume
-from copick_core.revisions import note_change
+from copick_core.layers.revisions import note_change
+from copick_core.tree.keys import TomogramKey
+from copick_core.volumes import chunk_cache, chunk_parts
+from copick_core.volumes.chunk_cache import ChunkCache
+from copick_core.volumes.ome import VolumeFormat, open_level, read_region, write_volume
 from support.counting_store import CountingStore
 from support.objects import OBJECTS
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 from zarr.storage import LocalStore, MemoryStore
 
-from copick_core import chunk_parts
-from copick_core.ome import open_level, read_region
+from copick_core.volumes import chunk_parts
+from copick_core.volumes.ome import open_level, read_region
 
 SHAPE = (21, 34, 27)
 #: Compresses well in places, and not at all in others: both kinds of Blosc buffers, and chunks that are not stored.

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import copick_core
-from copick_core import ome
 from copick_core.errors import InvalidDataError, LevelNotFoundError, MissingDependencyError
+from copick_core.volumes import ome
 from support.counting_store import CountingStore
 from support.objects import OBJECTS
 

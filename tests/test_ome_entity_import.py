@@ -16,9 +16,9 @@ import zarr
 from zarr.storage import LocalStore
 
 import copick_core
-from copick_core import ome
 from copick_core.errors import AlreadyExistsError, InvalidDataError
-from copick_core.volumes import read_volume
+from copick_core.volumes import ome
+from copick_core.volumes.sources import read_volume
 
 SHAPE = (7, 6, 5)
 VOLUME = np.random.default_rng(0).integers(0, 90, SHAPE).astype("f4")
@@ -179,7 +179,7 @@ def test_the_map_of_an_object_needs_a_voxel_size(root: Any) -> None:
 def test_labels_get_the_type_that_from_numpy_gives_them(
     tmp_path: Path, run: Any, high: int, flags: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copick_core.volumes._SLAB_BYTES", 200)  # several slabs
+    monkeypatch.setattr("copick_core.volumes.sources._SLAB_BYTES", 200)  # several slabs
     labels = VOLUME.copy()
     labels[-1, -1, -1] = high
     segmentation = run.new_segmentation(10.0, "membrane", "1", **flags)
@@ -195,7 +195,7 @@ def test_labels_get_the_type_that_from_numpy_gives_them(
 
 @pytest.mark.parametrize("dtype", [None, "u1"])
 def test_what_is_no_label_is_refused_with_its_index(run: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("copick_core.volumes._SLAB_BYTES", 200)
+    monkeypatch.setattr("copick_core.volumes.sources._SLAB_BYTES", 200)
     labels = VOLUME.copy()
     labels[5, 2, 3] = 0.5
     segmentation = run.new_segmentation(10.0, "membrane", "1")

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore
 
 from copick_core.errors import InvalidDataError, MissingDependencyError, RegionTooLargeError
-from copick_core.ome import VolumeFormat, open_level, voxel_size_of, write_array, write_volume
-from copick_core.volumes import VolumeSource, import_volume_into, read_volume
+from copick_core.volumes.ome import VolumeFormat, open_level, voxel_size_of, write_array, write_volume
+from copick_core.volumes.sources import VolumeSource, import_volume_into, read_volume
 from support.counting_store import CountingStore
 from support.shared_data import data_file
 
@@ -354,7 +354,7 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
 
 def test_data_larger_than_memory_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = read_volume(write_mrc(tmp_path / "a.mrc"))
-    monkeypatch.setattr("copick_core.volumes.available_memory", lambda: 100)
+    monkeypatch.setattr("copick_core.volumes.sources.available_memory", lambda: 100)
 
     with pytest.raises(RegionTooLargeError, match="840 bytes"):
         _ = volume.data
@@ -421,7 +421,7 @@ def test_every_chunk_is_written_once_and_none_is_read(tmp_path: Path) -> None:
 
 
 def test_large_files_are_read_in_bricks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("copick_core.level_stream._BRICK_BYTES", 4 * 8 * 20 * 8)
+    monkeypatch.setattr("copick_core.volumes.level_stream._BRICK_BYTES", 4 * 8 * 20 * 8)
     reads: list[tuple[int, int, int, int]] = []
     volume = read_volume(write_mrc(tmp_path / "a.mrc", np.ones((20, 20, 20), "f4")))
     read = volume.read

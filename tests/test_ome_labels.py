@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copick_core.errors import InvalidDataError
-from copick_core.ome import cast_lossless, check_panoptic, smallest_unsigned
+from copick_core.volumes.ome import cast_lossless, check_panoptic, smallest_unsigned
 
 REAL = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
 NUMBERS = st.one_of(
@@ -31,7 +31,7 @@ def test_the_floor_is_kept() -> None:
 
 @pytest.mark.parametrize(("dtype", "floor"), [("u1", "u1"), ("?", "u1"), ("u1", "u2"), ("u2", "u2")])
 def test_types_that_fit_whatever_they_hold_are_not_scanned(dtype: str, floor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("copick_core.labels._slabs", None)
+    monkeypatch.setattr("copick_core.volumes.labels._slabs", None)
 
     assert smallest_unsigned(np.ones(3, dtype), floor) == floor
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copick_core.pyramid import coarse_length, coarse_range, coarse_shape, halve, level_shapes, nearest_start
+from copick_core.volumes.pyramid import coarse_length, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 
 SIZES = st.integers(1, 19)
 SHAPES = st.tuples(SIZES, SIZES, SIZES)

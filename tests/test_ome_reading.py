@@ -13,7 +13,7 @@ from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from copick_core.errors import InvalidDataError, LevelNotFoundError
-from copick_core.ome import VolumeFormat, levels, open_level, voxel_size_of, write_array, write_volume
+from copick_core.volumes.ome import VolumeFormat, levels, open_level, voxel_size_of, write_array, write_volume
 from support.counting_store import CountingStore
 
 VOLUME = np.arange(16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)

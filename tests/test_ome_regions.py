@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 from zarr.storage import MemoryStore
 
-from copick_core import regions
 from copick_core.errors import InvalidDataError, RegionTooLargeError
-from copick_core.ome import (
+from copick_core.volumes import regions
+from copick_core.volumes.ome import (
     VolumeFormat,
     open_level,
     read_region,

@@ -21,8 +21,8 @@ from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from copick_core.errors import InvalidDataError
-from copick_core.ome import VolumeFormat, open_level, write_array, write_volume
-from copick_core.pyramid import halve, level_shapes
+from copick_core.volumes.ome import VolumeFormat, open_level, write_array, write_volume
+from copick_core.volumes.pyramid import halve, level_shapes
 from support.counting_store import CountingStore
 
 FORMATS = {
@@ -361,7 +361,7 @@ def test_scalars_are_no_arrays() -> None:
 
 
 def test_importing_the_module_does_not_import_zarr() -> None:
-    code = "import copick_core.ome, sys; sys.exit(bool({'zarr', 'numcodecs'} & set(sys.modules)))"
+    code = "import copick_core.volumes.ome, sys; sys.exit(bool({'zarr', 'numcodecs'} & set(sys.modules)))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -16,8 +16,8 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, RunsFailedError, WorkerLostError
-from copick_core.ops import Interrupted, MapReport, _parts, map_runs, worker
-from copick_core.ops.pools import process_context
+from copick_core.projects.runs import Interrupted, MapReport, _parts, map_runs, worker
+from copick_core.projects.runs.pools import process_context
 from support import map_jobs
 from support.audit import count_events
 from support.s3_server import S3Server
@@ -318,7 +318,7 @@ def test_a_script_without_main_guard_is_told_so_instead_of_trying_for_ever(proje
 
 
 def test_dask_is_not_imported_by_the_module():
-    code = "import sys, copick_core.ops; print([m for m in ('dask', 'distributed', 'zarr', 'numpy') if m in sys.modules])"
+    code = "import sys, copick_core.projects.runs; print([m for m in ('dask', 'distributed', 'zarr', 'numpy') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

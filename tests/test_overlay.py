@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, LevelNotFoundError, ReadOnlyError
-from copick_core.keys import TomogramKey
 from copick_core.layers import Layer, Layers
 from copick_core.models import CopickConfig, CopickPicksFile, CopickPoint
 from copick_core.overlay import CopickRootOverlay
+from copick_core.tree.keys import TomogramKey
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from copick_core.picks_codec import PicksArrays, decode, decoding, encode, encoding, from_arrays
-from copick_core.picks_codec.collector import collector_paused
-from copick_core.schema import CopickPicksFile
+from copick_core.picks import PicksArrays, decode, decoding, encode, encoding, from_arrays
+from copick_core.picks.collector import collector_paused
+from copick_core.tree.schema import CopickPicksFile
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
 IDENTITY = np.eye(4).tolist()

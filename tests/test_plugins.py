@@ -11,13 +11,13 @@ from copick_core import plugins
 from copick_core.errors import BackendError, ConfigError, UnknownBackendError
 from copick_core.layers import Layers
 from copick_core.plugins import API_VERSION, Backend
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 PLUGIN = """
-from copick_core.hookspecs import hookimpl
+from copick_core.plugins.hookspecs import hookimpl
 from copick_core.layers import Layers
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 @hookimpl
 def copick_backend():
@@ -110,7 +110,7 @@ def test_a_module_without_the_hook_is_refused(install):
 
 def test_a_hook_with_other_arguments_is_refused(install):
     source = """
-    from copick_core.hookspecs import hookimpl
+    from copick_core.plugins.hookspecs import hookimpl
 
     @hookimpl
     def copick_backend(config): ...

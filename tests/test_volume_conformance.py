@@ -9,8 +9,8 @@ import trimesh
 import zarr
 from PIL import Image
 
-from copick_core.keys import MeshKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.testing import StaticBackendTests
+from copick_core.tree.keys import MeshKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from volume_generator import GeneratedVolume
 
 

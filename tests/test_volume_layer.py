@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from copick_core.errors import NotFoundError, ReadOnlyError
-from copick_core.keys import (
+from copick_core.tree.keys import (
     FILE_KINDS,
     ROOT,
     VOLUME_KINDS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from copick_core.keys import MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.testing import StaticBackendTests
+from copick_core.tree.keys import MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from portal_loopback.content import LABELS, VOLUME
 from support.portals import OBJECTS
 

@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from copick_core.errors import NotFoundError, ReadOnlyError
-from copick_core.keys import (
+from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
     ROOT,
@@ -111,7 +111,7 @@ def test_stores_are_read_only(layer):
 
 def test_files_read_are_in_our_formats(layer):
     from copick_core.meshes import decode_mesh
-    from copick_core.picks_codec import decode
+    from copick_core.picks import decode
 
     for key in everything(layer):
         if key.kind is Kind.PICKS:

@@ -14,7 +14,7 @@ import copick_core
 from copick_backend_portal.disk_cache import DiskCache
 from copick_backend_portal.queries import OBJECT_QUERIES, PARTS, RUNS
 from copick_core.errors import ConfigError
-from copick_core.keys import Kind, RunKey
+from copick_core.tree.keys import Kind, RunKey
 from portal_loopback import Fault
 from support.portals import open_project
 

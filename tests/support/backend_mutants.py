@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from copick_core.layers import Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 from support.dict_layer import DictLayer, Place
 
 PLACES: dict[str, Place] = {}

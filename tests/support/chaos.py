@@ -18,7 +18,7 @@ from pathlib import Path
 
 from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import Kind, PicksKey, TomogramKey
+from copick_core.tree.keys import Kind, PicksKey, TomogramKey
 
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
 TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")

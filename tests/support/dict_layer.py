@@ -10,8 +10,8 @@ from zarr.abc.store import Store
 from zarr.storage import MemoryStore
 
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import Key, Kind, ParentKey, RootKey
 from copick_core.layers import ANY, Layer
+from copick_core.tree.keys import Key, Kind, ParentKey, RootKey
 
 
 class Place:

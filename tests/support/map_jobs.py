@@ -92,7 +92,7 @@ def main() -> None:
     import functools
 
     import copick_core
-    from copick_core.ops import Interrupted
+    from copick_core.projects.runs import Interrupted
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs in the background begin with it ignored
     config, executor, folder = sys.argv[1:]

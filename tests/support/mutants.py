@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import FeaturesKey, Kind, PicksKey, RootKey, RunKey
 from copick_core.layers import ANY
+from copick_core.tree.keys import FeaturesKey, Kind, PicksKey, RootKey, RunKey
 from support.dict_layer import DictLayer, DictStore, Place
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from copick_backend_fs.files import RemoteFiles
-from copick_core.path_layer import staged_name
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.path_layer import staged_name
+from copick_core.layers.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 
 def _as_text(value: Any) -> Any:

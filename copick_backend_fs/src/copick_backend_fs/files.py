@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from copick_backend_fs.connection import do, is_broken_connection
-from copick_core.path_layer import Listing, staged_name
+from copick_core.layers.path_layer import Listing, staged_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.opening import open_layers
-from copick_core import layout
-from copick_core.keys import Key, Kind
 from copick_core.overlay import (
     CopickFeaturesOverlay,
     CopickMeshOverlay,
@@ -24,6 +22,8 @@ from copick_core.overlay import (
     CopickTomogramOverlay,
     CopickVoxelSpacingOverlay,
 )
+from copick_core.tree import layout
+from copick_core.tree.keys import Key, Kind
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from copick_backend_fs.local import LocalLayer
     from copick_backend_fs.remote import FsspecLayer
     from copick_core.layers import Layers
-    from copick_core.schema import (
+    from copick_core.tree.schema import (
         CopickFeaturesMeta,
         CopickMeshMeta,
         CopickRunMeta,

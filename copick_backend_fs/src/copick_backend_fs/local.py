@@ -10,12 +10,12 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from copick_core import layout
-from copick_core.atomic import locked
 from copick_core.errors import ConflictError, InvalidNameError
-from copick_core.keys import Key
-from copick_core.path_layer import Listing, PathLayer, staged_name
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.atomic import locked
+from copick_core.layers.path_layer import Listing, PathLayer, staged_name
+from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.tree import layout
+from copick_core.tree.keys import Key
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

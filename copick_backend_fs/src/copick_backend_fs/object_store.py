@@ -16,8 +16,8 @@ from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
 from copick_backend_fs.connection import Connection, _Live, server
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
-from copick_core.path_layer import Listing
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.path_layer import Listing
+from copick_core.layers.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from copick_backend_fs.buckets import PreconditionFailedError
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles
-from copick_core import layout
 from copick_core.errors import ConfigError, ConflictError, InvalidNameError, redacted
-from copick_core.keys import Key
-from copick_core.path_layer import Listing, PathLayer, is_staged
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.path_layer import Listing, PathLayer, is_staged
+from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.tree import layout
+from copick_core.tree.keys import Key
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
-from copick_core.path_layer import Listing
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.path_layer import Listing
+from copick_core.layers.revisions import ANY, Revision, _Any
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live

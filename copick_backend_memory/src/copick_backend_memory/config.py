@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 
 class CopickConfigMemory(CopickConfig):

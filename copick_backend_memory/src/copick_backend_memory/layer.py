@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
 from copick_core.layers import Layer
-from copick_core.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
 
 if TYPE_CHECKING:
     from copick_backend_memory.volumes import MemoryVolume

@@ -10,7 +10,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 if TYPE_CHECKING:
     from copick_backend_memory.layer import Place, Volume
-    from copick_core.keys import Key
+    from copick_core.tree.keys import Key
 
 
 class MemoryVolume(Store):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BeforeValidator, Field
 
 from copick_core.errors import ConfigError
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 #: Where the public portal answers; the default of the client ``cryoet-data-portal`` 4.9.
 DEFAULT_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"

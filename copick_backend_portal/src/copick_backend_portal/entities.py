@@ -24,7 +24,6 @@ from copick_core.overlay import (
 )
 
 if TYPE_CHECKING:
-    from copick_core.keys import TomogramKey
     from copick_core.layers import Layers
     from copick_core.models import (
         CopickMesh,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
         CopickSegmentation,
         CopickTomogram,
     )
-    from copick_core.schema import (
+    from copick_core.tree.keys import TomogramKey
+    from copick_core.tree.schema import (
         CopickConfig,
         CopickMeshMeta,
         CopickPicksFile,

@@ -13,8 +13,18 @@ from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
 from copick_core.callers import warn_caller
 from copick_core.errors import NotFoundError
-from copick_core.keys import Key, Kind, MeshKey, ParentKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from copick_core.layers import Layer
+from copick_core.tree.keys import (
+    Key,
+    Kind,
+    MeshKey,
+    ParentKey,
+    PicksKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+)
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
     from copick_backend_portal.index import PortalIndex
     from copick_backend_portal.store import PortalFiles
     from copick_core.layers import Revision
-    from copick_core.picks_codec import PicksArrays
+    from copick_core.picks import PicksArrays
 
 _ANNOTATION_KINDS = {Kind.PICKS: PicksKey, Kind.MESH: MeshKey, Kind.SEGMENTATION: SegmentationKey}
 
@@ -244,7 +254,7 @@ class PortalLayer(Layer):
     def read(self, key: Key) -> bytes:
         """Picks as a picks file, or a mesh as GLB, whatever format the portal has them in."""
         if isinstance(key, PicksKey):
-            from copick_core.picks_codec import encode
+            from copick_core.picks import encode
 
             return encode(self.load_picks(key)[0], str(key))
         item = self.annotation(key)

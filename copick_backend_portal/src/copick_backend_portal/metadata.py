@@ -12,7 +12,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from copick_backend_portal.queries import scalar_columns
 from copick_core.errors import InvalidDataError, closest
-from copick_core.keys import Key
+from copick_core.tree.keys import Key
 
 if TYPE_CHECKING:
     from copick_backend_portal.layer import PortalLayer

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from copick_core.names import sanitize_name
+from copick_core.tree.names import sanitize_name
 
 #: User of everything that comes from the portal.
 PORTAL_USER = "data-portal"

@@ -10,9 +10,9 @@ from typing import Any
 from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.connection import Connection
 from copick_backend_portal.queries import OBJECT_QUERIES, RUNS, Row
-from copick_core.names import sanitize_name
 from copick_core.opening import save_config, validated
-from copick_core.schema import PickableObject
+from copick_core.tree.names import sanitize_name
+from copick_core.tree.schema import PickableObject
 
 #: Radius in angstrom of the spheres that show particles, as in copick 1.x.
 RADIUS = 50

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.entities import CopickRootCDP
-from copick_core.hookspecs import hookimpl
 from copick_core.layers import Layers
 from copick_core.plugins import Backend
+from copick_core.plugins.hookspecs import hookimpl
 
 
 def open_layers(config: CopickConfigCDP) -> Layers:

@@ -10,7 +10,7 @@ from copick_core.errors import InvalidDataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from copick_core.picks_codec import PicksArrays
+    from copick_core.picks import PicksArrays
 
 
 def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], source: str) -> PicksArrays:
@@ -30,7 +30,7 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
     """
     import numpy as np
 
-    from copick_core.picks_codec import from_arrays
+    from copick_core.picks import from_arrays
 
     rows = [line for line in data.splitlines() if line.strip()]
     positions = np.empty((len(rows), 3))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from copick_core.keys import SegmentationType
+from copick_core.tree.keys import SegmentationType
 
 Row = dict[str, Any]
 Where = Mapping[str, Any]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from copick_backend_portal.index import RunRows
 from copick_backend_portal.names import PORTAL_USER, tomo_type
 from copick_backend_portal.queries import MASK_SHAPES, MESH_SHAPE, POINT_SHAPES, Row
-from copick_core.keys import MeshKey, PicksKey, SegmentationKey, TomogramKey, VoxelSpacingKey, voxel_size_key
-from copick_core.names import sanitize_name
-from copick_core.schema import PickableObject
+from copick_core.tree.keys import MeshKey, PicksKey, SegmentationKey, TomogramKey, VoxelSpacingKey, voxel_size_key
+from copick_core.tree.names import sanitize_name
+from copick_core.tree.schema import PickableObject
 
 #: Tells a user about a row that cannot be used: what it is, and why.
 Complain = Callable[[str, str], None]

@@ -11,7 +11,7 @@ from copick_backend_volume.places import Volume
 from copick_backend_volume.staging import is_held, lock, open_lock
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConflictError, InvalidDataError
-from copick_core.keys import RunKey
+from copick_core.tree.keys import RunKey
 
 
 @contextlib.contextmanager

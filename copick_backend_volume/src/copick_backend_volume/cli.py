@@ -123,7 +123,7 @@ def _mesh(args: argparse.Namespace) -> int:
 def _run(root: CopickRootVolume, job_id: str) -> CopickRunVolume:
     from copick_backend_volume.root import CopickRunVolume
     from copick_core.errors import NotFoundError
-    from copick_core.keys import RunKey
+    from copick_core.tree.keys import RunKey
 
     found = root.get_run(job_id)
     if not isinstance(found, CopickRunVolume):

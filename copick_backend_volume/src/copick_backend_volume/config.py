@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from copick_backend_volume.places import is_label
-from copick_core.names import sanitize_name
-from copick_core.schema import CopickConfig
+from copick_core.tree.names import sanitize_name
+from copick_core.tree.schema import CopickConfig
 
 
 def _as_text(value: Any) -> Any:
@@ -90,7 +90,7 @@ class CopickConfigVolume(CopickConfig):
     @field_validator("voxel_size_unit")
     @classmethod
     def _unit_is_known(cls, value: str) -> str:
-        from copick_core.multiscales import to_angstrom
+        from copick_core.volumes.multiscales import to_angstrom
 
         to_angstrom(1.0, value)
         return value

@@ -25,7 +25,7 @@ from copick_backend_volume.records import Job, RecoverableJob, parse_job
 from copick_backend_volume.staging import open_lock, sync_folder
 from copick_backend_volume.status import JobStatus, check_transition
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.keys import RunKey
+from copick_core.tree.keys import RunKey
 
 Document = dict[str, Any]
 

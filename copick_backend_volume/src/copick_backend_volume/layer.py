@@ -25,7 +25,8 @@ from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
 from copick_backend_volume.uploads import dicom_voxel_size
 from copick_core.errors import InvalidDataError, NotFoundError
-from copick_core.keys import (
+from copick_core.layers import Layer, Revision
+from copick_core.tree.keys import (
     Key,
     Kind,
     MeshKey,
@@ -37,7 +38,6 @@ from copick_core.keys import (
     VoxelSpacingKey,
     voxel_size_key,
 )
-from copick_core.layers import Layer, Revision
 
 if TYPE_CHECKING:
     from trimesh import Scene
@@ -162,7 +162,7 @@ class VolumeLayer(Layer):
         Raises:
             InvalidDataError: One of them is no positive number, or its unit is unknown.
         """
-        from copick_core.multiscales import to_angstrom
+        from copick_core.volumes.multiscales import to_angstrom
 
         unit = self.config.voxel_size_unit
         if job in self.config.job_voxel_sizes:
@@ -358,7 +358,7 @@ def _open_sane(folder: str) -> StoredArray | None:
 
 def _noted_size(path: str) -> float | None:
     """Voxel size in angstrom that a JSON file notes as ``voxel_size`` and ``unit``; None where it does not."""
-    from copick_core.multiscales import to_angstrom
+    from copick_core.volumes.multiscales import to_angstrom
 
     try:
         with open(path, "rb") as file:

@@ -10,7 +10,7 @@ from copick_backend_volume.layer import VolumeLayer
 from copick_backend_volume.places import local_folder
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers import Layer, Layers
-from copick_core.schema import PickableObject
+from copick_core.tree.schema import PickableObject
 
 
 def open_layers(config: CopickConfigVolume) -> Layers:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from copick_core.errors import InvalidDataError, InvalidNameError
-from copick_core.names import check_run_name, sanitize_name
+from copick_core.tree.names import check_run_name, sanitize_name
 
 #: Folders of the tour that hold one folder for each job.
 JOB_FOLDERS = ("chunks", "meshed", "models", "segmented", "training", "uploads")

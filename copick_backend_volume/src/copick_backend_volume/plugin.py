@@ -5,8 +5,8 @@ from __future__ import annotations
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.opening import open_layers
 from copick_backend_volume.root import CopickRootVolume
-from copick_core.hookspecs import hookimpl
 from copick_core.plugins import Backend
+from copick_core.plugins.hookspecs import hookimpl
 
 
 @hookimpl

@@ -24,7 +24,7 @@ from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
 from copick_core.errors import ConflictError, InvalidDataError
-from copick_core.names import sanitize_name
+from copick_core.tree.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
 CHUNKS = (256, 256, 256)

@@ -17,15 +17,15 @@ from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
 from copick_core.errors import AlreadyExistsError, ConfigError, NotFoundError
-from copick_core.keys import RunKey
 from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
+from copick_core.tree.keys import RunKey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from copick_core.layers import Layer, Layers
     from copick_core.models.volume import Index
-    from copick_core.schema import CopickConfig, CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
+    from copick_core.tree.schema import CopickConfig, CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
 
 Progress = Callable[[int, int], None]
 
@@ -62,7 +62,7 @@ class CopickSegmentationVolume(CopickSegmentationOverlay):
         data = super().numpy(zarr_group, x, y, z, channel)
         if not isinstance(self._layer, VolumeLayer) or data.dtype.kind not in "bui":
             return data
-        from copick_core.labels import smallest_unsigned
+        from copick_core.volumes.labels import smallest_unsigned
 
         lowest, highest = (int(data.min()), int(data.max())) if data.size else (0, 0)
         if lowest < 0:

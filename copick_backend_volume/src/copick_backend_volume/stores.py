@@ -69,7 +69,7 @@ class ReversedStore(Store):
 
     def _documents(self) -> dict[str, bytes]:
         """Contents of the metadata files; none where there is no array."""
-        from copick_core.multiscales import multiscales
+        from copick_core.volumes.multiscales import multiscales
 
         array = open_array(self.folder)
         if array is None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from copick_core.copying import copy_project
-    from copick_core.importing import import_tomogram
     from copick_core.opening import from_czcdp_datasets, from_file, from_string, new_config, open
-    from copick_core.ops import map_runs
+    from copick_core.projects.copying import copy_project
+    from copick_core.projects.importing import import_tomogram
+    from copick_core.projects.runs import map_runs
 
 __all__ = [
     "__version__",
@@ -29,12 +29,12 @@ __all__ = [
 
 #: Where each public function lives. They are imported when they are used, so that importing copick_core costs nothing.
 _HOMES = {
-    "copy_project": "copick_core.copying",
+    "copy_project": "copick_core.projects.copying",
     "from_czcdp_datasets": "copick_core.opening",
     "from_file": "copick_core.opening",
     "from_string": "copick_core.opening",
-    "import_tomogram": "copick_core.importing",
-    "map_runs": "copick_core.ops",
+    "import_tomogram": "copick_core.projects.importing",
+    "map_runs": "copick_core.projects.runs",
     "new_config": "copick_core.opening",
     "open": "copick_core.opening",
 }

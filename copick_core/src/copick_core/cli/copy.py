@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 from copick_core import opening
 from copick_core.cli.progress import progress
-from copick_core.copying import copy_project
-from copick_core.keys import Key
+from copick_core.projects.copying import copy_project
+from copick_core.tree.keys import Key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from copick_core.cli.render import PickMarks, Tint, check_available, draw
 from copick_core.cli.scene import REVIEWER, Scene, measured, synthetic
 from copick_core.cli.words import count, times
 from copick_core.errors import InvalidDataError, ReadOnlyError
-from copick_core.keys import voxel_size_key
+from copick_core.tree.keys import voxel_size_key
 
 TOMOGRAM = "wbp"
 FEATURES = "gradient-magnitude"
@@ -174,7 +174,7 @@ def _scene(args: argparse.Namespace) -> Scene:
     if args.volume is None:
         with progress(STEPS_OF_SYNTHETIC, "building", args.progress) as advance:
             return synthetic(advance)
-    from copick_core.volumes import read_volume
+    from copick_core.volumes.sources import read_volume
 
     if os.path.isdir(args.volume):
         raise IsADirectoryError(f"--volume {args.volume}: this is a folder; name an MRC or TIFF file")

@@ -6,13 +6,13 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from copick_core.keys import FILE_KINDS, ROOT, VOLUME_KINDS, Key, Kind
+from copick_core.tree.keys import FILE_KINDS, ROOT, VOLUME_KINDS, Key, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from copick_core.keys import ParentKey
     from copick_core.layers import Layer
+    from copick_core.tree.keys import ParentKey
 
 _BELOW = {
     None: (Kind.OBJECT, Kind.RUN),

@@ -56,7 +56,7 @@ copick projects in $name.
 1. `pip install -e ".[test]"` and `pytest`: everything that fails says "fill in".
 2. Fill in the methods of `src/copick_backend_$name/layer.py`, from the top; each makes more checks pass.
    Their contract is in the docstrings of `copick_core.layers.Layer`; a place that is only read needs the first four.
-   If your storage keeps bytes under names with slashes, let the layer subclass `copick_core.path_layer.PathLayer` instead.
+   If your storage keeps bytes under names with slashes, let the layer subclass `copick_core.layers.path_layer.PathLayer` instead.
 3. Say in `plugin.py` what the configuration needs to know, and in `tests/` how a test gets an empty place.
 """,
     "src/copick_backend_$name/__init__.py": '"""copick projects in $name."""\n',
@@ -68,10 +68,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from copick_core.hookspecs import hookimpl
+from copick_core.plugins.hookspecs import hookimpl
 from copick_core.layers import Layers
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig
 
 from copick_backend_$name.layer import ${Name}Layer
 
@@ -112,7 +112,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from copick_core.keys import Key, Kind, ParentKey
+from copick_core.tree.keys import Key, Kind, ParentKey
 from copick_core.layers import ANY, Layer, Revision
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from copick_core.models.run import CopickRun
 from copick_core.models.segmentation import PANOPTIC_CHANNELS, CopickSegmentation
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
-from copick_core.schema import (
+from copick_core.tree.schema import (
     CopickConfig,
     CopickFeaturesMeta,
     CopickLocation,

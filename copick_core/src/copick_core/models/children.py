@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from copick_core.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from copick_core.keys import Key
     from copick_core.models.entity import Entity
+    from copick_core.tree.keys import Key
 
 E = TypeVar("E", bound="Entity[Any]")
 

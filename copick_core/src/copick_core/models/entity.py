@@ -7,8 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
 from copick_core.errors import InvalidDataError, ReadOnlyError, closest
-from copick_core.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
-from copick_core.names import spellings
+from copick_core.tree.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
+from copick_core.tree.names import spellings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
-from copick_core.keys import FeaturesKey
 from copick_core.models.volume import NOTHING_OPEN, Volume
+from copick_core.tree.keys import FeaturesKey
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
-    from copick_core.ome import FormatOptions
-    from copick_core.schema import CopickConfig, CopickFeaturesMeta
-    from copick_core.volumes import ImportOptions
+    from copick_core.tree.schema import CopickConfig, CopickFeaturesMeta
+    from copick_core.volumes.ome import FormatOptions
+    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickFeatures(Volume[FeaturesKey]):
@@ -78,7 +78,7 @@ class CopickFeatures(Volume[FeaturesKey]):
             levels: Resolution levels to write; more than 1 needs three or four dimensions.
             dtype: Type to store; that of the data by default.
             **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
-                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
+                :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
@@ -86,8 +86,8 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         import numpy as np
 
-        from copick_core import ome
         from copick_core.errors import InvalidDataError
+        from copick_core.volumes import ome
 
         data = np.asanyarray(data)
         if data.ndim in (3, 4):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from copick_core.keys import MeshKey
+from copick_core.layers.revisions import ANY
 from copick_core.models.entity import Annotation
-from copick_core.revisions import ANY
+from copick_core.tree.keys import MeshKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
+    from copick_core.layers.revisions import Revision, _Any
     from copick_core.models.run import CopickRun
-    from copick_core.revisions import Revision, _Any
-    from copick_core.schema import CopickMeshMeta
+    from copick_core.tree.schema import CopickMeshMeta
 
 
 class CopickMesh(Annotation[MeshKey]):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
-from copick_core.keys import ObjectKey
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
+from copick_core.tree.keys import ObjectKey
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
-    from copick_core.ome import FormatOptions
-    from copick_core.schema import PickableObject
-    from copick_core.volumes import ImportOptions
+    from copick_core.tree.schema import PickableObject
+    from copick_core.volumes.ome import FormatOptions
+    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickObject(Volume[ObjectKey]):
@@ -125,7 +125,7 @@ class CopickObject(Volume[ObjectKey]):
             dtype: Type to store; None for that of the data.
             levels: Number of resolution levels.
             **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
-                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
+                :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: The object is not a particle.

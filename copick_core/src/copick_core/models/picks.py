@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
-from copick_core.keys import PicksKey
+from copick_core.layers.revisions import ANY
 from copick_core.models.entity import Annotation
-from copick_core.revisions import ANY
-from copick_core.schema import CopickPicksFile, CopickPoint
+from copick_core.tree.keys import PicksKey
+from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from copick_core.layers.revisions import Revision, _Any
     from copick_core.models.run import CopickRun
-    from copick_core.picks_codec import PicksArrays
-    from copick_core.revisions import Revision, _Any
+    from copick_core.picks import PicksArrays
 
 #: Fields of the file's header that say which entity it is.
 _IDENTITY_FIELDS = ("pickable_object_name", "user_id", "session_id")
@@ -115,7 +115,7 @@ class CopickPicks(Annotation[PicksKey]):
             ReadOnlyError: The picks are read-only.
             ConflictError: Someone else has stored since these picks were read.
         """
-        from copick_core.picks_codec import from_arrays
+        from copick_core.picks import from_arrays
 
         self._check_writable()
         source = str(self._key)
@@ -166,7 +166,7 @@ class CopickPicks(Annotation[PicksKey]):
     def _points_in(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> list[CopickPoint]:
         """The points as objects, which the arrays give way to."""
         if meta.points is None:
-            from copick_core.picks_codec import points_of
+            from copick_core.picks import points_of
 
             meta.points = points_of(arrays) if arrays is not None else []
             if self._meta is meta:
@@ -177,7 +177,7 @@ class CopickPicks(Annotation[PicksKey]):
         return self._arrays_in(*self._content())
 
     def _arrays_in(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> PicksArrays:
-        from copick_core.picks_codec import arrays_of
+        from copick_core.picks import arrays_of
 
         if meta.points is None and arrays is not None:
             return arrays

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
-from copick_core.keys import RunKey
 from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
-from copick_core.names import check_run_name, checked_name, sanitize_name
-from copick_core.schema import CopickConfig, CopickRunMeta, PickableObject
+from copick_core.tree.keys import RunKey
+from copick_core.tree.names import check_run_name, checked_name, sanitize_name
+from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
 
 if TYPE_CHECKING:
     import os
 
-    from copick_core.chunk_cache import ChunkCache
+    from copick_core.volumes.chunk_cache import ChunkCache
 
 
 class CopickRoot:
@@ -44,7 +44,7 @@ class CopickRoot:
         """Decoded chunks of this project's volumes, if the configuration asks for that."""
         if not self.config.chunk_cache_bytes:
             return None
-        from copick_core.chunk_cache import ChunkCache
+        from copick_core.volumes.chunk_cache import ChunkCache
 
         return ChunkCache(self.config.chunk_cache_bytes)
 
@@ -180,7 +180,7 @@ class CopickRoot:
         """Add an object to the configuration in memory; :meth:`save_config` makes it permanent.
 
         Args:
-            name: Name, as :func:`~copick_core.names.sanitize_name` would leave it.
+            name: Name, as :func:`~copick_core.tree.names.sanitize_name` would leave it.
             is_particle: Whether points represent it (True) or segmentation masks (False).
             label: Value in multilabel segmentations; the highest one plus 1 by default.
             color: RGBA, each 0 to 255.

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, InvalidNameError
-from copick_core.keys import MeshKey, PicksKey, RunKey, SegmentationKey, VoxelSpacingKey, voxel_size_key
-from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, SizeFilter, StringFilter, check_metadata, count, only, wanted, wanted_sizes
 from copick_core.models.mesh import CopickMesh
@@ -16,8 +14,10 @@ from copick_core.models.picks import CopickPicks
 from copick_core.models.segmentation import CopickSegmentation, segmentation_type
 from copick_core.models.volume import Volume
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
-from copick_core.names import check_run_name, checked_name
-from copick_core.schema import (
+from copick_core.tree.keys import MeshKey, PicksKey, RunKey, SegmentationKey, VoxelSpacingKey, voxel_size_key
+from copick_core.tree.layout import file_name
+from copick_core.tree.names import check_run_name, checked_name
+from copick_core.tree.schema import (
     CopickConfig,
     CopickMeshMeta,
     CopickPicksFile,

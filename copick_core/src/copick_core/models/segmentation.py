@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.errors import InvalidDataError
-from copick_core.keys import SegmentationKey, SegmentationType, voxel_size_key
-from copick_core.layout import SEGMENTATION_FOLDERS
 from copick_core.models.entity import Annotation
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
+from copick_core.tree.keys import SegmentationKey, SegmentationType, voxel_size_key
+from copick_core.tree.layout import SEGMENTATION_FOLDERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
-    from copick_core.ome import FormatOptions
-    from copick_core.schema import CopickConfig, CopickSegmentationMeta
-    from copick_core.volumes import ImportOptions, VolumeSource
+    from copick_core.tree.schema import CopickConfig, CopickSegmentationMeta
+    from copick_core.volumes.ome import FormatOptions
+    from copick_core.volumes.sources import ImportOptions, VolumeSource
 
 #: Channels of a panoptic segmentation, in order.
 PANOPTIC_CHANNELS = ("label", "instance")
@@ -162,7 +162,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
                 (uint16 for instance and panoptic ones).
             **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
-                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
+                :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: A value would be changed by the type (negative, fractional, not finite, too large), or is no
@@ -171,7 +171,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         import numpy as np
 
-        from copick_core import ome
+        from copick_core.volumes import ome
 
         self._check_writable()
         data = np.asanyarray(data)
@@ -214,13 +214,13 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         if self.is_panoptic:
             raise InvalidDataError(
                 source=self._key,
-                reason="it has two channels, which no volume file holds; read both with copick_core.volumes.read_volume(path)"
+                reason="it has two channels, which no volume file holds; read both with copick_core.volumes.sources.read_volume(path)"
                 ".data and give them to from_numpy(numpy.stack([label, instance]))",
             )
         self._import_volume(source, self.voxel_size, levels, dtype, **options)
 
     def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
-        from copick_core.labels import smallest_unsigned
+        from copick_core.volumes.labels import smallest_unsigned
 
         if dtype is not None:
             return dtype
@@ -267,7 +267,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         import numpy as np
 
-        from copick_core import ome
+        from copick_core.volumes import ome
 
         self._check_writable()
         index = self._region(z, y, x, channel)

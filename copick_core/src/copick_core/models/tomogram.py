@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from copick_core.keys import FeaturesKey, TomogramKey
-from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
-from copick_core.names import checked_name, spellings
-from copick_core.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
+from copick_core.tree.keys import FeaturesKey, TomogramKey
+from copick_core.tree.layout import file_name
+from copick_core.tree.names import checked_name, spellings
+from copick_core.tree.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
-    from copick_core.ome import FormatOptions
-    from copick_core.volumes import ImportOptions
+    from copick_core.volumes.ome import FormatOptions
+    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickTomogram(Volume[TomogramKey]):
@@ -163,7 +163,7 @@ class CopickTomogram(Volume[TomogramKey]):
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the data.
             **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
-                :class:`~copick_core.ome.VolumeFormat` takes them; by default those of the configuration.
+                :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The tomogram is read-only.
@@ -183,7 +183,7 @@ class CopickTomogram(Volume[TomogramKey]):
 
         Args:
             source: Path of an MRC, TIFF or EM file (MRC and EM also with .gz or .bz2) or of a zarr folder, anything with
-                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.read_volume` gave.
+                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.sources.read_volume` gave.
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the source.
             **options: ``voxel_size``: that of the source in angstrom, instead of what it tells. ``transpose``: its axes in

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from copick_core.errors import CopickError, InvalidDataError, closest
+from copick_core.layers.revisions import changes, note_change
 from copick_core.models.entity import Entity, K
-from copick_core.revisions import changes, note_change
 
 if TYPE_CHECKING:
     from types import EllipsisType
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from copick_core.models.children import Children
     from copick_core.models.root import CopickRoot
-    from copick_core.ome import FormatOptions, Kind, Progress, VolumeFormat
-    from copick_core.schema import CopickConfig
-    from copick_core.volumes import VolumeSource
+    from copick_core.tree.schema import CopickConfig
+    from copick_core.volumes.ome import FormatOptions, Kind, Progress, VolumeFormat
+    from copick_core.volumes.sources import VolumeSource
 
     Index = int | slice | EllipsisType
 
@@ -81,8 +81,8 @@ class Volume(Entity[K]):
         version = changes(self._key)
         opened, array = self._arrays.get(level, (None, None))
         if array is None or opened != version:
-            from copick_core import ome
             from copick_core.errors import LevelNotFoundError
+            from copick_core.volumes import ome
 
             store = self.zarr()
             if store is None:
@@ -127,7 +127,7 @@ class Volume(Entity[K]):
     @property
     def levels(self) -> list[str]:
         """Names of the resolution levels that are stored, finest first."""
-        from copick_core import ome
+        from copick_core.volumes import ome
 
         store = self.zarr()
         if store is None:
@@ -145,7 +145,7 @@ class Volume(Entity[K]):
         return False
 
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
-        from copick_core import chunk_parts, ome
+        from copick_core.volumes import chunk_parts, ome
 
         array = self.array(level)
         cache = self._root._chunk_cache
@@ -157,7 +157,7 @@ class Volume(Entity[K]):
         return ome.read_region(array, index, read)
 
     def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
-        from copick_core import ome
+        from copick_core.volumes import ome
 
         self._check_writable()
         levels = [str(level)]
@@ -188,8 +188,8 @@ class Volume(Entity[K]):
         Raises:
             ConflictError: The level is not stored as it was when the array was opened.
         """
-        from copick_core import ome
         from copick_core.errors import ConflictError, LevelNotFoundError
+        from copick_core.volumes import ome
 
         found: str | None = None
         with suppress(LevelNotFoundError):
@@ -205,7 +205,7 @@ class Volume(Entity[K]):
 
     def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
         """Write a whole volume into a fresh store and swap it in."""
-        from copick_core import ome
+        from copick_core.volumes import ome
 
         layout = self._format(format)
         with self._named_in_errors(), self._replace_store() as store:
@@ -225,8 +225,8 @@ class Volume(Entity[K]):
         **format: Unpack[FormatOptions],
     ) -> None:
         """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
-        from copick_core import volumes
-        from copick_core.keys import voxel_size_key
+        from copick_core.tree.keys import voxel_size_key
+        from copick_core.volumes import sources as volumes
 
         self._check_writable()
         layout = self._format(format)
@@ -252,7 +252,7 @@ class Volume(Entity[K]):
 
     def _format(self, format: FormatOptions) -> VolumeFormat:
         """The format of one volume: as it is asked for, and else as the project is configured."""
-        from copick_core.ome import VolumeFormat
+        from copick_core.volumes.ome import VolumeFormat
 
         config = self.config
         configured: FormatOptions = {
@@ -293,7 +293,7 @@ class Volume(Entity[K]):
             raise self._unreadable(level, error) from error
 
     def _raise_named(self, error: InvalidDataError) -> NoReturn:
-        from copick_core.labels import UNNAMED
+        from copick_core.volumes.labels import UNNAMED
 
         if str(self._key) in str(error.source):
             raise error

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_core.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
-from copick_core.layout import file_name
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, StringFilter, check_metadata, count, only, wanted
 from copick_core.models.tomogram import CopickTomogram
-from copick_core.names import checked_name
-from copick_core.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
+from copick_core.tree.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
+from copick_core.tree.layout import file_name
+from copick_core.tree.names import checked_name
+from copick_core.tree.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
 if TYPE_CHECKING:
     from copick_core.models.run import CopickRun

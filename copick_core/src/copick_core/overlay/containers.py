@@ -7,17 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from copick_core.errors import ConflictError
-from copick_core.keys import (
-    FeaturesKey,
-    Key,
-    Kind,
-    MeshKey,
-    PicksKey,
-    RunKey,
-    SegmentationKey,
-    TomogramKey,
-    VoxelSpacingKey,
-)
 from copick_core.models import (
     CopickFeatures,
     CopickMesh,
@@ -37,7 +26,18 @@ from copick_core.overlay.leaves import (
     CopickSegmentationOverlay,
 )
 from copick_core.overlay.stored import Container, LeafVolume, leaves, reopened
-from copick_core.schema import (
+from copick_core.tree.keys import (
+    FeaturesKey,
+    Key,
+    Kind,
+    MeshKey,
+    PicksKey,
+    RunKey,
+    SegmentationKey,
+    TomogramKey,
+    VoxelSpacingKey,
+)
+from copick_core.tree.schema import (
     CopickFeaturesMeta,
     CopickMeshMeta,
     CopickRunMeta,
@@ -49,7 +49,7 @@ from copick_core.schema import (
 if TYPE_CHECKING:
     from copick_core.layers import Layer
     from copick_core.overlay.root import CopickRootOverlay
-    from copick_core.schema import CopickConfig
+    from copick_core.tree.schema import CopickConfig
 
 # Looked up once: these are used for every query, and Python 3.11 takes as long for a member of an Enum as for a call.
 _FEATURES, _TOMOGRAM, _VOXEL_SPACING = Kind.FEATURES, Kind.TOMOGRAM, Kind.VOXEL_SPACING
@@ -322,7 +322,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         key = entity.key
         target = key._replace(variant="") if isinstance(key, TomogramKey) else key
         overlay = self.root._writable(target)
-        from copick_core.copying import copy_content
+        from copick_core.projects.copying import copy_content
 
         with suppress(ConflictError):  # somebody else was faster: theirs is the copy
             copy_content(entity._layer, key, overlay, target)

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from copick_core.keys import (
-    FeaturesKey,
-    MeshKey,
-    PicksKey,
-    SegmentationKey,
-)
+from copick_core.layers.revisions import ANY, note_change
 from copick_core.models import (
     CopickFeatures,
     CopickMesh,
@@ -22,7 +17,12 @@ from copick_core.models import (
 from copick_core.models.entity import COPY_FIRST
 from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Leaf, LeafVolume, reopened
-from copick_core.revisions import ANY, note_change
+from copick_core.tree.keys import (
+    FeaturesKey,
+    MeshKey,
+    PicksKey,
+    SegmentationKey,
+)
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from copick_core.layers import Layer, Revision
     from copick_core.overlay.containers import CopickRunOverlay, CopickTomogramOverlay
     from copick_core.overlay.root import CopickRootOverlay
-    from copick_core.picks_codec import PicksArrays
-    from copick_core.schema import (
+    from copick_core.picks import PicksArrays
+    from copick_core.tree.schema import (
         CopickConfig,
         CopickFeaturesMeta,
         CopickMeshMeta,
@@ -79,7 +79,7 @@ class CopickPicksOverlay(Leaf[PicksKey], CopickPicks):
         return self._layer.load_picks(self._key)
 
     def _store(self, arrays: PicksArrays) -> Revision | None:
-        from copick_core.picks_codec import encode
+        from copick_core.picks import encode
 
         return self._layer.write(self._key, encode(arrays, str(self._key)), if_revision=self._revision)
 

@@ -7,15 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from copick_core.errors import ConflictError, NotPicklableError, ReadOnlyError
-from copick_core.keys import (
-    ROOT,
-    Key,
-    Kind,
-    RunKey,
-    TomogramKey,
-    VoxelSpacingKey,
-    voxel_size_key,
-)
 from copick_core.models import (
     CopickObject,
     CopickRoot,
@@ -25,11 +16,20 @@ from copick_core.overlay.containers import CopickRunOverlay
 from copick_core.overlay.leaves import (
     CopickObjectOverlay,
 )
+from copick_core.tree.keys import (
+    ROOT,
+    Key,
+    Kind,
+    RunKey,
+    TomogramKey,
+    VoxelSpacingKey,
+    voxel_size_key,
+)
 
 if TYPE_CHECKING:
-    from copick_core.keys import ParentKey
     from copick_core.layers import Layer, Layers
-    from copick_core.schema import (
+    from copick_core.tree.keys import ParentKey
+    from copick_core.tree.schema import (
         CopickConfig,
         CopickRunMeta,
         PickableObject,
@@ -122,7 +122,7 @@ class CopickRootOverlay(CopickRoot):
         fit into flight. What was listed before stays; call :meth:`refresh` first to list it anew.
 
         Args:
-            kinds: Kinds as :class:`~copick_core.keys.Kind` or by name, such as ``["picks", "segmentations"]``; None for all.
+            kinds: Kinds as :class:`~copick_core.tree.keys.Kind` or by name, such as ``["picks", "segmentations"]``; None for all.
 
         Raises:
             InvalidDataError: There is no such kind.
@@ -132,7 +132,7 @@ class CopickRootOverlay(CopickRoot):
             >>> sum(len(run.picks) for run in root.runs)  # doctest: +SKIP
             5000
         """
-        from copick_core.listing import prefetch
+        from copick_core.projects.listing import prefetch
 
         prefetch(self, kinds)
 
@@ -143,7 +143,7 @@ class CopickRootOverlay(CopickRoot):
         for each layer that lists them.
 
         Args:
-            kind: Kind as :class:`~copick_core.keys.Kind` or by name, such as ``"picks"`` or ``"segmentations"``.
+            kind: Kind as :class:`~copick_core.tree.keys.Kind` or by name, such as ``"picks"`` or ``"segmentations"``.
 
         Returns:
             The fields of the kind's keys (``run``, ``voxel_size`` in angstrom, ``object_name``, ...), then ``layer`` and
@@ -155,7 +155,7 @@ class CopickRootOverlay(CopickRoot):
         Example:
             >>> pandas.DataFrame(root.table("picks"))  # doctest: +SKIP
         """
-        from copick_core.listing import table
+        from copick_core.projects.listing import table
 
         return table(self, kind)
 
@@ -199,7 +199,7 @@ class CopickRootOverlay(CopickRoot):
         super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
         if holder is not None and holder.read_only and not self.read_only:
-            from copick_core.copying import copy_content
+            from copick_core.projects.copying import copy_content
 
             with suppress(ConflictError):  # somebody else was faster: theirs is the copy
                 copy_content(holder, obj.key, self._writable(obj.key), obj.key)

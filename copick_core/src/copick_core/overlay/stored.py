@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
-from copick_core.keys import (
+from copick_core.layers.revisions import note_change
+from copick_core.models.entity import Entity, K
+from copick_core.tree.keys import (
     Key,
     Kind,
 )
-from copick_core.models.entity import Entity, K
-from copick_core.revisions import note_change
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-    from copick_core.keys import ParentKey
     from copick_core.layers import Layer
     from copick_core.overlay.root import CopickRootOverlay
+    from copick_core.tree.keys import ParentKey
 
 
 def reopened(parent: Any, key: Key, layer: str | None) -> Entity[Any]:

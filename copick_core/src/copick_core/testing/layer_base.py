@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from copick_core.keys import ROOT, Key, Kind
 from copick_core.layers import Layer
 from copick_core.testing import samples
+from copick_core.tree.keys import ROOT, Key, Kind
 
 ALL_KINDS = [*Kind]
 FILE_KINDS = [Kind.PICKS, Kind.MESH]

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from copick_core.keys import ROOT, FeaturesKey, Key, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, LayerChecks
 from copick_core.testing.model import Model
+from copick_core.tree.keys import ROOT, FeaturesKey, Key, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 
 UNKNOWN_PARENT = "An unknown parent, or one without such entities, gives nothing; it is never an error."
 ONCE = "a listing yields each entity once, in any order"

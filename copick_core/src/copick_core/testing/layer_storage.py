@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from copick_core.errors import NotFoundError
-from copick_core.keys import ROOT, FeaturesKey, Key, Kind, RunKey, TomogramKey, VoxelSpacingKey
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, LayerChecks
 from copick_core.testing.layer_listing import OWN_WRITES
+from copick_core.tree.keys import ROOT, FeaturesKey, Key, Kind, RunKey, TomogramKey, VoxelSpacingKey
 
 ASKED = "Storage is asked each time; nothing is answered from memory."
 BYTES = "A reader gets exactly the bytes that were written."

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from copick_core.keys import ROOT, Kind, TomogramKey
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import VOLUME_KINDS, LayerChecks
+from copick_core.tree.keys import ROOT, Kind, TomogramKey
 
 OPENING = "Opening neither reads nor creates anything; writing to a store that did not exist creates it."
 ROOTED = 'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
-from copick_core.keys import ROOT, Kind, PicksKey, RunKey
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, LayerChecks
 from copick_core.testing.layer_volumes import run_async
+from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
 
 DISTINCT = "Two different contents never have one token; a rewrite of equal content may change it."
 STORED_NOW = "The revision of what is stored now."

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import (
+from copick_core.layers import Layer
+from copick_core.testing import samples
+from copick_core.testing.contract import ContractBroken
+from copick_core.testing.layer_base import LayerChecks
+from copick_core.testing.layer_volumes import WriteFailedError
+from copick_core.testing.model import Model
+from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
     ROOT,
@@ -27,12 +33,6 @@ from copick_core.keys import (
     TomogramKey,
     VoxelSpacingKey,
 )
-from copick_core.layers import Layer
-from copick_core.testing import samples
-from copick_core.testing.contract import ContractBroken
-from copick_core.testing.layer_base import LayerChecks
-from copick_core.testing.layer_volumes import WriteFailedError
-from copick_core.testing.model import Model
 
 RUNS = ("TS_1", "TS_10", "T[S]*")
 SIZES = (1.0, 10.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from copick_core.keys import Key, Kind, ParentKey, RootKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RootKey
 
 if TYPE_CHECKING:
     import numpy as np

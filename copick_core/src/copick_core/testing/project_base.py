@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from copick_core import opening, plugins
-from copick_core.keys import CONTAINER_KINDS, FILE_KINDS
 from copick_core.layers import Layer, Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig
 from copick_core.testing import samples
 from copick_core.testing.wrappers import wrapped
+from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS
+from copick_core.tree.schema import CopickConfig
 
 #: Objects of every project of the kit.
 OBJECTS: list[dict[str, Any]] = [
@@ -226,7 +226,7 @@ def contents(root: CopickRootOverlay) -> dict[str, str]:
 
 def everything(layer: Layer) -> list[Any]:
     """List all entities of a layer, freshly."""
-    from copick_core.keys import PARENT_KIND, ROOT, Kind
+    from copick_core.tree.keys import PARENT_KIND, ROOT, Kind
 
     layer.forget(ROOT)
     found: list[Any] = []

@@ -16,7 +16,6 @@ import pytest
 
 from copick_core import opening
 from copick_core.errors import AlreadyExistsError, ConflictError, NotPicklableError, ReadOnlyError
-from copick_core.keys import RunKey
 from copick_core.layers import Layer
 from copick_core.overlay import CopickRootOverlay
 from copick_core.testing import samples
@@ -35,6 +34,7 @@ from copick_core.testing.project_base import (
     put,
 )
 from copick_core.testing.wrappers import CountingLayer, FlakyLayer, SlowLayer
+from copick_core.tree.keys import RunKey
 
 VOLUMES = tuple(what for what in LEAVES if what not in ("picks", "mesh"))
 

@@ -361,7 +361,7 @@ class ProjectVolumeChecks(ProjectChecks):
 
     @promises("A deleted object has no map.")
     def test_a_deleted_map_is_gone(self, filled: CopickRootOverlay) -> None:
-        from copick_core.keys import ROOT, Kind
+        from copick_core.tree.keys import ROOT, Kind
 
         found: Any = filled.get_object("ribosome")
         overlay: Any = filled.layers.overlay

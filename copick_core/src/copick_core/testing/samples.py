@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from copick_core.keys import (
+from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
     ROOT,

@@ -10,7 +10,6 @@ import pytest
 
 from copick_core import opening, plugins
 from copick_core.errors import NotFoundError, ReadOnlyError
-from copick_core.keys import CONTAINER_KINDS, FILE_KINDS, PARENT_KIND, ROOT, VOLUME_KINDS, Key, Kind
 from copick_core.layers import Layer
 from copick_core.plugins import Backend
 from copick_core.testing import samples
@@ -18,6 +17,7 @@ from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS
 from copick_core.testing.layer_writes import at_once
 from copick_core.testing.project_base import everything, store_values
+from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, PARENT_KIND, ROOT, VOLUME_KINDS, Key, Kind
 
 NEVER = "A static layer never changes."
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.storage import WrapperStore
 
-from copick_core.keys import Key, Kind, ParentKey
 from copick_core.layers import ANY, Layer, Layers, Revision
+from copick_core.tree.keys import Key, Kind, ParentKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
-    from copick_core.picks_codec import PicksArrays
+    from copick_core.picks import PicksArrays
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import Any
 from copick_backend_sqlite.database import Database
 from copick_backend_sqlite.store import SQLiteStore
 from copick_core.errors import ConflictError, NotFoundError
-from copick_core.keys import CONTAINER_KINDS, KEY_CLASSES, Key, Kind, ParentKey, RootKey, key_fields
 from copick_core.layers import ANY, Layer, Revision
+from copick_core.tree.keys import CONTAINER_KINDS, KEY_CLASSES, Key, Kind, ParentKey, RootKey, key_fields
 
 BELOW = """WITH RECURSIVE below (key) AS (
     VALUES (?) UNION SELECT entities.key FROM entities JOIN below ON entities.parent = below.key

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from copick_backend_sqlite.layer import SQLiteLayer
-from copick_core.hookspecs import hookimpl
 from copick_core.layers import Layers
 from copick_core.plugins import Backend
-from copick_core.schema import CopickConfig
+from copick_core.plugins.hookspecs import hookimpl
+from copick_core.tree.schema import CopickConfig
 
 
 class CopickConfigSQLite(CopickConfig):

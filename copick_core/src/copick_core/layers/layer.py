@@ -1,0 +1,222 @@
+"""Layers: the one interface that a backend implements.
+
+A :class:`Layer` is one place where entities live: a folder, a bucket, a data portal, another application's volume. It lists,
+reads and (where it is writable) writes entities by key, and knows nothing of the hierarchy, of overlays or of users.
+
+Most storage that speaks of files and folders needs only a subclass of :class:`copick_core.layers.path_layer.PathLayer`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import ReadOnlyError
+from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.tree.keys import Key, Kind, ParentKey
+
+if TYPE_CHECKING:
+    from trimesh.parent import Geometry
+    from zarr.abc.store import Store
+
+    from copick_core.picks import PicksArrays
+
+
+class Layer(ABC):
+    """One place where entities live.
+
+    Contract for all methods: keys in, keys out; a listing yields each entity once, in any order, and never names that
+    are being staged; methods may be called from several threads at once. Names are taken as they are: no character of
+    them is a pattern, a separator or an escape. Whatever lies in a place and is not an entity is left out of listings; it
+    is never an error. A container that holds something exists, whether or not it was made with ensure(). What a layer has
+    written or deleted itself shows at once, in its listings too.
+
+    Each of these sentences, and each in the docstrings of the methods, is proved by a check of
+    :class:`copick_core.testing.LayerTests`.
+
+    Attributes:
+        name: Name of the layer, unique in its stack; used in messages and by ``layer=`` filters.
+        read_only: Whether every write is refused. A stack may set it, and the name, after the layer was opened.
+        process_bound: Why this layer cannot be reopened in another process, or None where it can.
+    """
+
+    name: str
+    read_only: bool
+    process_bound: str | None = None
+
+    # ------------------------------------------------------------------ reading
+
+    @abstractmethod
+    def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
+        """List the entities of a kind below a parent.
+
+        An unknown parent, or one without such entities, gives nothing; it is never an error.
+        """
+
+    @abstractmethod
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now. Storage is asked each time; nothing is answered from memory."""
+
+    @abstractmethod
+    def read(self, key: Key) -> bytes:
+        """Read picks (copick JSON) or a mesh (GLB), whole. A reader gets exactly the bytes that were written.
+
+        Raises:
+            NotFoundError: Nothing is stored under the key.
+        """
+
+    @abstractmethod
+    def zarr(self, key: Key) -> Store:
+        """Open the volume of a tomogram, feature map, segmentation or object.
+
+        Returns:
+            A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the
+            layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it. The
+            store keeps the promises of :class:`zarr.abc.store.Store`.
+        """
+
+    def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
+        """List the entities of a kind below many parents; remote layers overlap their requests."""
+        return {parent: [*self.list(kind, parent)] for parent in parents}
+
+    def revision(self, key: Key) -> Revision | None:
+        """Token of what is stored under a picks or mesh key now; None where nothing is.
+
+        Two different contents never have one token; a rewrite of equal content may change it.
+        """
+        import hashlib
+
+        from copick_core.errors import NotFoundError
+
+        try:
+            return hashlib.sha256(self.read(key)).hexdigest()
+        except NotFoundError:
+            return None
+
+    def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
+        """Read like :meth:`read`, with the revision of what was read; override where one request gives both."""
+        revision = self.revision(key)
+        return self.read(key), revision
+
+    def details(self, key: Key) -> Mapping[str, Any]:
+        """Give further fields for the entity's ``meta``, for places that know more than the key says."""
+        return {}
+
+    def load_picks(self, key: Key) -> tuple[PicksArrays, Revision | None]:
+        """Read picks as arrays; override for places that hold points in another format."""
+        from copick_core.picks import decode
+
+        data, revision = self.read_revised(key)
+        return decode(data, str(key)), revision
+
+    def load_mesh(self, key: Key) -> tuple[Geometry, Revision | None]:
+        """Read a mesh; override for places that hold meshes in another format."""
+        from copick_core.meshes import decode_mesh
+
+        data, revision = self.read_revised(key)
+        return decode_mesh(data, str(key)), revision
+
+    def forget(self, parent: ParentKey) -> None:  # noqa: B027 - layers that remember nothing have nothing to forget
+        """Drop whatever is remembered about a parent and everything below it; the next call asks storage."""
+
+    def reconnect(self) -> None:  # noqa: B027 - layers without a connection have nothing to renew
+        """Drop connections and everything remembered; the next call makes new ones."""
+
+    def location(self, key: Key) -> str | None:
+        """Where an entity lies, as text for messages and users; None where that has no meaning."""
+        return None
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
+        """Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture.
+
+        Folders that are missing are made.
+
+        Args:
+            key: Picks or mesh key.
+            data: The file's bytes.
+            if_revision: Write only if this is the revision that is stored (None: only if nothing is).
+
+        Returns:
+            The revision of what is stored now.
+
+        Raises:
+            ConflictError: Another revision is stored. Nothing was written.
+            ReadOnlyError: The layer is read-only.
+        """
+        raise self._refusal(key)
+
+    def ensure(self, key: Key) -> None:
+        """Make a container (run, voxel spacing) with its marker; one that exists stays as it is.
+
+        Raises:
+            ReadOnlyError: The layer is read-only.
+        """
+        raise self._refusal(key)
+
+    def replace_zarr(self, key: Key) -> AbstractContextManager[Store]:
+        """Fill a fresh, empty store that takes the place of the entity's volume.
+
+        The new volume becomes visible when the block ends without an error; otherwise, and if the process dies, the old
+        one stays readable. What is being staged is never listed, and an error leaves nothing of it behind.
+
+        Raises:
+            ReadOnlyError: The layer is read-only.
+
+        Example:
+            >>> with layer.replace_zarr(key) as store:  # doctest: +SKIP
+            ...     write_volume(store, data, voxel_size=10.0)
+        """
+        raise self._refusal(key)
+
+    def delete(self, key: Key) -> None:
+        """Delete an entity and everything below it.
+
+        Raises:
+            NotFoundError: Nothing is stored under the key.
+            ReadOnlyError: The layer is read-only.
+        """
+        raise self._refusal(key)
+
+    # ------------------------------------------------------------------ for implementers
+
+    def _check_writable(self, key: Key) -> None:
+        """Refuse if the layer is read-only: the one place where that is decided. Call it first in every write."""
+        if self.read_only:
+            raise self._refusal(key)
+
+    def _refusal(self, key: Key) -> ReadOnlyError:
+        return ReadOnlyError(
+            subject=key,
+            reason=f"layer {self.name!r} is not writable. Make a copy in the overlay with new_…(…, exist_ok=True).",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}{', read-only' if self.read_only else ''}>"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The opened layers of one project: what a backend's ``open_layers(config)`` returns.
+
+    Attributes:
+        static: Read-only layers; earlier ones are listed first.
+        overlay: The writable layer, or None for a project that is read-only.
+        overlay_field: The config field that a user sets to have an overlay; for messages.
+    """
+
+    static: Sequence[Layer] = ()
+    overlay: Layer | None = None
+    overlay_field: str = "overlay_root"
+
+    @property
+    def all(self) -> list[Layer]:
+        """Every layer in order: static ones first, the overlay last."""
+        return [*self.static, *([self.overlay] if self.overlay else [])]
+
+
+__all__ = ["ANY", "Layer", "Layers", "Revision"]

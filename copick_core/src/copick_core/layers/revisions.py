@@ -1,0 +1,46 @@
+"""Revisions: which version of a file somebody has read, and which one they expect to replace; changes of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Hashable
+from typing import Final
+
+from copick_core.tree.keys import Key, RootKey
+
+#: Opaque, comparable token of what is stored under a key: an ETag, a counter, modification time with size.
+Revision = Hashable
+
+
+class _Any:
+    """Type of :data:`ANY`."""
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"  # the one object, also after pickling
+
+
+#: ``if_revision=ANY``: write whatever is stored now. (``None`` means: only if nothing is stored.)
+ANY: Final = _Any()
+
+_changes: Counter[Key] = Counter()
+_changes_lock = threading.Lock()
+
+
+def note_change(key: Key) -> None:
+    """Note that this process has written or deleted an entity, in whatever place; call it when that is done or has failed."""
+    with _changes_lock:
+        _changes[key] += 1
+
+
+def changes(key: Key) -> Hashable:
+    """A token that differs after each change of an entity, or of what holds it, that was noted."""
+    counts = []
+    above: Key | RootKey = key
+    while not isinstance(above, RootKey):
+        counts.append(_changes[above])
+        above = above.parent
+    return tuple(counts)

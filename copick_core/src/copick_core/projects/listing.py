@@ -1,0 +1,148 @@
+"""Whole projects at once: every listing of a kind asked together, instead of one entity after another.
+
+A layer gets one ``list_many`` for each kind; layers with a connection keep the requests of one call in flight together.
+Kinds that are listed from different folders, and layers, are asked at the same time too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
+
+from copick_core.errors import InvalidDataError
+from copick_core.tree.keys import PARENT_KIND, ROOT, Key, Kind, ParentKey, RunKey, VoxelSpacingKey, field_names
+
+if TYPE_CHECKING:
+    from copick_core.layers import Layer
+    from copick_core.overlay import CopickRootOverlay
+
+#: Kinds by when they can be listed: each needs what the stages before it have found or remembered. Segmentations could be
+#: listed with picks, but ask the listing of the run's folder, which voxel spacings bring.
+_STAGES = ((Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH), (Kind.TOMOGRAM, Kind.SEGMENTATION), (Kind.FEATURES,))
+
+
+#: Kinds as the hierarchy names their lists: ``run.meshes``.
+_PLURALS: dict[Any, Kind] = {"meshes": Kind.MESH} | {f"{k.value}s": k for k in Kind if k.value[-1] not in "hs"}
+
+
+def kind_of(value: Kind | str) -> Kind:
+    """The kind that a user means: a :class:`~copick_core.tree.keys.Kind`, or its name as ``"mesh"`` or ``"meshes"``.
+
+    Raises:
+        InvalidDataError: There is no such kind; lists those that there are.
+    """
+    name = value.replace("_", " ") if isinstance(value, str) else value
+    try:
+        return _PLURALS.get(name) or Kind(name)
+    except ValueError:
+        known = ", ".join(repr(kind.value) for kind in Kind)
+        raise InvalidDataError(source="kind of entity", reason=f"{value!r} is none of {known}") from None
+
+
+def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None) -> None:
+    """List all entities of some kinds; see :meth:`CopickRootOverlay.prefetch`."""
+    if isinstance(kinds, str | Kind):
+        raise InvalidDataError(source="kinds", reason=f"{kinds!r} is one kind; give a list of kinds")
+    wanted = {*Kind} if kinds is None else {kind_of(kind) for kind in kinds}
+    for kind in (Kind.FEATURES, Kind.TOMOGRAM):
+        if kind in wanted and (above := PARENT_KIND[kind]):
+            wanted.add(above)
+    # What is asked at which handle: its children of a kind, and the property that lists them.
+    for stage in _STAGES:
+        asked = [(kind, *_unlisted(root, kind)) for kind in stage if kind in wanted]
+        found = _list_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
+        root._prefetched.update(found)
+        try:
+            for kind, handles, name in asked:
+                children_of, list_children = attrgetter(f"_{name}"), attrgetter(name)
+                for handle in handles:
+                    children = children_of(handle)
+                    with children.lock:
+                        if children:  # perhaps of entities that were made since storage was asked, which are to stay
+                            for layer in root.layers.all:
+                                root._prefetched.pop((layer.name, kind, handle.key), None)
+                        list_children(handle)
+        finally:
+            for question in found:
+                root._prefetched.pop(question, None)
+
+
+def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], str]:
+    """Handles whose children of a kind have not been listed yet, and the name of the property that lists them."""
+    handles: list[Any]
+    if kind is Kind.TOMOGRAM:
+        handles, name = [spacing for run in root.runs for spacing in run.voxel_spacings], "tomograms"
+    elif kind is Kind.FEATURES:
+        handles = [t for run in root.runs for spacing in run.voxel_spacings for t in spacing.tomograms]
+        name = "features"
+    else:
+        names = {
+            Kind.VOXEL_SPACING: "voxel_spacings",
+            Kind.PICKS: "picks",
+            Kind.MESH: "meshes",
+            Kind.SEGMENTATION: "segmentations",
+        }
+        handles, name = [*root.runs], names[kind]
+    return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], name
+
+
+def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:
+    """All entities of a kind as columns; see :meth:`CopickRootOverlay.table`."""
+    kind = kind_of(kind)
+    rows = _rows(root, kind)
+    columns: dict[str, list[Any]] = {}
+    for name in field_names(kind):
+        value = attrgetter(name)
+        columns["run" if kind is Kind.RUN else name] = [value(key) for key, _ in rows]
+    columns["layer"] = [layer.name for _, layer in rows]
+    columns["read_only"] = [layer.read_only for _, layer in rows]
+    return columns
+
+
+def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:
+    """Every entity of a kind with the layer it is in, in the order in which walking the project finds them."""
+    above, parents = PARENT_KIND[kind], cast("list[ParentKey]", [ROOT])
+    if above is not None:
+        # Of all layers: annotations in one may belong to what only another one holds.
+        parents = [*dict.fromkeys(cast("ParentKey", key) for key, _ in _rows(root, above))]
+    found = _list_all(root, [(kind, parents)])
+    layers = root.layers.all
+    return [
+        (key, layer) for parent in parents for layer in layers for key in sorted(found.get((layer.name, kind, parent), ()))
+    ]
+
+
+def _list_all(
+    root: CopickRootOverlay, questions: Sequence[tuple[Kind, Sequence[ParentKey]]]
+) -> dict[tuple[str, Kind, ParentKey], Sequence[Key]]:
+    """Ask all layers for the children of several kinds, all at once."""
+    asked = [(layer, kind, parents) for layer in root.layers.all for kind, parents in questions if parents]
+    if not asked:
+        return {}
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = pool.map(lambda question: _list_many(root, *question), asked)
+        return {
+            (layer.name, kind, parent): found
+            for (layer, kind, _), answer in zip(asked, answers, strict=True)
+            for parent, found in answer.items()
+        }
+
+
+def _list_many(
+    root: CopickRootOverlay, layer: Layer, kind: Kind, parents: Sequence[ParentKey]
+) -> Mapping[ParentKey, Sequence[Key]]:
+    """Children in one layer; what the configuration says of static layers is not asked of them."""
+    index = root._index
+    if layer is not root.layers.overlay:
+        if kind is Kind.RUN and index.runs is not None:
+            return {ROOT: index.runs}
+        if kind is Kind.VOXEL_SPACING and index.voxel_spacings is not None:
+            sizes = index.voxel_spacings
+            return {run: [VoxelSpacingKey(run.name, size) for size in sizes] for run in parents if isinstance(run, RunKey)}
+        if kind is Kind.TOMOGRAM and index.tomograms and len(root.layers.static) == 1:
+            known = [(p, index.tomogram_keys(p)) for p in parents if isinstance(p, VoxelSpacingKey)]
+            said: dict[ParentKey, Sequence[Key]] = {parent: keys for parent, keys in known if keys is not None}
+            return {**said, **layer.list_many(kind, [parent for parent in parents if parent not in said])}
+    return layer.list_many(kind, parents)

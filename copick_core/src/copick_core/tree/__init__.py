@@ -1,0 +1,1 @@
+"""Addresses, values and file names of a project; pure, no storage."""

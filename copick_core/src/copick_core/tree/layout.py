@@ -1,0 +1,373 @@
+"""The on-disk layout: the only place that knows a file name.
+
+``path(key)`` says where an entity lies below a project's root; ``parse_all(kind, parent, names)`` reads the names of a listed
+folder back, without those of foreign files, and ``parse`` reads one. The two directions are exact inverses: a name that
+``path`` would not write is foreign, so a listing never shows an entity that cannot be opened and never a truncated name.
+The layout is that of copick 1.x::
+
+    ExperimentRuns/{run}/.meta
+    ExperimentRuns/{run}/VoxelSpacing{size:.3f}/.meta
+    ExperimentRuns/{run}/VoxelSpacing{size:.3f}/{tomo_type}.zarr
+    ExperimentRuns/{run}/VoxelSpacing{size:.3f}/{tomo_type}_{feature_type}_features.zarr
+    ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json
+    ExperimentRuns/{run}/Meshes/{user}_{session}_{object}.glb
+    ExperimentRuns/{run}/Segmentations/{size:.3f}_{user}_{session}_{name}[-multilabel].zarr
+    ExperimentRuns/{run}/InstanceSegmentations/{size:.3f}_{user}_{session}_{name}.zarr
+    ExperimentRuns/{run}/PanopticSegmentations/{size:.3f}_{user}_{session}_{name}.zarr
+    Objects/{object}.zarr
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from sys import intern
+from typing import Any
+
+from copick_core.errors import InvalidNameError
+from copick_core.tree.keys import (
+    CONTAINER_KINDS,
+    FILE_KINDS,
+    ROOT,
+    FeaturesKey,
+    Key,
+    Kind,
+    MeshKey,
+    ObjectKey,
+    ParentKey,
+    PicksKey,
+    RootKey,
+    RunKey,
+    SegmentationKey,
+    SegmentationType,
+    TomogramKey,
+    VoxelSpacingKey,
+)
+from copick_core.tree.names import MAX_NAME_BYTES, is_run_name
+
+#: File that marks the folder of a run or voxel spacing, and its content.
+MARKER = ".meta"
+MARKER_CONTENT = b"meta"
+
+RUNS_FOLDER = "ExperimentRuns"
+OBJECTS_FOLDER = "Objects"
+#: Folders of a run, by segmentation type.
+SEGMENTATION_FOLDERS: dict[SegmentationType, str] = {
+    "binary": "Segmentations",
+    "multilabel": "Segmentations",
+    "instance": "InstanceSegmentations",
+    "panoptic": "PanopticSegmentations",
+}
+#: Folders that hold entities of a kind.
+_FOLDERS_IN_PROJECT = {Kind.RUN: (RUNS_FOLDER,), Kind.OBJECT: (OBJECTS_FOLDER,)}
+_FOLDERS_IN_RUN = {
+    Kind.VOXEL_SPACING: ("",),
+    Kind.PICKS: ("/Picks",),
+    Kind.MESH: ("/Meshes",),
+    Kind.SEGMENTATION: tuple(f"/{name}" for name in dict.fromkeys(SEGMENTATION_FOLDERS.values())),
+}
+#: Classes of the parents of what lies in a voxel spacing's folder.
+_PARENTS_AT_SPACING: dict[Kind, type[VoxelSpacingKey | TomogramKey]] = {
+    Kind.TOMOGRAM: VoxelSpacingKey,
+    Kind.FEATURES: TomogramKey,
+}
+#: Types of the folders that hold one type only.
+_PLAIN_TYPES: dict[str, SegmentationType] = {
+    SEGMENTATION_FOLDERS["instance"]: "instance",
+    SEGMENTATION_FOLDERS["panoptic"]: "panoptic",
+}
+_MULTILABEL = "-multilabel"
+_FEATURES = "_features.zarr"
+_SPACING = "VoxelSpacing"
+_SIZE = re.compile(r"\d+\.\d{3}")
+#: How many names are remembered with what they say.
+_KEPT_NAMES = 4096
+
+
+def folders(kind: Kind, parent: ParentKey) -> Sequence[str]:
+    """Folders that hold the entities of a kind below a parent, relative to the project's root."""
+    if isinstance(parent, RunKey):
+        here = f"{RUNS_FOLDER}/{parent.name}"
+        return [f"{here}{name}" for name in _FOLDERS_IN_RUN.get(kind, ())]
+    if isinstance(parent, RootKey):
+        return _FOLDERS_IN_PROJECT.get(kind, ())
+    if isinstance(parent, _PARENTS_AT_SPACING.get(kind, ())):
+        return (f"{RUNS_FOLDER}/{parent.run}/{_spacing_folder(parent.voxel_size)}",)
+    return ()
+
+
+def is_folder(kind: Kind) -> bool:
+    """Whether entities of a kind are folders (containers and volumes) or files."""
+    return kind not in FILE_KINDS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden: markers and what is being staged, never an entity."""
+    return name.startswith(".")
+
+
+def marker(key: Key) -> str | None:
+    """Path of the file that marks a container, or None for other kinds."""
+    return f"{path(key)}/{MARKER}" if key.kind in CONTAINER_KINDS else None
+
+
+def path(key: Key) -> str:
+    """Path of an entity below the project's root, "/"-joined.
+
+    Raises:
+        InvalidNameError: The file name would be longer than file systems allow, or ambiguous.
+    """
+    if isinstance(key, RunKey):
+        return f"{RUNS_FOLDER}/{key.name}"
+    name = file_name(key)
+    if isinstance(key, ObjectKey):
+        return f"{OBJECTS_FOLDER}/{name}"
+    run = f"{RUNS_FOLDER}/{key.run}"
+    if isinstance(key, VoxelSpacingKey):
+        return f"{run}/{name}"
+    if isinstance(key, TomogramKey | FeaturesKey):
+        return f"{run}/{_spacing_folder(key.voxel_size)}/{name}"
+    if isinstance(key, PicksKey):
+        return f"{run}/Picks/{name}"
+    if isinstance(key, MeshKey):
+        return f"{run}/Meshes/{name}"
+    return f"{run}/{SEGMENTATION_FOLDERS[key.segmentation_type]}/{name}"
+
+
+def file_name(key: Key) -> str:
+    """Name of the file or folder that holds an entity.
+
+    Raises:
+        InvalidNameError: As for :func:`path`.
+    """
+    name = _file_name(key)
+    if len(name) * 4 > MAX_NAME_BYTES and len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
+        raise InvalidNameError(
+            what="file name",
+            name=name,
+            reason=f"it takes more than {MAX_NAME_BYTES} bytes; use shorter names",
+        )
+    return name
+
+
+def _file_name(key: Key) -> str:
+    if isinstance(key, RunKey):
+        return key.name
+    if isinstance(key, VoxelSpacingKey):
+        return _spacing_folder(key.voxel_size)
+    if isinstance(key, TomogramKey):
+        return f"{_tomogram_stem(key)}.zarr"
+    if isinstance(key, FeaturesKey):
+        return f"{_tomogram_stem(key)}_{key.feature_type}_features.zarr"
+    if isinstance(key, PicksKey):
+        return f"{key.user_id}_{key.session_id}_{key.object_name}.json"
+    if isinstance(key, MeshKey):
+        return f"{key.user_id}_{key.session_id}_{key.object_name}.glb"
+    if isinstance(key, ObjectKey):
+        return f"{key.name}.zarr"
+    multilabel = key.segmentation_type == "multilabel"
+    if key.segmentation_type == "binary" and key.name.endswith(_MULTILABEL):
+        raise InvalidNameError(
+            what="segmentation name",
+            name=key.name,
+            reason=f"a binary segmentation whose name ends in {_MULTILABEL!r} would be read as multilabel",
+        )
+    return f"{key.voxel_size:.3f}_{key.user_id}_{key.session_id}_{key.name}{_MULTILABEL if multilabel else ''}.zarr"
+
+
+@lru_cache(_KEPT_NAMES)
+def _spacing_folder(voxel_size: float) -> str:
+    return f"{_SPACING}{voxel_size:.3f}"
+
+
+def _tomogram_stem(key: TomogramKey | FeaturesKey) -> str:
+    """File stem of a tomogram; a variant keeps its own files, so that features of one never show up on its twin."""
+    return f"{key.tomo_type}-{key.variant}" if key.variant else key.tomo_type
+
+
+def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | None:
+    """Read the name of one file or folder back into a key, or give None; see :func:`parse_all`."""
+    return next(iter(parse_all(kind, parent, {name: is_folder(kind)}, folder)), None)
+
+
+def is_of_another_kind(kind: Kind, name: str) -> bool:
+    """Whether a name is that of something else which lies beside the entities of a kind, and is none of them."""
+    if kind is Kind.VOXEL_SPACING:
+        return name == "Filaments" or any(f"/{name}" in folders for folders in _FOLDERS_IN_RUN.values())
+    return kind is Kind.FEATURES or (kind is Kind.TOMOGRAM and name.endswith(_FEATURES))
+
+
+def is_listable(key: Key) -> bool:
+    """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
+    try:
+        folder, _, name = path(key).rpartition("/")
+    except InvalidNameError:
+        return False
+    return parse(key.kind, key.parent, name, folder) == key
+
+
+def parse_all(kind: Kind, parent: ParentKey, listing: Mapping[str, bool], folder: str = "") -> list[Key]:
+    """Read what was listed in one folder back into keys.
+
+    Args:
+        kind: Kind of entity that was listed.
+        parent: Key whose children were listed.
+        listing: The listed names, and whether each is a folder.
+        folder: The listed folder; needed for segmentations, whose type it tells.
+
+    Returns:
+        Keys in the order of their names, without the names that :func:`path` does not write.
+    """
+    parent_cls, parser = _PARSERS[kind]
+    return parser(parent, listing.items(), folder) if isinstance(parent, parent_cls) else []
+
+
+#: Names, and whether each is a folder.
+_Names = Iterable[tuple[str, bool]]
+
+
+def _parse_runs(parent: ParentKey, names: _Names, folder: str) -> list[Key]:
+    return [RunKey(name) for name, is_folder in names if is_folder and is_run_name(name)]
+
+
+def _parse_objects(parent: ParentKey, names: _Names, folder: str) -> list[Key]:
+    return [ObjectKey(stem) for name, is_folder in names if is_folder and (stem := _volume(name))]
+
+
+def _parse_spacings(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    return [VoxelSpacingKey(run.name, size) for name, is_folder in names if is_folder and (size := _spacing(name))]
+
+
+def _parse_tomograms(spacing: VoxelSpacingKey, names: _Names, folder: str) -> list[Key]:
+    run, size, _ = spacing
+    return [TomogramKey(run, size, stem) for name, is_folder in names if is_folder and (stem := _volume(name))]
+
+
+def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[Key]:
+    found = [fields for name, is_folder in names if is_folder and (fields := _features(name))]
+    if not found:
+        return []
+    run, size, tomo_type, variant, _ = tomogram
+    stem = _tomogram_stem(tomogram)
+    return [FeaturesKey(run, size, tomo_type, feature_type, variant) for owner, feature_type in found if owner == stem]
+
+
+def _parse_picks(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    return [_new(PicksKey, first + fields) for name, is_folder in names if not is_folder and (fields := _picks(name))]
+
+
+def _parse_meshes(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    return [_new(MeshKey, first + fields) for name, is_folder in names if not is_folder and (fields := _mesh(name))]
+
+
+def _parse_segmentations(run: RunKey, names: _Names, folder: str) -> list[Key]:
+    first = (run.name,)
+    plain = _PLAIN_TYPES.get(folder.rpartition("/")[2])
+    return [
+        _new(SegmentationKey, first + fields)
+        for name, is_folder in names
+        if is_folder and (fields := _segmentation(name, plain))
+    ]
+
+
+#: Makes a key of all its fields; a NamedTuple's own constructor is a Python function that does no more.
+_new = tuple.__new__
+
+# What single names say. Names repeat from run to run, so what they say is kept; that also keeps each text once.
+
+
+@lru_cache(_KEPT_NAMES)
+def _volume(name: str) -> str | None:
+    """Stem of a volume whose stem is one name: a tomogram or an object."""
+    return intern(name[:-5]) if name.endswith(".zarr") and "_" not in name and not is_hidden(name) else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _features(name: str) -> tuple[str, str] | None:
+    """Stem of the tomogram, and type of the features."""
+    stem, _, feature_type = name.removesuffix(_FEATURES).rpartition("_")
+    known = name.endswith(_FEATURES) and stem and feature_type and not is_hidden(name)
+    return (stem, intern(feature_type)) if known else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _spacing(name: str) -> float | None:
+    """Voxel size of a spacing."""
+    return _size(name.removeprefix(_SPACING)) if name.startswith(_SPACING) else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _picks(name: str) -> tuple[str, str, str, Kind] | None:
+    fields = _annotation(name, ".json")
+    return (*fields, Kind.PICKS) if fields else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _mesh(name: str) -> tuple[str, str, str, Kind] | None:
+    fields = _annotation(name, ".glb")
+    return (*fields, Kind.MESH) if fields else None
+
+
+def _annotation(name: str, suffix: str) -> tuple[str, str, str] | None:
+    """Object, user and session of picks or a mesh."""
+    parts = name.removesuffix(suffix).split("_")
+    if len(parts) != 3 or not all(parts) or not name.endswith(suffix) or is_hidden(name):
+        return None
+    user_id, session_id, object_name = map(intern, parts)
+    return object_name, user_id, session_id
+
+
+@lru_cache(_KEPT_NAMES)
+def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str, str, str, SegmentationType, Kind] | None:
+    """Voxel size, name, user, session and type of a segmentation in a folder that holds one type only, or (None) two."""
+    parts = name.removesuffix(".zarr").split("_")
+    if len(parts) != 4 or not name.endswith(".zarr"):
+        return None
+    segmentation_type = plain or "binary"
+    if plain is None and parts[3].endswith(_MULTILABEL):
+        segmentation_type, parts[3] = "multilabel", parts[3].removesuffix(_MULTILABEL)
+    size = _size(parts[0])
+    if size is None or not all(parts):
+        return None
+    user_id, session_id, label = map(intern, parts[1:])
+    return size, label, user_id, session_id, segmentation_type, Kind.SEGMENTATION
+
+
+@lru_cache(_KEPT_NAMES)
+def _size(text: str) -> float | None:
+    """The voxel size that a text of exactly three decimals says; None for any other text, and for zero."""
+    if not _SIZE.fullmatch(text):
+        return None
+    size = float(text)
+    return size if size > 0 and f"{size:.3f}" == text else None
+
+
+#: Class of the parent, and what reads the names below it, for each kind.
+_PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, _Names, str], list[Key]]]] = {
+    Kind.RUN: (RootKey, _parse_runs),
+    Kind.OBJECT: (RootKey, _parse_objects),
+    Kind.VOXEL_SPACING: (RunKey, _parse_spacings),
+    Kind.PICKS: (RunKey, _parse_picks),
+    Kind.MESH: (RunKey, _parse_meshes),
+    Kind.SEGMENTATION: (RunKey, _parse_segmentations),
+    Kind.TOMOGRAM: (VoxelSpacingKey, _parse_tomograms),
+    Kind.FEATURES: (TomogramKey, _parse_features),
+}
+
+
+__all__ = [
+    "MARKER",
+    "MARKER_CONTENT",
+    "ROOT",
+    "file_name",
+    "folders",
+    "is_folder",
+    "is_listable",
+    "marker",
+    "parse",
+    "parse_all",
+    "path",
+]

@@ -1,0 +1,358 @@
+"""Value models: what stands in configs and annotation files.
+
+Pydantic models of everything that is written as JSON, and of the metadata that each entity carries. Coordinates are in
+angstrom, in x, y, z, from the corner of the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from copick_core.errors import redacted
+from copick_core.tree.keys import voxel_size_key
+from copick_core.tree.names import check_run_name, sanitize_name
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from copick_core.overlay import CopickRootOverlay
+
+IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+#: Label of objects that are given none.
+DEFAULT_LABEL = 1
+
+
+def _identity() -> list[list[float]]:
+    return [list(row) for row in IDENTITY]
+
+
+class PickableObject(BaseModel):
+    """An object that can be annotated in tomograms.
+
+    Attributes:
+        name: Name, as :func:`~copick_core.tree.names.sanitize_name` would leave it.
+        is_particle: Whether points represent it (True) or segmentation masks (False).
+        label: Value in multilabel segmentations, at least 1 (0 is the background).
+        color: RGBA, each 0 to 255.
+        emdb_id: EMDB id.
+        pdb_id: PDB id.
+        identifier: Gene Ontology id, UniProtKB accession or the like; ``go_id`` is its old name.
+        map_threshold: Density threshold for isosurfaces of its map.
+        radius: Radius in angstrom of the spheres that show particles.
+        metadata: Anything else; the key ``"copick"`` is reserved.
+    """
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, defer_build=True)
+
+    name: str
+    is_particle: bool
+    label: int | None = DEFAULT_LABEL
+    color: tuple[
+        Annotated[int, Field(ge=0, le=255)],
+        Annotated[int, Field(ge=0, le=255)],
+        Annotated[int, Field(ge=0, le=255)],
+        Annotated[int, Field(ge=0, le=255)],
+    ] = (100, 100, 100, 255)
+    emdb_id: str | None = None
+    pdb_id: str | None = None
+    identifier: str | None = Field(default=None, validation_alias=AliasChoices("identifier", "go_id"))
+    map_threshold: float | None = None
+    radius: float | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_sane(cls, value: str) -> str:
+        clean = sanitize_name(value, suppress_warnings=True)
+        if clean != value:
+            raise ValueError(f"object name {value!r} has invalid characters; use {clean!r}")
+        return value
+
+    @field_validator("label")
+    @classmethod
+    def _label_is_not_background(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
+            raise ValueError(f"label {value} is not possible: 0 is the background, labels start at 1")
+        return value
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _no_metadata_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @property
+    def go_id(self) -> str | None:
+        """Old name of :attr:`identifier`."""
+        return self.identifier
+
+    @go_id.setter
+    def go_id(self, value: str | None) -> None:
+        self.identifier = value
+
+
+def _sanitised_id(value: Any) -> Any:
+    if isinstance(value, str):
+        clean = sanitize_name(value, suppress_warnings=True)
+        if clean != value:
+            raise ValueError(f"{value!r} has invalid characters; use {clean!r}")
+    return value
+
+
+_Id = Annotated[str | None, BeforeValidator(_sanitised_id)]
+
+
+class CopickConfig(BaseModel):
+    """Configuration of a project: what every backend's configuration has.
+
+    Keys that no model knows are kept, so that a newer or another program's settings survive a load and a save.
+
+    Attributes:
+        config_type: Backend that opens the project.
+        name: Name of the project.
+        description: Description of the project.
+        version: Version of the copick API that wrote it.
+        pickable_objects: Objects that can be annotated.
+        user_id: User whose annotations are made by default.
+        session_id: Session of that user.
+        runs: Index of run names; static storage is then not listed for runs.
+        voxel_spacings: Index of voxel sizes in angstrom of every static run.
+        tomograms: Index of tomogram types of every static run, by voxel size in angstrom.
+        zarr_format: Format of volumes that are written: 2 (OME-NGFF 0.4, which every tool reads) or 3 (OME-NGFF 0.5).
+        chunks: Chunk shape of volumes that are written, (z, y, x).
+        compressor: Compressor of volumes that are written: a name, a numcodecs configuration, or None.
+        shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
+        chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
+    """
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
+
+    #: Names of the fields that hold a location; a relative one is resolved against the config file's folder.
+    location_fields: ClassVar[tuple[str, ...]] = ()
+
+    config_type: str = "filesystem"
+    name: str | None = "CoPick"
+    description: str | None = "Let's CoPick!"
+    version: str | None = "0.2.0"
+    pickable_objects: list[PickableObject] = Field(default_factory=list)
+    user_id: _Id = None
+    session_id: _Id = None
+    runs: list[str] | None = None
+    voxel_spacings: list[float] | None = None
+    tomograms: dict[float, list[str]] | None = Field(default_factory=dict)
+    zarr_format: Literal[2, 3] = 2
+    chunks: tuple[int, int, int] = (128, 128, 128)
+    compressor: str | dict[str, Any] | None = "blosc"
+    shards: tuple[int, int, int] | None = None
+    chunk_cache_bytes: int = Field(default=0, ge=0)
+
+    _folder: str | None = PrivateAttr(default=None)
+    _file: tuple[str, str] | None = PrivateAttr(default=None)
+    #: Locations that were relative, by their path in the JSON: as they were resolved, and as they were written.
+    _as_written: dict[tuple[str | int, ...], tuple[str, str]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("runs")
+    @classmethod
+    def _runs_are_possible(cls, value: list[str] | None) -> list[str] | None:
+        for name in value or ():
+            check_run_name(name)
+        return value
+
+    @field_validator("voxel_spacings", "tomograms")
+    @classmethod
+    def _sizes_are_possible(cls, value: Any) -> Any:
+        for size in value or ():
+            voxel_size_key(size)
+        return value
+
+    @model_validator(mode="after")
+    def _objects_are_unique(self) -> Self:
+        names: set[str] = set()
+        labels: dict[int, str] = {}
+        for obj in self.pickable_objects:
+            if obj.name in names:
+                raise ValueError(f"two objects are named {obj.name!r}")
+            names.add(obj.name)
+            # Objects that were given no label share the default, in every config of copick 1.x and once it is saved.
+            if obj.label not in (None, DEFAULT_LABEL):
+                if obj.label in labels:
+                    raise ValueError(f"objects {labels[obj.label]!r} and {obj.name!r} have the same label {obj.label}")
+                labels[obj.label] = obj.name
+        return self
+
+    @classmethod
+    def from_file(cls, filename: str | os.PathLike[str]) -> Self:
+        """Load a configuration of this type from a JSON file.
+
+        Raises:
+            ConfigError: The file is not JSON, or not such a configuration.
+        """
+        from copick_core.opening import load_config
+
+        return load_config(filename, cls)
+
+    def root_class(self) -> type[CopickRootOverlay] | None:
+        """Class of the root that this configuration asks for; None for that of its backend."""
+        return None
+
+    def check_object(self, obj: PickableObject) -> None:
+        """Refuse an object that a nested configuration contradicts: this one could not be opened again."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what is declared and not hidden; keys that no model knows may hold secrets."""
+        declared = type(self).model_fields
+        return (
+            (name, redacted(value) if name in self.location_fields and isinstance(value, str) else value)
+            for name, value in super().__repr_args__()
+            if name in declared
+        )
+
+
+class CopickLocation(BaseModel):
+    """A location in angstrom."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    x: float
+    y: float
+    z: float
+
+
+class CopickPoint(BaseModel):
+    """A picked point.
+
+    Attributes:
+        location: Where it is, in angstrom.
+        transformation_: 4 x 4 matrix from object space to tomogram space, last row 0, 0, 0, 1. Its translation is a shift in
+            angstrom: the particle's centre is ``location`` plus it.
+        instance_id: Id of the instance that it belongs to.
+        score: Score.
+    """
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    location: CopickLocation
+    transformation_: list[list[float]] = Field(default_factory=_identity)
+    instance_id: int | None = 0
+    score: float | None = 1.0
+
+    @field_validator("transformation_", mode="before")
+    @classmethod
+    def _is_affine(cls, value: Any) -> list[list[float]]:
+        if value is None:
+            return _identity()
+        rows = [[float(v) for v in row] for row in value]
+        if len(rows) != 4 or any(len(row) != 4 for row in rows):
+            raise ValueError("transformation must be a 4 x 4 matrix")
+        if any(abs(a - b) > 1e-8 + 1e-5 * abs(b) for a, b in zip(rows[3], IDENTITY[3], strict=True)):
+            raise ValueError("last row of a transformation must be 0, 0, 0, 1")
+        return rows
+
+    @property
+    def transformation(self) -> NDArray[np.float64]:
+        """The matrix as an array of shape (4, 4); setting it checks shape and last row."""
+        import numpy as np
+
+        return np.array(self.transformation_, dtype=np.float64)
+
+    @transformation.setter
+    def transformation(self, value: ArrayLike) -> None:
+        self.transformation_ = self._is_affine(value)
+
+
+class CopickPicksFile(BaseModel):
+    """Content of a picks file.
+
+    Attributes:
+        pickable_object_name: Object.
+        user_id: User or tool.
+        session_id: Session; "0" for tools.
+        run_name: Run.
+        voxel_spacing: Voxel size in angstrom of the tomogram that was picked in.
+        unit: Unit of the locations.
+        points: The points; None while they have not been read.
+        trust_orientation: Whether the points' rotations mean something.
+    """
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    pickable_object_name: str
+    user_id: str
+    session_id: str
+    run_name: str | None = None
+    voxel_spacing: float | None = None
+    unit: str = "angstrom"
+    points: list[CopickPoint] | None = Field(default_factory=list)
+    trust_orientation: bool | None = True
+
+
+class _Meta(BaseModel):
+    """Metadata of an entity; layers may add fields (``Layer.details``)."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+
+class CopickRunMeta(_Meta):
+    """Metadata of a run."""
+
+    name: str
+
+
+class CopickVoxelSpacingMeta(_Meta):
+    """Metadata of a voxel spacing; ``voxel_size`` in angstrom."""
+
+    voxel_size: float
+
+
+class CopickTomogramMeta(_Meta):
+    """Metadata of a tomogram."""
+
+    tomo_type: str
+
+
+class CopickFeaturesMeta(_Meta):
+    """Metadata of a feature map."""
+
+    tomo_type: str
+    feature_type: str
+
+
+class CopickMeshMeta(_Meta):
+    """Metadata of a mesh."""
+
+    pickable_object_name: str
+    user_id: str
+    session_id: str
+
+
+class CopickSegmentationMeta(_Meta):
+    """Metadata of a segmentation; at most one of the three flags is set."""
+
+    user_id: str
+    session_id: str
+    name: str
+    is_multilabel: bool
+    is_instance: bool = False
+    is_panoptic: bool = False
+    voxel_size: float
+
+    @model_validator(mode="after")
+    def _one_type(self) -> Self:
+        if self.is_multilabel + self.is_instance + self.is_panoptic > 1:
+            raise ValueError("a segmentation is multilabel, instance or panoptic, not several of them")
+        return self

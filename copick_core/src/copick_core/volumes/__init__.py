@@ -1,0 +1,1 @@
+"""Volumes as OME-Zarr: pyramids, chunks, regions, labels."""
