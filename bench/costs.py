@@ -20,7 +20,7 @@ VOXEL_BYTES = 4
 CHUNK = 128
 LEVELS = 3
 KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
-#: Requests of one run whose volumes have one chunk in each level, counted in tests/test_costs.py.
+#: Requests of one run whose volumes have one chunk in each level, counted in tests/bench/test_costs.py.
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 3},
     "segmentation": {"LIST": 6, "PUT": 8, "COPY": 8},
@@ -97,8 +97,8 @@ def render() -> str:
         f"write one segmentation of the same shape with {LEVELS} levels ({chunks(LEVELS)} chunks, none of them empty) and one",
         "picks file.",
         "",
-        '"Base" is what `tests/test_costs.py` counts for volumes that have one chunk in each level. Each further chunk adds a',
-        "GET, or a PUT and a COPY: volumes are staged, then copied.",
+        '"Base" is what `tests/bench/test_costs.py` counts for volumes that have one chunk in each level. Each further chunk',
+        "adds a GET, or a PUT and a COPY: volumes are staged, then copied.",
         "",
         f"| requests of one run | {' | '.join(KINDS)} |",
         "| --- " * (1 + len(KINDS)) + "|",

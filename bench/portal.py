@@ -18,9 +18,9 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from portal_loopback import bulk  # noqa: E402 - the path is set above
-from portal_loopback.content import MEMBRANE, RIBOSOME  # noqa: E402
 from support.environments import reference_python  # noqa: E402
+from support.portal_loopback import bulk  # noqa: E402 - the path is set above
+from support.portal_loopback.content import MEMBRANE, RIBOSOME  # noqa: E402
 
 LISTING = """
 import json, sys, time
@@ -51,7 +51,7 @@ class Portal:
     """The loopback portal in a process of its own."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "portal_loopback", "bulk"]
+        command = [sys.executable, "-m", "support.portal_loopback", "bulk"]
         self._process = subprocess.Popen(command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.urls = json.loads(self._answer())
 

@@ -88,7 +88,7 @@ def layered(project_config):
 @pytest.fixture
 def generated(tmp_path):
     """A compose volume with a job in every condition, and what it was made from."""
-    import volume_generator
+    from support import volume_generator
 
     return volume_generator.generate(tmp_path / "volume")
 

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("moto.server")
 pytest.importorskip("copick_backend_portal")
 
-from portal_loopback import LoopbackPortal, content
+from support.portal_loopback import LoopbackPortal, content
 from support.portals import open_project
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from copick_core.testing import StaticBackendTests
 from copick_core.tree.keys import MeshKey, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
-from portal_loopback.content import LABELS, VOLUME
+from support.portal_loopback.content import LABELS, VOLUME
 from support.portals import OBJECTS
 
 USER = "data-portal"

@@ -15,7 +15,7 @@ from copick_backend_portal.errors import PortalFilesError
 from copick_backend_portal.names import camel
 from copick_backend_portal.points import decode_points
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
-from portal_loopback.content import LABELS, TURN, VOLUME
+from support.portal_loopback.content import LABELS, TURN, VOLUME
 from support.portals import OBJECTS, open_project
 
 

@@ -14,8 +14,8 @@ import pytest
 import copick_core
 from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
 from copick_core.errors import InvalidDataError
-from portal_loopback import Fault
-from portal_loopback.content import RIBOSOME, VOLUME
+from support.portal_loopback import Fault
+from support.portal_loopback.content import RIBOSOME, VOLUME
 from support.portals import OBJECTS, open_project
 
 SCRIPT = """

@@ -15,7 +15,7 @@ from copick_backend_portal.disk_cache import DiskCache
 from copick_backend_portal.queries import OBJECT_QUERIES, PARTS, RUNS
 from copick_core.errors import ConfigError
 from copick_core.tree.keys import Kind, RunKey
-from portal_loopback import Fault
+from support.portal_loopback import Fault
 from support.portals import open_project
 
 QUERIES = [RUNS, *OBJECT_QUERIES, *(q for queries in PARTS.values() for q in queries)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import copick_core
-from portal_loopback import LoopbackPortal
-from portal_loopback.content import FERRITIN, MEMBRANE, RIBOSOME
+from support.portal_loopback import LoopbackPortal
+from support.portal_loopback.content import FERRITIN, MEMBRANE, RIBOSOME
 
 OBJECTS = [
     {"name": "ribosome", "is_particle": True, "label": 1, "identifier": RIBOSOME, "radius": 150},

@@ -5,8 +5,7 @@ from __future__ import annotations
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.filesystem import CopickRootFSSpec
 from copick_backend_fs.opening import open_layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 
 
 @hookimpl

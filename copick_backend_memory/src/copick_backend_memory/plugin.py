@@ -5,8 +5,7 @@ from __future__ import annotations
 from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer, shared_place
 from copick_core.layers import Layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 
 
 def open_layers(config: CopickConfigMemory) -> Layers:

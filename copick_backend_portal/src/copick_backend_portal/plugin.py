@@ -5,8 +5,7 @@ from __future__ import annotations
 from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.entities import CopickRootCDP
 from copick_core.layers import Layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 
 
 def open_layers(config: CopickConfigCDP) -> Layers:

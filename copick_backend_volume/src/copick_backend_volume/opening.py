@@ -57,7 +57,7 @@ def _overlay(config: CopickConfigVolume) -> Layer | None:
     config_type = content.get("config_type")
     if not isinstance(config_type, str):
         raise ConfigError(source="overlay", reason="config_type is missing: say which backend the overlay is of")
-    backend = plugins.get(config_type)
+    backend = plugins.backends.get(config_type)
     nested = validated(backend.config_cls, content, "overlay", config._folder)
     overlay = backend.open_layers(nested).overlay
     adopt_locations(config, ("overlay",), content, nested)

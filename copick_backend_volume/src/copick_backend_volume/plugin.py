@@ -5,8 +5,7 @@ from __future__ import annotations
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.opening import open_layers
 from copick_backend_volume.root import CopickRootVolume
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 
 
 @hookimpl

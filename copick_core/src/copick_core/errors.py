@@ -16,7 +16,9 @@ from them::
     ├── ConfigError              ValueError          a configuration that cannot be used
     │   ├── ConfigNotFoundError  FileNotFoundError   a config file that does not exist
     │   └── UnknownBackendError  LookupError         no installed backend answers to a config_type
-    ├── BackendError             RuntimeError        an installed backend that cannot be used
+    ├── UnknownPluginError       LookupError         no installed command, format or wrapper has a name
+    ├── PluginError              RuntimeError        an installed plugin that cannot be used
+    │   └── BackendError         RuntimeError        … that is a backend
     ├── MissingDependencyError   ImportError         an optional package that a request needs
     ├── NotPicklableError        TypeError           what lives in one process only, or cannot be sent to another
     ├── RunsFailedError          RuntimeError        a function failed for some of many runs
@@ -325,27 +327,71 @@ class UnknownBackendError(ConfigError, LookupError):
         self.install = install
 
 
-class BackendError(CopickError, RuntimeError):
-    """An installed backend that cannot be used: broken, duplicated, or written for another version.
+class UnknownPluginError(CopickError, LookupError):
+    """No installed command, format or wrapper has the name that was asked for.
 
     Attributes:
-        config_type: Its config type.
+        kind: ``"command"``, ``"format"`` or ``"wrapper"``.
+        name: The name that was asked for.
+        installed: The names that are installed.
+        install: The command that installs it, where it is known.
+    """
+
+    kind: str
+    name: str
+    installed: list[str]
+    install: str | None
+
+    def __init__(self, *, kind: str, name: str, installed: list[str], install: str | None) -> None:
+        has = ", ".join(installed) or "none"
+        way_out = f" Install it with: {install}" if install else closest(name, installed)
+        super().__init__(
+            f"No {kind} {name!r} is installed (installed: {has}).{way_out}",
+            kind=kind,
+            name=name,
+            installed=installed,
+            install=install,
+        )
+
+
+class PluginError(CopickError, RuntimeError):
+    """An installed plugin that cannot be used: broken, duplicated, or written for another version.
+
+    Attributes:
+        kind: ``"backend"``, ``"command"``, ``"format"`` or ``"wrapper"``.
+        name: Its name.
         distributions: The distributions that bring it.
         reason: What is wrong.
     """
 
-    config_type: str
+    kind: str
+    name: str
     distributions: list[str]
     reason: str
 
-    def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
+    def __init__(self, *, kind: str, name: str, distributions: list[str], reason: str) -> None:
         by = " and ".join(distributions) or "an unknown distribution"
         super().__init__(
-            f"Backend {config_type!r} (from {by}) cannot be used: {reason}",
-            config_type=config_type,
+            f"{kind.capitalize()} {name!r} (from {by}) cannot be used: {reason}",
+            kind=kind,
+            name=name,
             distributions=distributions,
             reason=reason,
         )
+
+
+class BackendError(PluginError):
+    """An installed backend that cannot be used.
+
+    Attributes:
+        config_type: Its config type.
+    """
+
+    config_type: str
+
+    def __init__(self, *, config_type: str, distributions: list[str], reason: str) -> None:
+        super().__init__(kind="backend", name=config_type, distributions=distributions, reason=reason)
+        self.config_type = config_type
 
 
 class MissingDependencyError(CopickError, ImportError):

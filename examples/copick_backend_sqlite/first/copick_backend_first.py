@@ -5,8 +5,7 @@ from typing import Literal
 
 from copick_core.errors import NotFoundError
 from copick_core.layers import Layer, Layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.keys import Kind, PicksKey, RunKey
 from copick_core.tree.schema import CopickConfig
 

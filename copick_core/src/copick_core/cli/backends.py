@@ -14,18 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints a table of the installed backends; loads each one, because only that shows whether it works."""
-    for known in plugins.installed():
+    for known in plugins.backends.installed():
         try:
-            plugins.get(known.config_type)
+            plugins.backends.get(known.name)
         except BackendError:
             continue  # Its cause is in the next listing.
-    found = plugins.installed()
+    found = plugins.backends.installed()
     if not found:
         print('No backend is installed. pip install "copick-core[all]" brings those that copick-core comes with.')
         return 0
     rows = [("config_type", "distribution", "version", "state")]
     rows += [
-        (known.config_type, ", ".join(known.distributions), ", ".join(v or "-" for v in known.versions), known.state)
+        (known.name, ", ".join(known.distributions), ", ".join(v or "-" for v in known.versions), known.state)
         for known in found
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from string import Template
 
+from copick_core import plugins
 from copick_core.errors import InvalidNameError
-from copick_core.plugins import KNOWN, installed
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -56,7 +56,7 @@ copick projects in $name.
 1. `pip install -e ".[test]"` and `pytest`: everything that fails says "fill in".
 2. Fill in the methods of `src/copick_backend_$name/layer.py`, from the top; each makes more checks pass.
    Their contract is in the docstrings of `copick_core.layers.Layer`; a place that is only read needs the first four.
-   If your storage keeps bytes under names with slashes, let the layer subclass `copick_core.layers.path_layer.PathLayer` instead.
+   If your storage keeps bytes under names with slashes, subclass `copick_core.layers.path_layer.PathLayer` instead.
 3. Say in `plugin.py` what the configuration needs to know, and in `tests/` how a test gets an empty place.
 """,
     "src/copick_backend_$name/__init__.py": '"""copick projects in $name."""\n',
@@ -68,9 +68,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from copick_core.plugins.hookspecs import hookimpl
 from copick_core.layers import Layers
-from copick_core.plugins import Backend
+from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.schema import CopickConfig
 
 from copick_backend_$name.layer import ${Name}Layer
@@ -231,7 +230,7 @@ def write_package(name: str, into: Path) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise InvalidNameError(what="backend name", name=name, reason="use lower-case letters, digits and underscores")
-    if name in KNOWN or name in {known.config_type for known in installed()}:
+    if name in plugins.known()["backends"] or name in plugins.backends.names():
         raise InvalidNameError(what="backend name", name=name, reason="there is a backend of this name")
     folder = into / f"copick_backend_{name}"
     folder.mkdir(parents=True)

@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 from copick_core.errors import MissingDependencyError
-from copick_core.plugins import KNOWN
+from copick_core.plugins import install_line
 
 _BACKEND = "copick_backend_volume.cli"
 
@@ -27,6 +27,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         backend: Any = importlib.import_module(_BACKEND)
     except ImportError as error:
-        install = f'pip install "{KNOWN["compose_volume"]}"'
+        install = str(install_line("backends", "compose_volume"))
         raise MissingDependencyError(feature="The command volume", install=install) from error
     return int(backend.run(args))

@@ -214,8 +214,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         if self.is_panoptic:
             raise InvalidDataError(
                 source=self._key,
-                reason="it has two channels, which no volume file holds; read both with copick_core.volumes.sources.read_volume(path)"
-                ".data and give them to from_numpy(numpy.stack([label, instance]))",
+                reason="it has two channels, which no volume file holds; read both with "
+                "copick_core.volumes.sources.read_volume(path).data "
+                "and give them to from_numpy(numpy.stack([label, instance]))",
             )
         self._import_volume(source, self.voxel_size, levels, dtype, **options)
 

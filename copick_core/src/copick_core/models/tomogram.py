@@ -183,7 +183,8 @@ class CopickTomogram(Volume[TomogramKey]):
 
         Args:
             source: Path of an MRC, TIFF or EM file (MRC and EM also with .gz or .bz2) or of a zarr folder, anything with
-                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.sources.read_volume` gave.
+                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what
+                :func:`copick_core.volumes.sources.read_volume` gave.
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the source.
             **options: ``voxel_size``: that of the source in angstrom, instead of what it tells. ``transpose``: its axes in

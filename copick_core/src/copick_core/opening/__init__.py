@@ -1,6 +1,7 @@
 """From a configuration to a root, and back to a file."""
 
 from copick_core.opening.opening import (
+    adopt_locations,
     from_czcdp_datasets,
     from_file,
     from_string,
@@ -12,6 +13,7 @@ from copick_core.opening.opening import (
 )
 
 __all__ = [
+    "adopt_locations",
     "from_czcdp_datasets",
     "from_file",
     "from_string",

@@ -155,7 +155,7 @@ def from_czcdp_datasets(
     """
     from copick_core import plugins
 
-    root_cls: Any = plugins.get("cryoet_data_portal").root_cls
+    root_cls: Any = plugins.backends.get("cryoet_data_portal").root_cls
     root: CopickRootOverlay = root_cls.from_czcdp_datasets(
         dataset_ids,
         overlay_root,
@@ -331,7 +331,7 @@ def _open(content: dict[str, Any], source: str, folder: str | None) -> CopickRoo
     if not isinstance(config_type, str):
         raise ConfigError(source=source, reason=f"config_type: {config_type!r} is not a string")
     try:
-        backend = plugins.get(config_type)
+        backend = plugins.backends.get(config_type)
     except UnknownBackendError as error:
         raise UnknownBackendError(
             config_type=config_type, installed=error.installed, install=error.install, source=source

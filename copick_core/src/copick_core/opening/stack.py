@@ -22,8 +22,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from copick_core.errors import ConfigError, CopickError, InvalidDataError, UnknownBackendError
 from copick_core.layers import Layer, Layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.schema import DEFAULT_LABEL, CopickConfig, PickableObject
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class CopickConfigStack(CopickConfig):
 
         for _, content in self.nested():
             try:
-                root_cls = plugins.get(str(content.get("config_type"))).root_cls
+                root_cls = plugins.backends.get(str(content.get("config_type"))).root_cls
             except CopickError:
                 continue  # opening its layers tells what is wrong, and where
             if root_cls is not None and root_cls.spans_any_layers:
@@ -138,7 +137,7 @@ def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tupl
     if not isinstance(config_type, str):
         raise ConfigError(source=path, reason="config_type: every layer of a stack names its backend")
     try:
-        backend = plugins.get(config_type)
+        backend = plugins.backends.get(config_type)
         fields = {key: value for key, value in content.items() if key != LAYER_NAME}
         # A complaint names the field by its path in the whole file: static[1].overlay_root.
         config = validated(backend.config_cls, fields, path, folder, prefix=path)

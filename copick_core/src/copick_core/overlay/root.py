@@ -122,7 +122,8 @@ class CopickRootOverlay(CopickRoot):
         fit into flight. What was listed before stays; call :meth:`refresh` first to list it anew.
 
         Args:
-            kinds: Kinds as :class:`~copick_core.tree.keys.Kind` or by name, such as ``["picks", "segmentations"]``; None for all.
+            kinds: Kinds as :class:`~copick_core.tree.keys.Kind` or by name, such as ``["picks", "segmentations"]``; None for
+                all.
 
         Raises:
             InvalidDataError: There is no such kind.

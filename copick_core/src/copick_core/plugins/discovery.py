@@ -1,186 +1,274 @@
-"""Discovery of backends: metadata first, imports last.
+"""Discovery of plugins: metadata first, imports last, by name.
 
-A backend is an installed distribution with an entry point in the group ``copick.backends``. The entry point's *name* is the
-``config_type`` it serves; its *value* is a module with one hook implementation, ``copick_backend()``, which returns a
-:class:`Backend`. Only the backend that is asked for is imported, and a broken one never affects the others.
+A plugin is an installed distribution with an entry point in one of four groups. The entry point's *name* is the name of what
+it brings (a ``config_type``, a command, a format, a wrapper); its *value* is a module that implements the group's hook, which
+returns a record of that name. Only what is asked for is imported, and a broken plugin never affects another.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from copick_core.errors import BackendError, UnknownBackendError
+from copick_core.errors import BackendError, PluginError, UnknownBackendError, UnknownPluginError
+from copick_core.plugins.known import install_line
+from copick_core.plugins.records import Backend, Command, Format, LayerWrapper, Record
 
 if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint
+    from importlib_metadata import EntryPoint, EntryPoints
 
-    from copick_core.layers import Layers
-    from copick_core.overlay import CopickRootOverlay
-    from copick_core.tree.schema import CopickConfig
+R = TypeVar("R", bound=Record)
 
-#: Entry-point group of backends.
-GROUP = "copick.backends"
-#: Version of the plugin interface: the Backend record and the layer contract. Raised when either breaks.
-API_VERSION = 1
-#: Distributions that serve the config types we know of, as pip installs them.
-KNOWN = {
-    "filesystem": "copick-core[fs]",
-    "memory": "copick-core[memory]",
-    "cryoet_data_portal": "copick-core[portal]",
-    "compose_volume": "copick-core[volume]",
-}
-
-
-@dataclass(frozen=True)
-class Backend:
-    """What a plugin registers.
-
-    Attributes:
-        config_type: The ``config_type`` it serves; equals the entry point's name.
-        api_version: The :data:`API_VERSION` that it was written for. There is no default on purpose.
-        config_cls: Model of its configuration.
-        open_layers: Opens the layers of a configuration. A module-level function, so that projects can be pickled.
-        root_cls: Class of the root; None for the plain one.
-        summary: One line that says what it stores where.
-        url: Where its documentation is.
-    """
-
-    config_type: str
-    api_version: int
-    config_cls: type[CopickConfig]
-    open_layers: Callable[[Any], Layers]
-    root_cls: type[CopickRootOverlay] | None = None
-    summary: str = ""
-    url: str = ""
+State = Literal["available", "loaded", "broken", "duplicate"]
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What is known of an installed backend without importing it.
+    """What is known of an installed plugin without importing it.
 
     Attributes:
-        config_type: The type it serves.
+        kind: ``"backend"``, ``"command"``, ``"format"`` or ``"wrapper"``.
+        name: The name of its entry point.
         distributions: Names of the distributions that claim it (more than one is an error when it is asked for).
         versions: Their versions.
         state: ``"available"``, ``"loaded"``, ``"broken"`` or ``"duplicate"``.
         cause: Why it is broken.
     """
 
-    config_type: str
+    kind: str
+    name: str
     distributions: tuple[str, ...]
     versions: tuple[str, ...]
-    state: Literal["available", "loaded", "broken", "duplicate"]
+    state: State
     cause: str = ""
 
 
+class Registry(Generic[R]):
+    """The plugins of one kind.
+
+    Args:
+        kind: What they are called in messages.
+        group: Their entry-point group.
+        hook: The hook that returns their records.
+        record_cls: Class of their records.
+    """
+
+    def __init__(self, kind: str, group: str, hook: str, record_cls: type[R]) -> None:
+        self.kind = kind
+        self.group = group
+        self._hook = hook
+        self._record_cls = record_cls
+        self._registered: dict[str, R] = {}
+        self._loaded: dict[str, R] = {}
+        self._broken: dict[str, PluginError] = {}
+        self._entry_points: dict[str, list[EntryPoint]] | None = None
+
+    def register(self, record: R) -> None:
+        """Make a plugin known to this process without installing it, for tests and notebooks.
+
+        Raises:
+            PluginError: It was written for another version of the interface, or another plugin has its name.
+        """
+        with _lock:
+            known = self._registered.get(record.name)
+            if known is not None and known is not record:
+                raise self._unusable(record.name, [], f"another {self.kind} was registered under this name")
+            if record.name in self._scan():
+                raise self._unusable(
+                    record.name, self._distributions(record.name), "an installed distribution brings this name already"
+                )
+            if reason := self._mismatch(record, record.name):
+                raise self._unusable(record.name, ["register()"], reason)
+            self._registered[record.name] = record
+
+    def installed(self) -> list[Installed]:
+        """List the plugins that are installed or registered, sorted by name. Imports none of them."""
+        with _lock:
+            rows = [Installed(self.kind, n, ("registered in this process",), ("",), "loaded") for n in self._registered]
+            for name, points in self._scan().items():
+                broken = self._broken.get(name)
+                state: State = "loaded" if name in self._loaded else "broken" if broken else "available"
+                if len(points) > 1:
+                    state = "duplicate"
+                dists = [p.dist for p in points]
+                names = tuple(d.name if d else "unknown" for d in dists)
+                versions = tuple(d.version if d else "" for d in dists)
+                rows.append(Installed(self.kind, name, names, versions, state, broken.reason if broken else ""))
+        return sorted(rows, key=lambda row: row.name)
+
+    def names(self) -> list[str]:
+        """Names of the plugins that are installed or registered, sorted. Imports none of them."""
+        with _lock:
+            return sorted({*self._scan(), *self._registered})
+
+    def get(self, name: str) -> R:
+        """Load a plugin by its name.
+
+        Raises:
+            UnknownPluginError: None of this name is installed; lists those that are, and how to install the known ones. For
+                backends it is an :class:`~copick_core.errors.UnknownBackendError`.
+            PluginError: It is broken (with the cause), claimed by two distributions, or written for another version. For
+                backends it is a :class:`~copick_core.errors.BackendError`.
+        """
+        with _lock:
+            record = self._registered.get(name) or self._loaded.get(name)
+            if record is not None:
+                return record
+            if name in self._broken:
+                raise self._broken[name].with_traceback(None)  # that of the last time would be added to
+            points = self._scan().get(name, [])
+            if not points:
+                raise self._unknown(name)
+            try:
+                record = self._load(name, points)
+            except PluginError as error:
+                self._broken[name] = error
+                raise
+            self._loaded[name] = record
+            return record
+
+    def usable(self) -> Iterator[R]:
+        """Load every plugin of this kind; those that are broken are left out (:meth:`installed` gives the cause)."""
+        for name in self.names():
+            try:
+                yield self.get(name)
+            except PluginError:
+                continue
+
+    def reset(self) -> None:
+        """Forget everything that was registered, loaded or scanned; the next question looks again."""
+        with _lock:
+            self._registered.clear()
+            self._loaded.clear()
+            self._broken.clear()
+            self._entry_points = None
+
+    def _unknown(self, name: str) -> Exception:
+        return UnknownPluginError(
+            kind=self.kind, name=name, installed=self.names(), install=install_line(f"{self.kind}s", name)
+        )
+
+    def _unusable(self, name: str, distributions: list[str], reason: str) -> PluginError:
+        return PluginError(kind=self.kind, name=name, distributions=distributions, reason=reason)
+
+    def _scan(self) -> dict[str, list[EntryPoint]]:
+        """Entry points of the group by name, one for each distribution."""
+        if self._entry_points is None:
+            found: dict[str, list[EntryPoint]] = {}
+            for point in _all_entry_points().select(group=self.group):
+                found.setdefault(point.name, []).append(point)
+            self._entry_points = {name: _claimants(points) for name, points in found.items()}
+        return self._entry_points
+
+    def _distributions(self, name: str) -> list[str]:
+        return [p.dist.name if p.dist else "unknown" for p in self._scan().get(name, [])]
+
+    def _load(self, name: str, points: list[EntryPoint]) -> R:
+        def unusable(reason: str) -> PluginError:
+            return self._unusable(name, self._distributions(name), reason)
+
+        if len(points) > 1:
+            raise unusable(f"both distributions claim this {self.kind}, and none is chosen silently. Uninstall one of them.")
+        try:
+            module = points[0].load()
+        except Exception as error:
+            raise unusable(f"importing {points[0].value} failed: {type(error).__name__}: {error}") from error
+        from copick_core.plugins.hookspecs import records_of
+
+        try:
+            records = records_of(module, self._hook)
+        except Exception as error:
+            raise unusable(f"its hook {self._hook}() failed: {type(error).__name__}: {error}") from error
+        if not records or not all(isinstance(record, self._record_cls) for record in records):
+            raise unusable(
+                f"{points[0].value} must have one hook implementation {self._hook}() "
+                f"that returns a {self._record_cls.__name__}, or a list of them"
+            )
+        mine = [record for record in records if record.name == name] if len(records) > 1 else records
+        if len(mine) != 1:
+            has = ", ".join(repr(record.name) for record in records)
+            raise unusable(f"its entry point is named {name!r}, but its records say {has}")
+        if reason := self._mismatch(mine[0], name):
+            raise unusable(reason)
+        record: R = mine[0]
+        return record
+
+    def _mismatch(self, record: R, name: str) -> str:
+        """Why a record cannot serve a name; nothing if it can."""
+        current = self._record_cls.API_VERSION
+        if record.api_version != current:
+            return (
+                f"it was written for version {record.api_version} of the {self.kind} interface, "
+                f"this copick-core has {current}. Upgrade {'it' if record.api_version < current else 'copick-core'}."
+            )
+        if record.name != name:
+            return f"its entry point is named {name!r}, but its record says {record.name!r}"
+        return ""
+
+
+class _Backends(Registry[Backend]):
+    """Backends raise errors of configurations: their names stand there."""
+
+    def _unknown(self, name: str) -> Exception:
+        return UnknownBackendError(config_type=name, installed=self.names(), install=install_line("backends", name))
+
+    def _unusable(self, name: str, distributions: list[str], reason: str) -> PluginError:
+        return BackendError(config_type=name, distributions=distributions, reason=reason)
+
+
 _lock = threading.RLock()
-_registered: dict[str, Backend] = {}
-_loaded: dict[str, Backend] = {}
-_broken: dict[str, BackendError] = {}
-_entry_points: dict[str, list[EntryPoint]] | None = None
+_scanned: EntryPoints | None = None
+
+#: Storage, by ``config_type``.
+backends: Registry[Backend] = _Backends("backend", "copick.backends", "copick_backend", Backend)
+#: Commands of ``copick-core``, by what is typed.
+commands: Registry[Command] = Registry("command", "copick_core.commands", "copick_command", Command)
+#: File formats, by name.
+formats: Registry[Format] = Registry("format", "copick.formats", "copick_format", Format)
+#: Layer wrappers, by the name in a configuration.
+wrappers: Registry[LayerWrapper] = Registry("wrapper", "copick.wrappers", "copick_layer_wrapper", LayerWrapper)
+
+REGISTRIES: tuple[Registry[Any], ...] = (backends, commands, formats, wrappers)
 
 
-def register(backend: Backend) -> None:
-    """Make a backend known to this process without installing it, for tests and notebooks.
+def register(record: Record) -> None:
+    """Make a plugin of any kind known to this process without installing it, for tests and notebooks.
 
     Raises:
-        BackendError: It was written for another version of the interface, or another one serves its type.
+        PluginError: It was written for another version of the interface, or another plugin has its name.
+        TypeError: It is no record.
     """
-    with _lock:
-        known = _registered.get(backend.config_type)
-        if known is not None and known is not backend:
-            raise BackendError(
-                config_type=backend.config_type,
-                distributions=[],
-                reason="another backend was registered for this type",
-            )
-        if backend.config_type in _scan():
-            raise BackendError(
-                config_type=backend.config_type,
-                distributions=_distributions(backend.config_type),
-                reason="an installed distribution serves this type already",
-            )
-        if reason := _mismatch(backend, backend.config_type):
-            raise BackendError(config_type=backend.config_type, distributions=["register()"], reason=reason)
-        _registered[backend.config_type] = backend
+    for registry in REGISTRIES:
+        if isinstance(record, registry._record_cls):
+            registry.register(record)
+            return
+    raise TypeError(f"{record!r} is no Backend, Command, Format or LayerWrapper")
 
 
 def reset() -> None:
-    """Forget everything that was registered, loaded or scanned; the next question looks again."""
-    global _entry_points
+    """Forget everything that was registered, loaded or scanned, of every kind."""
+    global _scanned
     with _lock:
-        _registered.clear()
-        _loaded.clear()
-        _broken.clear()
-        _entry_points = None
+        for registry in REGISTRIES:
+            registry.reset()
+        _scanned = None
 
 
 def installed() -> list[Installed]:
-    """List the backends that are installed or registered, sorted by config type. Imports none of them."""
+    """List the installed or registered plugins of every kind. Imports none of them."""
+    return [row for registry in REGISTRIES for row in registry.installed()]
+
+
+def _all_entry_points() -> EntryPoints:
+    global _scanned
     with _lock:
-        rows = [Installed(t, ("registered in this process",), ("",), "loaded") for t in _registered]
-        for config_type, points in _scan().items():
-            broken = _broken.get(config_type)
-            state: Literal["available", "loaded", "broken", "duplicate"] = (
-                "duplicate" if len(points) > 1 else "broken" if broken else "loaded" if config_type in _loaded else "available"
-            )
-            dists = [p.dist for p in points]
-            rows.append(
-                Installed(
-                    config_type,
-                    tuple(d.name if d else "unknown" for d in dists),
-                    tuple(d.version if d else "" for d in dists),
-                    state,
-                    broken.reason if broken else "",
-                )
-            )
-    return sorted(rows, key=lambda row: row.config_type)
+        if _scanned is None:
+            from importlib_metadata import entry_points
 
-
-def get(config_type: str) -> Backend:
-    """Load the backend that serves a config type.
-
-    Raises:
-        UnknownBackendError: None is installed; tells what is, and how to get the known ones.
-        BackendError: It is broken (with the cause), claimed by two distributions, or written for another version.
-    """
-    with _lock:
-        backend = _registered.get(config_type) or _loaded.get(config_type)
-        if backend is not None:
-            return backend
-        if config_type in _broken:
-            raise _broken[config_type].with_traceback(None)  # that of the last time would be added to
-        points = _scan().get(config_type, [])
-        if not points:
-            known = KNOWN.get(config_type)
-            raise UnknownBackendError(
-                config_type=config_type,
-                installed=sorted({*_scan(), *_registered}),
-                install=f'pip install "{known}"' if known else None,
-            )
-        try:
-            backend = _load(config_type, points)
-        except BackendError as error:
-            _broken[config_type] = error
-            raise
-        _loaded[config_type] = backend
-        return backend
-
-
-def _scan() -> dict[str, list[EntryPoint]]:
-    """Entry points of the group by name, one for each distribution."""
-    global _entry_points
-    if _entry_points is None:
-        from importlib_metadata import entry_points
-
-        found: dict[str, list[EntryPoint]] = {}
-        for point in entry_points(group=GROUP):
-            found.setdefault(point.name, []).append(point)
-        _entry_points = {name: _claimants(points) for name, points in found.items()}
-    return _entry_points
+            _scanned = entry_points()
+        return _scanned
 
 
 def _claimants(points: list[EntryPoint]) -> list[EntryPoint]:
@@ -191,42 +279,3 @@ def _claimants(points: list[EntryPoint]) -> list[EntryPoint]:
     for point in points:
         by_distribution.setdefault(point.dist.name.lower() if point.dist else "", point)
     return [*by_distribution.values()]
-
-
-def _distributions(config_type: str) -> list[str]:
-    return [p.dist.name if p.dist else "unknown" for p in _scan().get(config_type, [])]
-
-
-def _load(config_type: str, points: list[EntryPoint]) -> Backend:
-    def unusable(reason: str) -> BackendError:
-        return BackendError(config_type=config_type, distributions=_distributions(config_type), reason=reason)
-
-    if len(points) > 1:
-        raise unusable("both distributions claim this config_type, and none is chosen silently. Uninstall one of them.")
-    try:
-        module = points[0].load()
-    except Exception as error:
-        raise unusable(f"importing {points[0].value} failed: {type(error).__name__}: {error}") from error
-    from copick_core.plugins.hookspecs import backends_of
-
-    try:
-        backends = backends_of(module)
-    except Exception as error:
-        raise unusable(f"its hook copick_backend() failed: {type(error).__name__}: {error}") from error
-    if len(backends) != 1 or not isinstance(backends[0], Backend):
-        raise unusable(f"{points[0].value} must have one hook implementation copick_backend() that returns a Backend")
-    if reason := _mismatch(backends[0], config_type):
-        raise unusable(reason)
-    return backends[0]
-
-
-def _mismatch(backend: Backend, config_type: str) -> str:
-    """Why a backend cannot serve a type; nothing if it can."""
-    if backend.api_version != API_VERSION:
-        return (
-            f"it was written for version {backend.api_version} of the backend interface, this copick-core has {API_VERSION}. "
-            f"Upgrade {'it' if backend.api_version < API_VERSION else 'copick-core'}."
-        )
-    if backend.config_type != config_type:
-        return f"its entry point is named {config_type!r}, but its record says {backend.config_type!r}"
-    return ""

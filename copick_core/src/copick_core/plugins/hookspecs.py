@@ -1,10 +1,11 @@
-"""The pluggy hook that a backend implements, and the marker it is implemented with.
+"""The hooks that plugins implement, and the marker they implement them with.
+
+Each hook returns one record, or a list of records where one module serves several entry points.
 
 Example:
     A backend's ``plugin.py``::
 
-        from copick_core.plugins.hookspecs import hookimpl
-        from copick_core.plugins.discovery import API_VERSION, Backend
+        from copick_core.plugins import Backend, hookimpl
 
         @hookimpl
         def copick_backend():
@@ -14,12 +15,13 @@ Example:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from copick_core.plugins.discovery import Backend
+    from copick_core.plugins.records import Backend, Command, Format, LayerWrapper
 
 PROJECT = "copick"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -27,12 +29,27 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def copick_backend() -> Backend:  # type: ignore[empty-body]
-    """Return the :class:`~copick_core.plugins.Backend` that this plugin brings."""
+def copick_backend() -> Backend | Sequence[Backend]:  # type: ignore[empty-body]
+    """Return the storage that this plugin brings (entry-point group ``copick.backends``)."""
 
 
-def backends_of(module: Any) -> list[Any]:
-    """Call the hook of one plugin module, and of no other.
+@hookspec
+def copick_command() -> Command | Sequence[Command]:  # type: ignore[empty-body]
+    """Return the commands of ``copick-core`` that this plugin brings (group ``copick_core.commands``)."""
+
+
+@hookspec
+def copick_format() -> Format | Sequence[Format]:  # type: ignore[empty-body]
+    """Return the file formats that this plugin brings (group ``copick.formats``)."""
+
+
+@hookspec
+def copick_layer_wrapper() -> LayerWrapper | Sequence[LayerWrapper]:  # type: ignore[empty-body]
+    """Return the layer wrappers that this plugin brings (group ``copick.wrappers``)."""
+
+
+def records_of(module: Any, hook: str) -> list[Any]:
+    """Call one hook of one plugin module, and of no other.
 
     Each module has a plugin manager of its own: pluggy's loader would import all entry points, and one ImportError would
     take the others down.
@@ -44,4 +61,7 @@ def backends_of(module: Any) -> list[Any]:
     manager.add_hookspecs(sys.modules[__name__])
     manager.register(module)
     manager.check_pending()
-    return list(manager.hook.copick_backend())
+    records: list[Any] = []
+    for answer in getattr(manager.hook, hook)():
+        records += answer if isinstance(answer, Sequence) else [answer]
+    return records

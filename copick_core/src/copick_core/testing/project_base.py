@@ -66,7 +66,7 @@ class ProjectChecks:
 
     @pytest.fixture(autouse=True)
     def _registered(self) -> Iterator[None]:
-        if self.backend is None or any(row.config_type == self.backend.config_type for row in plugins.installed()):
+        if self.backend is None or self.backend.config_type in plugins.backends.names():
             yield
             return
         plugins.register(self.backend)
@@ -115,7 +115,7 @@ class ProjectChecks:
 
 def open_wrapped(config: Mapping[str, Any], wrap: Callable[[Layer], Layer]) -> CopickRootOverlay:
     """Open a project whose layers are wrapped."""
-    backend = plugins.get(config["config_type"])
+    backend = plugins.backends.get(config["config_type"])
     validated: CopickConfig = opening.validated(backend.config_cls, dict(config), "<dict>", None)
 
     def open_layers(config: Any) -> Layers:

@@ -39,23 +39,23 @@ class ProjectPluginChecks(ProjectChecks):
 
     @promises("The entry point's name is the config_type it serves.")
     def test_the_backend_is_installed(self, config: dict[str, Any]) -> None:
-        assert config["config_type"] in [row.config_type for row in plugins.installed()]
+        assert config["config_type"] in plugins.backends.names()
 
     @promises("api_version: the API_VERSION that it was written for. There is no default on purpose.")
     def test_the_backend_says_what_it_was_written_for(self, config: dict[str, Any]) -> None:
-        backend = plugins.get(config["config_type"])
+        backend = plugins.backends.get(config["config_type"])
 
-        assert (backend.config_type, backend.api_version) == (config["config_type"], plugins.API_VERSION)
+        assert (backend.config_type, backend.api_version) == (config["config_type"], plugins.Backend.API_VERSION)
         assert backend.config_cls.model_fields["config_type"].default == config["config_type"]
 
     @promises("One line that says what it stores where.")
     def test_the_backend_has_a_summary_of_one_line(self, config: dict[str, Any]) -> None:
-        assert plugins.get(config["config_type"]).summary
-        assert "\n" not in plugins.get(config["config_type"]).summary
+        assert plugins.backends.get(config["config_type"]).summary
+        assert "\n" not in plugins.backends.get(config["config_type"]).summary
 
     @promises("open_layers is a module-level function, so that projects can be pickled.")
     def test_open_layers_is_a_module_level_function(self, config: dict[str, Any]) -> None:
-        open_layers = plugins.get(config["config_type"]).open_layers
+        open_layers = plugins.backends.get(config["config_type"]).open_layers
 
         assert getattr(sys.modules[open_layers.__module__], open_layers.__name__, None) is open_layers
 
@@ -63,8 +63,10 @@ class ProjectPluginChecks(ProjectChecks):
     def test_listing_backends_imports_none(self, config: dict[str, Any]) -> None:
         if self.backend is not None:
             pytest.skip("the backend is registered, not installed")
-        module = plugins.get(config["config_type"]).open_layers.__module__.partition(".")[0]
-        code = f"from copick_core import plugins; import sys; plugins.installed(); sys.exit({module!r} in sys.modules)"
+        module = plugins.backends.get(config["config_type"]).open_layers.__module__.partition(".")[0]
+        code = (
+            f"from copick_core import plugins; import sys; plugins.backends.installed(); sys.exit({module!r} in sys.modules)"
+        )
 
         done = subprocess.run([sys.executable, "-c", code], check=False)
 

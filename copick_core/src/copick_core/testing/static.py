@@ -63,7 +63,7 @@ class StaticBackendTests:
 
     @pytest.fixture(autouse=True)
     def _registered(self) -> Iterator[None]:
-        if self.backend is None or any(row.config_type == self.backend.config_type for row in plugins.installed()):
+        if self.backend is None or self.backend.config_type in plugins.backends.names():
             yield
             return
         plugins.register(self.backend)

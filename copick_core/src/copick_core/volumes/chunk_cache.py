@@ -5,8 +5,8 @@ above all from the 256³ chunks of copick 1.x. With ``chunk_cache_bytes`` in its
 were used last.
 
 What this process writes is never answered from old chunks: every write notes a change of its entity
-(`copick_core.layers.revisions.note_change`), whatever handle or project it goes through. What another process writes is seen after
-``refresh()``, which makes handles open their arrays anew: chunks belong to an open array.
+(`copick_core.layers.revisions.note_change`), whatever handle or project it goes through. What another process writes is seen
+after ``refresh()``, which makes handles open their arrays anew: chunks belong to an open array.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 
 from copick_backend_sqlite.layer import SQLiteLayer
 from copick_core.layers import Layers
-from copick_core.plugins import Backend
-from copick_core.plugins.hookspecs import hookimpl
+from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.schema import CopickConfig
 
 

@@ -1,0 +1,148 @@
+"""The records that plugins return from their hooks: one class for each kind of plugin.
+
+A record names what the plugin brings and points to the code that does it. Where a field takes ``"module:name"`` instead of an
+object, the module is imported when it is first needed; a plugin module that writes its fields so costs nothing to list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import click
+
+    from copick_core.layers import Layer, Layers
+    from copick_core.overlay import CopickRootOverlay
+    from copick_core.tree.schema import CopickConfig
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A kind of storage.
+
+    Attributes:
+        config_type: The ``config_type`` it serves; equals the entry point's name.
+        api_version: The :attr:`API_VERSION` that it was written for. There is no default on purpose.
+        config_cls: Model of its configuration.
+        open_layers: Opens the layers of a configuration. A module-level function, so that projects can be pickled.
+        root_cls: Class of the root; None for the plain one.
+        summary: One line that says what it stores where.
+        url: Where its documentation is.
+        guess: Returns the content of a configuration for a folder, file or URL that this backend can open, or None. It looks
+            (a few requests at most), and neither writes nor raises for what is not its own.
+        new_config: Returns the content of a new configuration. Its keyword arguments are declared with ``click.option``
+            decorators, which ``copick-core new-config`` offers on the command line. May be ``"module:name"``.
+    """
+
+    API_VERSION: ClassVar[int] = 1
+
+    config_type: str
+    api_version: int
+    config_cls: type[CopickConfig]
+    open_layers: Callable[[Any], Layers]
+    root_cls: type[CopickRootOverlay] | None = None
+    summary: str = ""
+    url: str = ""
+    guess: Callable[[str], Mapping[str, Any] | None] | str | None = None
+    new_config: Callable[..., Mapping[str, Any]] | str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its entry point."""
+        return self.config_type
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or a group of commands, of ``copick-core``.
+
+    Attributes:
+        name: What is typed; equals the entry point's name.
+        api_version: The :attr:`API_VERSION` that it was written for.
+        command: The click command or group. May be ``"module:name"``, so that ``copick-core --help`` imports nothing heavy.
+        summary: One line for the list of commands.
+        url: Where its documentation is.
+    """
+
+    API_VERSION: ClassVar[int] = 1
+
+    name: str
+    api_version: int
+    command: click.Command | str
+    summary: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    ``reads`` and ``writes`` say what files of the format hold: ``"volume"`` (tomograms, segmentations, features and object
+    maps), ``"picks"``, ``"filaments"``, ``"mesh"``. Each gives the function that does it, or ``"module:name"``. The functions
+    of each kind are described in docs/writing-a-plugin.md.
+
+    Attributes:
+        name: Name of the format, such as ``"mrc"``; equals the entry point's name.
+        api_version: The :attr:`API_VERSION` that it was written for.
+        suffixes: Endings of file names, lower case and with the dot; they decide where content does not.
+        sniff: Whether a file is of this format, by its path and its first 4096 bytes (empty for a folder); None where only the
+            suffix tells. It must not raise.
+        reads: What can be read, and by which function.
+        writes: What can be written, and by which function.
+        summary: One line that says what the format is.
+        url: Where it is described.
+    """
+
+    API_VERSION: ClassVar[int] = 1
+
+    name: str
+    api_version: int
+    suffixes: tuple[str, ...]
+    sniff: Callable[[str, bytes], bool] | str | None = None
+    reads: Mapping[str, Callable[..., Any] | str] = field(default_factory=dict)
+    writes: Mapping[str, Callable[..., Any] | str] = field(default_factory=dict)
+    summary: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class LayerWrapper:
+    """A layer around a layer, which a configuration can ask for in ``"wrappers"``.
+
+    Attributes:
+        name: The name in the configuration; equals the entry point's name.
+        api_version: The :attr:`API_VERSION` that it was written for.
+        wrap: Takes the layer and the validated options (an instance of ``options_cls``), and returns the layer around it.
+            May be ``"module:name"``.
+        options_cls: Model of its options, a subclass of :class:`~copick_core.tree.schema.WrapperOptions`; None if it has none.
+        summary: One line that says what it is for.
+        url: Where its documentation is.
+    """
+
+    API_VERSION: ClassVar[int] = 1
+
+    name: str
+    api_version: int
+    wrap: Callable[[Layer, Any], Layer] | str
+    options_cls: type[Any] | None = None
+    summary: str = ""
+    url: str = ""
+
+
+Record = Backend | Command | Format | LayerWrapper
+
+
+def resolved(target: Any) -> Any:
+    """The object that a field of a record gives, imported if it is written as ``"module:name"``.
+
+    Raises:
+        ImportError: The module cannot be imported.
+        AttributeError: It has no such name.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
