@@ -331,7 +331,7 @@ CHAIN = """
 import sys
 loaded = []
 sys.addaudithook(lambda event, args: loaded.append(args) if event == "pickle.find_class" else None)
-from support import volume_writer
+import volume_writer
 volume_writer.publish(sys.argv[1], "CC7651")
 volume_writer.remesh(sys.argv[1], "CC7651")
 run = volume_writer.root_of(sys.argv[1]).get_run("CC7651")
