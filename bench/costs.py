@@ -22,7 +22,7 @@ LEVELS = 3
 KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
 #: Requests of one run whose volumes have one chunk in each level, counted in tests/bench/test_costs.py.
 COUNTED = {
-    "read": {"LIST": 3, "GET and HEAD": 3},
+    "read": {"LIST": 3, "GET and HEAD": 4},
     "segmentation": {"LIST": 6, "PUT": 8, "COPY": 8},
     "picks": {"PUT": 3, "GET and HEAD": 1},
 }

@@ -81,8 +81,10 @@ def test_shards_are_the_blocks_of_a_dask_array() -> None:
     assert tomogram.dask().chunksize == (8, 8, 8)
 
 
-@pytest.mark.parametrize(("zarr_format", "documents"), [(2, {"0/.zarray", "0/.zattrs"}), (3, {"0/zarr.json"})])
-def test_a_level_of_the_projects_format_is_opened_by_its_own_documents(
+@pytest.mark.parametrize(
+    ("zarr_format", "documents"), [(2, {".zattrs", "0/.zarray", "0/.zattrs"}), (3, {"zarr.json", "0/zarr.json"})]
+)
+def test_a_level_of_the_projects_format_is_opened_by_its_own_documents_and_the_images(
     monkeypatch: pytest.MonkeyPatch, zarr_format: int, documents: set[str]
 ) -> None:
     tomogram = volumes(project(zarr_format=zarr_format))["tomogram"]

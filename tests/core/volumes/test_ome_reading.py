@@ -48,13 +48,13 @@ def with_axes(sizes: list[float], unit: str | None, *, outer: list[float] | None
 @pytest.mark.parametrize(
     ("stored", "first", "expected"),
     [
-        (2, 2, ["0/.zarray", "0/.zattrs"]),
-        (2, 3, ["0/zarr.json", "0/.zarray", "0/.zattrs"]),
-        (3, 3, ["0/zarr.json"]),
-        (3, 2, ["0/.zarray", "0/.zattrs", "0/zarr.json"]),
+        (2, 2, [".zattrs", "0/.zarray", "0/.zattrs"]),
+        (2, 3, ["zarr.json", "0/zarr.json", ".zattrs", "0/.zarray", "0/.zattrs"]),
+        (3, 3, ["zarr.json", "0/zarr.json"]),
+        (3, 2, [".zattrs", "0/.zarray", "0/.zattrs", "zarr.json", "0/zarr.json"]),
     ],
 )
-def test_opening_a_level_asks_for_its_own_documents_only(stored: Any, first: Any, expected: list[str]) -> None:
+def test_opening_a_level_asks_for_its_own_documents_and_the_images_only(stored: Any, first: Any, expected: list[str]) -> None:
     store = volume_store(stored)
 
     array = open_level(store, "0", first)

@@ -138,6 +138,10 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         self._write_region(zarr_group, (...,) if slices is None else tuple(slices), data, update_levels)
 
+    @property
+    def _channels(self) -> None:
+        return None
+
     def delete(self) -> None:
         """Delete the feature map from storage.
 

@@ -231,6 +231,10 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         return narrowest
 
     @property
+    def _channels(self) -> bool:
+        return self.is_panoptic
+
+    @property
     def _narrowest(self) -> np.dtype[Any]:
         """The narrowest type that labels are stored as by default."""
         import numpy as np
@@ -371,8 +375,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     def _blocks(self, level: str | int) -> Iterator[NDArray[Any]]:
         """The volume in slabs along z of a chunk's depth, all channels at once."""
-        array = self.array(level)
-        depth, step = array.shape[-3], array.chunks[-3]
+        view = self._view(level)
+        depth, step = view.shape[-3], view.inner[-3]
         for start in range(0, depth, step):
             yield self._read(level, (..., slice(start, start + step), ALL, ALL))
 

@@ -1,6 +1,7 @@
 """Volumes: what tomograms, feature maps, segmentations and object maps have in common.
 
-Arrays are (z, y, x), or (channel, z, y, x); levels are named "0" (full resolution), "1", "2", ….
+Regions are (z, y, x), or (channel, z, y, x), whatever the order of axes in storage; level "0" has full resolution, "1" is
+the next coarser one, whatever their names in storage.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from copick_core.models.children import Children
     from copick_core.models.root import CopickRoot
     from copick_core.tree.schema import CopickConfig
-    from copick_core.volumes.ome import FormatOptions, Kind, Progress, VolumeFormat
+    from copick_core.volumes.image import Image
+    from copick_core.volumes.ome import FormatOptions, Kind, LevelView, Progress, VolumeFormat
     from copick_core.volumes.sources import VolumeSource
 
     Index = int | slice | EllipsisType
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 ALL = slice(None)
 
 #: Levels of a volume of which none has been opened; always replaced, never changed.
-NOTHING_OPEN: Mapping[str, Any] = {}
+NOTHING_OPEN: Mapping[str | int, Any] = {}
 
 
 class Volume(Entity[K]):
@@ -41,9 +43,9 @@ class Volume(Entity[K]):
 
     __slots__ = ("_arrays", "_unsaved")
 
-    #: Open levels, and the changes that they were opened after: of a replaced volume an old one would read nonsense, and of
-    #: a deleted one nothing but zeros.
-    _arrays: Mapping[str, tuple[Hashable, Array[Any]]]
+    #: Open levels with the metadata of their image, and the changes that they were opened after: of a replaced volume an old
+    #: one would read nonsense, and of a deleted one nothing but zeros.
+    _arrays: Mapping[str | int, tuple[Hashable, Array[Any], Image | None]]
     #: Created here, nothing stored yet: listings do not know it.
     _unsaved: bool
 
@@ -65,32 +67,70 @@ class Volume(Entity[K]):
         raise NotImplementedError(f"{type(self).__name__} must implement zarr()")
 
     def array(self, level: str | int = "0") -> Array[Any]:
-        """One resolution level as a lazy zarr array; no data are read.
+        """One resolution level as a lazy zarr array, as it is stored; no data are read.
 
         Args:
-            level: Name of the level, "0" being full resolution.
+            level: Which level, "0" being full resolution: the n-th one, or one by its name.
 
         Returns:
-            The array, (z, y, x) or (channel, z, y, x).
+            The array. Of volumes that copick wrote its axes are (z, y, x) or (channel, z, y, x); those of other programs may
+            have other axes, which :attr:`axes` names, while :meth:`numpy` and ``set_region`` keep to (z, y, x).
 
         Raises:
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             InvalidDataError: Its metadata are damaged.
         """
-        level = str(level)
+        return self._opened(level)[0]
+
+    def _opened(self, level: str | int) -> tuple[Array[Any], Image | None]:
+        """A level as it is stored, with the metadata of its image."""
         version = changes(self._key)
-        opened, array = self._arrays.get(level, (None, None))
+        opened, array, image = self._arrays.get(level, (None, None, None))
         if array is None or opened != version:
             from copick_core.errors import LevelNotFoundError
             from copick_core.volumes import ome
 
             store = self.zarr()
             if store is None:
-                raise LevelNotFoundError(level=level, levels=[], source=self.key)
+                raise LevelNotFoundError(level=str(level), levels=[], source=self.key)
+            known = next((entry[2] for entry in self._arrays.values() if entry[0] == version), ome.UNREAD)
             with self._named_where_unreadable(level):
-                array = ome.open_level(store, level, self.config.zarr_format, source=str(self.key))
-            self._arrays = {**self._arrays, level: (version, array)}
-        return array
+                array, image = ome.open_with_image(store, level, self.config.zarr_format, source=str(self.key), image=known)
+            self._arrays = {**self._arrays, level: (version, array, image)}
+        return array, image
+
+    def _view(self, level: str | int) -> LevelView:
+        """A level with its axes in order."""
+        from copick_core.volumes.ome import LevelView
+
+        array, image = self._opened(level)
+        return LevelView(array, image, self._channels, str(self._key))
+
+    @property
+    def _channels(self) -> bool | None:
+        """Whether there is an axis before z, y and x; None where the stored axes are taken as they are."""
+        return False
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes that :meth:`array` has; empty where the metadata name none, as for features of any other kind.
+
+        Raises:
+            LevelNotFoundError: Nothing has been written yet.
+        """
+        array, image = self._opened("0")
+        axes = None if image is None else image.axes_of(array.ndim)
+        return tuple(axis.name for axis in axes or ())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the finest level: (z, y, x), or (channel, z, y, x).
+
+        Raises:
+            LevelNotFoundError: Nothing has been written yet.
+            InvalidDataError: The stored volume has other axes of more than one entry.
+        """
+        return self._view("0").shape
 
     def dask(self, level: str | int = "0") -> dask.array.Array:
         """One resolution level as a dask array; no data are read until it is computed.
@@ -116,13 +156,17 @@ class Volume(Entity[K]):
             from copick_core.errors import MissingDependencyError
 
             raise MissingDependencyError(feature="A dask array", install='pip install "copick-core[dask]"') from error
-        array = self.array(level)
+        view = self._view(level)
+        array = view.array
         # A name of its own each time: what is stored may change, and a cluster keeps results by name.
         meta = np.empty((0,) * array.ndim, array.dtype)
         lazy: dask.array.Array = from_array(  # type: ignore[no-untyped-call]
             array, array.shards or array.chunks, name=False, meta=meta
         )
-        return lazy
+        kept = sorted(view.order)
+        stored = lazy[tuple(slice(None) if axis in kept else 0 for axis in range(array.ndim))]
+        ordered: dask.array.Array = stored.transpose([kept.index(axis) for axis in view.order])
+        return ordered
 
     @property
     def levels(self) -> list[str]:
@@ -133,7 +177,7 @@ class Volume(Entity[K]):
         if store is None:
             return []
         with self._named_where_unreadable():
-            return ome.levels(store)
+            return ome.levels(store, source=str(self.key))
 
     def refresh(self) -> None:
         """Forget what is known about the stored volume; the next access asks again."""
@@ -147,26 +191,29 @@ class Volume(Entity[K]):
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core.volumes import chunk_parts, ome
 
-        array = self.array(level)
+        view = self._view(level)
         cache = self._root._chunk_cache
+
+        def stored(array: Array[Any], region: Sequence[int | slice]) -> Any:
+            return chunk_parts.read(array, region) if cache is None else cache.read(array, region, self._key)
 
         def read(region: tuple[int | slice, ...]) -> Any:
             with self._named_where_unreadable(level):
-                return chunk_parts.read(array, region) if cache is None else cache.read(array, region, self._key)
+                return view.read(region, stored)
 
-        return ome.read_region(array, index, read)
+        return ome.read_region(view, index, read)
 
     def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core.volumes import ome
 
         self._check_writable()
-        levels = [str(level)]
-        pyramid = [self.array(level)]
-        self._check_layout(pyramid[0])
+        levels = [level]
+        pyramid = [self._view(level)]
+        self._check_layout(pyramid[0].array)
         if update_levels:
-            names = self.levels
-            levels += names[names.index(str(level)) + 1 :] if str(level) in names else []
-            pyramid += [self.array(name) for name in levels[1:]]
+            names = self.levels if pyramid[0].image is None else pyramid[0].image.paths
+            levels += names[names.index(pyramid[0].path) + 1 :] if pyramid[0].path in names else []
+            pyramid += [self._view(name) for name in levels[1:]]
             ome.check_levels(pyramid, self._pyramid)
         try:
             with self._named_in_errors():
@@ -179,7 +226,7 @@ class Volume(Entity[K]):
         finally:
             note_change(self._key)
             version = changes(self._key)  # of voxels only: these arrays stay good
-            opened = {name: (version, array) for name, array in zip(levels, pyramid, strict=True)}
+            opened = {name: (version, view.array, view.image) for name, view in zip(levels, pyramid, strict=True)}
             self._arrays = {**self._arrays, **opened}
 
     def _check_layout(self, array: Array[Any]) -> None:
@@ -193,7 +240,8 @@ class Volume(Entity[K]):
 
         found: str | None = None
         with suppress(LevelNotFoundError):
-            found = str(ome.open_level(array.store, array.path, array.metadata.zarr_format).metadata)
+            again, _ = ome.open_with_image(array.store, array.path, array.metadata.zarr_format, image=None)
+            found = str(again.metadata)
         if found != (expected := str(array.metadata)):
             raise ConflictError(
                 key=self._key,

@@ -1,8 +1,8 @@
-"""The documents of a volume: what its store says about levels, axes and voxel size, and opening a level.
+"""The documents of a volume that is written, and units of length.
 
 OME-NGFF 0.4 keeps `multiscales` in ``.zattrs`` (zarr v2), 0.5 under ``ome`` in the attributes of
-``zarr.json`` (zarr v3). Documents are written and read directly: going through zarr's groups takes two to
-three times the requests.
+``zarr.json`` (zarr v3). Documents are written directly: going through zarr's groups takes two to three times the
+requests. `copick_core.volumes.levels` reads them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from copick_core.errors import InvalidDataError, LevelNotFoundError
+from copick_core.errors import InvalidDataError
 
 if TYPE_CHECKING:
-    from zarr import Array
     from zarr.abc.store import Store
 
 _SI = {
@@ -90,87 +89,6 @@ def multiscales(
     return {"multiscales": [{**image, "version": "0.4"}]}
 
 
-def open_level(
-    store: Store, level: str | int = "0", zarr_format: Literal[2, 3] = 2, *, source: str = "the volume"
-) -> Array[Any]:
-    """Open one resolution level (or any array of the volume) without listing the store.
-
-    Takes two requests in zarr v2 (``.zarray``, ``.zattrs``) and one in v3, after those of the other format if that was
-    looked for in vain. Keep the array: opening costs more than a small read.
-
-    Args:
-        store: The volume.
-        level: Path of the array, ``"0"`` for the finest level.
-        zarr_format: The format to look for first.
-        source: What the store holds, for the message.
-
-    Returns:
-        The array, writable if the store is.
-
-    Raises:
-        KeyError: (`LevelNotFoundError`) If there is no such level; the message lists those that exist.
-    """
-    import zarr
-    from zarr.errors import NodeNotFoundError
-
-    path = str(level).strip("/")
-    formats: tuple[Literal[2, 3], ...] = (2, 3) if zarr_format == 2 else (3, 2)
-    if path and not {"", ".", ".."} & set(path.split("/")):
-        for version in formats:
-            try:
-                return zarr.open_array(store, path=path, mode="r" if store.read_only else "r+", zarr_format=version)
-            except NodeNotFoundError:
-                continue
-    raise LevelNotFoundError(level=str(level), levels=levels(store), source=source)
-
-
-def levels(store: Store) -> list[str]:
-    """The paths of a volume's levels, finest first; a volume without metadata tells the arrays that it has.
-
-    An empty store, or one whose writing has not finished, may have none.
-    """
-    multiscales = _read_multiscales(store)
-    if multiscales is not None:
-        return [str(dataset["path"]) for dataset in multiscales.get("datasets", []) if "path" in dataset]
-    from zarr.core.sync import sync
-
-    async def arrays() -> list[str]:
-        found: list[str] = []
-        if not store.supports_listing:
-            return found
-        async for entry in store.list_dir(""):
-            name = entry.strip("/")
-            node = await _get_json(store, f"{name}/.zarray") or await _get_json(store, f"{name}/zarr.json")
-            if node is not None and node.get("node_type", "array") == "array":
-                found.append(name)
-        return found
-
-    return sorted(sync(arrays()), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
-
-
-def voxel_size_of(store: Store) -> float | None:
-    """The voxel size of a volume's finest level, in angstrom, as its OME metadata tells.
-
-    Returns:
-        The size, or None if the volume has no OME metadata, no scale, or a scale without a unit.
-
-    Raises:
-        ValueError: (`InvalidDataError`) If the sizes along z, y and x differ, or a unit is no unit of length.
-    """
-    multiscales = _read_multiscales(store)
-    datasets = (multiscales or {}).get("datasets") or []
-    if multiscales is None or not datasets:
-        return None
-    axes = multiscales.get("axes") or []
-    space = [i for i, axis in enumerate(axes) if isinstance(axis, dict) and axis.get("type") == "space"][-3:]
-    units = [axes[i].get("unit") for i in space]
-    scales = _scales(datasets[0]), _scales(multiscales)
-    if len(space) != 3 or not scales[0] or not all(units):
-        return None
-    sizes = [math.prod(scale[i] for transforms in scales for scale in transforms) for i in space]
-    return one_voxel_size([to_angstrom(size, unit) for size, unit in zip(sizes, units, strict=True)], "OME metadata")
-
-
 def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
     """The one voxel size of a volume whose file tells three.
 
@@ -192,37 +110,6 @@ def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
             reason=f"voxels are not cubes: sizes (z, y, x) are {tuple(sizes)} angstrom; resample the volume first",
         )
     return sizes[0]
-
-
-def _scales(holder: Mapping[str, Any]) -> list[list[float]]:
-    transforms = holder.get("coordinateTransformations") or []
-    return [[float(n) for n in t["scale"]] for t in transforms if t.get("type") == "scale" and "scale" in t]
-
-
-def _read_multiscales(store: Store) -> dict[str, Any] | None:
-    from zarr.core.sync import sync
-
-    async def read() -> dict[str, Any] | None:
-        attributes = await _get_json(store, ".zattrs")
-        if attributes is None or "multiscales" not in attributes:
-            attributes = ((await _get_json(store, "zarr.json") or {}).get("attributes") or {}).get("ome") or {}
-        images = attributes.get("multiscales")
-        return images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
-
-    return sync(read())
-
-
-async def _get_json(store: Store, key: str) -> dict[str, Any] | None:
-    from zarr.core.buffer import default_buffer_prototype
-
-    found = await store.get(key, default_buffer_prototype())
-    if found is None:
-        return None
-    try:
-        document = json.loads(found.to_bytes())
-    except ValueError as error:
-        raise InvalidDataError(source=key, reason=f"not valid JSON ({error})") from error
-    return document if isinstance(document, dict) else None
 
 
 def clear(store: Store) -> None:

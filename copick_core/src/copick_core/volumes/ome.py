@@ -28,17 +28,11 @@ from copick_core.volumes.chunks import LevelWriter, Workers
 from copick_core.volumes.format import FormatOptions, VolumeFormat
 from copick_core.volumes.labels import PANOPTIC_CHANNELS, cast_lossless, check_panoptic, smallest_unsigned
 from copick_core.volumes.level_stream import Bricks, Progress, write_levels
-from copick_core.volumes.multiscales import (
-    clear,
-    levels,
-    multiscales,
-    open_level,
-    to_angstrom,
-    voxel_size_of,
-    write_group,
-)
+from copick_core.volumes.level_view import LevelView
+from copick_core.volumes.levels import UNREAD, levels, open_level, open_with_image, read_image, voxel_size_of
+from copick_core.volumes.multiscales import clear, multiscales, to_angstrom, write_group
 from copick_core.volumes.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
-from copick_core.volumes.regions import Index, expand_index, read_region, region_shape, write_region
+from copick_core.volumes.regions import Index, as_stored, expand_index, read_region, region_shape, write_region
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -46,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PANOPTIC_CHANNELS",
+    "UNREAD",
     "FormatOptions",
     "Index",
     "Kind",
+    "LevelView",
     "Progress",
     "VolumeFormat",
     "cast_lossless",
@@ -57,6 +53,8 @@ __all__ = [
     "expand_index",
     "levels",
     "open_level",
+    "open_with_image",
+    "read_image",
     "read_region",
     "region_shape",
     "smallest_unsigned",
@@ -267,7 +265,7 @@ class _ArrayBricks:
         return np.asarray(self._data[(*self._lead, slice(z0, z1), slice(y0, y1))])
 
 
-def check_levels(arrays: Sequence[Array[Any]], kind: Kind) -> None:
+def check_levels(arrays: Sequence[Array[Any] | LevelView], kind: Kind) -> None:
     """Check that each level has half the size of the finer one before it.
 
     Args:
@@ -285,7 +283,7 @@ def check_levels(arrays: Sequence[Array[Any]], kind: Kind) -> None:
             )
 
 
-def update_levels(arrays: Sequence[Array[Any]], index: Index, kind: Kind) -> None:
+def update_levels(arrays: Sequence[Array[Any] | LevelView], index: Index, kind: Kind) -> None:
     """Recompute what depends on a changed region of one level in the coarser ones.
 
     Only the chunks that hold such voxels are read and written, one row of chunks at a time.
@@ -300,7 +298,7 @@ def update_levels(arrays: Sequence[Array[Any]], index: Index, kind: Kind) -> Non
     """
     check_levels(arrays, kind)
     box = _bounding_box(index, arrays[0].shape)
-    for fine, coarse in itertools.pairwise(arrays):
+    for fine, coarse in itertools.pairwise(map(as_stored, arrays)):
         box = _update_level(fine, coarse, box, kind)
 
 
@@ -312,21 +310,21 @@ def _bounding_box(index: Index, shape: Sequence[int]) -> list[tuple[int, int]]:
     return box
 
 
-def _update_level(fine: Array[Any], coarse: Array[Any], box: Sequence[tuple[int, int]], kind: Kind) -> list[tuple[int, int]]:
-    lead = [slice(*axis) for axis in box[:-3]]
+def _update_level(fine: LevelView, coarse: LevelView, box: Sequence[tuple[int, int]], kind: Kind) -> list[tuple[int, int]]:
+    lead = [slice(*axis, 1) for axis in box[:-3]]
     space = [coarse_range(*axis, length, kind) for axis, length in zip(box[-3:], fine.shape[-3:], strict=True)]
     coarse_box = [*box[:-3], *space]
     if any(low >= high for low, high in coarse_box):
         return [(0, 0)] * len(coarse_box)
     (z0, z1), *plane = space
-    depth = (coarse.shards or coarse.chunks)[-3]
-    fine_plane = [slice(2 * low, min(2 * high, n)) for (low, high), n in zip(plane, fine.shape[-2:], strict=True)]
-    coarse_plane = [slice(*axis) for axis in plane]
+    depth = coarse.chunks[-3]
+    fine_plane = [slice(2 * low, min(2 * high, n), 1) for (low, high), n in zip(plane, fine.shape[-2:], strict=True)]
+    coarse_plane = [slice(*axis, 1) for axis in plane]
     starts = [nearest_start(n) for n in fine.shape[-3:]]
     while z0 < z1:
         stop = min(z1, (z0 // depth + 1) * depth)
-        block = np.asarray(fine[(*lead, slice(2 * z0, min(2 * stop, fine.shape[-3])), *fine_plane)])
+        block = fine.read((*lead, slice(2 * z0, min(2 * stop, fine.shape[-3]), 1), *fine_plane))
         halved = halve(block, kind, starts)
-        coarse[(*lead, slice(z0, stop), *coarse_plane)] = halved[..., : stop - z0, :, :]
+        coarse.write((*lead, slice(z0, stop, 1), *coarse_plane), halved[..., : stop - z0, :, :])
         z0 = stop
     return coarse_box

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from copick_core.errors import RegionTooLargeError
-from copick_core.volumes import chunk_parts
 from copick_core.volumes.labels import UNNAMED, cast_lossless, check_real
+from copick_core.volumes.level_view import LevelView
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -71,15 +71,22 @@ def region_shape(shape: Sequence[int], index: Index) -> tuple[int, ...]:
     return tuple(len(range(n)[item]) for item, n in zip(expanded, shape, strict=True) if isinstance(item, slice))
 
 
+def as_stored(level: Array[Any] | LevelView) -> LevelView:
+    """A level whose axes are taken as they are stored, unless it is one whose axes are known already."""
+    return level if isinstance(level, LevelView) else LevelView(level, None, channels=None)
+
+
 def read_region(
-    array: Array[Any], index: Index = ..., read: Callable[[tuple[AxisIndex, ...]], npt.NDArray[Any]] | None = None
+    level: Array[Any] | LevelView,
+    index: Index = ...,
+    read: Callable[[tuple[AxisIndex, ...]], npt.NDArray[Any]] | None = None,
 ) -> npt.NDArray[Any]:
     """Read a region into memory; touches only the chunks that it covers, and of these only what it needs.
 
     Args:
-        array: An open level.
+        level: An open level; an array is taken as it is stored.
         index: Integers and slices, as NumPy's.
-        read: What reads a region with positive steps into a new array; `chunk_parts.read` by default.
+        read: What reads a region with positive steps into a new array; by default `LevelView.read`.
 
     Returns:
         What ``numpy_array[index]`` would be, in a new array of the level's dtype; a 0-d array for a single
@@ -90,26 +97,27 @@ def read_region(
         IndexError: If an integer is outside.
         TypeError: If the index is made of something else.
     """
-    region = expand_index(array.shape, index)
-    requested = math.prod(region_shape(array.shape, region)) * array.dtype.itemsize
+    level = as_stored(level)
+    region = expand_index(level.shape, index)
+    requested = math.prod(region_shape(level.shape, region)) * level.dtype.itemsize
     available = available_memory()
     if available is not None and requested > available:
         raise RegionTooLargeError(requested=requested, available=available)
-    forward, flips = _forward(region, array.shape)
-    values = chunk_parts.read(array, forward) if read is None else read(forward)
-    out = np.asarray(values[flips], array.dtype)  # a single voxel as NumPy's scalar forgets the byte order
+    forward, flips = _forward(region, level.shape)
+    values = level.read(forward) if read is None else read(forward)
+    out = np.asarray(values[flips], level.dtype)  # a single voxel as NumPy's scalar forgets the byte order
     # "<f4", as zarr says, is "f4" here, but not to buffers: memoryview() reads no item of it.
     return out.view(out.dtype.newbyteorder("=")) if out.dtype.isnative else out
 
 
-def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
+def write_region(level: Array[Any] | LevelView, index: Index, data: npt.ArrayLike) -> None:
     """Write a region; reads and writes only the chunks that it covers.
 
     Chunks that it covers in part are read, changed and written back: two writers must not change one chunk at
     a time. Coarser levels are not touched; see `copick_core.volumes.ome.update_levels`.
 
     Args:
-        array: An open level of a writable store.
+        level: An open level of a writable store; an array is taken as it is stored.
         index: Integers and slices, as NumPy's.
         data: What to write; must have the region's shape or broadcast to it. Integer levels take only values
             that they hold exactly.
@@ -119,28 +127,25 @@ def write_region(array: Array[Any], index: Index, data: npt.ArrayLike) -> None:
             level, or is no real number.
         IndexError: If an integer is outside.
     """
-    region = expand_index(array.shape, index)
+    level = as_stored(level)
+    region = expand_index(level.shape, index)
     values = np.asarray(data)
-    if array.dtype.kind in "biu":
-        values = cast_lossless(values, array.dtype)
-    elif array.dtype.kind == "f":
+    if level.dtype.kind in "biu":
+        values = cast_lossless(values, level.dtype)
+    elif level.dtype.kind == "f":
         check_real(values, UNNAMED)
-    wanted = region_shape(array.shape, region)
+    wanted = region_shape(level.shape, region)
     try:
         values = np.broadcast_to(values, wanted)
     except ValueError:
         raise ValueError(f"Data of shape {values.shape} do not fit a region of shape {wanted}.") from None
     if values.size == 0:
         return
-    forward, flips = _forward(region, array.shape)
-    if array.dtype.kind == "f":
-        # zarr's check for empty chunks takes as long as compressing them, and densities are hardly ever
-        # empty.
-        array = array.with_config({"write_empty_chunks": True})
+    forward, flips = _forward(region, level.shape)
     # zarr 3.1 cannot write a region without axes, so integers become slices of one.
     boxes = tuple(i if isinstance(i, slice) else slice(i, i + 1) for i in forward)
-    shape = [len(range(n)[box]) for box, n in zip(boxes, array.shape, strict=True)]
-    array[boxes] = np.asarray(values[flips], order="C").reshape(shape)
+    shape = [len(range(n)[box]) for box, n in zip(boxes, level.shape, strict=True)]
+    level.write(boxes, np.asarray(values[flips], order="C").reshape(shape))
 
 
 def available_memory() -> int | None:

@@ -328,7 +328,7 @@ def _open_zarr(path: str, voxel_size: float | None) -> VolumeSource:
     from zarr.errors import NodeNotFoundError
     from zarr.storage import LocalStore
 
-    from copick_core.volumes.multiscales import open_level, voxel_size_of
+    from copick_core.volumes.levels import open_level, voxel_size_of
 
     if not any(os.path.exists(os.path.join(path, name)) for name in _ZARR_DOCUMENTS):
         raise InvalidDataError(source=path, reason="is a folder, but no zarr folder")
