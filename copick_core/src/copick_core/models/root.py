@@ -281,7 +281,7 @@ class CopickRoot:
         Raises:
             ConflictError: Somebody else has changed the file since it was loaded, and not ``overwrite``.
         """
-        from copick_core.opening import save_config
+        from copick_core.opening.configs import save_config
 
         save_config(self.config, config_path, overwrite=overwrite)
 

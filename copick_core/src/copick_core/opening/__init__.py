@@ -1,16 +1,8 @@
 """From a configuration to a root, and back to a file."""
 
-from copick_core.opening.opening import (
-    adopt_locations,
-    from_czcdp_datasets,
-    from_file,
-    from_string,
-    load_config,
-    new_config,
-    open,
-    save_config,
-    validated,
-)
+from copick_core.opening.configs import load_config, save_config
+from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+from copick_core.opening.validation import adopt_locations, validated
 
 __all__ = [
     "adopt_locations",

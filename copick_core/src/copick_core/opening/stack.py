@@ -95,7 +95,7 @@ def open_layers(config: CopickConfigStack) -> Layers:
     Raises:
         ConfigError: A nested configuration is not valid, two layers have one name, or labels contradict; tells where.
     """
-    from copick_core.opening.opening import adopt_locations
+    from copick_core.opening.validation import adopt_locations
 
     static: list[Layer] = []
     overlay: Layer | None = None
@@ -131,7 +131,7 @@ def open_layers(config: CopickConfigStack) -> Layers:
 
 def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tuple[CopickConfig, Layers]:
     from copick_core import plugins
-    from copick_core.opening.opening import validated
+    from copick_core.opening.validation import validated
 
     config_type = content.get("config_type")
     if not isinstance(config_type, str):

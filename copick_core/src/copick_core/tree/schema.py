@@ -202,7 +202,7 @@ class CopickConfig(BaseModel):
         Raises:
             ConfigError: The file is not JSON, or not such a configuration.
         """
-        from copick_core.opening import load_config
+        from copick_core.opening.configs import load_config
 
         return load_config(filename, cls)
 

@@ -83,7 +83,7 @@ def map_runs(
         {'TS_1': 0, 'TS_2': 0}
     """
     if isinstance(root, str | os.PathLike | Mapping):
-        from copick_core.opening import open
+        from copick_core.opening.opening import open
 
         root = open(root)
     names = _names_of(root, runs)
