@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.local import LocalLayer
     from copick_backend_fs.remote import FsspecLayer
-    from copick_core.layers import Layers
+    from copick_core.layers import Layer, Layers
     from copick_core.tree.schema import (
         CopickFeaturesMeta,
         CopickMeshMeta,
@@ -76,8 +76,7 @@ class _Placed:
 
     def _home(self) -> FilesLayer | None:
         """The layer that the entity lives in, or would be written to."""
-        layer: FilesLayer | None = getattr(self, "_layer", None)
-        return layer or self._project._overlay_files or self._project._static_files
+        return _files(getattr(self, "_layer", None)) or self._project._overlay_files or self._project._static_files
 
     @property
     def path(self) -> str | None:
@@ -172,7 +171,7 @@ class CopickObjectFSSpec(_Placed, CopickObjectOverlay):
     __slots__ = ()
 
     def _home(self) -> FilesLayer | None:
-        return self._find() or super()._home()  # type: ignore[return-value] # the project has no other layers
+        return _files(self._find()) or super()._home()
 
 
 class CopickTomogramFSSpec(_Placed, CopickTomogramOverlay):
@@ -236,12 +235,12 @@ class CopickRootFSSpec(CopickRootOverlay):
 
     @property
     def _overlay_files(self) -> FilesLayer | None:
-        return self.layers.overlay  # type: ignore[return-value] # open_layers makes no others
+        return _files(self.layers.overlay)
 
     @property
     def _static_files(self) -> FilesLayer | None:
         """The static layer; the overlay where both locations are one."""
-        return self.layers.static[0] if self.layers.static else self._overlay_files  # type: ignore[return-value]
+        return _files(self.layers.static[0]) if self.layers.static else self._overlay_files
 
     @property
     def static_is_overlay(self) -> bool:
@@ -273,6 +272,11 @@ class CopickRootFSSpec(CopickRootOverlay):
 
     def _object_factory(self) -> tuple[type[CopickObjectFSSpec], type[PickableObject]]:
         return CopickObjectFSSpec, super()._object_factory()[1]
+
+
+def _files(layer: Layer | None) -> FilesLayer | None:
+    """The layer of files itself, behind the wrappers that the configuration asks for."""
+    return layer and layer.unwrap()  # type: ignore[return-value] # open_layers makes no others
 
 
 def _path(layer: FilesLayer | None, key: Key) -> str | None:

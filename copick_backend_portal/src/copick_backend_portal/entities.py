@@ -24,7 +24,7 @@ from copick_core.overlay import (
 )
 
 if TYPE_CHECKING:
-    from copick_core.layers import Layers
+    from copick_core.layers import Layer, Layers
     from copick_core.models import (
         CopickMesh,
         CopickPicks,
@@ -50,8 +50,8 @@ E = TypeVar("E", bound=Entity[Any])
 
 def _portal_of(entity: Any) -> PortalLayer | None:
     """The portal that an entity is from, None if it is from elsewhere."""
-    layer = getattr(entity, "_layer", None)
-    return layer if isinstance(layer, PortalLayer) else None
+    layer: Layer | None = getattr(entity, "_layer", None)
+    return None if layer is None else layer.unwrap(PortalLayer)
 
 
 def _filtered(found: Sequence[E], type_name: str, meta: MetaQuery, authors: AuthorQuery) -> list[E]:
@@ -277,9 +277,8 @@ class CopickRootCDP(CopickRootOverlay):
 
     def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
         super().__init__(config, open_layers)
-        for layer in self.layers.static:
-            if isinstance(layer, PortalLayer):
-                layer.offline_ok = self.layers.overlay is not None
+        for layer in self._portals:
+            layer.offline_ok = self.layers.overlay is not None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -308,7 +307,12 @@ class CopickRootCDP(CopickRootOverlay):
     @property
     def dataset_ids(self) -> list[int]:
         """Ids of the datasets."""
-        return [i for layer in self.layers.static if isinstance(layer, PortalLayer) for i in layer.dataset_ids]
+        return [i for layer in self._portals for i in layer.dataset_ids]
+
+    @property
+    def _portals(self) -> list[PortalLayer]:
+        """The layers that are portals, whatever wraps them."""
+        return [portal for layer in self.layers.static if (portal := layer.unwrap(PortalLayer))]
 
     @property
     def go_map(self) -> dict[str, str]:
@@ -347,8 +351,7 @@ class CopickRootCDP(CopickRootOverlay):
             return super().get_run(name, **kwargs)
         found = [
             (row["datasetId"], run)
-            for layer in self.layers.static
-            if isinstance(layer, PortalLayer)
+            for layer in self._portals
             for run, row in layer.runs().items()
             if row["name"] == portal_run_name and dataset_id in (None, row["datasetId"])
         ]

@@ -38,14 +38,15 @@ class CopickSegmentationVolume(CopickSegmentationOverlay):
     @property
     def from_tool(self) -> bool:
         """Whether a tool made it: a model that left a trace in the volume, or session "0" in the overlay."""
-        if isinstance(self._layer, VolumeLayer):
-            return self._layer.is_tool(self.run.name, self.session_id)
+        if layer := self._layer.unwrap(VolumeLayer):
+            return layer.is_tool(self.run.name, self.session_id)
         return super().from_tool
 
     @property
     def model_id(self) -> str | None:
         """Id in the volume; None for one in the overlay."""
-        return self._layer._model_of(self.key) if isinstance(self._layer, VolumeLayer) else None
+        layer = self._layer.unwrap(VolumeLayer)
+        return layer._model_of(self.key) if layer else None
 
     def numpy(
         self,
@@ -60,14 +61,15 @@ class CopickSegmentationVolume(CopickSegmentationOverlay):
         What another tool has put there with values that no unsigned type holds is given as it is.
         """
         data = super().numpy(zarr_group, x, y, z, channel)
-        if not isinstance(self._layer, VolumeLayer) or data.dtype.kind not in "bui":
+        layer = self._layer.unwrap(VolumeLayer)
+        if layer is None or data.dtype.kind not in "bui":
             return data
         from copick_core.volumes.labels import smallest_unsigned
 
         lowest, highest = (int(data.min()), int(data.max())) if data.size else (0, 0)
         if lowest < 0:
             return data
-        values = self._layer.values(self.run.name, cast("str", self.model_id))
+        values = layer.values(self.run.name, cast("str", self.model_id))
         return data.astype(smallest_unsigned(max([*values, highest])))
 
 
@@ -79,13 +81,14 @@ class CopickMeshVolume(CopickMeshOverlay):
     @property
     def from_tool(self) -> bool:
         """Whether a tool made it, as for segmentations."""
-        if isinstance(self._layer, VolumeLayer):
-            return self._layer.is_tool(self.run.name, self.session_id)
+        if layer := self._layer.unwrap(VolumeLayer):
+            return layer.is_tool(self.run.name, self.session_id)
         return super().from_tool
 
     def blocks(self) -> dict[tuple[int, int, int], Any]:
         """The blocks that the volume keeps it in, as meshes by first voxel (x, y, z); none for one in the overlay."""
-        return self._layer.mesh_blocks(self.key) if isinstance(self._layer, VolumeLayer) else {}
+        layer = self._layer.unwrap(VolumeLayer)
+        return layer.mesh_blocks(self.key) if layer else {}
 
 
 class CopickRunVolume(CopickRunOverlay):
@@ -223,7 +226,8 @@ class CopickRunVolume(CopickRunOverlay):
         self.refresh_meshes()
         layer = self._volume_layer
         made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}
-        return [m for m in self.meshes if isinstance(m, CopickMeshVolume) and m._layer is layer and m.key in made]
+        meshes = [m for m in self.meshes if isinstance(m, CopickMeshVolume) and m.key in made]
+        return [m for m in meshes if m._layer.unwrap(VolumeLayer) is layer]
 
     def _model_id(self, segmentation: CopickSegmentationVolume | str | None) -> str:
         ids = self._volume.segmentation_ids(self.name)
@@ -282,7 +286,7 @@ class CopickRootVolume(CopickRootOverlay):
     @property
     def volume_layers(self) -> list[VolumeLayer]:
         """The layers that are volumes, the first one first."""
-        return [layer for layer in self.layers.static if isinstance(layer, VolumeLayer)]
+        return [volume for layer in self.layers.static if (volume := layer.unwrap(VolumeLayer))]
 
     @property
     def volume_layer(self) -> VolumeLayer:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.errors import ReadOnlyError
 from copick_core.layers.revisions import ANY, Revision, _Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_core.picks import PicksArrays
+
+L = TypeVar("L", bound="Layer")
 
 
 class Layer(ABC):
@@ -181,6 +183,25 @@ class Layer(ABC):
             ReadOnlyError: The layer is read-only.
         """
         raise self._refusal(key)
+
+    # ------------------------------------------------------------------ for wrappers
+
+    @overload
+    def unwrap(self) -> Layer: ...
+    @overload
+    def unwrap(self, cls: type[L]) -> L | None: ...
+    def unwrap(self, cls: type[Layer] | None = None) -> Layer | None:
+        """Find the layer of a class behind the wrappers that a configuration asked for.
+
+        A backend that has methods beyond this interface finds its own layer so, where ``isinstance`` would see a wrapper.
+
+        Args:
+            cls: The class; without one, the innermost layer is given.
+
+        Returns:
+            This layer, or the first one that it is wrapped around, if it is of the class; otherwise None.
+        """
+        return self if cls is None or isinstance(self, cls) else None
 
     # ------------------------------------------------------------------ for implementers
 

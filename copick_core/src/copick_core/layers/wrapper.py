@@ -1,0 +1,192 @@
+"""A layer around a layer: the base of caches, indexes, logs and whatever else stands between a project and its storage.
+
+Override what you need of a :class:`WrapperLayer`:
+
+* :meth:`~WrapperLayer.around`, which runs around every call that asks the storage: to count, time, retry or refuse;
+* one method, such as :meth:`~WrapperLayer.read` or :meth:`~WrapperLayer.list`, to answer it yourself, and
+  :meth:`~WrapperLayer.forget` with it, to drop what you remember. An annotation can be read in three ways (:meth:`read`,
+  :meth:`read_revised` and :meth:`load_picks` or :meth:`load_mesh`): a cache overrides all of them;
+* :meth:`~WrapperLayer.wrap_store`, which sees every store of a volume that is handed out. Subclass
+  :class:`zarr.storage.WrapperStore` for the store that it returns.
+
+Methods may be called from several threads at once, and calls that read nothing must stay cheap. A layer is never pickled: a
+project that is sent to another process opens its layers and wrappers anew there. Set ``process_bound`` in a wrapper that
+cannot be opened twice.
+
+Example:
+    A layer that prints what is read::
+
+        class Printing(WrapperLayer):
+            def around(self, method, key, call):
+                print(method, key)
+                return call()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from copick_core.layers.layer import ANY, Layer, Revision
+from copick_core.tree.keys import Key, Kind, ParentKey
+
+if TYPE_CHECKING:
+    from trimesh.parent import Geometry
+    from zarr.abc.store import Store
+
+    from copick_core.picks import PicksArrays
+
+T = TypeVar("T")
+L = TypeVar("L", bound=Layer)
+
+
+class WrapperLayer(Layer):
+    """A layer that passes every call on to another one.
+
+    Public attributes that it does not have itself are those of the wrapped layer; :meth:`unwrap` gives a layer of a class.
+
+    Attributes:
+        inner: The wrapped layer.
+        name: That of the wrapped layer; setting it sets both.
+        read_only: That of the wrapped layer; setting it sets both.
+    """
+
+    def __init__(self, inner: Layer) -> None:
+        self.inner = inner
+        self.process_bound = inner.process_bound
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+        return self.inner.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.inner.name = value
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write is refused."""
+        return self.inner.read_only
+
+    @read_only.setter
+    def read_only(self, value: bool) -> None:
+        self.inner.read_only = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "inner":  # while it is being copied there is none
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return getattr(self.inner, name)
+
+    # ------------------------------------------------------------------ to override
+
+    def around(self, method: str, key: Key | ParentKey | None, call: Callable[[], T]) -> T:
+        """Run a call of the wrapped layer; every call that may ask the storage goes through here.
+
+        Args:
+            method: Name of the method.
+            key: What it is called for: an entity, or the parent that is listed; None for many at once.
+            call: Makes the call.
+
+        Returns:
+            What ``call()`` returned.
+        """
+        return call()
+
+    def wrap_store(self, key: Key, store: Store, *, staged: bool) -> Store:
+        """Give the store of a volume that is handed out.
+
+        Args:
+            key: The volume.
+            store: That of the wrapped layer.
+            staged: Whether it is a fresh one that is about to be filled (:meth:`replace_zarr`).
+        """
+        return store
+
+    # ------------------------------------------------------------------ reading
+
+    @overload
+    def unwrap(self) -> Layer: ...
+    @overload
+    def unwrap(self, cls: type[L]) -> L | None: ...
+    def unwrap(self, cls: type[Layer] | None = None) -> Layer | None:
+        """This layer or the first one below it that is of a class; without a class, the innermost."""
+        return self if cls is not None and isinstance(self, cls) else self.inner.unwrap(cls)  # type: ignore[arg-type]
+
+    def list(self, kind: Kind, parent: ParentKey) -> list[Key]:
+        """Pass on."""
+        return self.around("list", parent, lambda: [*self.inner.list(kind, parent)])
+
+    def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
+        """Pass on."""
+        return self.around("list_many", None, lambda: self.inner.list_many(kind, parents))
+
+    def exists(self, key: Key) -> bool:
+        """Pass on."""
+        return self.around("exists", key, lambda: self.inner.exists(key))
+
+    def read(self, key: Key) -> bytes:
+        """Pass on."""
+        return self.around("read", key, lambda: self.inner.read(key))
+
+    def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
+        """Pass on."""
+        return self.around("read_revised", key, lambda: self.inner.read_revised(key))
+
+    def revision(self, key: Key) -> Revision | None:
+        """Pass on."""
+        return self.around("revision", key, lambda: self.inner.revision(key))
+
+    def zarr(self, key: Key) -> Store:
+        """Pass on."""
+        return self.wrap_store(key, self.around("zarr", key, lambda: self.inner.zarr(key)), staged=False)
+
+    def load_picks(self, key: Key) -> tuple[PicksArrays, Revision | None]:
+        """Pass on."""
+        return self.around("load_picks", key, lambda: self.inner.load_picks(key))
+
+    def load_mesh(self, key: Key) -> tuple[Geometry, Revision | None]:
+        """Pass on."""
+        return self.around("load_mesh", key, lambda: self.inner.load_mesh(key))
+
+    def details(self, key: Key) -> Mapping[str, Any]:
+        """Pass on, not through :meth:`around`: it is asked for each handle."""
+        return self.inner.details(key)
+
+    def forget(self, parent: ParentKey) -> None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        self.inner.forget(parent)
+
+    def reconnect(self) -> None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        self.inner.reconnect()
+
+    def location(self, key: Key) -> str | None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        return self.inner.location(key)
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
+        """Pass on."""
+        self._check_writable(key)
+        return self.around("write", key, lambda: self.inner.write(key, data, if_revision=if_revision))
+
+    def ensure(self, key: Key) -> None:
+        """Pass on."""
+        self._check_writable(key)
+        self.around("ensure", key, lambda: self.inner.ensure(key))
+
+    @contextmanager
+    def replace_zarr(self, key: Key) -> Iterator[Store]:
+        """Pass on; :meth:`around` runs when the block is entered."""
+        self._check_writable(key)
+        with ExitStack() as stack:
+            store = self.around("replace_zarr", key, lambda: stack.enter_context(self.inner.replace_zarr(key)))
+            yield self.wrap_store(key, store, staged=True)
+
+    def delete(self, key: Key) -> None:
+        """Pass on."""
+        self._check_writable(key)
+        self.around("delete", key, lambda: self.inner.delete(key))
