@@ -9,6 +9,7 @@ from them::
     ├── ReadOnlyError            PermissionError     a write to something that must not change
     ├── ConflictError            RuntimeError        somebody else stored in the meantime
     ├── InvalidNameError         ValueError          a name that no file could hold safely
+    ├── AddressError             ValueError          text that is no address of entities, or of several where one is wanted
     ├── UnknownObjectError       ValueError          an object name that the config does not list
     ├── InvalidDataError         ValueError          values or bytes that must not be, or cannot be, stored or read
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
@@ -189,6 +190,24 @@ class InvalidNameError(CopickError, ValueError):
 
     def __init__(self, *, what: str, name: str, reason: str) -> None:
         super().__init__(f"{what} {name!r} cannot be used: {reason}", what=what, name=name, reason=reason)
+
+
+class AddressError(CopickError, ValueError):
+    """Text that is no address.
+
+    Attributes:
+        address: The text.
+        position: Index of the character where it goes wrong.
+        reason: What is wrong, and how it would be right.
+    """
+
+    address: Any
+    position: int
+    reason: str
+
+    def __init__(self, *, address: Any, position: int, reason: str) -> None:
+        pointer = f"\n  {address}\n  {' ' * position}^" if isinstance(address, str) else ""
+        super().__init__(f"{address!r} is no address: {reason}.{pointer}", address=address, position=position, reason=reason)
 
 
 class UnknownObjectError(CopickError, ValueError):
