@@ -25,6 +25,25 @@ class TestDictLayerOfTheTests(LayerTests):
         return type(layer)(layer.place, read_only=read_only)
 
 
+class TestSixPrimitives(LayerTests):
+    """PathLayer needs no more than its six primitives."""
+
+    @pytest.fixture
+    def layer(self):
+        from support.path_layer import DictPathLayer
+
+        return DictPathLayer()
+
+    def reopen(self, layer, *, read_only=False):
+        return type(layer)(layer.disk, read_only=read_only)
+
+    def stored_files(self, layer):
+        return {path: data for path, (data, _) in layer.disk.files.items()}
+
+    def plant(self, layer, path, data):
+        layer.disk.files[path] = (data, 0)
+
+
 class TestMemoryLayer(LayerTests):
     @pytest.fixture
     def layer(self):

@@ -73,7 +73,7 @@ class DictLayer(Layer):
         return DictStore(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
 
     def write(self, key: Key, data: bytes, *, if_revision=ANY):
-        self._check_writable(key)
+        self.check_writable(key)
         with self.place.lock:
             found = self.revision(key)
             if if_revision is not ANY and if_revision != found:
@@ -83,20 +83,20 @@ class DictLayer(Layer):
             return self.place.writes
 
     def ensure(self, key: Key) -> None:
-        self._check_writable(key)
+        self.check_writable(key)
         with self.place.lock:
             self.place.containers.add(key)
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:
-        self._check_writable(key)
+        self.check_writable(key)
         staged = {}
         yield DictStore(staged)
         with self.place.lock:
             self.place.volumes[key] = staged
 
     def delete(self, key: Key) -> None:
-        self._check_writable(key)
+        self.check_writable(key)
         with self.place.lock:
             if not self.exists(key):
                 raise NotFoundError(key=key, layer=self.name)

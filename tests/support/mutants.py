@@ -377,7 +377,7 @@ class MakesNoContainers(Mutant):
     caught_by, seen = "test_ensure_makes_a_container", "False"
 
     def ensure(self, key):
-        self._check_writable(key)
+        self.check_writable(key)
 
 
 class ForgetsTheMarker(LocalLayer):
@@ -533,7 +533,7 @@ class ListsWhatIsStaged(Mutant):
 class LeavesTheStagedBehind(LocalLayer):
     caught_by, seen = "test_an_error_leaves_nothing_behind", ".staged-"
 
-    def _discard(self, staged):
+    def discard_staged(self, staged):
         pass
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from copick_backend_fs.files import RemoteFiles
 from copick_core.layers.path_layer import staged_name
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live
@@ -43,7 +43,7 @@ class BucketFiles(RemoteFiles):
         """Revision of an object, None where there is none: one request."""
 
     @abstractmethod
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none): one request.
 
         Raises:
@@ -54,7 +54,7 @@ class BucketFiles(RemoteFiles):
         """Write an object: one request."""
         await self.put(live, path, data, ANY)
 
-    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none), also where the server cannot.
 
         Raises:

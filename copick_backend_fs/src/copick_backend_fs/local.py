@@ -10,10 +10,10 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import ConflictError, InvalidNameError
+from copick_core.errors import InvalidNameError
 from copick_core.layers.atomic import locked
 from copick_core.layers.path_layer import Listing, PathLayer, staged_name
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
 
@@ -79,7 +79,8 @@ class LocalLayer(PathLayer):
 
     # ------------------------------------------------------------------ reading
 
-    def _list_folder(self, path: str) -> Listing:
+    def list_folder(self, path: str) -> Listing:
+        """List a folder."""
         folder = self.full_path(path)
         try:
             with os.scandir(folder) as scan:
@@ -90,7 +91,8 @@ class LocalLayer(PathLayer):
             pass
         return _list_with_odd_links(folder)
 
-    def _path_exists(self, path: str, *, folder: bool) -> bool:
+    def path_exists(self, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder."""
         import stat
 
         try:
@@ -99,7 +101,8 @@ class LocalLayer(PathLayer):
             return False
         return stat.S_ISDIR(mode) is folder
 
-    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+    def read_file(self, path: str) -> tuple[bytes, Revision | None]:
+        """Read a file with its revision."""
         fd = os.open(self.full_path(path), os.O_RDONLY | _BINARY)
         with open(fd, "rb", buffering=0) as file:
             # Writers put another file in this one's place, so both answers are about the same bytes.
@@ -110,60 +113,36 @@ class LocalLayer(PathLayer):
         """Read a mesh from its open file: there is no second copy of its bytes."""
         from copick_core.meshes import decode_mesh
 
-        with self._finding(key), open(self.location(key), "rb") as file:
+        with self.finding(key), open(self.location(key), "rb") as file:
             return decode_mesh(file, str(key)), _revision(os.fstat(file.fileno()))
 
-    def _path_revision(self, path: str) -> Revision | None:
+    def file_revision(self, path: str) -> Revision | None:
+        """Revision of a file, without reading it."""
         return _revision_or_none(self.full_path(path))
 
-    def _store(self, path: str) -> Store:
+    def open_store(self, path: str) -> Store:
+        """Open a volume."""
         from copick_backend_fs.volumes import LocalVolume
 
         return LocalVolume(self.full_path(path), read_only=self.read_only)
 
     # ------------------------------------------------------------------ writing
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
-        self._sweep(path.rpartition("/")[0])
+    def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+        """Write a file, all or nothing."""
+        self.sweep_staged(path.rpartition("/")[0])
         target = self.full_path(path)
         if if_revision is not ANY and if_revision is not None and _revision_or_none(target) is None:
             # Now, and not under the lock: there may be no folder to lock, and none is made for a conflict.
-            raise ConflictError(key=key, layer=self.name, expected=if_revision, found=None)
+            raise FileChangedError(None)
         for _ in range(_ATTEMPTS - 1):
             # makedirs says "exists" of a folder that another process deletes just after it was found there.
             with contextlib.suppress(FileNotFoundError, FileExistsError):
-                return self._write_once(target, data, key, if_revision)
-        return self._write_once(target, data, key, if_revision)
+                return _write_once(target, data, if_revision)
+        return _write_once(target, data, if_revision)
 
-    def _write_once(self, target: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
-        """Write a file; FileNotFoundError or FileExistsError where its folder is deleted in the meantime."""
-        folder = os.path.dirname(target)
-        staged = os.path.join(folder, staged_name())
-        os.makedirs(folder, exist_ok=True)
-        try:
-            revision = _write_synced(staged, data)
-            with locked(folder) as fd:
-                found = _stat_or_none(target)
-                known = _revision(found) if found else None
-                if if_revision is not ANY and if_revision != known:
-                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=known)
-                if found:
-                    writable = os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-                    if not writable and os.path.exists(target):  # nobody may write what was deleted meanwhile
-                        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
-                    os.chmod(staged, found.st_mode & 0o7777)
-                os.replace(staged, target)
-                if fd is not None:
-                    os.fsync(fd)
-            return revision
-        except BaseException as error:
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = target  # a full disk says nothing of where
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(staged)
-            raise
-
-    def _delete_path(self, path: str) -> None:
+    def delete_path(self, path: str) -> None:
+        """Delete a file, a folder or a link."""
         target = self.full_path(path)
         # Under a hidden name first: nobody lists half of it, and a delete that is killed is not seen either.
         hidden = os.path.join(os.path.dirname(target), staged_name())
@@ -176,13 +155,14 @@ class LocalLayer(PathLayer):
         else:
             _remove_folder(hidden)
 
-    def _swap(self, staged: str, path: str) -> None:
+    def replace_folder(self, staged: str, path: str) -> None:
+        """Put a staged folder in its place."""
         new, target = self.full_path(staged), self.full_path(path)
         os.makedirs(new, exist_ok=True)
         while True:
             if os.path.lexists(target):
                 if _exchange(new, target) or _exchange_by_renames(new, target):
-                    self._discard(staged)
+                    self.discard_staged(staged)
                     return
             else:
                 try:
@@ -193,6 +173,35 @@ class LocalLayer(PathLayer):
                 else:
                     return
             # Somebody else has put a volume there, or deleted it, since we looked: look again.
+
+
+def _write_once(target: str, data: bytes, if_revision: Revision | AnyRevision | None) -> Revision | None:
+    """Write a file; FileNotFoundError or FileExistsError where its folder is deleted in the meantime."""
+    folder = os.path.dirname(target)
+    staged = os.path.join(folder, staged_name())
+    os.makedirs(folder, exist_ok=True)
+    try:
+        revision = _write_synced(staged, data)
+        with locked(folder) as fd:
+            found = _stat_or_none(target)
+            known = _revision(found) if found else None
+            if if_revision is not ANY and if_revision != known:
+                raise FileChangedError(known)
+            if found:
+                writable = os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+                if not writable and os.path.exists(target):  # nobody may write what was deleted meanwhile
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+                os.chmod(staged, found.st_mode & 0o7777)
+            os.replace(staged, target)
+            if fd is not None:
+                os.fsync(fd)
+        return revision
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = target  # a full disk says nothing of where
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+        raise
 
 
 def _list_with_odd_links(folder: str) -> Listing:

@@ -17,7 +17,7 @@ from copick_backend_fs.connection import Connection, _Live, server
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers.path_layer import Listing
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -191,7 +191,7 @@ class StoreFiles(BucketFiles):
 
     # ------------------------------------------------------------------ writing
 
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none): one request.
 
         Raises:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from copick_backend_fs.buckets import PreconditionFailedError
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles
-from copick_core.errors import ConfigError, ConflictError, InvalidNameError, redacted
+from copick_core.errors import ConfigError, InvalidNameError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer, is_staged
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
 
@@ -124,28 +124,33 @@ class FsspecLayer(PathLayer):
     def reconnect(self) -> None:
         """Make a new connection on the next call, and forget what was listed."""
         self._connection.renew()
-        self._drop("")
+        self.drop_listings("")
 
     # ------------------------------------------------------------------ reading
 
-    def _list_folder(self, path: str) -> Listing:
-        return self._list_folders([path])[path]
+    def list_folder(self, path: str) -> Listing:
+        """List a folder."""
+        return self.list_folders([path])[path]
 
-    def _list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
+    def list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
+        """List many folders at once."""
         if not paths:
             return {}
         full = [self.full_path(path) for path in paths]
         listings = self._connection.ask(self._files.list_folders, full)
         return {path: listings[f] for path, f in zip(paths, full, strict=True)}
 
-    def _path_exists(self, path: str, *, folder: bool) -> bool:
+    def path_exists(self, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder."""
         return self._connection.ask(self._files.exists, self.full_path(path), folder=folder)
 
-    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+    def read_file(self, path: str) -> tuple[bytes, Revision | None]:
+        """Read a file with its revision."""
         data = self._connection.ask(self._files.read, self.full_path(path))
         return data, _checksum(data)
 
-    def _store(self, path: str) -> Store:
+    def open_store(self, path: str) -> Store:
+        """Open a volume."""
         from copick_backend_fs.volumes import RemoteVolume
 
         written: set[str] | None = set() if is_staged(path.rpartition("/")[2]) else None
@@ -153,9 +158,10 @@ class FsspecLayer(PathLayer):
 
     # ------------------------------------------------------------------ writing
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
+    def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+        """Write a file, all or nothing."""
         if not self._files.writes_whole:
-            self._sweep(path.rpartition("/")[0])
+            self.sweep_staged(path.rpartition("/")[0])
         attempts = 0
 
         async def write(live: _Live) -> None:
@@ -170,13 +176,14 @@ class FsspecLayer(PathLayer):
                 if found != if_revision:
                     if attempts > 1 and found == _checksum(data):
                         return  # stored before the connection broke
-                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+                    raise FileChangedError(found)
             await self._files.replace(live, target, data)
 
         self._connection.ask(write)
         return _checksum(data)
 
-    def _delete_path(self, path: str) -> None:
+    def delete_path(self, path: str) -> None:
+        """Delete a file, a folder or a link."""
         attempts = 0
 
         async def delete(live: _Live) -> None:
@@ -190,7 +197,8 @@ class FsspecLayer(PathLayer):
 
         self._connection.ask(delete)
 
-    def _swap(self, staged: str, path: str) -> None:
+    def replace_folder(self, staged: str, path: str) -> None:
+        """Put a staged folder in its place."""
         attempts = 0
 
         async def swap(live: _Live) -> list[str]:
@@ -202,7 +210,7 @@ class FsspecLayer(PathLayer):
         try:
             self._connection.ask(self._files.delete_files, left)
         except Exception:  # the new volume is in its place, and an error would say that the old one is
-            self._discard(staged)
+            self.discard_staged(staged)
 
 
 class BucketLayer(FsspecLayer):
@@ -219,13 +227,16 @@ class BucketLayer(FsspecLayer):
         def _files(self) -> BucketFiles:
             """The files of the bucket."""
 
-    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
+    def read_file(self, path: str) -> tuple[bytes, Revision | None]:
+        """Read a file with its revision."""
         return self._connection.ask(self._files.read_revised, self.full_path(path))
 
-    def _path_revision(self, path: str) -> Revision | None:
+    def file_revision(self, path: str) -> Revision | None:
+        """Revision of a file, without reading it."""
         return self._connection.ask(self._files.revision, self.full_path(path))
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
+    def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+        """Write a file, all or nothing."""
         attempts = 0
 
         async def write(live: _Live) -> Revision | None:
@@ -241,7 +252,7 @@ class BucketLayer(FsspecLayer):
                     stored, revision = await self._files.read_revised(live, target)
                     if stored == data:
                         return revision
-                raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found) from error
+                raise FileChangedError(found) from error
 
         return self._connection.ask(write)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
 from copick_core.layers.path_layer import Listing
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import _Live
@@ -141,7 +141,7 @@ class S3Files(BucketFiles):
         """Write an object: one request."""
         await self._call(live, "put_object", path, Body=data)
 
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | _Any | None) -> Revision:
+    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its ETag is the expected one (None: if there is none): one request.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import Layer
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ class MemoryLayer(Layer):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Store picks or a mesh."""
-        self._check_writable(key)
+        self.check_writable(key)
         if key.kind not in FILE_KINDS:
             raise ValueError(f"{key} is not one file; write its volume with replace_zarr()")
         with self.place.lock:
@@ -147,7 +147,7 @@ class MemoryLayer(Layer):
 
     def ensure(self, key: Key) -> None:
         """Make a container."""
-        self._check_writable(key)
+        self.check_writable(key)
         if key.kind not in CONTAINER_KINDS:
             raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
         with self.place.lock:
@@ -158,7 +158,7 @@ class MemoryLayer(Layer):
         """Fill a fresh store and put it in the place of the entity's volume."""
         from copick_backend_memory.volumes import MemoryVolume
 
-        self._check_writable(key)
+        self.check_writable(key)
         aside = Place()
         store = MemoryVolume(aside, key)
         try:
@@ -171,7 +171,7 @@ class MemoryLayer(Layer):
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it."""
-        self._check_writable(key)
+        self.check_writable(key)
         with self.place.lock:
             if not self.place.holds(key):
                 raise NotFoundError(key=key, layer=self.name)

@@ -278,7 +278,7 @@ def test_config_indexes_spare_listing_the_static_side_but_not_the_overlay(layere
     config = project_config("overlay", "reference", runs=["TS_1"], voxel_spacings=[10], tomograms={10.0: ["wbp"]})
     indexed = copick_core.open(config)
     static = indexed.layers.static[0]
-    static._list_folder = lambda path: pytest.fail(f"{path} was listed")
+    static.list_folder = lambda path: pytest.fail(f"{path} was listed")
     assert [r.name for r in indexed.runs] == ["TS_1", "mine"]
     spacing = indexed.get_run("TS_1").voxel_spacings[0]
     assert [(t.tomo_type, t.layer) for t in spacing.tomograms] == [("wbp", "static"), ("denoised", "overlay")]

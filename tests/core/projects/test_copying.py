@@ -128,7 +128,7 @@ def test_a_volume_that_is_deleted_while_it_is_copied_is_not_copied(layered, monk
     def gone(key):
         store = opened(key)
         if key.kind is Kind.SEGMENTATION:
-            store.list = listed_before(store, lambda: static._delete_path(layout.path(key)))
+            store.list = listed_before(store, lambda: static.delete_path(layout.path(key)))
         return store
 
     monkeypatch.setattr(static, "zarr", gone)

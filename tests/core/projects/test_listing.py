@@ -32,7 +32,7 @@ class MadeUpLayer(PathLayer):
         self.runs = runs
         self.asked: list[str] = []
 
-    def _list_folder(self, path):
+    def list_folder(self, path):
         self.asked.append(path)
         parts = path.split("/")
         if len(parts) == 1:
@@ -46,13 +46,13 @@ class MadeUpLayer(PathLayer):
             "Segmentations": {f"10.000_user{n}_1_ribosome.zarr": True for n in range(listing_project.SEGMENTATIONS)},
         }[parts[2]]
 
-    def _path_exists(self, path, *, folder):
+    def path_exists(self, path, *, folder):
         raise AssertionError("nobody asks for single paths")
 
-    def _read_bytes(self, path):
+    def read_file(self, path):
         raise AssertionError("nobody reads")
 
-    def _store(self, path):
+    def open_store(self, path):
         raise AssertionError("nobody opens volumes")
 
 
@@ -122,7 +122,7 @@ def test_prefetch_finds_what_walking_finds(root):
 def test_after_prefetch_storage_is_asked_for_nothing(monkeypatch):
     root, layer = made_up(3)
     root.prefetch()
-    monkeypatch.setattr(layer, "_list_folder", None)
+    monkeypatch.setattr(layer, "list_folder", None)
 
     assert len(walk(root)[Kind.PICKS]) == 3 * listing_project.PICKS
 
@@ -143,10 +143,10 @@ def test_segmentations_of_many_runs_ask_each_folder_once_and_together_though_som
     def list_folders(paths):
         asked.append(sorted(path.count("/") for path in paths))
         layer.forget(runs[0])  # as a write of another thread does
-        return {path: MadeUpLayer._list_folder(layer, path) for path in paths}
+        return {path: MadeUpLayer.list_folder(layer, path) for path in paths}
 
-    monkeypatch.setattr(layer, "_list_folders", list_folders)
-    monkeypatch.setattr(layer, "_list_folder", None)
+    monkeypatch.setattr(layer, "list_folders", list_folders)
+    monkeypatch.setattr(layer, "list_folder", None)
 
     found = layer.list_many(Kind.SEGMENTATION, [*runs, *runs, ROOT])
 
@@ -164,9 +164,9 @@ def test_threads_list_the_kinds_of_one_run_at_the_same_time(monkeypatch):
 
     def list_folder(path):
         listing.wait(timeout=30)  # broken unless all three are asking
-        return MadeUpLayer._list_folder(layer, path)
+        return MadeUpLayer.list_folder(layer, path)
 
-    monkeypatch.setattr(layer, "_list_folder", list_folder)
+    monkeypatch.setattr(layer, "list_folder", list_folder)
 
     with ThreadPoolExecutor(3) as pool:
         found = [*pool.map(lambda name: len(getattr(run, name)), ["voxel_spacings", "picks", "meshes"])]

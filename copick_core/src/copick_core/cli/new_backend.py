@@ -154,22 +154,22 @@ class ${Name}Layer(Layer):
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Store picks or a mesh, all or nothing; ConflictError if something else than if_revision is stored."""
-        self._check_writable(key)
+        self.check_writable(key)
         raise NotImplementedError("fill in ${Name}Layer.write()")
 
     def ensure(self, key: Key) -> None:
         """Make a run or a voxel spacing; one that exists stays as it is."""
-        self._check_writable(key)
+        self.check_writable(key)
         raise NotImplementedError("fill in ${Name}Layer.ensure()")
 
     def replace_zarr(self, key: Key) -> AbstractContextManager[Store]:
         """Give a fresh store that takes the place of the volume when the block succeeds."""
-        self._check_writable(key)
+        self.check_writable(key)
         raise NotImplementedError("fill in ${Name}Layer.replace_zarr()")
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it; NotFoundError if there is nothing."""
-        self._check_writable(key)
+        self.check_writable(key)
         raise NotImplementedError("fill in ${Name}Layer.delete()")
 ''',
     "tests/test_conformance.py": '''\

@@ -1,6 +1,7 @@
 """The layer contract (:mod:`copick_core.layers.layer`), and what layers are built from."""
 
-from copick_core.layers.layer import ANY, Layer, Layers, Revision
+from copick_core.layers.layer import ANY, AnyRevision, Layer, Layers, Revision
+from copick_core.layers.revisions import FileChangedError
 from copick_core.layers.wrapper import WrapperLayer
 
-__all__ = ["ANY", "Layer", "Layers", "Revision", "WrapperLayer"]
+__all__ = ["ANY", "AnyRevision", "FileChangedError", "Layer", "Layers", "Revision", "WrapperLayer"]

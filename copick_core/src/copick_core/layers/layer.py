@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.errors import ReadOnlyError
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.tree.keys import Key, Kind, ParentKey
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Layer(ABC):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture.
 
         Folders that are missing are made.
@@ -150,7 +150,7 @@ class Layer(ABC):
             ConflictError: Another revision is stored. Nothing was written.
             ReadOnlyError: The layer is read-only.
         """
-        raise self._refusal(key)
+        raise self.refusal(key)
 
     def ensure(self, key: Key) -> None:
         """Make a container (run, voxel spacing) with its marker; one that exists stays as it is.
@@ -158,7 +158,7 @@ class Layer(ABC):
         Raises:
             ReadOnlyError: The layer is read-only.
         """
-        raise self._refusal(key)
+        raise self.refusal(key)
 
     def replace_zarr(self, key: Key) -> AbstractContextManager[Store]:
         """Fill a fresh, empty store that takes the place of the entity's volume.
@@ -173,7 +173,7 @@ class Layer(ABC):
             >>> with layer.replace_zarr(key) as store:  # doctest: +SKIP
             ...     write_volume(store, data, voxel_size=10.0)
         """
-        raise self._refusal(key)
+        raise self.refusal(key)
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it.
@@ -182,7 +182,7 @@ class Layer(ABC):
             NotFoundError: Nothing is stored under the key.
             ReadOnlyError: The layer is read-only.
         """
-        raise self._refusal(key)
+        raise self.refusal(key)
 
     # ------------------------------------------------------------------ for wrappers
 
@@ -205,12 +205,13 @@ class Layer(ABC):
 
     # ------------------------------------------------------------------ for implementers
 
-    def _check_writable(self, key: Key) -> None:
+    def check_writable(self, key: Key) -> None:
         """Refuse if the layer is read-only: the one place where that is decided. Call it first in every write."""
         if self.read_only:
-            raise self._refusal(key)
+            raise self.refusal(key)
 
-    def _refusal(self, key: Key) -> ReadOnlyError:
+    def refusal(self, key: Key) -> ReadOnlyError:
+        """The error that refuses a write to this layer."""
         return ReadOnlyError(
             subject=key,
             reason=f"layer {self.name!r} is not writable. Make a copy in the overlay with new_…(…, exist_ok=True).",
@@ -240,4 +241,4 @@ class Layers:
         return [*self.static, *([self.overlay] if self.overlay else [])]
 
 
-__all__ = ["ANY", "Layer", "Layers", "Revision"]
+__all__ = ["ANY", "AnyRevision", "Layer", "Layers", "Revision"]

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from copick_core.errors import NotFoundError
+from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers.layer import Layer
-from copick_core.layers.revisions import ANY, Revision, _Any
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
 from copick_core.tree import layout
 from copick_core.tree.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
 
@@ -65,17 +65,35 @@ def _present(folders: Sequence[str], run: str, there: Listing) -> Sequence[str]:
 
 
 class PathLayer(Layer):
-    """A layer in the on-disk layout (:mod:`copick_core.tree.layout`) over byte-level primitives.
+    """A layer in the on-disk layout (:mod:`copick_core.tree.layout`) over primitives that know only paths and bytes.
 
-    To implement: :meth:`_list_folder`, :meth:`_path_exists`, :meth:`_read_bytes`, :meth:`_store`, and for writable layers
-    :meth:`_write_bytes`, :meth:`_delete_path`, :meth:`_swap`. Paths are relative to the project's root and never start or
-    end with "/".
+    Subclasses implement :meth:`list_folder`, :meth:`path_exists` and :meth:`read_file`, and for writable layers
+    :meth:`write_file`, :meth:`delete_path` and :meth:`replace_folder`. These are enough. Override :meth:`read_part`,
+    :meth:`list_folders`, :meth:`file_revision` and :meth:`open_store` where the storage has a faster way.
 
-    The listing of a run's folder and of a spacing's folder serves several kinds of entities; it is remembered until
-    :meth:`forget`, so that each folder is asked once. Writes of this layer keep what is remembered up to date.
+    Rules for all primitives:
 
-    Whatever a writer that died has left staged is removed after a week, when this layer first stages something in the
-    same folder.
+    * A path is relative to the project's root, has "/" between its parts, and never starts or ends with "/"; ``""`` is the
+      root. Parts are taken as they are: no character is a pattern or an escape. Several threads may call at once.
+    * A folder exists as long as something lies in it; whether an empty one exists is up to the storage.
+    * Each call asks the storage. This class remembers what it may remember: the listings of a run's and a spacing's folder,
+      which serve several kinds of entities, until :meth:`forget`. Writes of this layer keep them up to date.
+    * Every call may take a request to a server: none is made that could be avoided, and independent values of a volume are
+      read and written by several threads at once. :meth:`list_folders` is where overlapping many requests pays.
+
+    How a volume is replaced (:meth:`replace_zarr`):
+
+    1. A store is opened at ``<folder of the volume>/<staged name>``. Names of :func:`staged_name` start with a dot and are
+       never listed as entities.
+    2. Values are set in it. When copick-core fills a store (:func:`~copick_core.volumes.ome.write_volume`, copies of
+       entities), it sets each value once, many at a time and in any order, and the documents of the root group (``.zgroup``,
+       ``.zattrs``, ``zarr.json``: names without "/") last, one after another, when all other values are stored. (zarr sets
+       a ``zarr.json`` of an empty group before that.) A store without these documents is no volume. Users who fill a store
+       on their own may choose another order.
+    3. :meth:`replace_folder` is called once, after the last value is stored. If step 2 or 3 fails, :meth:`delete_path`
+       removes what was staged.
+    4. If a writer dies, its staged folder stays, hidden. It is removed after a week, when this layer next stages something
+       in the same folder (:meth:`sweep_staged`).
     """
 
     def __init__(self, name: str, *, read_only: bool = False) -> None:
@@ -89,53 +107,108 @@ class PathLayer(Layer):
     # ------------------------------------------------------------------ primitives
 
     @abstractmethod
-    def _list_folder(self, path: str) -> Listing:
-        """Names in a folder, and whether each is a folder; nothing for a missing folder."""
+    def list_folder(self, path: str) -> Listing:
+        """List a folder: the name of each entry, and whether it is a folder (or a link to one).
+
+        A missing folder, or a file at the path, gives an empty listing. Names that are staged may be in it.
+        """
 
     @abstractmethod
-    def _path_exists(self, path: str, *, folder: bool) -> bool:
-        """Whether a file, or a folder, is there now."""
+    def path_exists(self, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder, at a path now. A file is no folder, and a folder no file."""
 
     @abstractmethod
-    def _read_bytes(self, path: str) -> tuple[bytes, Revision | None]:
-        """Read a file, with its revision if that comes for free (else None).
+    def read_file(self, path: str) -> tuple[bytes, Revision | None]:
+        """Read a file whole: the bytes of one write, never of two.
+
+        Returns:
+            The bytes, and their revision if the same request tells it (an ETag, a modification time with size); else None,
+            and a checksum of the bytes is the revision.
 
         Raises:
             FileNotFoundError: There is none.
         """
 
-    @abstractmethod
-    def _store(self, path: str) -> Store:
-        """A zarr store rooted at a path, read-only if the layer is; nothing is read or created by opening it."""
+    def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+        """Write a file, making folders that are missing.
 
-    def _write_bytes(self, path: str, data: bytes, key: Key, if_revision: Revision | _Any | None) -> Revision | None:
-        """Write a file all or nothing, making missing folders; ConflictError as :meth:`Layer.write` says."""
-        raise self._refusal(key)
+        All or nothing: whoever reads meanwhile, and whoever reads after this process was killed, gets the old bytes or the
+        new ones. The file is stored when this returns.
 
-    def _delete_path(self, path: str) -> None:
-        """Delete a file, or a folder with all it holds; FileNotFoundError where there is none. A link loses only itself."""
-        raise NotImplementedError(f"{type(self).__name__} does not delete")
+        Args:
+            path: The file.
+            data: Its new content.
+            if_revision: Write only if the stored file has this revision; None: only if there is none. Check and write should
+                be one step of the storage, so that of several writers with one revision exactly one succeeds.
 
-    def _swap(self, staged: str, path: str) -> None:
-        """Put a staged folder in the place of another one (or of nothing); the old one is gone afterwards.
+        Returns:
+            The revision that :meth:`read_file` will give; None where that gives None.
 
-        The staged folder may be missing if nothing was written into it.
+        Raises:
+            FileChangedError: Another revision is stored. Nothing was written.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not replace volumes")
+        raise NotImplementedError(f"{type(self).__name__} has no write_file(); open it with read_only=True")
 
-    def _list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
-        """List many folders; remote layers overlap their requests. A single folder is asked by :meth:`_list_folder`."""
-        return {path: self._list_folder(path) for path in paths}
+    def delete_path(self, path: str) -> None:
+        """Delete a file, or a folder with all that lies below it. Of a link, only the link is deleted.
 
-    def _path_revision(self, path: str) -> Revision | None:
-        """Revision of a file without reading it, or None where there is none; by default its content tells."""
+        May be slow for a folder, and need not be one step. What is deleted first decides what a killed deletion leaves:
+        rename the folder to a :func:`staged_name` first, or delete its metadata (names without "/" below it) first.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no delete_path(); open it with read_only=True")
+
+    def replace_folder(self, staged: str, path: str) -> None:
+        """Move a staged folder to a path. What was there is gone afterwards, links included.
+
+        Should be one step: whoever reads meanwhile, or after this process was killed, finds the old folder or the new one.
+        Storage that cannot rename copies all values but the root's documents first, then these, then deletes old values
+        that the new volume does not have, then the staged ones; say so in the docstring of the layer.
+
+        Args:
+            staged: The staged folder; missing if nothing was written into it, which makes an empty volume.
+            path: Its place, in the same parent folder; it may hold a folder or nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no replace_folder(); open it with read_only=True")
+
+    # ------------------------------------------------------------------ primitives with a default
+
+    def read_part(self, path: str, start: int | None, stop: int | None) -> bytes:
+        """Read a part of a file, as the slice ``data[start:stop]`` of its bytes; by default, read it whole.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return self.read_file(path)[0][start:stop]
+
+    def list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
+        """List many folders, each path with its listing; remote layers overlap their requests here.
+
+        A single folder is listed by :meth:`list_folder`.
+        """
+        return {path: self.list_folder(path) for path in paths}
+
+    def file_revision(self, path: str) -> Revision | None:
+        """Revision of a file, or None where there is none; by default the file is read."""
         import hashlib
 
         try:
-            data, revision = self._read_bytes(path)
+            data, revision = self.read_file(path)
         except FileNotFoundError:
             return None
         return revision if revision is not None else hashlib.sha256(data).hexdigest()
+
+    def open_store(self, path: str) -> Store:
+        """Open a zarr store rooted at a folder, read-only if the layer is; reads and creates nothing.
+
+        By default a :class:`~copick_core.layers.path_store.PathStore`, which reads and writes each value by the primitives
+        of this class.
+        """
+        from copick_core.layers.path_store import PathStore
+
+        return PathStore(self, path, read_only=self.read_only)
 
     # ------------------------------------------------------------------ listing
 
@@ -146,11 +219,11 @@ class PathLayer(Layer):
             run = folders[0].rpartition("/")[0]
             folders = _present(folders, run, self._listing(run))
         if len(folders) != 1:
-            return self._all_keys(kind, parent, folders, self._list_folders(folders))
+            return self._all_keys(kind, parent, folders, self.list_folders(folders))
         folder = folders[0]
         if kind in _SHARING:
             return self._keys(kind, parent, folder, self._shared.get(folder) or self._listing(folder))
-        return self._keys(kind, parent, folder, self._list_folder(folder))
+        return self._keys(kind, parent, folder, self.list_folder(folder))
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, asking each folder once."""
@@ -160,7 +233,7 @@ class PathLayer(Layer):
             there = self._listings([*runs.values()])
             wanted.update({parent: _present(wanted[parent], run, there.get(run, {})) for parent, run in runs.items()})
         folders = [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)]
-        listed = self._listings(folders) if kind in _SHARING else self._list_folders(folders)
+        listed = self._listings(folders) if kind in _SHARING else self.list_folders(folders)
         return {parent: self._all_keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
 
     def _listing(self, folder: str) -> Listing:
@@ -168,7 +241,7 @@ class PathLayer(Layer):
         listing = self._shared.get(folder)
         if listing is None:
             forgotten = self._forgotten
-            listing = self._list_folder(folder)
+            listing = self.list_folder(folder)
             self._remember({folder: listing}, forgotten)
         return listing
 
@@ -178,7 +251,7 @@ class PathLayer(Layer):
         if len(known) == len(folders):
             return known
         forgotten = self._forgotten
-        listed = self._list_folders([folder for folder in folders if folder not in known])
+        listed = self.list_folders([folder for folder in folders if folder not in known])
         self._remember(listed, forgotten)
         return {**known, **listed}
 
@@ -212,15 +285,15 @@ class PathLayer(Layer):
         if isinstance(parent, TomogramKey):
             parent = parent.parent
         if isinstance(parent, RunKey | VoxelSpacingKey):
-            self._drop(layout.path(parent))
+            self.drop_listings(layout.path(parent))
         else:
-            self._drop("")
+            self.drop_listings("")
 
     def reconnect(self) -> None:
         """Drop the remembered listings; a subclass with a connection drops that as well."""
-        self._drop("")
+        self.drop_listings("")
 
-    def _drop(self, *paths: str, below: bool = True) -> None:
+    def drop_listings(self, *paths: str, below: bool = True) -> None:
         """Drop the remembered listings of some folders and of what is below them; "" is the project."""
         with self._shared_lock:
             self._forgotten += 1
@@ -237,16 +310,16 @@ class PathLayer(Layer):
         """Drop the remembered listings that a write or delete of an entity has made out of date."""
         path = layout.path(key)
         parts = path.split("/")
-        self._drop(*("/".join(parts[:n]) for n in range(1, len(parts))), below=False)
+        self.drop_listings(*("/".join(parts[:n]) for n in range(1, len(parts))), below=False)
         if key.kind in CONTAINER_KINDS:
-            self._drop(path)
+            self.drop_listings(path)
 
     # ------------------------------------------------------------------ reading
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
         # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is no tomogram.
-        return layout.is_listable(key) and self._path_exists(layout.path(key), folder=layout.is_folder(key.kind))
+        return layout.is_listable(key) and self.path_exists(layout.path(key), folder=layout.is_folder(key.kind))
 
     def read(self, key: Key) -> bytes:
         """Read picks or a mesh."""
@@ -256,12 +329,12 @@ class PathLayer(Layer):
         """Read picks or a mesh with their revision."""
         import hashlib
 
-        with self._finding(key):
-            data, revision = self._read_bytes(layout.path(key))
+        with self.finding(key):
+            data, revision = self.read_file(layout.path(key))
         return data, revision if revision is not None else hashlib.sha256(data).hexdigest()
 
     @contextmanager
-    def _finding(self, key: Key) -> Iterator[None]:
+    def finding(self, key: Key) -> Iterator[None]:
         """Raise NotFoundError for errors that say that the file of an entity is not there."""
         try:
             yield
@@ -270,74 +343,76 @@ class PathLayer(Layer):
 
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
-        return self._path_revision(layout.path(key))
+        return self.file_revision(layout.path(key))
 
     def zarr(self, key: Key) -> Store:
         """Open a volume."""
-        return self._store(layout.path(key))
+        return self.open_store(layout.path(key))
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | _Any | None = ANY) -> Revision | None:
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Store picks or a mesh, all or nothing."""
-        self._check_writable(key)
+        self.check_writable(key)
         try:
-            return self._write_bytes(layout.path(key), data, key, if_revision)
+            return self.write_file(layout.path(key), data, if_revision)
+        except FileChangedError as error:
+            raise ConflictError(key=key, layer=self.name, expected=if_revision, found=error.found) from error
         finally:
             self._forget_around(key)
 
     def ensure(self, key: Key) -> None:
         """Make a container with its marker."""
-        self._check_writable(key)
+        self.check_writable(key)
         marker = layout.marker(key)
         if marker is None:
             raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
         try:
-            if not self._path_exists(marker, folder=False):
-                self._write_bytes(marker, layout.MARKER_CONTENT, key, ANY)
+            if not self.path_exists(marker, folder=False):
+                self.write_file(marker, layout.MARKER_CONTENT)
         finally:
             self._forget_around(key)
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         """Fill a fresh store beside the entity's volume and swap it in."""
-        self._check_writable(key)
+        self.check_writable(key)
         path = layout.path(key)
         folder = path.rpartition("/")[0]
-        self._sweep(folder)
+        self.sweep_staged(folder)
         staged = f"{folder}/{staged_name()}"
-        store = self._store(staged)
+        store = self.open_store(staged)
         try:
             yield store
-            self._swap(staged, path)
+            self.replace_folder(staged, path)
         except BaseException:
-            self._discard(staged)
+            self.discard_staged(staged)
             raise
         finally:
             store.close()
             self._forget_around(key)
 
-    def _discard(self, staged: str) -> None:
-        """Delete something staged; where that fails, it stays hidden and :meth:`_sweep` gets it later."""
+    def discard_staged(self, staged: str) -> None:
+        """Delete something staged; where that fails, it stays hidden and :meth:`sweep_staged` gets it later."""
         try:
-            self._delete_path(staged)
+            self.delete_path(staged)
         except FileNotFoundError:
             pass
         except Exception as error:
             logger.warning("layer %r: %s could not be removed: %s", self.name, staged, error)
 
-    def _sweep(self, folder: str) -> None:
+    def sweep_staged(self, folder: str) -> None:
         """Remove what writers that died have left in a folder, once for each folder."""
         if folder in self._swept:
             return
         self._swept.add(folder)
-        for name in self._list_folder(folder):
+        for name in self.list_folder(folder):
             if is_abandoned(name):
-                self._discard(f"{folder}/{name}")
+                self.discard_staged(f"{folder}/{name}")
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it."""
-        self._check_writable(key)
+        self.check_writable(key)
         path = layout.path(key)
         try:
             if isinstance(key, TomogramKey) and self.exists(key):
@@ -345,8 +420,8 @@ class PathLayer(Layer):
                 self.forget(key)
                 for features in self.list(Kind.FEATURES, key):
                     with suppress(FileNotFoundError):  # gone already; the tomogram is not
-                        self._delete_path(layout.path(features))
-            self._delete_path(path)
+                        self.delete_path(layout.path(features))
+            self.delete_path(path)
         except FileNotFoundError as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error
         finally:

@@ -13,7 +13,7 @@ from copick_core.tree.keys import Key, RootKey
 Revision = Hashable
 
 
-class _Any:
+class AnyRevision:
     """Type of :data:`ANY`."""
 
     def __repr__(self) -> str:
@@ -24,7 +24,22 @@ class _Any:
 
 
 #: ``if_revision=ANY``: write whatever is stored now. (``None`` means: only if nothing is stored.)
-ANY: Final = _Any()
+ANY: Final = AnyRevision()
+
+
+class FileChangedError(Exception):
+    """Raised by ``PathLayer.write_file`` when the stored file is not the one that the writer expected.
+
+    The layer's ``write`` turns it into a :class:`~copick_core.errors.ConflictError`, which names the entity.
+
+    Args:
+        found: Revision of the file that is stored; None if there is none.
+    """
+
+    def __init__(self, found: Revision | None) -> None:
+        super().__init__(f"the revision that is stored is {found!r}")
+        self.found = found
+
 
 _changes: Counter[Key] = Counter()
 _changes_lock = threading.Lock()

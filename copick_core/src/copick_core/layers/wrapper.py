@@ -170,23 +170,23 @@ class WrapperLayer(Layer):
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Pass on."""
-        self._check_writable(key)
+        self.check_writable(key)
         return self.around("write", key, lambda: self.inner.write(key, data, if_revision=if_revision))
 
     def ensure(self, key: Key) -> None:
         """Pass on."""
-        self._check_writable(key)
+        self.check_writable(key)
         self.around("ensure", key, lambda: self.inner.ensure(key))
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         """Pass on; :meth:`around` runs when the block is entered."""
-        self._check_writable(key)
+        self.check_writable(key)
         with ExitStack() as stack:
             store = self.around("replace_zarr", key, lambda: stack.enter_context(self.inner.replace_zarr(key)))
             yield self.wrap_store(key, store, staged=True)
 
     def delete(self, key: Key) -> None:
         """Pass on."""
-        self._check_writable(key)
+        self.check_writable(key)
         self.around("delete", key, lambda: self.inner.delete(key))

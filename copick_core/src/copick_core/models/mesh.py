@@ -12,7 +12,7 @@ from copick_core.tree.keys import MeshKey
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
-    from copick_core.layers.revisions import Revision, _Any
+    from copick_core.layers.revisions import AnyRevision, Revision
     from copick_core.models.run import CopickRun
     from copick_core.tree.schema import CopickMeshMeta
 
@@ -33,7 +33,7 @@ class CopickMesh(Annotation[MeshKey]):
 
     _mesh: Geometry | None
     #: Revision that the mesh in memory is based on; ANY if that is not known.
-    _revision: Revision | _Any | None
+    _revision: Revision | AnyRevision | None
 
     def __init__(self, run: CopickRun, meta: CopickMeshMeta, mesh: Geometry | None = None) -> None:
         self.run = run

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from copick_core.layers.revisions import Revision, _Any
+    from copick_core.layers.revisions import AnyRevision, Revision
     from copick_core.models.run import CopickRun
     from copick_core.picks import PicksArrays
 
@@ -45,7 +45,7 @@ class CopickPicks(Annotation[PicksKey]):
     #: Whether memory holds content (read, or set by the user) rather than nothing.
     _loaded: bool
     #: Revision that the content in memory is based on (None: nothing was stored); ANY if that is not known.
-    _revision: Revision | _Any | None
+    _revision: Revision | AnyRevision | None
 
     def __init__(self, run: CopickRun, file: CopickPicksFile) -> None:
         self.run = run

@@ -86,7 +86,7 @@ class SQLiteLayer(Layer):
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision:
         """Store picks or a mesh."""
-        self._check_writable(key)
+        self.check_writable(key)
         with self._database.transaction() as connection:
             found = self.revision(key)
             if if_revision not in (ANY, found):
@@ -98,14 +98,14 @@ class SQLiteLayer(Layer):
 
     def ensure(self, key: Key) -> None:
         """Make a container."""
-        self._check_writable(key)
+        self.check_writable(key)
         with self._database.transaction() as connection:
             _insert(key, connection)
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[SQLiteStore]:
         """Fill rows that nobody else sees, and put them in the place of the volume's in one transaction."""
-        self._check_writable(key)
+        self.check_writable(key)
         entity, staged = as_text(key), uuid.uuid4().hex
         with self._database.transaction() as holder:
             pass  # what is staged is gone with this connection
@@ -122,7 +122,7 @@ class SQLiteLayer(Layer):
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it."""
-        self._check_writable(key)
+        self.check_writable(key)
         with self._database.transaction() as connection:
             if not self.exists(key):
                 raise NotFoundError(key=key, layer=self.name, location=self.location(key))

@@ -1,0 +1,134 @@
+"""What PathLayer promises to its subclasses, seen from their side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from copick_core.errors import ConflictError
+from copick_core.layers import FileChangedError
+from copick_core.layers.path_layer import is_staged
+from copick_core.projects.copying import copy_content
+from copick_core.testing import samples
+from copick_core.testing.layer_volumes import run_async
+from copick_core.tree.keys import Kind
+from copick_core.volumes.ome import VolumeFormat, write_volume
+from support.path_layer import DictPathLayer
+
+KEY = samples.key(Kind.TOMOGRAM)
+PLACE = "ExperimentRuns/TS_1/VoxelSpacing10.000"
+
+
+class Recording(DictPathLayer):
+    """Notes every primitive that changes something, with its path, when it is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+
+    def write_file(self, path, data, *args):
+        revision = super().write_file(path, data, *args)
+        self.calls.append(("write", path))
+        return revision
+
+    def delete_path(self, path):
+        self.calls.append(("delete", path))
+        super().delete_path(path)
+
+    def replace_folder(self, staged, path):
+        self.calls.append(("replace", path))
+        super().replace_folder(staged, path)
+
+
+def write(layer, zarr_format):
+    with layer.replace_zarr(KEY) as store:
+        form = VolumeFormat(zarr_format=zarr_format, chunks=8)
+        write_volume(store, np.arange(24.0 * 24 * 24).reshape(24, 24, 24), voxel_size=10.0, format=form)
+
+
+def copy(layer, zarr_format):
+    source = DictPathLayer()
+    write(source, zarr_format)
+    copy_content(source, KEY, layer, KEY)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("fill", [write, copy])
+def test_values_are_staged_once_each_and_the_documents_of_the_root_last(fill, zarr_format):
+    layer = Recording()
+
+    fill(layer, zarr_format)
+
+    *writes, last = layer.calls
+    names = [path.split("/", 4)[-1] for _, path in writes]
+    documents = {".zgroup", ".zattrs"} if zarr_format == 2 else {"zarr.json"}
+    assert last == ("replace", f"{PLACE}/ribo.zarr")
+    assert {call for call, _ in writes} == {"write"}
+    assert all(is_staged(path.split("/")[3]) for _, path in writes)
+    early = [name for name in names[: -len(documents)] if name != "zarr.json"]  # zarr begins with an empty group
+    assert len(early) == len({*early}) > 27
+    assert {*early}.isdisjoint(documents)
+    assert {*names[-len(documents) :]} == documents
+
+
+def test_a_failure_deletes_what_was_staged_and_replaces_nothing():
+    layer = Recording()
+
+    def fail(store):
+        samples.write_volume(store, samples.volume())
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"), layer.replace_zarr(KEY) as store:
+        fail(store)
+
+    assert layer.calls[-1][0] == "delete"
+    assert is_staged(layer.calls[-1][1].rpartition("/")[2])
+    assert layer.disk.files == {}
+
+
+def test_a_file_that_changed_is_a_conflict_that_names_the_entity():
+    layer = DictPathLayer()
+    key = samples.key(Kind.PICKS)
+    found = layer.write(key, b"1")
+
+    with pytest.raises(ConflictError) as caught:
+        layer.write(key, b"2", if_revision=None)
+
+    error = caught.value
+    assert (error.key, error.layer, error.expected, error.found) == (key, "paths", None, found)
+    assert isinstance(error.__cause__, FileChangedError)
+
+
+def test_a_part_of_a_value_is_asked_for_as_a_slice():
+    class Parts(DictPathLayer):
+        def read_part(self, path, start, stop):
+            asked.append((path, start, stop))
+            return super().read_part(path, start, stop)
+
+    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+    from zarr.core.buffer import default_buffer_prototype
+
+    asked: list = []
+    layer = Parts()
+    layer.write_file(f"{PLACE}/ribo.zarr/0", b"0123456789")
+    store, prototype = layer.zarr(KEY), default_buffer_prototype()
+
+    parts = [RangeByteRequest(2, 5), OffsetByteRequest(7), SuffixByteRequest(4)]
+    got = run_async(store.get_partial_values(prototype, [("0", part) for part in parts]))
+
+    assert [value.to_bytes() for value in got] == [b"234", b"789", b"6789"]
+    assert sorted(asked, key=str) == [(f"{PLACE}/ribo.zarr/0", *part) for part in [(-4, None), (2, 5), (7, None)]]
+
+
+@pytest.mark.parametrize("primitive", ["write_file", "delete_path", "replace_folder"])
+def test_a_layer_without_a_primitive_says_to_open_it_read_only(primitive):
+    class Reads(DictPathLayer):
+        pass
+
+    from copick_core.layers.path_layer import PathLayer
+
+    setattr(Reads, primitive, getattr(PathLayer, primitive))
+    arguments = {"write_file": ("a", b""), "delete_path": ("a",), "replace_folder": ("a", "b")}[primitive]
+
+    with pytest.raises(NotImplementedError, match=rf"Reads has no {primitive}\(\); open it with read_only=True"):
+        getattr(Reads(), primitive)(*arguments)
