@@ -38,7 +38,7 @@ def reference(job: Job) -> Numbers:
 def ours(job: Job) -> Numbers:
     from copick_core import import_tomogram
 
-    import_now("zarr.storage", "mrcfile", "copick_core.volumes.volume_files")
+    import_now("zarr.storage", "mrcfile", "copick_core.volumes.importing", "copick_formats.mrc")
     with job.scratch() as folder:
         run = open_project(job.library, folder).new_run(RUN)
         return timed(lambda: import_tomogram(run, Path(job.folder, "volume.mrc"), TOMOGRAM))[1]

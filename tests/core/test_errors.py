@@ -16,6 +16,7 @@ BUILT_IN = {
     "AddressError": ValueError,
     "UnknownObjectError": ValueError,
     "InvalidDataError": ValueError,
+    "UnknownFormatError": LookupError,
     "LevelNotFoundError": KeyError,
     "RegionTooLargeError": ValueError,
     "ConfigError": ValueError,
@@ -38,6 +39,9 @@ EXAMPLES = [
     errors.AddressError(address="a:b:c", position=3, reason="r"),
     errors.UnknownObjectError(name="riboosme", known=["ribosome"]),
     errors.InvalidDataError(source="s", reason="r", index=3),
+    errors.UnknownFormatError(
+        source="s", kind="volume", suffix=".x", candidates=[], installed=["y"], install="pip install z", reason="r"
+    ),
     errors.LevelNotFoundError(level="7", levels=["0", "1"]),
     errors.RegionTooLargeError(requested=10**12, available=10**9),
     errors.ConfigError(source="c", reason="r"),

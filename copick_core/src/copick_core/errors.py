@@ -12,6 +12,7 @@ from them::
     ├── AddressError             ValueError          text that is no address of entities, or of several where one is wanted
     ├── UnknownObjectError       ValueError          an object name that the config does not list
     ├── InvalidDataError         ValueError          values or bytes that must not be, or cannot be, stored or read
+    │   └── UnknownFormatError   LookupError         a file that no installed format reads, or that several claim
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
     ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
     ├── ConfigError              ValueError          a configuration that cannot be used
@@ -245,6 +246,38 @@ class InvalidDataError(CopickError, ValueError):
 
     def __init__(self, *, source: Any, reason: str, index: Any = None) -> None:
         super().__init__(f"{source}: {reason}", source=source, reason=reason, index=index)
+
+
+class UnknownFormatError(InvalidDataError, LookupError):
+    """A file that no installed format reads, or that several claim.
+
+    Attributes:
+        kind: What was to be read, such as ``"volume"``.
+        suffix: The suffix of the file's name, without that of a packed file.
+        candidates: Names of the formats that its content or suffix fits.
+        installed: Names of the installed formats.
+        install: The command that installs what reads it, where it is known.
+    """
+
+    kind: str
+    suffix: str
+    candidates: list[str]
+    installed: list[str]
+    install: str | None
+
+    def __init__(
+        self,
+        *,
+        source: Any,
+        kind: str,
+        suffix: str,
+        candidates: list[str],
+        installed: list[str],
+        install: str | None,
+        reason: str,
+    ) -> None:
+        super().__init__(source=source, reason=f"{reason}. Install it with: {install}" if install else reason)
+        self.__dict__.update(kind=kind, suffix=suffix, candidates=candidates, installed=installed, install=install)
 
 
 class LevelNotFoundError(CopickError, KeyError):

@@ -174,7 +174,7 @@ def _scene(args: argparse.Namespace) -> Scene:
     if args.volume is None:
         with progress(STEPS_OF_SYNTHETIC, "building", args.progress) as advance:
             return synthetic(advance)
-    from copick_core.volumes.sources import read_volume
+    from copick_core.volumes.reading import read_volume
 
     if os.path.isdir(args.volume):
         raise IsADirectoryError(f"--volume {args.volume}: this is a folder; name an MRC or TIFF file")

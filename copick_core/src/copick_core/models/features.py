@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.volume import Index
     from copick_core.tree.schema import CopickConfig, CopickFeaturesMeta
+    from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
-    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickFeatures(Volume[FeaturesKey]):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
     from copick_core.tree.schema import PickableObject
+    from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
-    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickObject(Volume[ObjectKey]):
@@ -152,7 +152,7 @@ class CopickObject(Volume[ObjectKey]):
 
         Raises:
             InvalidDataError: The object is not a particle, or the source cannot be read or tells no voxel size.
-            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            UnknownFormatError: No installed format reads the file; the message gives the line that installs one.
             ReadOnlyError: The map lives in a read-only layer.
         """
         self._check_particle()

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
     from copick_core.models.volume import Index
     from copick_core.tree.schema import CopickConfig, CopickSegmentationMeta
+    from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
-    from copick_core.volumes.sources import ImportOptions, VolumeSource
+    from copick_core.volumes.sources import VolumeSource
 
 #: Channels of a panoptic segmentation, in order.
 PANOPTIC_CHANNELS = ("label", "instance")
@@ -208,14 +209,14 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         Raises:
             InvalidDataError: The segmentation is panoptic, a value would be changed by the type, or the source is none for
                 this segmentation; what was stored before is still there.
-            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            UnknownFormatError: No installed format reads the file; the message gives the line that installs one.
             ReadOnlyError: The segmentation is read-only.
         """
         if self.is_panoptic:
             raise InvalidDataError(
                 source=self._key,
                 reason="it has two channels, which no volume file holds; read both with "
-                "copick_core.volumes.sources.read_volume(path).data "
+                "copick_core.volumes.reading.read_volume(path).data "
                 "and give them to from_numpy(numpy.stack([label, instance]))",
             )
         self._import_volume(source, self.voxel_size, levels, dtype, **options)

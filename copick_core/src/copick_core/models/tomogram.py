@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
+    from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
-    from copick_core.volumes.sources import ImportOptions
 
 
 class CopickTomogram(Volume[TomogramKey]):
@@ -182,20 +182,20 @@ class CopickTomogram(Volume[TomogramKey]):
         If that fails or is interrupted, what was stored before is still there and nothing else is.
 
         Args:
-            source: Path of an MRC, TIFF or EM file (MRC and EM also with .gz or .bz2) or of a zarr folder, anything with
-                ``shape``, ``dtype`` and slicing (NumPy, dask, zarr), or what
-                :func:`copick_core.volumes.sources.read_volume` gave.
+            source: Path of a zarr folder or of a file that an installed format reads, anything with ``shape``, ``dtype``
+                and slicing (NumPy, dask, zarr), or what :func:`copick_core.volumes.reading.read_volume` gave.
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the source.
             **options: ``voxel_size``: that of the source in angstrom, instead of what it tells. ``transpose``: its axes in
                 their new order, such as ``"2,1,0"``; ``flip``: axes that are to run backwards after that, such as ``"0"``.
-                ``progress``: called with the number of voxels written, and of all. ``zarr_format``, ``chunks``,
+                ``progress``: called with the number of voxels written, and of all. ``file_format``: name of the file's
+                format, instead of the one that claims its content; ``read_options``: its options. ``zarr_format``, ``chunks``,
                 ``compressor``, ``shards`` as in :meth:`from_numpy`.
 
         Raises:
             InvalidDataError: The source cannot be read, its voxels are no cubes, or they are not of the size of the voxel
                 spacing (the message names both sizes). A source that tells no size is taken to have that of the spacing.
-            MissingDependencyError: The format needs the extra ``copick-core[io]``.
+            UnknownFormatError: No installed format reads the file; the message gives the line that installs one.
             ReadOnlyError: The tomogram is read-only.
         """
         self._import_volume(source, self.voxel_spacing.voxel_size, levels, dtype, **options)

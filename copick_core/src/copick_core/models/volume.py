@@ -270,15 +270,35 @@ class Volume(Entity[K]):
         transpose: str | Sequence[int] | None = None,
         flip: str | Sequence[int] | None = None,
         progress: Progress | None = None,
+        file_format: str | None = None,
+        read_options: Mapping[str, Any] | None = None,
         **format: Unpack[FormatOptions],
     ) -> None:
         """Stream a volume into a fresh store and swap it in; ``own_size`` is the voxel size that this entity must have."""
-        from copick_core.tree.keys import voxel_size_key
-        from copick_core.volumes import sources as volumes
+        from copick_core.volumes.importing import import_volume_into
+        from copick_core.volumes.orientation import orient
+        from copick_core.volumes.reading import opened_volume
 
         self._check_writable()
         layout = self._format(format)
-        volume = volumes.orient(volumes.read_volume(source, voxel_size=voxel_size), transpose, flip)
+        options = {"voxel_size": voxel_size, "file_format": file_format, **(read_options or {})}
+        with opened_volume(source, **options) as whole:
+            volume = orient(whole, transpose, flip)
+            size = self._import_size(volume, own_size)
+            dtype = self._import_dtype(volume, dtype)
+            with self._named_in_errors(), self._replace_store() as store:
+                import_volume_into(
+                    store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
+                )
+
+    def _import_size(self, volume: VolumeSource, own_size: float | None) -> float | None:
+        """The voxel size to store; that of this entity, if it has one.
+
+        Raises:
+            InvalidDataError: The volume has another one.
+        """
+        from copick_core.tree.keys import voxel_size_key
+
         size = volume.voxel_size
         if own_size is not None:
             if size is not None and voxel_size_key(size) != voxel_size_key(own_size):
@@ -287,12 +307,8 @@ class Volume(Entity[K]):
                     reason=f"has voxels of {size} angstrom, but {self.key} has voxels of {own_size} angstrom. Import it at a "
                     f"voxel spacing of {size}, or pass voxel_size={own_size} if that is what its voxels really are",
                 )
-            size = own_size
-        dtype = self._import_dtype(volume, dtype)
-        with self._named_in_errors(), self._replace_store() as store:
-            volumes.import_volume_into(
-                store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
-            )
+            return own_size
+        return size
 
     def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
         """The type to store an imported volume as."""

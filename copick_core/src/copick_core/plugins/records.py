@@ -81,15 +81,15 @@ class Format:
     """A file format.
 
     ``reads`` and ``writes`` say what files of the format hold: ``"volume"`` (tomograms, segmentations, features and object
-    maps), ``"picks"``, ``"filaments"``, ``"mesh"``. Each gives the function that does it, or ``"module:name"``. The functions
-    of each kind are described in docs/writing-a-plugin.md.
+    maps), ``"picks"``, ``"filaments"``, ``"mesh"``. Each gives the function that does it, or ``"module:name"``. What the
+    functions of each kind take and return is described in :mod:`copick_core.plugins.format_functions`.
 
     Attributes:
         name: Name of the format, such as ``"mrc"``; equals the entry point's name.
         api_version: The :attr:`API_VERSION` that it was written for.
         suffixes: Endings of file names, lower case and with the dot; they decide where content does not.
-        sniff: Whether a file is of this format, by its path and its first 4096 bytes (empty for a folder); None where only the
-            suffix tells. It must not raise.
+        sniff: Whether a file is of this format, by its path and its first 4096 bytes (unpacked, if it is packed by gzip or
+            bzip2; empty for a folder); None where only the suffix tells. It must not raise.
         reads: What can be read, and by which function.
         writes: What can be written, and by which function.
         summary: One line that says what the format is.

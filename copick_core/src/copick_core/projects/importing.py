@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from copick_core.models import CopickRun, CopickTomogram
-    from copick_core.volumes.sources import ImportOptions
+    from copick_core.volumes.importing import ImportOptions
 
 
 def import_tomogram(
@@ -44,7 +44,7 @@ def import_tomogram(
     Raises:
         InvalidDataError: The source cannot be read, or neither it nor ``voxel_size`` tells the voxel size.
         AlreadyExistsError: There is a tomogram of that type at that spacing, and not ``exist_ok``.
-        MissingDependencyError: The format needs the extra ``copick-core[io]``.
+        UnknownFormatError: No installed format reads the file; the message gives the line that installs one.
         ReadOnlyError: The project has no writable overlay.
 
     Example:
@@ -53,18 +53,20 @@ def import_tomogram(
         >>> copick_core.import_tomogram(run, numpy.zeros((4, 5, 6)), "wbp", voxel_size=10.0).voxel_spacing.voxel_size
         10.0
     """
-    from copick_core.volumes.sources import read_volume
+    from copick_core.volumes.reading import opened_volume
 
-    volume = read_volume(source, voxel_size=options.get("voxel_size"))
-    size = volume.voxel_size
-    if size is None:
-        raise InvalidDataError(source=volume.name, reason="does not tell its voxel size; give voxel_size (in angstrom)")
-    spacing = run.new_voxel_spacing(size, exist_ok=True)
-    tomogram = spacing.new_tomogram(tomo_type, exist_ok=exist_ok)
-    try:
-        tomogram.import_volume(volume, levels, dtype, **options)
-    except BaseException:
-        if tomogram._unsaved:
-            spacing._tomograms.remove(tomogram)  # or a second attempt would find it
-        raise
+    read_options = options.pop("read_options", None) or {}
+    file_format = options.pop("file_format", None)
+    with opened_volume(source, voxel_size=options.get("voxel_size"), file_format=file_format, **read_options) as volume:
+        size = volume.voxel_size
+        if size is None:
+            raise InvalidDataError(source=volume.name, reason="does not tell its voxel size; give voxel_size (in angstrom)")
+        spacing = run.new_voxel_spacing(size, exist_ok=True)
+        tomogram = spacing.new_tomogram(tomo_type, exist_ok=exist_ok)
+        try:
+            tomogram.import_volume(volume, levels, dtype, **options)
+        except BaseException:
+            if tomogram._unsaved:
+                spacing._tomograms.remove(tomogram)  # or a second attempt would find it
+            raise
     return tomogram

@@ -18,7 +18,7 @@ from zarr.storage import LocalStore
 import copick_core
 from copick_core.errors import AlreadyExistsError, InvalidDataError
 from copick_core.volumes import ome
-from copick_core.volumes.sources import read_volume
+from copick_core.volumes.reading import read_volume
 
 SHAPE = (7, 6, 5)
 VOLUME = np.random.default_rng(0).integers(0, 90, SHAPE).astype("f4")
