@@ -1,7 +1,7 @@
 """From a configuration to a root, and back to a file."""
 
 from copick_core.opening.configs import load_config, save_config
-from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open, write_new
 from copick_core.opening.validation import adopt_locations, validated
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "open",
     "save_config",
     "validated",
+    "write_new",
 ]
