@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE))
 
 import copick_core  # noqa: E402
 import site_pages  # noqa: E402 - lies beside this file
-from site_pages import api  # noqa: E402
+from site_pages import api, distributions, readmes  # noqa: E402
 
 project = "copick-core"
 author = copyright = "The copick-core developers"
@@ -55,6 +55,7 @@ SECTIONS = {
         "writing-a-backend",
     ],
     "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format"],
+    "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],
     "Explanation": ["concepts", "architecture", "performance", "platforms", "releasing"],
 }
 
@@ -73,8 +74,10 @@ def finish_models(base: type[BaseModel]) -> None:
         finish_models(model)
 
 
-def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Add what only the site has to its front page, which stays plain Markdown for those who read it elsewhere."""
+def adapt(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Add what only the site has: the pages stay plain Markdown for those who read them elsewhere."""
+    if not docname.startswith("reference/"):
+        source[0] = readmes.linked(source[0], "docs", f"docs/{docname}")
     if docname == "index":
         for title, pages in SECTIONS.items():
             there = [page for page in pages if page in app.env.found_docs]
@@ -111,6 +114,6 @@ ALIASES = api.aliases()
 def setup(app: Sphinx) -> None:
     """Register the above."""
     app.connect("config-inited", make_reference)
-    app.connect("source-read", add_contents)
+    app.connect("source-read", adapt)
     app.connect("autodoc-process-bases", drop_inner_bases)
     app.connect("missing-reference", find_public_name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from site_pages import api, commands, configuration
+from site_pages import api, commands, configuration, readmes
 
 
 def pages() -> dict[str, str]:
     """Every generated page: its path below docs/reference, and its text."""
-    made = {f"{name}.rst": text for name, text in api.pages().items()}
-    return {"api.rst": api.index(), **made, "fields.md": configuration.page(), "commands.md": commands.page()}
+    modules = {f"{name}.rst": text for name, text in api.pages().items()}
+    single = {"api.rst": api.index(), "fields.md": configuration.page(), "commands.md": commands.page()}
+    return {**single, **modules, **readmes.pages()}
 
 
 def write(folder: Path) -> None:

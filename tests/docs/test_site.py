@@ -10,7 +10,7 @@ import click
 import pytest
 
 from copick_core import plugins
-from site_pages import api, commands, configuration, pages
+from site_pages import api, commands, configuration, pages, readmes
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -67,6 +67,30 @@ def test_every_hand_written_page_is_in_the_contents_of_the_site():
         if page.name != "index.md":
             assert f'"{page.stem}"' in contents, page.name
             assert f"({page.name})" in front, page.name
+
+
+@pytest.mark.parametrize(
+    ("link", "on_the_site"),
+    [
+        ("[a](concepts.md#layers)", "[a](concepts.md#layers)"),
+        ("[a](../copick_core/README.md#extras)", "[a](reference/copick_core.readme.md#extras)"),
+        ("[a](../examples/copick_backend_sqlite)", "a"),
+        ("[a](../examples/copick_backend_sqlite/README.md)", "a"),
+        ("[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),
+        ("![a](images/demo.png)", "![a](images/demo.png)"),
+        ("```text\n[a](../examples/x.md)\n```", "```text\n[a](../examples/x.md)\n```"),
+    ],
+)
+def test_links_of_a_page_lead_to_where_their_targets_are_on_the_site(link, on_the_site):
+    assert readmes.linked(link, "docs", "docs/quickstart") == on_the_site
+
+
+def test_links_of_a_readme_lead_to_the_pages_of_the_site():
+    text = "[portal](../docs/portal.md), [core](../copick_core/README.md)"
+
+    linked = readmes.linked(text, "copick_backend_portal", "docs/reference/copick_backend_portal.readme")
+
+    assert linked == "[portal](../portal.md), [core](copick_core.readme.md)"
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ class PicksArrays:
     """The content of one picks file.
 
     Attributes:
-        positions: float64 (N, 3), the points' locations as x, y, z in angstrom from the tomogram's corner.
+        positions: float64 (N, 3), the points' locations as x, y, z in angstrom; position / voxel size is the array index.
         transforms: float64 (N, 4, 4), object space to tomogram space; the translation is a shift in angstrom
             that is added to the position.
         instance_ids: int64 (N,), 0 where the file has none.

@@ -1,7 +1,7 @@
 """Value models: what stands in configs and annotation files.
 
-Pydantic models of everything that is written as JSON, and of the metadata that each entity carries. Coordinates are in
-angstrom, in x, y, z, from the corner of the volume.
+Pydantic models of everything that is written as JSON, and of the metadata that each entity carries. Coordinates are x, y, z in
+angstrom; divided by the voxel size they are array indices, so the centre of the first voxel is the origin.
 """
 
 from __future__ import annotations

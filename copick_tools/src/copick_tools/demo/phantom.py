@@ -5,8 +5,8 @@ between. Particles are sums of Gaussian pseudo-atoms, drawn at their exact sub-v
 interpolation blurs the truth. The imaging keeps what a tilt series keeps: a tilt range (the missing wedge), a band of
 spatial frequencies, weak low frequencies, and much noise. Protein is dark.
 
-Arrays are (z, y, x). Positions are (x, y, z) in Ångström from the volume's corner, and the voxel with index ``i`` samples
-the position ``i * voxel_size``, which is what the scale transform of an OME-Zarr level says.
+Arrays are (z, y, x). Positions are (x, y, z) in Ångström; the voxel with index ``i`` samples the position
+``i * voxel_size``, as the scale transform of an OME-Zarr level has it.
 """
 
 from __future__ import annotations
