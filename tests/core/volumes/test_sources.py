@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from zarr.storage import LocalStore, MemoryStore
 
 from copick_core.errors import InvalidDataError, UnknownFormatError
 from copick_core.volumes.importing import import_volume_into
-from copick_core.volumes.ome import write_array, write_volume
+from copick_core.volumes.ome import VolumeFormat, write_array, write_volume
 from copick_core.volumes.reading import read_volume
 from copick_core.volumes.sources import ArraySource, VolumeSource
 from support.volume_files import VOLUME
@@ -95,3 +96,65 @@ def test_what_was_opened_for_an_import_is_closed_and_what_was_given_is_not() -> 
     with given:
         pass
     assert given.closed
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_folders_of_both_formats_are_read(tmp_path: Path, zarr_format: Any) -> None:
+    path = tmp_path / "image.zarr"
+    write_volume(LocalStore(path), VOLUME, 10.0, format=VolumeFormat(zarr_format=zarr_format))
+
+    volume = read_volume(path)
+
+    assert volume.voxel_size == 10.0
+    np.testing.assert_array_equal(volume.data, VOLUME)
+    np.testing.assert_array_equal(read_volume(path / "0").data, VOLUME)
+
+
+def stored_with_axes(path: Path, data: np.ndarray, names: str) -> Path:
+    """An OME-Zarr 0.4 image with named axes and one level, "s0"."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("s0", data=data, chunks=(4,) * data.ndim)
+    axes = [{"name": n, "type": "space", "unit": "angstrom"} if n in "zyx" else {"name": n} for n in names]
+    scale = [{"type": "scale", "scale": [10.0 if n in "zyx" else 1.0 for n in names]}]
+    datasets = [{"path": "s0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return path
+
+
+@pytest.mark.parametrize("names", ["zyx", "tczyx", "xyz", "yczx"])
+def test_axes_of_zarr_folders_are_turned_to_z_y_x_and_those_of_length_1_left_out(tmp_path: Path, names: str) -> None:
+    stored = np.einsum("zyx->" + "".join(n for n in names if n in "zyx"), VOLUME)
+    stored = np.expand_dims(stored, [i for i, n in enumerate(names) if n not in "zyx"])
+
+    volume = read_volume(stored_with_axes(tmp_path / "a.zarr", stored, names))
+
+    assert volume.voxel_size == 10.0
+    np.testing.assert_array_equal(volume.data, VOLUME)
+    np.testing.assert_array_equal(volume.box(slice(1, 3), slice(0, 6), slice(2, 5)), VOLUME[1:3, :, 2:5])
+
+
+def test_a_zarr_folder_with_two_channels_is_refused_by_their_name(tmp_path: Path) -> None:
+    path = stored_with_axes(tmp_path / "a.zarr", np.stack([VOLUME, VOLUME]), "czyx")
+
+    with pytest.raises(InvalidDataError, match=r"a\.zarr.*'c' of 2 entries"):
+        read_volume(path)
+
+
+def test_a_damaged_chunk_of_a_zarr_folder_names_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "image.zarr"
+    write_volume(LocalStore(path), VOLUME, 10.0)
+    chunk = path / "0" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:20])
+
+    with pytest.raises(InvalidDataError, match=r"image\.zarr.*damaged"):
+        _ = read_volume(path).data
+
+
+@pytest.mark.parametrize(("name", "zarr_format"), [(".zattrs", 2), ("0/.zarray", 2), ("zarr.json", 3), ("0/zarr.json", 3)])
+def test_metadata_that_are_no_json_name_the_folder(tmp_path: Path, name: str, zarr_format: Any) -> None:
+    path = tmp_path / "image.zarr"
+    write_volume(LocalStore(path), VOLUME, 10.0, format=VolumeFormat(zarr_format=zarr_format))
+    (path / name).write_text("{")
+
+    with pytest.raises(InvalidDataError, match=r"image\.zarr"):
+        read_volume(path)
