@@ -19,8 +19,8 @@ FLOORS = [
     {"overlay"},
     {"opening"},
 ]
-#: Imported upwards on purpose, inside functions: the way from a config class or a root to opening and saving.
-UPWARDS = {("tree", "opening"), ("models", "opening"), ("projects", "opening")}
+#: Imported upwards on purpose, inside functions: the way from a config class or a root to opening, wrapping and saving.
+UPWARDS = {("tree", "opening"), ("models", "opening"), ("projects", "opening"), ("overlay", "opening")}
 HEAVY = {"zarr", "trimesh", "fsspec", "pandas", "rich", "s3fs", "numcodecs", "distributed", "dask", "cloudpickle"}
 
 #: A subclass needs its base class at import: these files are imported in functions, where they are used.

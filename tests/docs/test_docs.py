@@ -92,7 +92,10 @@ def test_the_code_of_a_document_runs(document, tmp_path, monkeypatch):
     assert [len(run.get_picks("ribosome", "alice", "1")) for run in copick_core.open("config.json").runs] == [1]
 
 
-def test_the_json_of_the_references_is_valid():
+def test_the_json_of_the_references_is_valid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "project.json").write_text('{"config_type": "memory"}')  # one of them refers to it
     for document, read in [("configuration.md", copick_core.open), ("on-disk-format.md", CopickPicksFile.model_validate)]:
         blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / document).read_text(), re.S)
         assert blocks

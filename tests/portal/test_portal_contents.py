@@ -311,3 +311,13 @@ def test_objects_that_are_added_show_their_annotations_after_a_refresh(portal, o
     root.refresh()
 
     assert [p.session_id for p in root.get_run("501").get_picks("unlisted")] == ["1010"]
+
+
+def test_a_portal_behind_a_wrapper_is_still_looked_up_and_filtered(portal, overlay):
+    root = open_project(portal, overlay, wrappers=[{"name": "log", "layer": ["portal", "overlay"]}])
+    run = root.get_run(portal_run_name="TS_100")
+
+    assert root.dataset_ids == [10001, 10002]
+    assert run.name == "602"
+    assert [p.from_tool for p in run.picks] == [p.from_tool for p in open_project(portal, overlay).get_run("602").picks]
+    assert root.layers.static[0].statistics["list"].count > 0

@@ -103,3 +103,34 @@ def test_a_relative_overlay_is_the_same_place_when_the_config_is_saved_elsewhere
     saved = json.loads(file.read_text())
     assert (saved["overlay"] if stacked else saved)["overlay"] == volume["overlay"]
     assert copick_core.open(elsewhere).layers.overlay.root == root.layers.overlay.root == str(file.parent / "mine")
+
+
+LOG = {"name": "log"}
+
+
+def test_a_volume_behind_a_wrapper_has_all_that_it_has_without(generated):
+    root = stack_of(generated.root, wrappers=[LOG], write_back=True)
+    run = root.get_run("CC7651")
+
+    assert isinstance(run, CopickRunVolume)
+    assert run.job.status is JobStatus.MESHED
+    assert [s.model_id for s in run.segmentations] == run._volume.segmentation_ids("CC7651")
+    assert all(s.from_tool for s in run.segmentations)
+    assert all(mesh.blocks() for mesh in run.meshes)
+    assert root.layers.static[0].statistics["list"].count > 0
+
+
+def test_an_overlay_of_a_volume_may_be_a_reference(generated, tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps({"config_type": "filesystem", "overlay_root": "mine", "wrappers": [LOG]}))
+    root = copick_core.open(
+        {
+            "config_type": "compose_volume",
+            "volume_root": str(generated.root),
+            "overlay": {"config": str(tmp_path / "mine.json")},
+        }
+    )
+
+    root.new_run("EXTRA")
+
+    assert (tmp_path / "mine" / "ExperimentRuns" / "EXTRA").is_dir()
+    assert root.layers.overlay.statistics["ensure"].count == 1

@@ -51,7 +51,7 @@ class CopickConfigVolume(CopickConfig):
         volume_root: The volume's folder; a local one.
         overlay_root: Where copick writes: any location of the filesystem backend. Never inside the volume.
         overlay_fs_args: Arguments of its fsspec filesystem.
-        overlay: Configuration of an overlay of any other backend, instead of ``overlay_root``.
+        overlay: Configuration of an overlay of any other backend, or ``{"config": "its.json"}``, instead of ``overlay_root``.
         tomo_type: Type that the image of a job is listed as.
         voxel_size: Voxel size of jobs that nothing else tells of; by default 1: voxels, not calibrated.
         voxel_size_unit: Unit of the voxel sizes here, as OME-NGFF names it.
@@ -69,7 +69,7 @@ class CopickConfigVolume(CopickConfig):
     volume_root: _Location
     overlay_root: _Location | None = None
     overlay_fs_args: dict[str, Any] = Field(default_factory=dict, repr=False)
-    overlay: dict[str, Any] | None = Field(default=None, repr=False)
+    overlay: dict[str, Any] | str | None = Field(default=None, repr=False)
     tomo_type: str = "raw"
     voxel_size: float | None = None
     voxel_size_unit: str = "angstrom"

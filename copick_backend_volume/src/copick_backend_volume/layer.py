@@ -74,10 +74,14 @@ class VolumeLayer(Layer):
     Args:
         name: Name of the layer.
         config: The project's configuration.
+
+    Attributes:
+        overlay_root: Where the overlay lies, if it says so; notes of voxel sizes are looked for there.
     """
 
     def __init__(self, name: str, config: CopickConfigVolume) -> None:
         self.name = name
+        self.overlay_root = config.overlay_root
         self.read_only = True
         self.config = config
         self.volume = Volume(config.volume_root)
@@ -168,8 +172,7 @@ class VolumeLayer(Layer):
         if job in self.config.job_voxel_sizes:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True)
         places = {"chunks": os.path.join(self.volume.chunks(job), ".zattrs")}
-        overlay = self.config.overlay_root or (self.config.overlay or {}).get("overlay_root")
-        folder = local_folder(overlay) if isinstance(overlay, str) else None
+        folder = local_folder(self.overlay_root) if self.overlay_root else None
         if folder is not None:
             places["overlay"] = os.path.join(folder, job, "volume.json")
         for source, path in places.items():

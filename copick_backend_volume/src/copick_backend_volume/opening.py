@@ -25,7 +25,7 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     config.volume_root = root
     static = VolumeLayer("volume", config)
     config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]
-    return Layers(static=[static], overlay=_overlay(config))
+    return Layers(static=[static], overlay=_overlay(config, static))
 
 
 def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObject]:
@@ -41,9 +41,8 @@ def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObj
     return added
 
 
-def _overlay(config: CopickConfigVolume) -> Layer | None:
-    from copick_core import plugins
-    from copick_core.opening import adopt_locations, validated
+def _overlay(config: CopickConfigVolume, static: VolumeLayer) -> Layer | None:
+    from copick_core.opening import nested
 
     content = config.overlay
     if content is None:
@@ -54,13 +53,10 @@ def _overlay(config: CopickConfigVolume) -> Layer | None:
             "overlay_root": config.overlay_root,
             "overlay_fs_args": config.overlay_fs_args,
         }
-    config_type = content.get("config_type")
-    if not isinstance(config_type, str):
-        raise ConfigError(source="overlay", reason="config_type is missing: say which backend the overlay is of")
-    backend = plugins.backends.get(config_type)
-    nested = validated(backend.config_cls, content, "overlay", config._folder)
-    overlay = backend.open_layers(nested).overlay
-    adopt_locations(config, ("overlay",), content, nested)
+    part = nested(config, ("overlay",), content)
+    overlay = part.open().overlay
     if overlay is None:
         raise ConfigError(source="overlay", reason="it has no writable layer")
+    location = getattr(part.config, "overlay_root", None)
+    static.overlay_root = location if isinstance(location, str) else None
     return overlay

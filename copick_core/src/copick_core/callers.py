@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
+_OURS = ("copick_core", "copick_backend_", "copick_layers")
+
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, and name the first line on the way up that is in no package of copick.
@@ -15,6 +17,8 @@ def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """
     # From Python 3.12 on, warnings.warn() can do this itself: skip_file_prefixes.
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("copick_core", "copick_backend_")):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("copick_core", "copick_backend_", "copick_layers")
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

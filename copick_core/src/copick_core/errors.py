@@ -334,8 +334,9 @@ class ConfigError(CopickError, ValueError):
         super().__init__(f"Configuration {source}: {reason}", source=source, reason=reason)
 
     def place_in(self, source: str) -> None:
-        """Tell also which configuration the one at fault is a part of."""
-        self.source = f"{redacted(source)}, {self.source}"
+        """Name the configuration that the one at fault is a part of, or is itself where that was not known."""
+        outer = redacted(source)
+        self.source = outer if self.source == "<config>" else f"{outer}, {self.source}"
         self.message = f"Configuration {self.source}: {self.reason}"
         self.args = (self.message,)
 

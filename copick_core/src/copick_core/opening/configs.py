@@ -28,6 +28,7 @@ def load_config(path: str | os.PathLike[str], config_cls: type[C]) -> C:
     name = os.fspath(path)
     data = read(name)
     config = validated(config_cls, parse_json(data, name), name, folder_of(name))
+    config._referrers = (place_of(name),)
     config._file = (place_of(name), digest(data))
     return config
 
@@ -68,7 +69,7 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
             )
 
     try:
-        content = config.model_dump(mode="json")
+        content = config.file_content()
         if config._folder is not None and config._folder == folder_of(name):
             _restore_relative(content, config._as_written)
         data = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False).encode()

@@ -11,34 +11,40 @@ Example:
                 {"config_type": "filesystem", "overlay_root": "s3://lab/project", "overlay_fs_args": {"anon": true}}
             ]
         }
+
+    A project of your own over somebody else's, whose objects come along::
+
+        {
+            "config_type": "stack",
+            "overlay": {"config_type": "filesystem", "overlay_root": "mine"},
+            "static": ["/data/lab/project.json"]
+        }
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from copick_core.errors import ConfigError, CopickError, InvalidDataError, UnknownBackendError
+from copick_core.errors import ConfigError, InvalidDataError
 from copick_core.layers import Layer, Layers
+from copick_core.opening.nesting import LAYER_NAME, Nested, nested
 from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.schema import DEFAULT_LABEL, CopickConfig, PickableObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from copick_core.overlay import CopickRootOverlay
-
-#: Key of a nested configuration that names its layers.
-LAYER_NAME = "layer_name"
 
 
 class CopickConfigStack(CopickConfig):
     """Configuration of a stack.
 
-    Each nested configuration is one of any backend; its objects are added to the stack's. An object that is defined several
-    times is taken from the stack itself, else from the overlay, else from the first static layer; its labels must agree.
+    Each nested configuration is one of any backend, written out or as a reference to its file: ``"other.json"``, or
+    ``{"config": "other.json"}`` with ``layer_name`` and ``wrappers`` beside it. Its objects are added to the stack's. An
+    object that is defined several times is taken from the stack itself, else from the overlay, else from the first static
+    layer; its labels must agree.
 
     Attributes:
         config_type: ``"stack"``.
@@ -47,11 +53,15 @@ class CopickConfigStack(CopickConfig):
     """
 
     config_type: Literal["stack"] = "stack"
-    overlay: dict[str, Any] | None = Field(default=None, repr=False)
-    static: list[dict[str, Any]] = Field(default_factory=list, repr=False)
+    overlay: dict[str, Any] | str | None = Field(default=None, repr=False)
+    static: list[dict[str, Any] | str] = Field(default_factory=list, repr=False)
 
     #: Labels that nested configurations give to objects, and which ones do.
     _labels: dict[str, tuple[int | None, str]] = PrivateAttr(default_factory=dict)
+    #: Objects that nested configurations brought, as they were: they are not written into this one.
+    _brought: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
+    #: What :meth:`root_class` has read of the nested configurations, for opening them.
+    _read: list[Nested] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _has_layers(self) -> Self:
@@ -59,12 +69,26 @@ class CopickConfigStack(CopickConfig):
             raise ValueError("a stack needs an overlay, static layers, or both")
         return self
 
-    def nested(self) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
-        """Path inside the JSON, and content, of each nested configuration: the overlay first."""
+    def nested(self) -> Iterator[Nested]:
+        """Read each nested configuration: the overlay first.
+
+        Raises:
+            ConfigError: One is not valid or cannot be read; names its place.
+        """
         if self.overlay is not None:
-            yield ("overlay",), self.overlay
+            yield nested(self, ("overlay",), self.overlay)
         for index, content in enumerate(self.static):
-            yield ("static", index), content
+            yield nested(self, ("static", index), content)
+
+    def own_objects(self) -> list[PickableObject]:
+        """The objects that no nested configuration brought, or that were changed since."""
+        return [obj for obj in self.pickable_objects if self._brought.get(obj.name) != obj.model_dump(mode="json")]
+
+    def file_content(self) -> dict[str, Any]:
+        """The content of its file: objects that nested configurations bring stay there."""
+        content = super().file_content()
+        content["pickable_objects"] = [obj.model_dump(mode="json") for obj in self.own_objects()]
+        return content
 
     def check_object(self, obj: PickableObject) -> None:
         """Refuse an object that a nested configuration gives another label."""
@@ -77,13 +101,9 @@ class CopickConfigStack(CopickConfig):
 
     def root_class(self) -> type[CopickRootOverlay] | None:
         """The root class of the first nested backend whose own one works over any layers; None if there is none."""
-        from copick_core import plugins
-
-        for _, content in self.nested():
-            try:
-                root_cls = plugins.backends.get(str(content.get("config_type"))).root_cls
-            except CopickError:
-                continue  # opening its layers tells what is wrong, and where
+        self._read = [*self.nested()]
+        for part in self._read:
+            root_cls = part.config.root_class() or part.backend.root_cls
             if root_cls is not None and root_cls.spans_any_layers:
                 return root_cls
         return None
@@ -95,70 +115,51 @@ def open_layers(config: CopickConfigStack) -> Layers:
     Raises:
         ConfigError: A nested configuration is not valid, two layers have one name, or labels contradict; tells where.
     """
-    from copick_core.opening.validation import adopt_locations
-
     static: list[Layer] = []
     overlay: Layer | None = None
     names: set[str] = set()
-    merged = {obj.name: (obj, "the stack") for obj in config.pickable_objects}
-    for where, content in config.nested():
-        path = "overlay" if where == ("overlay",) else f"static[{where[-1]}]"
-        nested, layers = _open_nested(path, content, config._folder)
-        adopt_locations(config, where, content, nested)
-        _merge_objects(merged, nested.pickable_objects, path)
-        config._labels.update((obj.name, (obj.label, path)) for obj in nested.pickable_objects)
-        if path == "overlay":
+    merged = {obj.name: (obj, "the stack") for obj in config.own_objects()}
+    brought: dict[str, dict[str, Any]] = {}
+    config._labels.clear()
+    parts, config._read = config._read, None
+    for part in config.nested() if parts is None else parts:
+        layers = part.open()
+        found = part.config.pickable_objects
+        brought.update((obj.name, obj.model_dump(mode="json")) for obj in found if obj.name not in merged)
+        _merge_objects(merged, found, part.place)
+        config._labels.update((obj.name, (obj.label, part.place)) for obj in found)
+        is_overlay = part.where == ("overlay",)
+        if is_overlay:
             overlay = layers.overlay
             if overlay is None:
                 raise ConfigError(
-                    source=path, reason="it has no writable layer; use it as a static one, or give it an overlay"
+                    source=part.place, reason="it has no writable layer; use it as a static one, or give it an overlay"
                 )
-            config.user_id = config.user_id or nested.user_id
-            config.session_id = config.session_id or nested.session_id
+            config.user_id = config.user_id or part.config.user_id
+            config.session_id = config.session_id or part.config.session_id
             below = [*layers.static]
         else:
             below = layers.all
         for layer in below:
             layer.read_only = True
-        mine = below if overlay is None or path != "overlay" else [*below, overlay]
+        mine = [*below, overlay] if is_overlay and overlay is not None else below
         for layer in mine:
-            layer.name = _layer_name(path, content, layer, len(mine), names)
+            layer.name = _layer_name(part, layer, len(mine), names)
         static += below
+    config._brought = brought
     config.pickable_objects = [obj for obj, _ in merged.values()]
     _check_labels(merged)
     return Layers(static, overlay, overlay_field="overlay")
 
 
-def _open_nested(path: str, content: dict[str, Any], folder: str | None) -> tuple[CopickConfig, Layers]:
-    from copick_core import plugins
-    from copick_core.opening.validation import validated
-
-    config_type = content.get("config_type")
-    if not isinstance(config_type, str):
-        raise ConfigError(source=path, reason="config_type: every layer of a stack names its backend")
-    try:
-        backend = plugins.backends.get(config_type)
-        fields = {key: value for key, value in content.items() if key != LAYER_NAME}
-        # A complaint names the field by its path in the whole file: static[1].overlay_root.
-        config = validated(backend.config_cls, fields, path, folder, prefix=path)
-        return config, backend.open_layers(config)
-    except UnknownBackendError as error:
-        raise UnknownBackendError(
-            config_type=config_type, installed=error.installed, install=error.install, source=path
-        ) from None
-    except ConfigError:
-        raise
-    except CopickError as error:
-        raise ConfigError(source=path, reason=str(error)) from error
-
-
-def _layer_name(path: str, content: Mapping[str, Any], layer: Layer, siblings: int, taken: set[str]) -> str:
+def _layer_name(part: Nested, layer: Layer, siblings: int, taken: set[str]) -> str:
     """The name of a layer: the given one, else that of its place in the stack; unique."""
-    name = str(content.get(LAYER_NAME) or path)
-    if siblings > 1 and not (path == "overlay" and not layer.read_only):
+    is_overlay = part.where == ("overlay",)
+    name = part.layer_name or ("overlay" if is_overlay else f"static[{part.where[-1]}]")
+    if siblings > 1 and (layer.read_only or not is_overlay):
         name = f"{name}.{layer.name}"
     if name in taken:
-        raise ConfigError(source=path, reason=f"{LAYER_NAME}: another layer is named {name!r}")
+        raise ConfigError(source=part.place, reason=f"{LAYER_NAME}: another layer is named {name!r}")
     taken.add(name)
     return name
 

@@ -6,7 +6,7 @@ object, the module is imported when it is first needed; a plugin module that wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from copick_core.layers import Layer, Layers
     from copick_core.overlay import CopickRootOverlay
-    from copick_core.tree.schema import CopickConfig
+    from copick_core.tree.schema import CopickConfig, WrapperOptions
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,8 @@ class Backend:
         url: Where its documentation is.
         guess: Returns the content of a configuration for a folder, file or URL that this backend can open, or None. It looks
             (a few requests at most), and neither writes nor raises for what is not its own.
-        new_config: Returns the content of a new configuration; its docstring is the help of ``copick-core new-config TYPE``,
-            and its arguments are declared with ``click.option`` decorators, as options of that command (``output``, ``force``
-            and ``objects`` are taken). Where they all have defaults, two calls must make two projects, at locations that are
-            relative or new: ``copick-core demo --backend TYPE`` runs on that. May be ``"module:name"``.
+        new_config: Returns the content of a new configuration. Its keyword arguments are declared with ``click.option``
+            decorators, which ``copick-core new-config`` offers on the command line. May be ``"module:name"``.
     """
 
     API_VERSION: ClassVar[int] = 1
@@ -118,8 +116,9 @@ class LayerWrapper:
         name: The name in the configuration; equals the entry point's name.
         api_version: The :attr:`API_VERSION` that it was written for.
         wrap: Takes the layer and the validated options (an instance of ``options_cls``), and returns the layer around it.
-            May be ``"module:name"``.
+            May be ``"module:name"``. Usually the class of a :class:`~copick_core.layers.WrapperLayer`.
         options_cls: Model of its options, a subclass of :class:`~copick_core.tree.schema.WrapperOptions`; None if it has none.
+            May be ``"module:name"``.
         summary: One line that says what it is for.
         url: Where its documentation is.
     """
@@ -129,29 +128,12 @@ class LayerWrapper:
     name: str
     api_version: int
     wrap: Callable[[Layer, Any], Layer] | str
-    options_cls: type[Any] | None = None
+    options_cls: type[WrapperOptions] | str | None = None
     summary: str = ""
     url: str = ""
 
 
 Record = Backend | Command | Format | LayerWrapper
-
-
-def targets(record: Record) -> Iterator[str]:
-    """What a record names as ``"module:name"``.
-
-    Args:
-        record: A record of any kind.
-    """
-    if isinstance(record, Backend):
-        values: list[Any] = [record.guess, record.new_config]
-    elif isinstance(record, Command):
-        values = [record.command]
-    elif isinstance(record, Format):
-        values = [record.sniff, *record.reads.values(), *record.writes.values()]
-    else:
-        values = [record.wrap]
-    yield from (value for value in values if isinstance(value, str))
 
 
 def resolved(target: Any) -> Any:

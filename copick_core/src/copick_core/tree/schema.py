@@ -6,7 +6,7 @@ angstrom; divided by the voxel size they are array indices, so the centre of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -138,6 +138,8 @@ class CopickConfig(BaseModel):
         compressor: Compressor of volumes that are written: a name, a numcodecs configuration, or None.
         shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
         chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
+        wrappers: Layers around the project's layers, such as ``[{"name": "log"}]``; the first is the outermost. Each has the
+            ``name`` of a plugin, its options, and where there are several layers the ``layer`` that is meant.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
@@ -160,9 +162,14 @@ class CopickConfig(BaseModel):
     compressor: str | dict[str, Any] | None = "blosc"
     shards: tuple[int, int, int] | None = None
     chunk_cache_bytes: int = Field(default=0, ge=0)
+    wrappers: list[dict[str, Any]] = Field(default_factory=list, repr=False)
 
     _folder: str | None = PrivateAttr(default=None)
     _file: tuple[str, str] | None = PrivateAttr(default=None)
+    #: The files that led here, by their places: its own, after those that refer to it.
+    _referrers: tuple[str, ...] = PrivateAttr(default=())
+    #: Files that wrappers keep, by their places, and which wrapper keeps each.
+    _wrapper_files: dict[str, str] = PrivateAttr(default_factory=dict)
     #: Locations that were relative, by their path in the JSON: as they were resolved, and as they were written.
     _as_written: dict[tuple[str | int, ...], tuple[str, str]] = PrivateAttr(default_factory=dict)
 
@@ -210,17 +217,41 @@ class CopickConfig(BaseModel):
         """Class of the root that this configuration asks for; None for that of its backend."""
         return None
 
+    def file_content(self) -> dict[str, Any]:
+        """The content of its file, as JSON values."""
+        return self.model_dump(mode="json")
+
     def check_object(self, obj: PickableObject) -> None:
         """Refuse an object that a nested configuration contradicts: this one could not be opened again."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
-        declared = type(self).model_fields
-        return (
-            (name, redacted(value) if name in self.location_fields and isinstance(value, str) else value)
-            for name, value in super().__repr_args__()
-            if name in declared
-        )
+        return _shown(self, super().__repr_args__())
+
+
+class WrapperOptions(BaseModel):
+    """Options of a layer wrapper: what a configuration may write beside its ``name`` and ``layer``.
+
+    Subclass it with one field for each option. An option that is no field is refused. Declare secrets with
+    ``Field(repr=False)``, and name the fields that hold a path or URL in ``location_fields``: a relative one starts at the
+    configuration's folder, and no two layers may share the file.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    #: Names of the fields that hold the location of a file or folder that the wrapper keeps.
+    location_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show locations without their secrets."""
+        return _shown(self, super().__repr_args__())
+
+
+def _shown(model: CopickConfig | WrapperOptions, fields: Iterable[tuple[str | None, Any]]) -> Iterator[tuple[str | None, Any]]:
+    declared = type(model).model_fields
+    for name, value in fields:
+        if name in declared:
+            yield name, redacted(value) if name in model.location_fields and isinstance(value, str) else value
 
 
 class CopickLocation(BaseModel):

@@ -1,0 +1,5 @@
+"""Layer wrappers for copick-core."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,1 +1,0 @@
-"""The demonstration: a scene, what is found in it, and the picture of it."""
