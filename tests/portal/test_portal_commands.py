@@ -1,4 +1,4 @@
-"""The commands ``config dataportal`` and ``cache``."""
+"""The commands ``new-config cryoet_data_portal`` and ``portal-cache``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import pytest
 
 from copick_core.__main__ import main
+
+NEW = ["new-config", "cryoet_data_portal"]
 
 
 @pytest.fixture
@@ -17,20 +19,33 @@ def config(portal, tmp_path):
     return str(path)
 
 
-def test_config_dataportal_writes_a_project(portal, tmp_path, capsys):
+def test_new_config_writes_a_project(portal, tmp_path, capsys):
     path = tmp_path / "new.json"
 
-    code = main(["config", "dataportal", "--dataset-id", "10001", "--output", str(path), "--graphql-url", portal.graphql.url])
+    code = main(
+        [
+            "new-config",
+            "cryoet_data_portal",
+            "--dataset-id",
+            "10001",
+            "--output",
+            str(path),
+            "--graphql-url",
+            portal.graphql.url,
+        ]
+    )
 
     assert code == 0
     assert "4 objects" in capsys.readouterr().out
     assert json.loads(path.read_text())["dataset_ids"] == [10001]
 
 
-def test_config_dataportal_says_why_it_failed(tmp_path, capsys):
+def test_new_config_says_why_it_failed(tmp_path, capsys):
     address = "http://127.0.0.1:9/graphql"
 
-    code = main(["config", "dataportal", "--dataset-id", "1", "--output", str(tmp_path / "x"), "--graphql-url", address])
+    code = main(
+        ["new-config", "cryoet_data_portal", "--dataset-id", "1", "--output", str(tmp_path / "x"), "--graphql-url", address]
+    )
 
     assert code == 1
     assert "cannot be reached" in capsys.readouterr().err
@@ -43,7 +58,7 @@ def test_cache_info_lists_what_is_kept_without_asking(portal, config, capsys):
     assert len(copick_core.from_file(config).runs) == 3
     portal.reset()
 
-    assert main(["cache", "info", config]) == 0
+    assert main(["portal-cache", "info", config]) == 0
 
     output = capsys.readouterr().out
     assert "fresh" in output
@@ -57,9 +72,9 @@ def test_cache_clear_deletes_what_is_kept(portal, config, tmp_path, capsys):
     assert len(copick_core.from_file(config).runs) == 3
     (tmp_path / "overlay/.copick_cache/portal_of_another.json").write_text("{}")
 
-    assert main(["cache", "clear", config]) == 0
+    assert main(["portal-cache", "clear", config]) == 0
     assert "1 answers deleted" in capsys.readouterr().out
-    assert main(["cache", "clear", "--all", config]) == 0
+    assert main(["portal-cache", "clear", "--all", config]) == 0
     assert not list((tmp_path / "overlay/.copick_cache").glob("portal_*"))
 
 
@@ -67,5 +82,5 @@ def test_cache_of_a_project_that_keeps_nothing(tmp_path, capsys):
     path = tmp_path / "memory.json"
     path.write_text('{"config_type": "memory"}')
 
-    assert main(["cache", "info", str(path)]) == 0
+    assert main(["portal-cache", "info", str(path)]) == 0
     assert "No layer" in capsys.readouterr().out

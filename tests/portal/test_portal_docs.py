@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```(console|python|text)\n(.*?)```", TEXT, re.S)
 
 def run_command(portal, line: str) -> str:
     arguments = shlex.split(line)[4:]
-    if arguments[0] == "config":
+    if arguments[0] == "new-config":
         arguments += ["--graphql-url", portal.graphql.url, "--s3-endpoint-url", portal.s3.url]
     output = io.StringIO()
     with contextlib.redirect_stdout(output):

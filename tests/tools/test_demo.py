@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import copick_core
-from copick_core.cli import render
+from copick_core.__main__ import main
+from copick_tools.demo import render
 from support.shared_data import data_file
 
 BACKENDS = ["filesystem", "memory"]
@@ -218,6 +219,16 @@ def test_a_file_that_is_no_volume_is_an_error(tmp_path):
 def test_the_configs_say_what_the_project_is(kept):
     content = json.loads((kept / "review.json").read_text())
 
-    assert content["static_root"] == "project"
-    assert content["overlay_root"] == "overlay"
+    assert content["static"][0]["overlay_root"] == "local://project/overlay"
+    assert content["overlay"]["overlay_root"] == "local://overlay/overlay"
     assert content["user_id"] == "bob"
+
+
+def test_a_folder_to_keep_that_is_not_empty_is_refused_before_anything_is_computed(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    for taken in (tmp_path, tmp_path / "notes.txt"):
+        assert main(["demo", "--keep", str(taken)]) == 1
+
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == f"error: --keep {taken}: this exists, and is no empty folder; name a new one\n"

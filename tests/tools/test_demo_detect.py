@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from copick_core.cli import detect, phantom, scene
+from copick_tools.demo import detect, phantom, scene
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from copick_core.cli import phantom
+from copick_tools.demo import phantom
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import sys
 
-from copick_core.cli.progress import progress
+from copick_tools.progress import progress
 
 
 def test_progress_goes_to_standard_error_when_asked_for(capsys):

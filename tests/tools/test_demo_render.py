@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from copick_core.cli import render
-from copick_core.cli.render import PickMarks, Tint
+from copick_tools.demo import render
+from copick_tools.demo.render import PickMarks, Tint
 
 ORANGE, BLUE = (240, 170, 0, 255), (86, 180, 233, 255)
 SHAPE = (20, 48, 64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from copick_core.cli.surface import isosurface
+from copick_tools.demo.surface import isosurface
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_core.cli.digest import folder_digest, layer_digest
-from copick_core.cli.tree import project_tree
+from copick_tools.demo.digest import folder_digest, layer_digest
+from copick_tools.tree import project_tree
 
 
 @pytest.fixture

@@ -18,4 +18,5 @@ def copick_backend() -> Backend:
         open_layers=open_layers,
         root_cls=CopickRootFSSpec,
         summary="Local folders, S3, SSH and everything else that fsspec reaches",
+        new_config="copick_backend_fs.new_config:new_config",
     )

@@ -22,4 +22,5 @@ def copick_backend() -> Backend:
         config_cls=CopickConfigMemory,
         open_layers=open_layers,
         summary="The memory of this process: for tests, notebooks and sandboxes",
+        new_config="copick_backend_memory.new_config:new_config",
     )

@@ -27,4 +27,5 @@ def copick_backend() -> Backend:
         open_layers=open_layers,
         root_cls=CopickRootCDP,
         summary="Datasets of the CryoET Data Portal under an overlay of yours",
+        new_config="copick_backend_portal.new_config:new_config",
     )

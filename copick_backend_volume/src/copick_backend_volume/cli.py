@@ -1,16 +1,17 @@
-"""The subcommand ``volume``: ``python -m copick_core volume doctor|jobs|convert|mesh PATH``.
+"""The command ``volume``: ``python -m copick_core volume doctor|jobs|convert|mesh PATH``.
 
 Results go to standard output, progress and errors to standard error.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from copick_core.cli.words import count
 from copick_core.errors import CopickError
@@ -21,33 +22,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``volume``."""
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for name, text, action in (
-        ("doctor", "look for everything that is wrong; changes nothing; exit code 1 where there are errors", _doctor),
-        ("jobs", "list the jobs; changes nothing", _jobs),
-        ("convert", "convert the uploads of jobs that are UPLOADED", _convert),
-        ("mesh", "mesh the latest segmentation of a job", _mesh),
-    ):
-        sub = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        sub.add_argument("path", metavar="PATH", help="the volume's folder")
-        sub.set_defaults(action=action)
-        if name == "doctor":
-            sub.add_argument("--stuck-hours", type=float, help="hours without an update that count as stuck")
-        if name == "convert":
-            sub.add_argument("--job", action="append", help="job id; all that are UPLOADED by default; may be repeated")
-            sub.add_argument("--retry", action="store_true", help="with --job: also if it failed, or its process died")
-        if name == "mesh":
-            sub.add_argument("--job", required=True, help="job id")
-            sub.add_argument("--segmentation", help="id of the segmentation; the latest by default")
-            sub.add_argument("--retry", action="store_true", help="also if the process that meshed it died")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run one action; gives the exit code."""
-    action: Callable[[argparse.Namespace], int] = args.action
-    return action(args)
+@click.group
+def volume() -> None:
+    """Examine, convert and mesh the shared volume of a segmentation web app."""
 
 
 def _open(path: str, *, write: bool = False) -> CopickRootVolume:
@@ -62,62 +39,82 @@ def _open(path: str, *, write: bool = False) -> CopickRootVolume:
     return CopickRootVolume(validated(CopickConfigVolume, content, path, None), open_layers)
 
 
-def _doctor(args: argparse.Namespace) -> int:
+@volume.command
+@click.argument("path")
+@click.option("--stuck-hours", type=float, help="Hours without an update that count as stuck.")
+@click.pass_context
+def doctor(context: click.Context, path: str, stuck_hours: float | None) -> None:
+    """Look for everything that is wrong in the volume in folder PATH.
+
+    Changes nothing. The exit code is 1 where there are errors.
+    """
     from copick_backend_volume.doctor import STUCK_HOURS, examine
 
-    root = _open(args.path)
-    hours = STUCK_HOURS if args.stuck_hours is None else args.stuck_hours
+    root = _open(path)
+    hours = STUCK_HOURS if stuck_hours is None else stuck_hours
     with _bar("examining", "job") as progress:
         findings = examine(root.volume, root.volume_layer.jobs, stuck_hours=hours, progress=progress)
     for finding in findings:
         _say(f"{finding.severity:7}  {finding.job or '-':8}  {finding.code}: {finding.message}")
     errors = sum(f.severity == "error" for f in findings)
     _say(f"{count(errors, 'error')}, {count(len(findings) - errors, 'warning')}")
-    return 1 if errors else 0
+    context.exit(1 if errors else 0)
 
 
-def _jobs(args: argparse.Namespace) -> int:
-    jobs = _open(args.path).jobs()
-    if not jobs:
-        _say(f"there are no jobs in {args.path}", sys.stderr)
-    for job in jobs:
+@volume.command
+@click.argument("path")
+def jobs(path: str) -> None:
+    """List the jobs of the volume in folder PATH; changes nothing."""
+    found = _open(path).jobs()
+    if not found:
+        _say(f"there are no jobs in {path}", sys.stderr)
+    for job in found:
         shape = "x".join(map(str, job.shape_zyx)) if job.shape_zyx else "-"
         status = job.status.name if job.status else job.status_text or "(not in the database)"
         updated = job.last_updated_at.isoformat(" ", "seconds") if job.last_updated_at else "-"
         _say(f"{job.id:8}  {status:22}  {shape:>16}  {updated:19}  {job.name or ''}".rstrip())
-    return 0
 
 
-def _convert(args: argparse.Namespace) -> int:
+@volume.command
+@click.argument("path")
+@click.option("--job", multiple=True, metavar="ID", help="Only this job; repeatable. By default all UPLOADED.")
+@click.option("--retry", is_flag=True, help="With --job: also if it failed, or its process died.")
+@click.pass_context
+def convert(context: click.Context, path: str, job: tuple[str, ...], retry: bool) -> None:
+    """Convert the uploads of jobs that are UPLOADED, in the volume in folder PATH."""
     from copick_backend_volume.status import JobStatus
 
-    if args.retry and not args.job:
-        _say("error: --retry needs --job: which one nobody works on any more", sys.stderr)
-        return 2
-    root = _open(args.path, write=True)
-    wanted = args.job or [job.id for job in root.jobs() if job.status is JobStatus.UPLOADED]
+    if retry and not job:
+        raise click.UsageError("--retry needs --job: which one nobody works on any more")
+    root = _open(path, write=True)
+    wanted = job or [found.id for found in root.jobs() if found.status is JobStatus.UPLOADED]
     failed = 0
     for job_id in wanted:
         try:
             with _bar(f"converting {job_id}", "slice") as progress:
-                job = _run(root, job_id).convert(retry=args.retry, progress=progress)
+                done = _run(root, job_id).convert(retry=retry, progress=progress)
         except CopickError as error:
             _say(f"error: {job_id}: {error}", sys.stderr)
             failed += 1
         else:
-            _say(f"{job.id}: shape (z, y, x) {job.shape_zyx}")
+            _say(f"{done.id}: shape (z, y, x) {done.shape_zyx}")
     if not wanted:
         _say("nothing is UPLOADED")
-    return 1 if failed else 0
+    context.exit(1 if failed else 0)
 
 
-def _mesh(args: argparse.Namespace) -> int:
-    root = _open(args.path, write=True)
-    with _bar(f"meshing {args.job}", "block") as progress:
-        meshes = _run(root, args.job).mesh(args.segmentation, retry=args.retry, progress=progress)
-    for mesh in meshes:
-        _say(f"{args.job}: {mesh.pickable_object_name} of segmentation {mesh.session_id}")
-    return 0
+@volume.command
+@click.argument("path")
+@click.option("--job", required=True, metavar="ID", help="The job.")
+@click.option("--segmentation", metavar="ID", help="The segmentation; the latest by default.")
+@click.option("--retry", is_flag=True, help="Also if the process that meshed it died.")
+def mesh(path: str, job: str, segmentation: str | None, retry: bool) -> None:
+    """Mesh the latest segmentation of a job, in the volume in folder PATH."""
+    root = _open(path, write=True)
+    with _bar(f"meshing {job}", "block") as progress:
+        meshes = _run(root, job).mesh(segmentation, retry=retry, progress=progress)
+    for made in meshes:
+        _say(f"{job}: {made.pickable_object_name} of segmentation {made.session_id}")
 
 
 def _run(root: CopickRootVolume, job_id: str) -> CopickRunVolume:

@@ -18,4 +18,5 @@ def copick_backend() -> Backend:
         open_layers=open_layers,
         root_cls=CopickRootVolume,
         summary="The shared volume of a segmentation web app, under an overlay of any backend",
+        new_config="copick_backend_volume.new_config:new_config",
     )

@@ -1,49 +1,21 @@
 """The command line: ``python -m copick_core`` and the console script ``copick-core``.
 
 Results go to standard output; progress, warnings and errors to standard error. Exit code 0 means done, 1 that the request
-failed (with one ``error:`` line that says why), 2 that it could not be understood.
+failed (with one ``error:`` line that gives the reason), 2 that it was not understood, 130 that it was interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import io
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
-
-
-class Command(NamedTuple):
-    """One subcommand.
-
-    Attributes:
-        name: What is typed.
-        help: One line for the overview.
-        module: Where ``add_arguments(parser)`` and ``run(args) -> int`` are; imported only for this subcommand.
-    """
-
-    name: str
-    help: str
-    module: str
-
-
-COMMANDS = (
-    Command("demo", "make an example project, annotate it in an overlay, and draw a picture of it", "copick_core.cli.demo"),
-    Command("volume", "examine, convert and mesh the shared volume of a segmentation web app", "copick_core.cli.volume"),
-    Command("backends", "list the installed storage backends", "copick_core.cli.backends"),
-    Command("config", "make the configuration of a new project", "copick_core.cli.config"),
-    Command("cache", "show or delete what a project keeps on disk of a remote place", "copick_core.cli.cache"),
-    Command("copy", "copy a project into another one, of any backend", "copick_core.cli.copy"),
-    Command("new-backend", "write the skeleton of a storage backend, with its tests", "copick_core.cli.new_backend"),
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one subcommand.
+    """Runs one command.
 
     Args:
         argv: Arguments without the program's name; those of the process if None.
@@ -54,15 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # It was closed (`>&-`): what is said to nobody is no error.
+        if stream is None:  # It was closed (`>&-`): writing to nobody is no error.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A console without Å or box lines shows ? instead of failing.
-    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    args = _parser(asked).parse_args(arguments)
     try:
         with _plain_warnings():
-            code = int(importlib.import_module(args.module).run(args))
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away (`| head`): nobody is left to tell, and Python's own flush at exit must not complain.
@@ -77,9 +47,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _run(arguments: list[str]) -> int:
+    """Runs one command; gives its exit code. What a command returns is not one, as in click's own standalone mode."""
+    import click
+
+    from copick_core.cli.frame import command_line
+
+    try:
+        with command_line.make_context("copick-core", arguments) as context:
+            command_line.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return error.exit_code
+    except click.UsageError as error:
+        way_out = f" Try: {error.ctx.command_path} --help" if error.ctx else ""
+        print(f"error: {error.format_message()}{way_out}", file=sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Say warnings in one line, without the code that they come from."""
+    """Prints warnings in one line, without the code that they come from."""
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *where, **more: f"warning: {message}\n"
     try:
@@ -88,23 +85,8 @@ def _plain_warnings() -> Iterator[None]:
         warnings.formatwarning = usual
 
 
-def _parser(asked: str | None) -> argparse.ArgumentParser:
-    """The parser with every subcommand's name, and the arguments of the one that was asked for."""
-    from copick_core import __version__
-
-    parser = argparse.ArgumentParser(prog="copick-core", description="Storage for collaborative cryoET annotation.")
-    parser.add_argument("--version", action="version", version=f"copick-core {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.help, description=f"{command.help.capitalize()}.")
-        subparser.set_defaults(module=command.module)
-        if command.name == asked:
-            importlib.import_module(command.module).add_arguments(subparser)
-    return parser
-
-
 def _message(error: BaseException) -> str:
-    """What an error says, with its kind where the message alone would say too little."""
+    """The message of an error, with its kind where the message alone would be too little."""
     text = str(error).strip()
     if isinstance(error, KeyError) and type(error) is KeyError:
         return f"KeyError: {text}"

@@ -1,1 +1,1 @@
-"""The command line's rooms: one module per subcommand, and what they draw and print with."""
+"""The command line: its frame, and the commands of the framework itself. All others come from plugins."""

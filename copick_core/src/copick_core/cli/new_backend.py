@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
 from string import Template
+
+import click
 
 from copick_core import plugins
 from copick_core.errors import InvalidNameError
@@ -200,18 +201,17 @@ class Test${Name}Backend(BackendTests):
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the subcommand."""
-    parser.add_argument("name", metavar="NAME", help="the config_type: lower-case letters, digits and underscores")
-    parser.add_argument("--into", metavar="FOLDER", type=Path, default=Path(), help="where the package's folder is made")
+@click.command
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Where the package is made.")
+def new_backend(name: str, into: Path) -> None:
+    """Write the skeleton of a storage backend, with its tests.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Run the subcommand."""
-    folder = write_package(args.name, args.into)
+    NAME is its config_type: lower-case letters, digits and underscores.
+    """
+    folder = write_package(name, into)
     sys.stdout.write(f"{folder}\n")
     sys.stderr.write(f'Next: cd {folder}; pip install -e ".[test]"; pytest. What fails says what to fill in.\n')
-    return 0
 
 
 def write_package(name: str, into: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from copick_core.opening.configs import load_config, save_config
 from copick_core.opening.nesting import Nested, nested
-from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open, write_new
 from copick_core.opening.validation import adopt_locations, validated
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "open",
     "save_config",
     "validated",
+    "write_new",
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_core import plugins
-from copick_core.errors import ConfigError
+from copick_core.errors import ConfigError, ConfigNotFoundError, redacted
 from copick_core.opening.configs import save_config
 from copick_core.opening.files import digest, parse_json, read
-from copick_core.opening.locations import SCHEME, folder_of, place_of
+from copick_core.opening.locations import folder_of, place_of
 from copick_core.opening.nesting import backend_for, config_type_of
 from copick_core.opening.validation import validated
 
@@ -94,29 +94,54 @@ def new_config(
     Raises:
         ConfigError: A value is not possible.
     """
+    config_type = plugins.known()["default_config_type"]
+    make = plugins.backends.resolve(config_type, plugins.backends.get(config_type).new_config)
+    objects = [o if isinstance(o, Mapping) else o.model_dump(mode="json", exclude_unset=True) for o in pickable_objects or []]
+
+    def content() -> dict[str, Any]:
+        fields = {"name": proj_name, "description": proj_description, "pickable_objects": objects}
+        return {"config_type": config_type, **make(overlay_root=os.fspath(overlay_root)), **fields}
+
+    return write_new(content, config, overwrite=True)
+
+
+def write_new(
+    make: Callable[[], Mapping[str, Any]], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> CopickRootOverlay:
+    """Write the configuration of a new project, and open it.
+
+    Args:
+        make: Gives the content of the configuration. It is called after the file was looked for, since it may take long.
+            Objects without a label get one.
+        path: File or URL to write; local folders that are missing are made.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        FileExistsError: The file exists. Nothing was written.
+        ConfigError: The content is not a valid configuration. Nothing was written.
+    """
     from copick_core import __version__
 
-    objects = [
-        dict(o) if isinstance(o, Mapping) else o.model_dump(mode="json", exclude_unset=True) for o in pickable_objects or []
-    ]
-    label = max((o.get("label") or 0 for o in objects), default=0)
+    name = os.fspath(path)
+    if not overwrite and _exists(name):
+        raise FileExistsError(f"{redacted(name)} exists. Name another file, or replace it (--force, overwrite=True)")
+    content = {"name": "copick project", "description": "", "version": __version__, "pickable_objects": [], **make()}
+    objects = content["pickable_objects"] = [dict(obj) for obj in content["pickable_objects"]]
+    label = max((obj.get("label") or 0 for obj in objects), default=0)
     for obj in objects:
         if "label" not in obj:
             obj["label"] = label = label + 1
-    location = os.fspath(overlay_root)
-    content = {
-        "config_type": plugins.known()["default_config_type"],
-        "name": proj_name,
-        "description": proj_description,
-        "version": __version__,
-        "pickable_objects": objects,
-        "overlay_root": location if SCHEME.match(location) else f"local://{location}",
-        "overlay_fs_args": {"auto_mkdir": True},
-    }
-    name = os.fspath(config)
     root = _open(content, name, folder_of(name))
     save_config(root.config, name)
     return root
+
+
+def _exists(name: str) -> bool:
+    try:
+        read(name)
+    except ConfigNotFoundError:
+        return False
+    return True
 
 
 def from_czcdp_datasets(

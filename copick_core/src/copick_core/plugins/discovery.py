@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from copick_core.errors import BackendError, PluginError, UnknownBackendError, UnknownPluginError
 from copick_core.plugins.known import install_line
-from copick_core.plugins.records import Backend, Command, Format, LayerWrapper, Record
+from copick_core.plugins.records import Backend, Command, Format, LayerWrapper, Record, resolved, targets
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint, EntryPoints
@@ -137,6 +137,44 @@ class Registry(Generic[R]):
             except PluginError:
                 continue
 
+    def resolve(self, name: str, target: Any) -> Any:
+        """Import what a field of a plugin's record gives as ``"module:name"``; other values are given as they are.
+
+        Args:
+            name: The plugin's name.
+            target: The value of the field.
+
+        Raises:
+            PluginError: It cannot be imported; from then on the plugin is listed as broken.
+        """
+        try:
+            return resolved(target)
+        except (Exception, SystemExit) as error:
+            raise self.unusable(name, f"importing {target} failed: {type(error).__name__}: {error}") from error
+
+    def unusable(self, name: str, reason: str) -> PluginError:
+        """Note that a plugin turned out to be broken, so that it is listed as that; returns the error to raise.
+
+        Args:
+            name: The plugin's name.
+            reason: What is wrong.
+        """
+        with _lock:
+            distributions = self._distributions(name) or ["register()"]
+            error = self._broken[name] = self._unusable(name, distributions, reason)
+            self._loaded.pop(name, None)
+            return error
+
+    def check(self, name: str) -> None:
+        """Load a plugin and everything that its record names as ``"module:name"``.
+
+        Raises:
+            UnknownPluginError: None of this name is installed.
+            PluginError: It is broken; with the cause.
+        """
+        for target in targets(self.get(name)):
+            self.resolve(name, target)
+
     def reset(self) -> None:
         """Forget everything that was registered, loaded or scanned; the next question looks again."""
         with _lock:
@@ -173,13 +211,13 @@ class Registry(Generic[R]):
             raise unusable(f"both distributions claim this {self.kind}, and none is chosen silently. Uninstall one of them.")
         try:
             module = points[0].load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise unusable(f"importing {points[0].value} failed: {type(error).__name__}: {error}") from error
         from copick_core.plugins.hookspecs import records_of
 
         try:
             records = records_of(module, self._hook)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise unusable(f"its hook {self._hook}() failed: {type(error).__name__}: {error}") from error
         if not records or not all(isinstance(record, self._record_cls) for record in records):
             raise unusable(

@@ -6,7 +6,7 @@ object, the module is imported when it is first needed; a plugin module that wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -134,6 +134,23 @@ class LayerWrapper:
 
 
 Record = Backend | Command | Format | LayerWrapper
+
+
+def targets(record: Record) -> Iterator[str]:
+    """What a record names as ``"module:name"``.
+
+    Args:
+        record: A record of any kind.
+    """
+    if isinstance(record, Backend):
+        values: list[Any] = [record.guess, record.new_config]
+    elif isinstance(record, Command):
+        values = [record.command]
+    elif isinstance(record, Format):
+        values = [record.sniff, *record.reads.values(), *record.writes.values()]
+    else:
+        values = [record.wrap]
+    yield from (value for value in values if isinstance(value, str))
 
 
 def resolved(target: Any) -> Any:

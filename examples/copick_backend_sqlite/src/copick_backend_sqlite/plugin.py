@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+import click
 
 from copick_backend_sqlite.layer import SQLiteLayer
 from copick_core.layers import Layers
@@ -31,6 +33,13 @@ def open_layers(config: CopickConfigSQLite) -> Layers:
     return Layers(static=[layer]) if config.read_only else Layers(overlay=layer)
 
 
+@click.option("--path", default="project.sqlite", show_default=True, help="The file; the first write makes it.")
+@click.option("--read-only", is_flag=True, help="Only read the project.")
+def new_config(path: str, read_only: bool) -> dict[str, Any]:
+    """Write the configuration of a project in one SQLite file."""
+    return {"path": path, "read_only": read_only}
+
+
 @hookimpl
 def copick_backend() -> Backend:
     """Bring the SQLite backend."""
@@ -40,4 +49,5 @@ def copick_backend() -> Backend:
         config_cls=CopickConfigSQLite,
         open_layers=open_layers,
         summary="A whole project in one SQLite file",
+        new_config=new_config,
     )

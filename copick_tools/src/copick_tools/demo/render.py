@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copick_core.cli.detect import low_pass
 from copick_core.cli.words import count
 from copick_core.errors import MissingDependencyError
+from copick_tools.demo.detect import low_pass
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -171,7 +171,7 @@ def _pillow() -> _Pillow:
     try:
         return _Pillow()
     except ImportError as error:
-        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[cli,fs]"') from error
+        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[tools,fs]"') from error
 
 
 def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:

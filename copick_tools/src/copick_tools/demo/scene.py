@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copick_core.cli import detect, phantom
-from copick_core.cli.surface import isosurface
 from copick_core.errors import InvalidDataError
+from copick_tools.demo import detect, phantom
+from copick_tools.demo.surface import isosurface
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""A project as a text tree, with the layer that holds each entity."""
+"""``copick-core tree``: a project as a text tree, with the layer that holds each entity."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import click
+
 from copick_core.cli.words import count, times
+
+
+@click.command
+@click.argument("config")
+def tree(config: str) -> None:
+    """Print a project as a tree, with the layer that holds each entity.
+
+    CONFIG is the config file of the project.
+    """
+    import copick_core
+
+    print("\n".join(project_tree(copick_core.open(config))))
 
 
 @dataclass

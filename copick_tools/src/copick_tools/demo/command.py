@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -13,16 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 import numpy as np
 
-from copick_core.cli.digest import Digest, folder_digest, layer_digest
-from copick_core.cli.progress import progress
-from copick_core.cli.render import PickMarks, Tint, check_available, draw
-from copick_core.cli.scene import REVIEWER, Scene, measured, synthetic
 from copick_core.cli.words import count, times
-from copick_core.errors import InvalidDataError, ReadOnlyError
+from copick_core.errors import InvalidDataError, ReadOnlyError, UnknownBackendError
+from copick_core.plugins import known
 from copick_core.tree.keys import voxel_size_key
+from copick_tools.demo.digest import Digest, folder_digest, layer_digest
+from copick_tools.demo.render import PickMarks, Tint, check_available, draw
+from copick_tools.demo.scene import REVIEWER, Scene, measured, synthetic
+from copick_tools.progress import progress
 
+DEFAULT: str = known()["default_config_type"]
 TOMOGRAM = "wbp"
 FEATURES = "gradient-magnitude"
 PICTURE = "copick-demo.png"
@@ -32,54 +34,47 @@ STEPS_OF_MEASURED = 4
 STEPS_OF_WRITING = 7
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the subcommand's arguments."""
-    parser.add_argument("--volume", metavar="FILE", help="use this MRC, MAP, REC or TIFF volume instead of a synthetic one")
-    parser.add_argument(
-        "--voxel-size",
-        metavar="ANGSTROM",
-        type=_voxel_size,
-        help="voxel size of the volume, if the file does not say it, or says it wrongly",
-    )
-    parser.add_argument("--keep", metavar="DIR", help="keep the project, its configs and the picture in this new folder")
-    parser.add_argument(
-        "--backend", choices=("filesystem", "memory"), default="filesystem", help="where the project is stored (%(default)s)"
-    )
-    parser.add_argument(
-        "--progress",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="show progress on standard error (by default if it is a terminal)",
-    )
-
-
 def _voxel_size(text: str) -> float:
     try:
         return voxel_size_key(float(text))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size in angstrom") from error
+        raise click.BadParameter(f"{text!r} is no size in angstrom") from error
 
 
-def run(args: argparse.Namespace) -> int:
-    """Runs the demonstration; returns 0."""
+@click.command
+@click.option("--volume", metavar="FILE", help="Use this MRC, MAP, REC or TIFF volume instead of a synthetic one.")
+@click.option(
+    "--voxel-size",
+    type=_voxel_size,
+    metavar="ANGSTROM",
+    help="Voxel size, if the file gives none or a wrong one.",
+)
+@click.option("--keep", metavar="DIR", help="Keep the project, its configs and the picture in this new folder.")
+@click.option("--backend", default=DEFAULT, metavar="TYPE", show_default=True, help="Storage to use: any installed type.")
+@click.option(
+    "--progress/--no-progress", "shown", default=None, help="Show progress on standard error. Default: if it is a terminal."
+)
+def demo(volume: str | None, voxel_size: float | None, keep: str | None, backend: str, shown: bool | None) -> None:
+    """Make an example project, annotate it in an overlay, and draw a picture of it."""
     started = time.perf_counter()
     check_available()
-    if args.voxel_size is not None and args.volume is None:
+    if voxel_size is not None and volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
-    if args.keep and os.path.exists(args.keep) and not (os.path.isdir(args.keep) and not os.listdir(args.keep)):
-        raise FileExistsError(f"--keep {args.keep}: this exists, and is no empty folder; name a new one")
-    scene = _scene(args)
+    if keep and os.path.exists(keep) and not (os.path.isdir(keep) and not os.listdir(keep)):
+        raise FileExistsError(f"--keep {keep}: this exists, and is no empty folder; name a new one")
+    _new_content(backend)  # raises the error before anything is computed
+    scene = _scene(volume, voxel_size, shown)
     shape = times(scene.density.shape)
     _say("volume", f"{scene.title}: a {shape} tomogram (z×y×x) at {scene.voxel_size:.2f} Å")
     for fact in scene.facts:
         _say("", fact)
 
-    with _folder(args.keep) as folder:
-        place = _Place(args.backend, folder)
+    with _folder(keep) as folder:
+        place = _Place(backend, folder)
 
         config = place.write_project_config(scene)
-        _say("project", f"{config} ({args.backend})")
-        _write_project(config, scene, args.progress)
+        _say("project", f"{config} ({backend})")
+        _write_project(config, scene, shown)
         before = place.digest(config)
         _say("static", f"sha256 {before}")
 
@@ -95,62 +90,61 @@ def run(args: argparse.Namespace) -> int:
         _say("static", f"sha256 {after}")
         _say("", "byte-identical before and after the review")
 
-        from copick_core.cli.tree import project_tree
+        from copick_tools.tree import project_tree
 
         print()
         print("\n".join(project_tree(root)))
         print()
-        _say("picture", _draw(root, scene, _picture_path(args.keep)))
-        if args.keep:
-            _say(
-                "kept",
-                folder if args.backend == "filesystem" else f"{folder} (configs and picture; the project was in memory)",
-            )
+        _say("picture", _draw(root, scene, _picture_path(keep)))
+        if keep:
+            _say("kept", folder)
         else:
             _say("deleted", "everything but the picture; --keep DIR keeps it")
     _say("done", f"in {time.perf_counter() - started:.1f} s")
-    return 0
 
 
 class _Place:
-    """Where the demonstration's project and its overlay are: two folders, or two places in memory."""
+    """The project and the overlay of its review: two projects of one backend, each in a folder of its own."""
 
     def __init__(self, backend: str, folder: str) -> None:
         self.backend = backend
         self.folder = folder
-        # A place in memory lives as long as the process; another demonstration in it must not find this one's.
-        self.place = f"demo-{os.path.basename(folder)}-{time.monotonic_ns()}"
+        self.project = self._content("project")
 
     def write_project_config(self, scene: Scene) -> str:
         """Writes the config with which the project is made; returns its path."""
-        where: dict[str, Any]
-        if self.backend == "memory":
-            where = {"config_type": "memory", "place": self.place}
-        else:
-            where = {"config_type": "filesystem", "overlay_root": "project"}
-        return self._write("project.json", scene, where, scene.picks[0].user_id, scene.picks[0].session_id)
+        return self._write("project.json", self.project, scene, scene.picks[0].user_id, scene.picks[0].session_id)
 
     def write_review_config(self, scene: Scene) -> str:
         """Writes the config that lays an empty overlay over the project; returns its path."""
-        where: dict[str, Any]
-        if self.backend == "memory":
-            where = {
-                "config_type": "stack",
-                "overlay": self._nested({"config_type": "memory", "layer_name": "overlay"}),
-                "static": [self._nested({"config_type": "memory", "place": self.place, "layer_name": "static"})],
-            }
-        else:
-            where = {"config_type": "filesystem", "static_root": "project", "overlay_root": "overlay"}
-        return self._write("review.json", scene, where, REVIEWER, scene.added.session_id)
+        static = self.project | {"pickable_objects": [], "layer_name": "static"}
+        where: dict[str, Any] = {"config_type": "stack", "overlay": self._content("overlay"), "static": [static]}
+        return self._write("review.json", where, scene, REVIEWER, scene.added.session_id)
 
     def digest(self, config: str) -> Digest:
         """Fingerprint of everything that the project holds."""
-        if self.backend == "memory":
-            layers = _open(config).layers
-            return layer_digest(layers.static[0] if layers.static else layers.overlay)
-        return folder_digest(os.path.join(self.folder, "project"))
+        folder = os.path.join(self.folder, "project")
+        if os.listdir(folder):
+            return folder_digest(folder)
+        layers = _open(config).layers
+        return layer_digest(layers.static[0] if layers.static else layers.overlay)
 
-    def _write(self, name: str, scene: Scene, where: dict[str, Any], user_id: str, session_id: str) -> str:
+    def _content(self, name: str) -> dict[str, Any]:
+        """The config of a new project of the backend; what it stores in files gets a folder of that name."""
+        from copick_core.opening import validated
+        from copick_core.plugins import backends
+
+        content = _new_content(self.backend)
+        folder = os.path.join(self.folder, name)
+        os.makedirs(folder)
+        config_cls = backends.get(self.backend).config_cls
+        config = validated(config_cls, content, self.backend, folder)
+        for field in config_cls.location_fields:
+            if location := getattr(config, field):
+                content[field] = str(location).replace(self.folder + os.sep, "")
+        return content
+
+    def _write(self, name: str, where: dict[str, Any], scene: Scene, user_id: str, session_id: str) -> str:
         path = os.path.join(self.folder, name)
         content = {
             "name": f"copick-core demo: {scene.run}",
@@ -164,30 +158,41 @@ class _Place:
             json.dump(content, file, indent=4, ensure_ascii=False)
         return path
 
-    @staticmethod
-    def _nested(config: dict[str, Any]) -> dict[str, Any]:
-        return {"pickable_objects": [], **config}
+
+def _new_content(backend: str) -> dict[str, Any]:
+    """The config of a new project of a backend, made without any option.
+
+    Raises:
+        UsageError: The backend is not installed, or needs options.
+    """
+    from copick_core.cli.new_config import content_of
+
+    try:
+        return content_of(backend) | {"pickable_objects": []}
+    except (UnknownBackendError, click.UsageError) as error:
+        reason = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        raise click.UsageError(f"--backend {backend}: the demo cannot make a project there. {reason}") from error
 
 
-def _scene(args: argparse.Namespace) -> Scene:
+def _scene(volume: str | None, voxel_size: float | None, shown: bool | None) -> Scene:
     """The synthetic scene, or one that is computed from the volume that was asked for."""
-    if args.volume is None:
-        with progress(STEPS_OF_SYNTHETIC, "building", args.progress) as advance:
+    if volume is None:
+        with progress(STEPS_OF_SYNTHETIC, "building", shown) as advance:
             return synthetic(advance)
     from copick_core.volumes.reading import read_volume
 
-    if os.path.isdir(args.volume):
-        raise IsADirectoryError(f"--volume {args.volume}: this is a folder; name an MRC or TIFF file")
-    volume = read_volume(args.volume, voxel_size=args.voxel_size)
+    if os.path.isdir(volume):
+        raise IsADirectoryError(f"--volume {volume}: this is a folder; name an MRC or TIFF file")
+    source = read_volume(volume, voxel_size=voxel_size)
     try:
-        voxel_size = volume.voxel_size
+        size = source.voxel_size
     except InvalidDataError as error:
         raise ValueError(f"{error}. {_WAY_OUT}") from error
-    if voxel_size is None:
-        raise InvalidDataError(source=args.volume, reason=f"the file does not say its voxel size. {_WAY_OUT}")
-    name = os.path.splitext(os.path.basename(args.volume))[0]
-    with progress(STEPS_OF_MEASURED, "searching", args.progress) as advance:
-        return measured(name, volume.data, voxel_size, advance)
+    if size is None:
+        raise InvalidDataError(source=volume, reason=f"the file does not say its voxel size. {_WAY_OUT}")
+    name = os.path.splitext(os.path.basename(volume))[0]
+    with progress(STEPS_OF_MEASURED, "searching", shown) as advance:
+        return measured(name, source.data, size, advance)
 
 
 def _write_project(config: str, scene: Scene, shown: bool | None) -> None:
@@ -364,7 +369,7 @@ def _object(root: Any, name: str) -> Any:
 
 
 def _gradient_magnitude(density: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    from copick_core.cli.detect import gradient_magnitude
+    from copick_tools.demo.detect import gradient_magnitude
 
     return gradient_magnitude(np.asarray(density, dtype=np.float32))
 

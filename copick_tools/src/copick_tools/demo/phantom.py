@@ -18,7 +18,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from copick_core.cli.surface import isosurface
+from copick_tools.demo.surface import isosurface
 
 Array = NDArray[np.float64]
 

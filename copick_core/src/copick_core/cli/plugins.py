@@ -1,0 +1,38 @@
+"""``copick-core plugins``: which plugins of every kind are installed, and whether they work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from copick_core.errors import PluginError
+from copick_core.plugins import installed
+from copick_core.plugins.discovery import REGISTRIES
+
+
+@click.command
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def plugins(as_json: bool) -> None:
+    """List the installed plugins of every kind: backends, commands, formats and wrappers.
+
+    Each is loaded, because only that shows whether it works. Plugins that cannot be used are listed with the cause.
+    """
+    for registry in REGISTRIES:
+        for name in registry.names():
+            try:
+                registry.check(name)
+            except PluginError:
+                continue  # Its cause is in the listing.
+    found = installed()
+    if as_json:
+        print(json.dumps([asdict(plugin) for plugin in found], indent=2))
+        return
+    rows = [("kind", "name", "distribution", "version", "state")]
+    rows += [(p.kind, p.name, ", ".join(p.distributions), ", ".join(v or "-" for v in p.versions), p.state) for p in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for index, row in enumerate(rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if index and found[index - 1].cause:
+            print(f"  cause: {found[index - 1].cause}")

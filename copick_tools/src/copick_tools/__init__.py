@@ -1,0 +1,3 @@
+"""Commands for everyday work with projects of copick-core."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,45 @@
+"""``copick-core copy``: copy a project into another one, of any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import click
+
+from copick_core import opening
+from copick_core.projects.copying import copy_project
+from copick_core.tree.keys import Key
+from copick_tools.progress import progress
+
+
+@click.command
+@click.argument("source_config", metavar="SRC_CONFIG")
+@click.argument("target_config", metavar="DST_CONFIG")
+@click.option("--runs", "--run", multiple=True, metavar="RUN", help="Only this run; repeatable.")
+@click.option("--verify", is_flag=True, help="Compare every byte and every voxel afterwards.")
+@click.option("--overwrite", is_flag=True, help="Replace what the target has with other content.")
+def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, overwrite: bool) -> None:
+    """Copy a project into another one, of any backend.
+
+    SRC_CONFIG is the config file of the project to copy, DST_CONFIG that of the project to copy into, whose objects are
+    updated. Calling it again resumes a copy that was interrupted.
+    """
+    source, target = opening.open(source_config), opening.open(target_config)
+    objects = len(target.config.pickable_objects)
+    with ExitStack() as bar:
+        advance: Callable[[str], None] | None = None
+
+        def show(key: Key, done: int, total: int) -> None:
+            nonlocal advance
+            if advance is None:  # how much there is to copy is known from here on
+                advance = bar.enter_context(progress(total, "Copying"))
+            advance(str(key))
+
+        try:
+            report = copy_project(source, target, runs or None, overwrite=overwrite, verify=verify, progress=show)
+        finally:  # what was copied before an error belongs to objects too
+            if len(target.config.pickable_objects) != objects and target.config._file is not None:
+                target.save_config(target_config)
+    verified = f", verified {len(report.verified)}" if verify else ""
+    print(f"Copied {len(report.copied)} entities, skipped {len(report.skipped)} that were there already{verified}.")
