@@ -9,6 +9,7 @@ import click
 
 from copick_core.cli.parameters import json_object
 
+
 @click.option("--dataset-id", "dataset_ids", type=int, multiple=True, required=True, help="A dataset; repeatable.")
 @click.option("--overlay-root", metavar="LOCATION", help="Folder or URL to write to; without it the project is only read.")
 @click.option("--overlay-fs-args", type=json_object, metavar="JSON", help="Arguments of the overlay's fsspec filesystem.")

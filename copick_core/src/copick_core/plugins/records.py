@@ -33,8 +33,10 @@ class Backend:
         url: Where its documentation is.
         guess: Returns the content of a configuration for a folder, file or URL that this backend can open, or None. It looks
             (a few requests at most), and neither writes nor raises for what is not its own.
-        new_config: Returns the content of a new configuration. Its keyword arguments are declared with ``click.option``
-            decorators, which ``copick-core new-config`` offers on the command line. May be ``"module:name"``.
+        new_config: Returns the content of a new configuration; its docstring is the help of ``copick-core new-config TYPE``,
+            and its arguments are declared with ``click.option`` decorators, as options of that command (``output``, ``force``
+            and ``objects`` are taken). Where they all have defaults, two calls must make two projects, at locations that are
+            relative or new: ``copick-core demo --backend TYPE`` runs on that. May be ``"module:name"``.
     """
 
     API_VERSION: ClassVar[int] = 1
