@@ -1,6 +1,7 @@
 """The main job, as a user starts it: a process of its own, its exit code, its lines and its picture."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,14 @@ from PIL import Image
 import copick_core
 from copick_core.__main__ import main
 from copick_tools.demo import render
+from support import distributions
 from support.shared_data import data_file
 
 BACKENDS = ["filesystem", "memory"]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "copick_backend_sqlite" / "src"
 
 
-def _demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _demo(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-m", "copick_core", "demo", *arguments],
@@ -26,6 +29,7 @@ def _demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         encoding="utf-8",
         timeout=300,
+        env=env,
     )
 
 
@@ -57,6 +61,37 @@ def kept(tmp_path_factory):
     finished = _demo(folder, "--keep", "kept")
     assert finished.returncode == 0, finished.stderr
     return folder / "kept"
+
+
+@pytest.fixture(scope="module")
+def in_theirs(tmp_path_factory):
+    """A finished demonstration in the storage of a third party: the example backend."""
+    site, folder = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
+    point = "from copick_backend_sqlite.plugin import copick_backend"
+    distributions.install(site, "sqlite-plugin", "copick.backends", ["sqlite"], point)
+    path = os.pathsep.join([str(site), str(EXAMPLE), os.environ.get("PYTHONPATH", "")])
+    finished = _demo(folder, "--backend", "sqlite", "--keep", "kept", env={**os.environ, "PYTHONPATH": path})
+    assert finished.returncode == 0, finished.stderr
+    return finished, folder / "kept"
+
+
+def test_the_demo_runs_in_the_storage_of_a_third_party(in_theirs):
+    finished, kept = in_theirs
+
+    assert finished.stderr == ""
+    assert _said(finished, "refused")[0].startswith("ReadOnlyError: ")
+    assert any("picks ribosome, user bob" in line and line.endswith(" overlay") for line in finished.stdout.splitlines())
+    assert {path.relative_to(kept).as_posix() for path in kept.rglob("*.sqlite")} == {
+        "project/project.sqlite",
+        "overlay/project.sqlite",
+    }
+
+
+def test_a_backend_whose_projects_need_options_is_refused_before_anything_is_computed(tmp_path):
+    finished = _demo(tmp_path, "--backend", "compose_volume")
+
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "Missing option '--volume-root'" in finished.stderr
 
 
 def test_nothing_is_written_to_standard_error(done):

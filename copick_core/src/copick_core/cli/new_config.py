@@ -74,7 +74,8 @@ def command_of(config_type: str) -> click.Command:
     backend = backends.get(config_type)
     function: Callable[..., Mapping[str, Any]] | None = backends.resolve(config_type, backend.new_config)
     if function is None:
-        raise click.UsageError(f"Backend {config_type!r} makes no configurations. Write the JSON file yourself: {backend.url}")
+        where = f", see {backend.url}" if backend.url else ""
+        raise click.UsageError(f"Backend {config_type!r} makes no configurations. Write the JSON file yourself{where}.")
 
     @functools.wraps(function)  # click takes the options off the function that it makes a command of
     def content(**options: Any) -> dict[str, Any]:
