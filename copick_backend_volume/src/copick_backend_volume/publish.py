@@ -155,7 +155,7 @@ def publish_segmentation(
             complete image, or somebody converts it.
     """
     store._check_writable()
-    labels = segmentation.array("0") if hasattr(segmentation, "segmentation_type") else segmentation
+    labels = segmentation.view("0") if hasattr(segmentation, "segmentation_type") else segmentation
     job = store.job(job_id)
     image = open_array(volume.chunks(job_id))
     source = f"segmentation for job {job_id!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.models.volume import NOTHING_OPEN, Volume
@@ -69,34 +69,47 @@ class CopickFeatures(Volume[FeaturesKey]):
         return self._read(zarr_group, (...,) if slices is None else tuple(slices))
 
     def from_numpy(
-        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+        self,
+        data: ArrayLike,
+        levels: int = 1,
+        dtype: DTypeLike | None = None,
+        overwrite: bool = True,
+        metadata: Mapping[str, Any] | None = None,
+        **format: Unpack[FormatOptions],
     ) -> None:
-        """Replace the feature map.
+        """Store the feature map, or replace it.
 
         Args:
             data: Array of any dimensionality; the last three axes of arrays with three or four are z, y, x.
             levels: Resolution levels to write; more than 1 needs three or four dimensions.
             dtype: Type to store; that of the data by default.
-            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+            overwrite: Replace what is stored; without it, refuse to.
+            metadata: Goes into the metadata of the multiscale image, which arrays with three or four dimensions have.
+            **format: ``format``, ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
                 :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             ReadOnlyError: The feature map is read-only.
-            InvalidDataError: Several levels of something that is not a volume were asked for.
+            AlreadyExistsError: Something is stored, and not ``overwrite``.
+            InvalidDataError: Several levels, or metadata, of something that is not a volume were given.
         """
         import numpy as np
 
-        from copick_core.errors import InvalidDataError
+        from copick_core.errors import AlreadyExistsError, InvalidDataError
         from copick_core.volumes import ome
 
+        if not overwrite and self._is_stored():
+            raise AlreadyExistsError(key=self._key, layer=self.layer, way_out="Pass overwrite=True to replace it.")
         data = np.asanyarray(data)
-        if data.ndim in (3, 4):
-            axes = "zyx" if data.ndim == 3 else "czyx"
-            self._write_volume(data, self.tomogram.voxel_spacing.voxel_size, format, levels=levels, dtype=dtype, axes=axes)
-            return
-        if levels != 1:
-            raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has one level only")
         layout = self._format(format)
+        if data.ndim in (3, 4):
+            axes: dict[str, Any] = {"axes": "zyx"} if data.ndim == 3 else {"axes": "czyx", "channel": layout.feature_axis}
+            size = self.tomogram.voxel_spacing.voxel_size
+            self._write_volume(data, size, format, levels=levels, dtype=dtype, metadata=metadata, **axes)
+            return
+        if levels != 1 or metadata:
+            what = "no multiscale metadata" if metadata else "one level only"
+            raise InvalidDataError(source=self.key, reason=f"an array with {data.ndim} dimensions has {what}")
         with self._named_in_errors(), self._replace_store() as store:
             ome.write_array(store, data, dtype=dtype, format=layout)
 

@@ -124,7 +124,7 @@ class CopickObject(Volume[ObjectKey]):
             voxel_size: Voxel size in angstrom.
             dtype: Type to store; None for that of the data.
             levels: Number of resolution levels.
-            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+            **format: ``format``, ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
                 :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:

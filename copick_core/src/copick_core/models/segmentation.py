@@ -162,7 +162,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             levels: Number of resolution levels.
             dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
                 (uint16 for instance and panoptic ones).
-            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+            **format: ``format``, ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
                 :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
@@ -376,7 +376,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     def _blocks(self, level: str | int) -> Iterator[NDArray[Any]]:
         """The volume in slabs along z of a chunk's depth, all channels at once."""
-        view = self._view(level)
+        view = self.view(level)
         depth, step = view.shape[-3], view.inner[-3]
         for start in range(0, depth, step):
             yield self._read(level, (..., slice(start, start + step), ALL, ALL))

@@ -162,7 +162,7 @@ class CopickTomogram(Volume[TomogramKey]):
             data: Density, (z, y, x).
             levels: Number of resolution levels.
             dtype: Type to store; None for that of the data.
-            **format: ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
+            **format: ``format``, ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
                 :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:

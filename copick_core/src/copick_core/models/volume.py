@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Unpack
 
 from copick_core.errors import CopickError, InvalidDataError, closest
 from copick_core.layers.revisions import changes, note_change
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     Index = int | slice | EllipsisType
 
 ALL = slice(None)
+
+#: zarr format of each preset of the configuration.
+_FORMATS: Mapping[str, Literal[2, 3]] = {"copick-1": 2, "copick-2": 3, "ome-0.5": 3}
 
 #: Levels of a volume of which none has been opened; always replaced, never changed.
 NOTHING_OPEN: Mapping[str | int, Any] = {}
@@ -95,12 +98,33 @@ class Volume(Entity[K]):
                 raise LevelNotFoundError(level=str(level), levels=[], source=self.key)
             known = next((entry[2] for entry in self._arrays.values() if entry[0] == version), ome.UNREAD)
             with self._named_where_unreadable(level):
-                array, image = ome.open_with_image(store, level, self.config.zarr_format, source=str(self.key), image=known)
+                array, image = ome.open_with_image(store, level, self._first_format, source=str(self.key), image=known)
             self._arrays = {**self._arrays, level: (version, array, image)}
         return array, image
 
-    def _view(self, level: str | int) -> LevelView:
-        """A level with its axes in order."""
+    @property
+    def _first_format(self) -> Literal[2, 3]:
+        """The zarr format that volumes of this project most likely have: it is looked for first."""
+        config = self.config
+        return (
+            config.zarr_format
+            if config.format is None or "zarr_format" in config.model_fields_set
+            else _FORMATS[config.format]
+        )
+
+    def view(self, level: str | int = "0") -> LevelView:
+        """One resolution level with its axes in order, which reads what it is indexed with; no data are read before.
+
+        Args:
+            level: Which level, "0" being full resolution.
+
+        Returns:
+            The level, (z, y, x) or (channel, z, y, x); the stored axes of a feature map.
+
+        Raises:
+            LevelNotFoundError: There is no such level.
+            InvalidDataError: The stored volume has other axes of more than one entry.
+        """
         from copick_core.volumes.ome import LevelView
 
         array, image = self._opened(level)
@@ -130,7 +154,7 @@ class Volume(Entity[K]):
             LevelNotFoundError: Nothing has been written yet.
             InvalidDataError: The stored volume has other axes of more than one entry.
         """
-        return self._view("0").shape
+        return self.view("0").shape
 
     def dask(self, level: str | int = "0") -> dask.array.Array:
         """One resolution level as a dask array; no data are read until it is computed.
@@ -156,7 +180,7 @@ class Volume(Entity[K]):
             from copick_core.errors import MissingDependencyError
 
             raise MissingDependencyError(feature="A dask array", install='pip install "copick-core[dask]"') from error
-        view = self._view(level)
+        view = self.view(level)
         array = view.array
         # A name of its own each time: what is stored may change, and a cluster keeps results by name.
         meta = np.empty((0,) * array.ndim, array.dtype)
@@ -191,7 +215,7 @@ class Volume(Entity[K]):
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core.volumes import chunk_parts, ome
 
-        view = self._view(level)
+        view = self.view(level)
         cache = self._root._chunk_cache
 
         def stored(array: Array[Any], region: Sequence[int | slice]) -> Any:
@@ -208,12 +232,12 @@ class Volume(Entity[K]):
 
         self._check_writable()
         levels = [level]
-        pyramid = [self._view(level)]
+        pyramid = [self.view(level)]
         self._check_layout(pyramid[0].array)
         if update_levels:
             names = self.levels if pyramid[0].image is None else pyramid[0].image.paths
             levels += names[names.index(pyramid[0].path) + 1 :] if pyramid[0].path in names else []
-            pyramid += [self._view(name) for name in levels[1:]]
+            pyramid += [self.view(name) for name in levels[1:]]
             ome.check_levels(pyramid, self._pyramid)
         try:
             with self._named_in_errors():
@@ -316,21 +340,19 @@ class Volume(Entity[K]):
 
     def _format(self, format: FormatOptions) -> VolumeFormat:
         """The format of one volume: as it is asked for, and else as the project is configured."""
-        from copick_core.volumes.ome import VolumeFormat
+        from copick_core.volumes.ome import layout_of
 
         config = self.config
-        configured: FormatOptions = {
-            "zarr_format": config.zarr_format,
-            "chunks": config.chunks,
-            "compressor": config.compressor,
-            "shards": config.shards,
+        configured: dict[str, Any] = {
+            name: getattr(config, name) for name in ("zarr_format", "chunks", "compressor", "shards")
         }
-        for name in format.keys() - configured.keys():
-            hint = closest(name, [*configured, "levels", "dtype"])
+        for name in format.keys() - configured.keys() - {"format"}:
+            hint = closest(name, [*configured, "format", "levels", "dtype"])
             raise TypeError(f"There is no argument {name!r} for writing {self._key}.{hint}")
-        options: FormatOptions = {**configured, **format}
+        if config.format is not None:  # of the other fields, only what the configuration itself says goes before it
+            configured = {name: value for name, value in configured.items() if name in config.model_fields_set}
         with self._named_in_errors():
-            return VolumeFormat(**options)
+            return layout_of({"format": config.format}, configured, format)
 
     @contextmanager
     def _named_in_errors(self) -> Iterator[None]:

@@ -133,10 +133,13 @@ class CopickConfig(BaseModel):
         runs: Index of run names; static storage is then not listed for runs.
         voxel_spacings: Index of voxel sizes in angstrom of every static run.
         tomograms: Index of tomogram types of every static run, by voxel size in angstrom.
+        format: Layout of volumes that are written: ``"copick-1"`` (OME-Zarr 0.4, as by default), ``"copick-2"`` (as copick 2.0
+            writes them), ``"ome-0.5"`` (OME-Zarr 0.5 in bounded shards). The four fields that follow change parts of it.
         zarr_format: Format of volumes that are written: 2 (OME-NGFF 0.4, which every tool reads) or 3 (OME-NGFF 0.5).
         chunks: Chunk shape of volumes that are written, (z, y, x).
         compressor: Compressor of volumes that are written: a name, a numcodecs configuration, or None.
-        shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3; None for no sharding.
+        shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3, or ``"level"`` for one shard for each
+            level; None for no sharding.
         chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
         wrappers: Layers around the project's layers, such as ``[{"name": "log"}]``; the first is the outermost. Each has the
             ``name`` of a plugin, its options, and where there are several layers the ``layer`` that is meant.
@@ -157,10 +160,11 @@ class CopickConfig(BaseModel):
     runs: list[str] | None = None
     voxel_spacings: list[float] | None = None
     tomograms: dict[float, list[str]] | None = Field(default_factory=dict)
+    format: Literal["copick-1", "copick-2", "ome-0.5"] | None = None
     zarr_format: Literal[2, 3] = 2
     chunks: tuple[int, int, int] = (128, 128, 128)
     compressor: str | dict[str, Any] | None = "blosc"
-    shards: tuple[int, int, int] | None = None
+    shards: tuple[int, int, int] | Literal["level"] | None = None
     chunk_cache_bytes: int = Field(default=0, ge=0)
     wrappers: list[dict[str, Any]] = Field(default_factory=list, repr=False)
 

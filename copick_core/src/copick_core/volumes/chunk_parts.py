@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.volumes.chunks import cores
+from copick_core.volumes.workers import cores
 
 if TYPE_CHECKING:
     from zarr import Array

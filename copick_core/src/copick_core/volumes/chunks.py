@@ -1,92 +1,40 @@
-"""Whole chunks, made and stored on all cores with bounded memory.
+"""Making the chunks of an array that is written from nothing.
 
-Every chunk of an array is cut, compressed with numcodecs on a thread and put into the zarr store. The store's
-coroutines run on zarr's event loop: this works on every `zarr.abc.store.Store`, and overlaps the requests of
-remote ones. Sharded arrays go through zarr, one shard at a time. A chunk that holds nothing but zeros (the
-fill value) is left out.
+Every chunk is cut and compressed with numcodecs, or added to the shard that it belongs to. A chunk that holds nothing but
+zeros (the fill value) is left out.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from copick_core.errors import InvalidDataError
 from copick_core.volumes.format import VolumeFormat
+from copick_core.volumes.levels import expect_numcodecs
 from copick_core.volumes.multiscales import put_json
+from copick_core.volumes.shards import ShardCodec, ShardWriter
 
 if TYPE_CHECKING:
     from zarr import Array
     from zarr.abc.store import Store
 
-Task = Callable[[], Sequence[tuple[str, bytes]]]
-"""Makes chunks: (key in the store, encoded chunk) of each."""
+_SHARD_LIMIT = 5 * 10**12
+"""Bytes of voxels from which a shard of a whole level is refused, as copick 2.0 does: object stores take no larger file."""
 
-_IN_FLIGHT_BYTES = 64 * 2**20
-"""Voxels whose compressed chunks may be on their way to the store at the same time."""
-
-
-class Workers:
-    """Threads that prepare chunks, and zarr's event loop that stores them. A context manager."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._threads = min(16, cores())
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="copick_chunks")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def run(self, tasks: Iterable[Task], task_bytes: int) -> None:
-        """Run tasks on the threads and store what each returns, then return.
-
-        Args:
-            tasks: What prepares the values for some keys.
-            task_bytes: About what one task holds in memory; it bounds how many are in flight.
-
-        Raises:
-            Exception: The first one that a task or the store raised; tasks that had not begun are dropped.
-        """
-        from zarr.core.sync import sync
-
-        limit = max(self._threads, min(32, _IN_FLIGHT_BYTES // max(1, task_bytes)))
-        sync(self._drain(iter(tasks), limit))
-
-    async def _drain(self, tasks: Iterator[Task], limit: int) -> None:
-        from zarr.core.buffer import default_buffer_prototype
-
-        loop = asyncio.get_running_loop()
-        from_bytes = default_buffer_prototype().buffer.from_bytes
-        errors: list[BaseException] = []
-
-        async def lane() -> None:
-            for task in tasks:
-                if errors:
-                    return
-                try:
-                    for key, value in await loop.run_in_executor(self._pool, task):
-                        await self._store.set(key, from_bytes(value))
-                except BaseException as error:
-                    errors.append(error)
-                    raise
-
-        await asyncio.gather(*(lane() for _ in range(limit)), return_exceptions=True)
-        if errors:
-            raise errors[0]
+_LARGE_SHARD = 5 * 10**9
+"""Bytes of voxels above which copick 2.0 warns of a shard of a whole level."""
 
 
 class LevelWriter:
-    """Creates one array and makes its chunks.
+    """Creates one array and makes its chunks. A context manager: an error discards the shards that are not complete.
 
     Args:
         store: Where.
@@ -107,6 +55,11 @@ class LevelWriter:
         dimension_names: Sequence[str] | None = None,
     ) -> None:
         self.shape = tuple(shape)
+        self._store = store
+        self._shard_codec: ShardCodec | None = None
+        #: Shards that are being written, each with the number of its chunks that are still to come.
+        self._shards: dict[tuple[int, ...], tuple[ShardWriter, int]] = {}
+        self._lock = threading.Lock()
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.chunks = format.chunk_shape(shape)
         nominal = format.nominal(len(self.shape))
@@ -115,28 +68,53 @@ class LevelWriter:
         self._codec = format.codec()
         if format.zarr_format == 2:
             self._prefix = f"{name}/"
-            self._sharded = False
             self._create_v2(store, name)
             return
         import zarr
 
         shards = format.shard_shape(shape)
-        self._prefix = f"{name}/c/"
-        self._sharded = shards is not None
-        self._array: Array[Any] = zarr.create_array(
+        if shards is not None and format.shards == "level":
+            # Channels lie in one shard; features do not: each is often read alone.
+            shards = (1, *shards[1:]) if dimension_names and dimension_names[0] == "feature" else shards
+            self._check_size(shards, name)
+        self._prefix = f"{name}/c/" if format.key_encoding == "default" else f"{name}/"
+        expect_numcodecs()
+        array: Array[Any] = zarr.create_array(
             store,
             name=name,
             shape=self.shape,
             dtype=self.dtype,
             chunks=self.chunks,
             shards=shards,
-            compressors=format.zarr_compressor(self.dtype.itemsize),
+            compressors=format.zarr_compressors(self.dtype),
             fill_value=0,
             zarr_format=3,
-            chunk_key_encoding={"name": "default", "separator": "/"},
+            chunk_key_encoding={"name": format.key_encoding, "separator": "/"},
             dimension_names=dimension_names,
             config={"write_empty_chunks": False, "order": "C"},
         )
+        if shards is not None:
+            self._array = array
+            self._shard_codec = ShardCodec(array)
+
+    def _check_size(self, shards: Sequence[int], name: str) -> None:
+        size = self.dtype.itemsize
+        for n in shards:
+            size *= int(n)
+        way_out = 'format="ome-0.5" writes shards of bounded size'
+        if size >= _SHARD_LIMIT:
+            reason = f"its one shard would hold {size} bytes of voxels, and has to stay below 5 TB; {way_out}"
+            raise InvalidDataError(source=f"level {name!r}", reason=reason)
+        if size > _LARGE_SHARD:
+            warnings.warn(f"Level {name!r} is one file of {size / 1e9:.0f} GB of voxels; {way_out}.", stacklevel=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        for shard, _ in self._shards.values():
+            shard.__exit__(kind, error, traceback)
+        self._shards.clear()
 
     def _create_v2(self, store: Store, name: str) -> None:
         """Write the array's document; zarr would first look what is there, and take as long as many chunks do."""
@@ -162,30 +140,50 @@ class LevelWriter:
             origin: Index of its first voxel; a multiple of the chunks (and shards).
 
         Returns:
-            (key in the store, encoded chunk) of every chunk that is not all zero; nothing for a sharded
-            array, whose shards have been stored by the time this returns.
+            (key in the store, encoded chunk) of every chunk that is not all zero; nothing for a sharded array, whose
+            shards are stored when the last of their chunks has come.
         """
-        if self._sharded:
-            self._array[tuple(slice(o, o + n) for o, n in zip(origin, block.shape, strict=True))] = block
+        if self._shard_codec is not None:
+            self._add(self._shard_codec, block, origin)
             return []
         chunks = []
+        for index, chunk in self._cut(block, origin):
+            if chunk is not None:
+                key = self._prefix + "/".join(map(str, index))
+                chunks.append((key, chunk.tobytes() if self._codec is None else bytes(self._codec.encode(chunk))))
+        return chunks
+
+    def _cut(
+        self, block: npt.NDArray[Any], origin: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, ...], npt.NDArray[Any] | None]]:
+        """Cut a block into chunks of the full size, each with its index; None for one that is all zero."""
         grid = [range(0, n, c) for n, c in zip(block.shape, self.chunks, strict=True)]
         for corner in itertools.product(*grid):
             part = block[tuple(slice(k, k + c) for k, c in zip(corner, self.chunks, strict=True))]
-            if not part.any():
-                continue
-            if part.shape == self.chunks:
-                chunk = np.ascontiguousarray(part, self.dtype)
-            else:
-                chunk = np.zeros(self.chunks, self.dtype)
-                chunk[tuple(slice(n) for n in part.shape)] = part
-            index = ((o + k) // c for o, k, c in zip(origin, corner, self.chunks, strict=True))
-            key = self._prefix + "/".join(map(str, index))
-            chunks.append((key, chunk.tobytes() if self._codec is None else bytes(self._codec.encode(chunk))))
-        return chunks
+            chunk: npt.NDArray[Any] | None = None
+            if part.any():
+                if part.shape == self.chunks:
+                    chunk = np.ascontiguousarray(part, self.dtype)
+                else:
+                    chunk = np.zeros(self.chunks, self.dtype)
+                    chunk[tuple(slice(n) for n in part.shape)] = part
+            yield tuple((o + k) // c for o, k, c in zip(origin, corner, self.chunks, strict=True)), chunk
 
-
-def cores() -> int:
-    """Processors that this process may use."""
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    def _add(self, codec: ShardCodec, block: npt.NDArray[Any], origin: Sequence[int]) -> None:
+        """Add the chunks of a block to their shards, and store those that are complete."""
+        for index, chunk in self._cut(block, origin):
+            number = tuple(i // n for i, n in zip(index, codec.grid, strict=True))
+            with self._lock:
+                if number not in self._shards:
+                    key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(number)}"
+                    self._shards[number] = ShardWriter(self._store, key, codec), codec.count(number, self.shape)
+                shard, _ = self._shards[number]
+            if chunk is not None:
+                shard.add(tuple(i % n for i, n in zip(index, codec.grid, strict=True)), codec.encode(chunk))
+            with self._lock:
+                missing = self._shards[number][1] - 1
+                self._shards[number] = shard, missing
+                if not missing:
+                    del self._shards[number]
+            if not missing:
+                shard.__exit__(None)

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.volumes.chunks import LevelWriter, Task, Workers
+from copick_core.volumes.chunks import LevelWriter
 from copick_core.volumes.labels import cast_lossless
 from copick_core.volumes.pyramid import Kind, halve_into, level_shapes, nearest_start
+from copick_core.volumes.workers import Task, Workers
 
 Progress = Callable[[int, int], None]
 """Called with the number of voxels (of the finest level) written so far, and of all."""

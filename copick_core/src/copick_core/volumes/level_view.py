@@ -15,11 +15,12 @@ import numpy.typing as npt
 from copick_core.errors import InvalidDataError
 from copick_core.volumes import chunk_parts
 from copick_core.volumes.image import Image, spatial
+from copick_core.volumes.shards import Values, change
 
 if TYPE_CHECKING:
     from zarr import Array
 
-    from copick_core.volumes.regions import AxisIndex
+    from copick_core.volumes.regions import AxisIndex, Index
 
 Read = Callable[["Array[Any]", Sequence["AxisIndex"]], npt.NDArray[Any]]
 """Reads a region of a stored array, as `chunk_parts.read` does."""
@@ -74,6 +75,12 @@ class LevelView:
         """Which stored axis each axis is; those that are missing have one entry."""
         return self._order
 
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
+        """Read a region, by integers and slices as NumPy takes them."""
+        from copick_core.volumes.regions import read_region
+
+        return read_region(self, index)
+
     def read(self, region: Sequence[AxisIndex], read: Read = chunk_parts.read) -> npt.NDArray[Any]:
         """Read a region.
 
@@ -92,26 +99,47 @@ class LevelView:
         kept = [axis for axis, item in zip(self._order, region, strict=True) if isinstance(item, slice)]
         return read(self.array, stored).transpose([sorted(kept).index(axis) for axis in kept])
 
-    def write(self, boxes: Sequence[slice], values: npt.NDArray[Any]) -> None:
+    @property
+    def sharded(self) -> bool:
+        """Whether the array's chunks lie in shards, which are written as a whole."""
+        return self.array.shards is not None
+
+    def write(self, boxes: Sequence[slice], values: npt.NDArray[Any] | Values) -> None:
         """Write a region.
 
         Args:
             boxes: A slice with a positive step for each axis.
-            values: What to write, of the region's shape.
+            values: What to write, of the region's shape; or what gives the values of a part of the region, by slices of it.
         """
         array = self.array
+        stored = [slice(0, 1, 1)] * array.ndim
+        for axis, box in zip(self._order, boxes, strict=True):
+            stored[axis] = box
+        if self.sharded and len(getattr(array.metadata, "codecs", ())) == 1:
+            change(array, stored, lambda target: self._as_stored(self._part(values, target)))
+            return
+        whole = values if isinstance(values, np.ndarray) else values(tuple(slice(0, len(_range(box))) for box in boxes))
         if array.dtype.kind == "f":
             # zarr's check for empty chunks takes as long as compressing them, and densities are hardly ever empty.
             array = array.with_config({"write_empty_chunks": True})
+        array[tuple(stored)] = np.asarray(self._as_stored(whole), order="C")
+
+    def _part(self, values: npt.NDArray[Any] | Values, target: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Some of the values of a region, by slices of the region as it is stored."""
+        wanted = tuple(target[axis] for axis in self._order)
+        return values[wanted] if isinstance(values, np.ndarray) else values(wanted)
+
+    def _as_stored(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values with the axes that are stored, in their order."""
         if self._plain:
-            array[tuple(boxes)] = values
-            return
-        stored = [slice(0, 1)] * array.ndim
-        for axis, box in zip(self._order, boxes, strict=True):
-            stored[axis] = box
-        order = [*self._order, *(axis for axis in range(array.ndim) if axis not in self._order)]
-        full = values.reshape(*values.shape, *[1] * (array.ndim - values.ndim))
-        array[tuple(stored)] = full.transpose([order.index(axis) for axis in range(array.ndim)])
+            return values
+        order = [*self._order, *(axis for axis in range(self.array.ndim) if axis not in self._order)]
+        full = values[(..., *[None] * (self.array.ndim - values.ndim))]
+        return full.transpose([order.index(axis) for axis in range(self.array.ndim)])
+
+
+def _range(box: slice) -> range:
+    return range(box.start, box.stop, box.step or 1)
 
 
 def _order(array: Array[Any], image: Image | None, channels: bool, source: str) -> tuple[int, ...]:

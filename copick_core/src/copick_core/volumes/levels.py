@@ -141,6 +141,15 @@ def voxel_size_of(store: Store, *, source: str = "OME metadata") -> float | None
     return one_voxel_size(sizes, source)
 
 
+def expect_numcodecs() -> None:
+    """Keep zarr from warning of each array with the codec ``numcodecs.shuffle``, which copick 2.0 writes."""
+    import warnings
+
+    from zarr.errors import ZarrUserWarning
+
+    warnings.filterwarnings("ignore", "Numcodecs codecs are not in the Zarr version 3", ZarrUserWarning)
+
+
 def _both(first: Version) -> tuple[Version, Version]:
     return (2, 3) if first == 2 else (3, 2)
 
@@ -177,6 +186,8 @@ async def _opened(store: Store, path: str, document: dict[str, Any]) -> Any:
 
     if document["zarr_format"] == 2 and "dimension_separator" not in document:
         document["dimension_separator"] = await _separator(store, path)
+    if "numcodecs." in str(document.get("codecs")):
+        expect_numcodecs()
     return AsyncArray.from_dict(StorePath(store, path), document)
 
 

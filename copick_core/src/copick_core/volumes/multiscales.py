@@ -61,7 +61,7 @@ def to_angstrom(length: float, unit: str) -> float:
 def multiscales(
     voxel_size: float,
     levels: int,
-    channel_axis: bool,
+    channel_axis: str | None,
     name: str,
     metadata: Mapping[str, Any] | None,
     version: Literal["0.4", "0.5"],
@@ -70,7 +70,7 @@ def multiscales(
     axes: list[dict[str, str]] = [{"name": axis, "type": "space", "unit": "angstrom"} for axis in "zyx"]
     lead: list[float] = []
     if channel_axis:
-        axes = [{"name": "c", "type": "channel"}, *axes]
+        axes = [{"name": channel_axis, **({"type": "channel"} if channel_axis == "c" else {})}, *axes]
         lead = [1.0]
     image: dict[str, Any] = {
         "axes": axes,

@@ -18,14 +18,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
-from copick_core.volumes.chunks import LevelWriter, Workers
-from copick_core.volumes.format import FormatOptions, VolumeFormat
+from copick_core.volumes.chunks import LevelWriter
+from copick_core.volumes.format import FormatOptions, VolumeFormat, layout_of
 from copick_core.volumes.labels import PANOPTIC_CHANNELS, cast_lossless, check_panoptic, smallest_unsigned
 from copick_core.volumes.level_stream import Bricks, Progress, write_levels
 from copick_core.volumes.level_view import LevelView
@@ -33,6 +34,7 @@ from copick_core.volumes.levels import UNREAD, levels, open_level, open_with_ima
 from copick_core.volumes.multiscales import clear, multiscales, to_angstrom, write_group
 from copick_core.volumes.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
 from copick_core.volumes.regions import Index, as_stored, expand_index, read_region, region_shape, write_region
+from copick_core.volumes.workers import Workers
 
 if TYPE_CHECKING:
     from zarr import Array
@@ -51,6 +53,7 @@ __all__ = [
     "check_levels",
     "check_panoptic",
     "expand_index",
+    "layout_of",
     "levels",
     "open_level",
     "open_with_image",
@@ -78,6 +81,7 @@ def write_volume(
     dtype: npt.DTypeLike | None = None,
     format: VolumeFormat | None = None,
     axes: Literal["zyx", "czyx"] = "zyx",
+    channel: str = "c",
     metadata: Mapping[str, Any] | None = None,
     name: str = "/",
     progress: Progress | None = None,
@@ -99,7 +103,8 @@ def write_volume(
         dtype: The dtype to store; by default that of ``data``. Labels, and values stored as integers, are
             cast losslessly or refused.
         format: Zarr format, chunks, compression.
-        axes: ``"zyx"``, or ``"czyx"`` with a leading channel axis in chunks of one channel.
+        axes: ``"zyx"``, or ``"czyx"`` with a leading axis in chunks of one.
+        channel: Name of that axis.
         metadata: Goes to ``multiscales[0]["metadata"]``.
         name: Goes to ``multiscales[0]["name"]``.
         progress: Called with (voxels written, all voxels) of the finest level.
@@ -129,7 +134,7 @@ def write_volume(
         kind=kind,
         dtype=dtype,
         format=format,
-        channel_axis=axes == "czyx",
+        channel_axis=channel if axes == "czyx" else None,
         metadata=metadata,
         name=name,
         progress=progress,
@@ -145,7 +150,7 @@ def write_bricks(
     kind: Kind,
     dtype: npt.DTypeLike | None = None,
     format: VolumeFormat | None = None,
-    channel_axis: bool = False,
+    channel_axis: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     name: str = "/",
     progress: Progress | None = None,
@@ -160,7 +165,7 @@ def write_bricks(
         kind: How coarser levels are made.
         dtype: The dtype to store.
         format: Zarr format, chunks, compression.
-        channel_axis: Whether the arrays have a leading channel axis.
+        channel_axis: Name of the leading axis of the arrays; None for arrays (z, y, x).
         metadata: Extra multiscales metadata.
         name: Name of the image.
         progress: Told about voxels written.
@@ -180,10 +185,13 @@ def write_bricks(
             raise ValueError(f"Volumes hold real numbers, not {checked}.")
     shapes = level_shapes(channels[0].shape, levels, kind)
     lead = (len(channels),) if channel_axis else ()
-    names = "czyx"[-3 - len(lead) :]
+    names = [*([channel_axis] if channel_axis else []), *"zyx"]
     clear(store)
     arrays = [LevelWriter(store, str(i), (*lead, *shape), target, layout, names) for i, shape in enumerate(shapes)]
-    with Workers(store) as workers:
+    with ExitStack() as stack:
+        for array in arrays:
+            stack.enter_context(array)
+        workers = stack.enter_context(Workers(store))
         for i, channel in enumerate(channels):
             part = _part_of(progress, i, len(channels))
             write_levels(workers, channel, arrays, kind, (i,) if channel_axis else (), part)
@@ -226,9 +234,8 @@ def write_array(
     if not shape or target.kind not in "biufc":
         raise ValueError(f"An array has at least one axis and numbers, not shape {shape} and {target}.")
     clear(store)
-    writer = LevelWriter(store, "0", shape, target, layout)
     tile = layout.nominal(len(shape))
-    with Workers(store) as workers:
+    with LevelWriter(store, "0", shape, target, layout) as writer, Workers(store) as workers:
         for start in range(0, math.prod(shape) and shape[0], tile[0]):
             row = np.asarray(data[start : start + tile[0]])
             workers.run(_row_tasks(writer, row, start, tile), math.prod(tile) * target.itemsize)
@@ -311,20 +318,30 @@ def _bounding_box(index: Index, shape: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _update_level(fine: LevelView, coarse: LevelView, box: Sequence[tuple[int, int]], kind: Kind) -> list[tuple[int, int]]:
-    lead = [slice(*axis, 1) for axis in box[:-3]]
     space = [coarse_range(*axis, length, kind) for axis, length in zip(box[-3:], fine.shape[-3:], strict=True)]
     coarse_box = [*box[:-3], *space]
     if any(low >= high for low, high in coarse_box):
         return [(0, 0)] * len(coarse_box)
+    starts = [nearest_start(n) for n in fine.shape[-3:]]
+
+    def halved(target: Sequence[slice]) -> npt.NDArray[Any]:
+        """The new values of a part of the coarse box."""
+        box = [(low + part.start, low + part.stop) for (low, _), part in zip(coarse_box, target, strict=True)]
+        lead = [slice(*axis, 1) for axis in box[:-3]]
+        doubled = [slice(2 * low, min(2 * high, n), 1) for (low, high), n in zip(box[-3:], fine.shape[-3:], strict=True)]
+        whole: Any = halve(fine.read([*lead, *doubled]), kind, starts)
+        values: npt.NDArray[Any] = whole[(..., *(slice(high - low) for low, high in box[-3:]))]
+        return values
+
+    if coarse.sharded:
+        coarse.write([slice(*axis, 1) for axis in coarse_box], halved)
+        return coarse_box
     (z0, z1), *plane = space
     depth = coarse.chunks[-3]
-    fine_plane = [slice(2 * low, min(2 * high, n), 1) for (low, high), n in zip(plane, fine.shape[-2:], strict=True)]
-    coarse_plane = [slice(*axis, 1) for axis in plane]
-    starts = [nearest_start(n) for n in fine.shape[-3:]]
     while z0 < z1:
         stop = min(z1, (z0 // depth + 1) * depth)
-        block = fine.read((*lead, slice(2 * z0, min(2 * stop, fine.shape[-3]), 1), *fine_plane))
-        halved = halve(block, kind, starts)
-        coarse.write((*lead, slice(z0, stop, 1), *coarse_plane), halved[..., : stop - z0, :, :])
+        rows = [*([slice(*axis, 1) for axis in coarse_box[:-3]]), slice(z0, stop, 1), *(slice(*axis, 1) for axis in plane)]
+        part = [slice(row.start - low, row.stop - low) for row, (low, _) in zip(rows, coarse_box, strict=True)]
+        coarse.write(rows, halved(part))
         z0 = stop
     return coarse_box

@@ -143,9 +143,9 @@ def write_region(level: Array[Any] | LevelView, index: Index, data: npt.ArrayLik
         return
     forward, flips = _forward(region, level.shape)
     # zarr 3.1 cannot write a region without axes, so integers become slices of one.
-    boxes = tuple(i if isinstance(i, slice) else slice(i, i + 1) for i in forward)
-    shape = [len(range(n)[box]) for box, n in zip(boxes, level.shape, strict=True)]
-    level.write(boxes, np.asarray(values[flips], order="C").reshape(shape))
+    boxes = tuple(i if isinstance(i, slice) else slice(i, i + 1, 1) for i in forward)
+    full = values[flips][tuple(slice(None) if isinstance(i, slice) else None for i in forward)]
+    level.write(boxes, full)
 
 
 def available_memory() -> int | None:
