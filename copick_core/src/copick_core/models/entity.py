@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
 from copick_core.errors import InvalidDataError, ReadOnlyError, closest
-from copick_core.tree.keys import Key, MeshKey, PicksKey, SegmentationKey, voxel_size_key
+from copick_core.tree.keys import AnnotationKey, Key, voxel_size_key
 from copick_core.tree.names import spellings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SizeFilter = SupportsFloat | Iterable[SupportsFloat] | None
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Key)
-A = TypeVar("A", bound=PicksKey | MeshKey | SegmentationKey)
+A = TypeVar("A", bound=AnnotationKey)
 
 #: Session of everything that a tool made, by convention.
 TOOL_SESSION = "0"

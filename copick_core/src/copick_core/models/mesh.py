@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from copick_core.layers.revisions import ANY
-from copick_core.models.entity import Annotation
-from copick_core.tree.keys import MeshKey
+from copick_core.models.annotations import AnnotationsOfRun
+from copick_core.models.entity import Annotation, StringFilter, check_metadata
+from copick_core.tree.keys import Kind, MeshKey
+from copick_core.tree.schema import CopickMeshMeta
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
     from copick_core.layers.revisions import AnyRevision, Revision
+    from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
-    from copick_core.tree.schema import CopickMeshMeta
 
 
 class CopickMesh(Annotation[MeshKey]):
@@ -120,3 +122,78 @@ class CopickMesh(Annotation[MeshKey]):
             ("user_id", self.user_id),
             ("session_id", self.session_id),
         )
+
+
+class MeshesOfRun(AnnotationsOfRun):
+    """A run, as the holder of meshes."""
+
+    __slots__ = ()
+
+    _meshes: Children[CopickMesh]
+
+    @property
+    def meshes(self) -> list[CopickMesh]:
+        """Meshes; listed when first asked for."""
+        return self._meshes.all(self.query_meshes)
+
+    def query_meshes(self) -> list[CopickMesh]:
+        """List the meshes from storage."""
+        return self._query(Kind.MESH)
+
+    def user_meshes(self) -> list[CopickMesh]:
+        """Meshes that users made."""
+        return [m for m in self.meshes if m.from_user]
+
+    def tool_meshes(self) -> list[CopickMesh]:
+        """Meshes that tools made."""
+        return [m for m in self.meshes if m.from_tool]
+
+    def get_meshes(
+        self,
+        object_name: StringFilter = None,
+        user_id: StringFilter = None,
+        session_id: StringFilter = None,
+        *,
+        layer: str | None = None,
+    ) -> list[CopickMesh]:
+        """Meshes that pass all filters; see :meth:`get_picks`."""
+        fields = {"object_name": object_name, "user_id": user_id, "session_id": session_id}
+        return self._filtered(self._meshes, self.query_meshes, MeshKey, fields, layer)
+
+    def new_mesh(
+        self,
+        object_name: str,
+        session_id: str,
+        user_id: str | None = None,
+        exist_ok: bool = False,
+        **kwargs: Any,
+    ) -> CopickMesh:
+        """Make an empty mesh and store it; arguments and errors are those of :meth:`new_picks`."""
+        check_metadata(self.new_mesh, kwargs)
+        key = MeshKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
+        return self._new_stored(self._meshes, key, exist_ok, lambda: self._empty_mesh(key, kwargs))
+
+    def delete_meshes(
+        self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
+    ) -> None:
+        """Delete the meshes that pass all filters.
+
+        Raises:
+            ReadOnlyError: One of them is read-only; then none is deleted.
+        """
+        self._meshes.delete(self.get_meshes(object_name, user_id, session_id))
+
+    def refresh_meshes(self) -> None:
+        """Forget the meshes; the next access lists them again."""
+        self._refresh(self._meshes)
+
+    def _mesh_factory(self) -> tuple[type[CopickMesh], type[CopickMeshMeta]]:
+        """Classes of meshes and of their metadata."""
+        return self._class(Kind.MESH, CopickMesh), CopickMeshMeta
+
+    def _empty_mesh(self, key: MeshKey, metadata: Mapping[str, Any]) -> CopickMesh:
+        from trimesh import Trimesh
+
+        mesh_cls, meta_cls = self._mesh_factory()
+        names: dict[str, Any] = {"pickable_object_name": key.object_name, "user_id": key.user_id, "session_id": key.session_id}
+        return mesh_cls(self._run, meta_cls(**names, **metadata), Trimesh())

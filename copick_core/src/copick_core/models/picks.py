@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.layers.revisions import ANY
-from copick_core.models.entity import Annotation
-from copick_core.tree.keys import PicksKey
+from copick_core.models.annotations import AnnotationsOfRun
+from copick_core.models.entity import Annotation, StringFilter
+from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from copick_core.layers.revisions import AnyRevision, Revision
+    from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
     from copick_core.picks import PicksArrays
 
@@ -314,3 +316,87 @@ class CopickPicks(Annotation[PicksKey]):
             ("session_id", self.session_id),
             ("len(points)", points),
         )
+
+
+class PicksOfRun(AnnotationsOfRun):
+    """A run, as the holder of picks."""
+
+    __slots__ = ()
+
+    _picks: Children[CopickPicks]
+
+    @property
+    def picks(self) -> list[CopickPicks]:
+        """Picks; listed when first asked for."""
+        return self._picks.all(self.query_picks)
+
+    def query_picks(self) -> list[CopickPicks]:
+        """List the picks from storage."""
+        return self._query(Kind.PICKS)
+
+    def user_picks(self) -> list[CopickPicks]:
+        """Picks that users made."""
+        return [p for p in self.picks if p.from_user]
+
+    def tool_picks(self) -> list[CopickPicks]:
+        """Picks that tools made."""
+        return [p for p in self.picks if p.from_tool]
+
+    def get_picks(
+        self,
+        object_name: StringFilter = None,
+        user_id: StringFilter = None,
+        session_id: StringFilter = None,
+        *,
+        layer: str | None = None,
+    ) -> list[CopickPicks]:
+        """Picks that pass all filters; each is one value, several, or None for all.
+
+        Args:
+            object_name: Object or objects.
+            user_id: User or users.
+            session_id: Session or sessions.
+            layer: Only those in the layer of this name.
+        """
+        fields = {"object_name": object_name, "user_id": user_id, "session_id": session_id}
+        return self._filtered(self._picks, self.query_picks, PicksKey, fields, layer)
+
+    def new_picks(self, object_name: str, session_id: str, user_id: str | None = None, exist_ok: bool = False) -> CopickPicks:
+        """Make picks without points and store them.
+
+        Args:
+            object_name: Object; the project must list it.
+            session_id: Session; "0" for tools.
+            user_id: User or tool; that of the configuration by default.
+            exist_ok: Give the existing ones instead of failing; read-only ones are copied into the overlay.
+
+        Raises:
+            UnknownObjectError: The project does not list the object.
+            AlreadyExistsError: They exist, and not ``exist_ok``.
+            InvalidNameError: A name cannot be stored, or there is no user id.
+            ReadOnlyError: The project has no writable overlay.
+        """
+        key = PicksKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
+        return self._new_stored(self._picks, key, exist_ok, lambda: self._empty_picks(key))
+
+    def delete_picks(
+        self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
+    ) -> None:
+        """Delete the picks that pass all filters.
+
+        Raises:
+            ReadOnlyError: One of them is read-only; then none is deleted.
+        """
+        self._picks.delete(self.get_picks(object_name, user_id, session_id))
+
+    def refresh_picks(self) -> None:
+        """Forget the picks; the next access lists them again."""
+        self._refresh(self._picks)
+
+    def _picks_factory(self) -> type[CopickPicks]:
+        """Class of picks."""
+        return self._class(Kind.PICKS, CopickPicks)
+
+    def _empty_picks(self, key: PicksKey) -> CopickPicks:
+        names: dict[str, Any] = {"pickable_object_name": key.object_name, "user_id": key.user_id, "session_id": key.session_id}
+        return self._picks_factory()(self._run, CopickPicksFile(**names, run_name=self.name))

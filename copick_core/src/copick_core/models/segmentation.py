@@ -47,6 +47,14 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
     return named[0] if named else "binary"
 
 
+def segmentation_types(
+    is_multilabel: bool | None, is_instance: bool | None, is_panoptic: bool | None
+) -> list[SegmentationType]:
+    """The types that three flags let through, of which None stands for both values."""
+    wanted = {"multilabel": is_multilabel, "instance": is_instance, "panoptic": is_panoptic}
+    return [kind for kind in SEGMENTATION_FOLDERS if all(f is None or f == (kind == name) for name, f in wanted.items())]
+
+
 class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     """A segmentation volume.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
+from copick_core.models.parent import Parent
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
-from copick_core.tree.keys import FeaturesKey, TomogramKey
-from copick_core.tree.layout import file_name
+from copick_core.tree.keys import FeaturesKey, Kind, TomogramKey
 from copick_core.tree.names import checked_name, spellings
 from copick_core.tree.schema import CopickConfig, CopickFeaturesMeta, CopickTomogramMeta
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from copick_core.volumes.ome import FormatOptions
 
 
-class CopickTomogram(Volume[TomogramKey]):
+class CopickTomogram(Parent, Volume[TomogramKey]):
     """A tomogram of a certain type at a voxel spacing.
 
     Args:
@@ -69,12 +69,12 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def query_features(self) -> list[CopickFeatures]:
         """List the feature maps from storage."""
-        raise NotImplementedError(f"{type(self).__name__} must implement query_features()")
+        return self._query(Kind.FEATURES)
 
     def get_features(self, feature_type: str) -> CopickFeatures | None:
         """The feature map of a type (the static one if there are two), or None."""
         keys = [self._feature_key(name) for name in spellings(feature_type)]
-        return next((f for key in keys for f in self._features.get(key, partial(self._probe_features, key))), None)
+        return next((f for key in keys for f in self._features.get(key, partial(self._probe, key))), None)
 
     def new_features(self, feature_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickFeatures:
         """Make a feature map; it becomes visible to others when data are written to it.
@@ -90,14 +90,10 @@ class CopickTomogram(Volume[TomogramKey]):
             ReadOnlyError: The project has no writable overlay.
         """
         check_metadata(self.new_features, kwargs)
-        feature_type = checked_name("feature_type", feature_type)
-        key = self._feature_key(feature_type)
-        file_name(key)  # refuses names that would be too long, before anything is made
-        existing = self._features.current(key, lambda: self._probe_features(key))
-        if existing:
-            return self._features.add(self._existing(existing, exist_ok))
+        key = self._feature_key(checked_name("feature_type", feature_type))
+        names = {"tomo_type": key.tomo_type, "feature_type": key.feature_type}
         feature_cls, meta_cls = self._feature_factory()
-        return self._features.add(feature_cls(self, meta_cls(tomo_type=self.tomo_type, feature_type=feature_type, **kwargs)))
+        return self._new(self._features, key, exist_ok, lambda: feature_cls(self, meta_cls(**names, **kwargs)))
 
     def delete_features(self) -> None:
         """Delete all feature maps of this tomogram.
@@ -109,14 +105,11 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
-        self._features.forget()
+        self._refresh(self._features)
 
     def _feature_key(self, feature_type: str) -> FeaturesKey:
         key = self.key
         return FeaturesKey(key.run, key.voxel_size, key.tomo_type, feature_type, key.variant)
-
-    def _probe_features(self, key: FeaturesKey) -> Sequence[CopickFeatures]:
-        return [f for f in self.features if f.key == key]
 
     def _existing(self, found: Sequence[Any], exist_ok: bool) -> Any:
         """What ``new_…`` gives for a key that is taken."""
@@ -124,7 +117,7 @@ class CopickTomogram(Volume[TomogramKey]):
 
     def _feature_factory(self) -> tuple[type[CopickFeatures], type[CopickFeaturesMeta]]:
         """Classes of feature maps and of their metadata."""
-        return CopickFeatures, CopickFeaturesMeta
+        return self._class(Kind.FEATURES, CopickFeatures), CopickFeaturesMeta
 
     # ------------------------------------------------------------------ data
 

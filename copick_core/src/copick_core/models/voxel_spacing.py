@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.models.children import Children
 from copick_core.models.entity import Entity, StringFilter, check_metadata, count, only, wanted
+from copick_core.models.parent import Parent
 from copick_core.models.tomogram import CopickTomogram
-from copick_core.tree.keys import TomogramKey, VoxelSpacingKey, voxel_size_key
-from copick_core.tree.layout import file_name
+from copick_core.tree.keys import Kind, TomogramKey, VoxelSpacingKey, voxel_size_key
 from copick_core.tree.names import checked_name
 from copick_core.tree.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
 
 
-class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
+class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
     """A voxel spacing (resolution) of a run.
 
     Args:
@@ -54,7 +54,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
 
     def query_tomograms(self) -> list[CopickTomogram]:
         """List the tomograms from storage."""
-        raise NotImplementedError(f"{type(self).__name__} must implement query_tomograms()")
+        return self._query(Kind.TOMOGRAM)
 
     def get_tomogram(self, tomo_type: str) -> CopickTomogram | None:
         """The tomogram of a type (the first one if there are several, static ones first), or None."""
@@ -78,7 +78,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
 
     def _get_tomograms_of_type(self, key: TomogramKey) -> list[CopickTomogram]:
         """Tomograms of the type in a key; places with variants override this, since a key names one variant only."""
-        return self._tomograms.get(key, lambda: self._probe_tomograms(key))
+        return self._tomograms.get(key, lambda: self._probe(key))
 
     def new_tomogram(self, tomo_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickTomogram:
         """Make a tomogram; it becomes visible to others when data are written to it.
@@ -94,14 +94,11 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
             ReadOnlyError: The project has no writable overlay.
         """
         check_metadata(self.new_tomogram, kwargs)
-        tomo_type = checked_name("tomo_type", tomo_type)
-        key = TomogramKey(self._key.run, self._key.voxel_size, tomo_type)
-        file_name(key)  # refuses names that would be too long, before anything is made
-        existing = self._tomograms.current(key, lambda: self._probe_tomograms(key))
-        if existing:
-            return self._tomograms.add(self.run._existing(existing, exist_ok))
+        key = TomogramKey(self._key.run, self._key.voxel_size, checked_name("tomo_type", tomo_type))
         tomogram_cls, meta_cls = self._tomogram_factory()
-        return self._tomograms.add(tomogram_cls(self, meta_cls(tomo_type=tomo_type, **kwargs)))
+        return self._new(
+            self._tomograms, key, exist_ok, lambda: tomogram_cls(self, meta_cls(tomo_type=key.tomo_type, **kwargs))
+        )
 
     def delete_tomograms(self, tomo_type: StringFilter = None) -> None:
         """Delete the tomograms of a type, or all of them.
@@ -113,7 +110,7 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
 
     def refresh_tomograms(self) -> None:
         """Forget the tomograms; the next access lists them again."""
-        self._tomograms.forget()
+        self._refresh(self._tomograms)
 
     def refresh(self) -> None:
         """Forget everything below this spacing."""
@@ -140,12 +137,12 @@ class CopickVoxelSpacing(Entity[VoxelSpacingKey]):
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
-    def _probe_tomograms(self, key: TomogramKey) -> Sequence[CopickTomogram]:
-        return [t for t in self.tomograms if t.key == key]
+    def _existing(self, found: Sequence[Any], exist_ok: bool) -> Any:
+        return self.run._existing(found, exist_ok)
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogram], type[CopickTomogramMeta]]:
         """Classes of tomograms and of their metadata."""
-        return CopickTomogram, CopickTomogramMeta
+        return self._class(Kind.TOMOGRAM, CopickTomogram), CopickTomogramMeta
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return ("voxel_size", self.voxel_size), ("len(tomograms)", count(self._tomograms.listed))

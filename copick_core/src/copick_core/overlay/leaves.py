@@ -16,9 +16,10 @@ from copick_core.models import (
 )
 from copick_core.models.entity import COPY_FIRST
 from copick_core.models.volume import NOTHING_OPEN
-from copick_core.overlay.stored import Leaf, LeafVolume, reopened
+from copick_core.overlay.stored import Leaf, LeafVolume, of_kind, reopened
 from copick_core.tree.keys import (
     FeaturesKey,
+    Kind,
     MeshKey,
     PicksKey,
     SegmentationKey,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
 
 
+@of_kind(Kind.PICKS)
 class CopickPicksOverlay(Leaf[PicksKey], CopickPicks):
     """Picks in one layer."""
 
@@ -91,6 +93,7 @@ class CopickPicksOverlay(Leaf[PicksKey], CopickPicks):
         self._meta, self._arrays, self._loaded, self._revision = state
 
 
+@of_kind(Kind.MESH)
 class CopickMeshOverlay(Leaf[MeshKey], CopickMesh):
     """A mesh in one layer."""
 
@@ -143,6 +146,7 @@ class CopickMeshOverlay(Leaf[MeshKey], CopickMesh):
         self._mesh, self._revision = state
 
 
+@of_kind(Kind.SEGMENTATION)
 class CopickSegmentationOverlay(LeafVolume[SegmentationKey], CopickSegmentation):
     """A segmentation in one layer."""
 
@@ -185,6 +189,7 @@ class CopickSegmentationOverlay(LeafVolume[SegmentationKey], CopickSegmentation)
         return reopened, (self.run, self._key, self.layer)
 
 
+@of_kind(Kind.FEATURES)
 class CopickFeaturesOverlay(LeafVolume[FeaturesKey], CopickFeatures):
     """A feature map in one layer."""
 

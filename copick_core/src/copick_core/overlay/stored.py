@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
 from copick_core.layers.revisions import note_change
 from copick_core.models.entity import Entity, K
-from copick_core.tree.keys import (
-    Key,
-    Kind,
-)
+from copick_core.models.parent import E, Parent
+from copick_core.tree.keys import KINDS, Key, Kind
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_core.layers import Layer
+    from copick_core.models.children import Children
     from copick_core.overlay.root import CopickRootOverlay
-    from copick_core.tree.keys import ParentKey
+
+
+#: Class of the handles of each kind below the project, over layers.
+CLASSES: dict[Kind, type[Any]] = {}
+#: Methods of a parent that return the class of the children of a kind, with that of their metadata where they have one.
+_FACTORIES = {kind: f"_{kind.value.replace(' ', '_')}_factory" for kind in Kind} | {Kind.FEATURES: "_feature_factory"}
+
+C = TypeVar("C", bound=type[Any])
+
+
+def of_kind(kind: Kind) -> Callable[[C], C]:
+    """Make a class that of the handles of a kind, unless a backend's factory says otherwise."""
+
+    def register(cls: C) -> C:
+        CLASSES[kind] = cls
+        return cls
+
+    return register
 
 
 def reopened(parent: Any, key: Key, layer: str | None) -> Entity[Any]:
@@ -81,14 +97,79 @@ class LeafVolume(Leaf[K]):
                 raise
 
 
-class Container(Entity[K]):
-    """An entity that spans all layers."""
+class StoredParent(Parent):
+    """An entity whose children are in layers."""
 
     __slots__ = ()
+
+    _key: Any
 
     @property
     def _root(self) -> CopickRootOverlay:
         raise NotImplementedError
+
+    def _class(self, kind: Kind, default: type[E]) -> type[E]:
+        return CLASSES.get(kind, default)
+
+    def _child(self, key: Key, layer: Layer | None) -> Any:
+        """A new handle of a child in a layer."""
+        return self._child_class(key.kind)._at(self, key, layer)
+
+    def _child_class(self, kind: Kind) -> Any:
+        made = getattr(self, _FACTORIES[kind])()
+        return made[0] if isinstance(made, tuple) else made
+
+    def _handle(self, key: Key, layer: Layer | None) -> Any:
+        """The handle of a child."""
+        if layer is None:
+            raise LookupError(f"{key} needs a layer")
+        return getattr(self, f"_{KINDS[key.kind].plural}").add(self._child(key, layer))
+
+    def _query(self, kind: Kind) -> list[Any]:
+        """List the children of a kind in all layers, those of static ones first."""
+        return self._query_static(kind) + self._query_overlay(kind)
+
+    def _query_static(self, kind: Kind) -> list[Any]:
+        """List the children of a kind in the static layers."""
+        return self._leaves(kind, self._root.layers.static)
+
+    def _query_overlay(self, kind: Kind) -> list[Any]:
+        """List the children of a kind in the overlay."""
+        return self._leaves(kind, self._root._overlays)
+
+    def _leaves(self, kind: Kind, layers: Sequence[Layer]) -> list[Any]:
+        """Handles of the children of a kind in some layers; their class is asked for only where there are some.
+
+        Raises:
+            RuntimeError: A static layer would let itself be written: a mistake of its backend.
+        """
+        handles: list[Any] = []
+        if not layers:
+            return handles
+        root, parent_key = self._root, self._key
+        for layer in layers:
+            if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
+                if not layer.read_only and layer is not root.layers.overlay:
+                    raise RuntimeError(f"static layer {layer.name!r} is not read-only")
+                at = self._child_class(kind)._at
+                handles += [at(self, key, layer) for key in sorted(found)]
+        return handles
+
+    def _probe(self, key: Key) -> list[Any]:
+        """Handles of a key in the layers that hold it, asked of storage."""
+        return [self._child(key, layer) for layer in self._root.layers.all if layer.exists(key)]
+
+    def _refresh(self, *lists: Children[Any]) -> None:
+        """Let layers forget; before handles do, or another thread could list from what layers remember in between."""
+        for layer in self._root.layers.all:
+            layer.forget(self._key)
+        super()._refresh(*lists)
+
+
+class Container(StoredParent, Entity[K]):
+    """An entity that spans all layers."""
+
+    __slots__ = ()
 
     @property
     def read_only(self) -> bool:
@@ -126,33 +207,3 @@ class Container(Entity[K]):
             self._root._writable(self._key).delete(self._key)
         finally:
             note_change(self._key)
-
-    def _forget(self) -> None:
-        """Let layers forget; before handles do, or another thread could list from what layers remember in between."""
-        for layer in self._root.layers.all:
-            layer.forget(cast("ParentKey", self._key))
-
-    def _probe(self, key: Key, make: Callable[[Any, Layer], Any]) -> list[Any]:
-        """Handles of a key in the layers that hold it, asked of storage."""
-        return [make(key, layer) for layer in self._root.layers.all if layer.exists(key)]
-
-
-def leaves(
-    parent: Any, root: CopickRootOverlay, kind: Kind, layers: Sequence[Layer], entity_cls: Callable[[], Any]
-) -> list[Any]:
-    """Handles of the children of a kind in some layers; their class is asked for only where there are some.
-
-    Raises:
-        RuntimeError: A static layer would let itself be written: a mistake of its backend.
-    """
-    handles: list[Any] = []
-    if not layers:
-        return handles
-    parent_key = parent._key
-    for layer in layers:
-        if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
-            if not layer.read_only and layer is not root.layers.overlay:
-                raise RuntimeError(f"static layer {layer.name!r} is not read-only")
-            at = entity_cls()._at
-            handles += [at(parent, key, layer) for key in sorted(found)]
-    return handles

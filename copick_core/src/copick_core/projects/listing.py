@@ -12,7 +12,19 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from copick_core.errors import InvalidDataError
-from copick_core.tree.keys import PARENT_KIND, ROOT, Key, Kind, ParentKey, RunKey, VoxelSpacingKey, field_names
+from copick_core.tree.keys import (
+    KINDS,
+    PARENT_KIND,
+    ROOT,
+    VOLUME_KINDS,
+    Key,
+    Kind,
+    ParentKey,
+    RunKey,
+    VoxelSpacingKey,
+    child_kinds,
+    field_names,
+)
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -20,11 +32,13 @@ if TYPE_CHECKING:
 
 #: Kinds by when they can be listed: each needs what the stages before it have found or remembered. Segmentations could be
 #: listed with picks, but ask the listing of the run's folder, which voxel spacings bring.
-_STAGES = ((Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH), (Kind.TOMOGRAM, Kind.SEGMENTATION), (Kind.FEATURES,))
-
-
+_STAGES = (
+    [kind for kind in child_kinds(Kind.RUN) if kind not in VOLUME_KINDS],
+    [kind for kind in child_kinds(Kind.RUN) if kind in VOLUME_KINDS] + child_kinds(Kind.VOXEL_SPACING),
+    child_kinds(Kind.TOMOGRAM),
+)
 #: Kinds as the hierarchy names their lists: ``run.meshes``.
-_PLURALS: dict[Any, Kind] = {"meshes": Kind.MESH} | {f"{k.value}s": k for k in Kind if k.value[-1] not in "hs"}
+_PLURALS: dict[Any, Kind] = {facts.plural.replace("_", " "): kind for kind, facts in KINDS.items()} | {"objects": Kind.OBJECT}
 
 
 def kind_of(value: Kind | str) -> Kind:
@@ -71,21 +85,16 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
 
 def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], str]:
     """Handles whose children of a kind have not been listed yet, and the name of the property that lists them."""
-    handles: list[Any]
-    if kind is Kind.TOMOGRAM:
-        handles, name = [spacing for run in root.runs for spacing in run.voxel_spacings], "tomograms"
-    elif kind is Kind.FEATURES:
-        handles = [t for run in root.runs for spacing in run.voxel_spacings for t in spacing.tomograms]
-        name = "features"
-    else:
-        names = {
-            Kind.VOXEL_SPACING: "voxel_spacings",
-            Kind.PICKS: "picks",
-            Kind.MESH: "meshes",
-            Kind.SEGMENTATION: "segmentations",
-        }
-        handles, name = [*root.runs], names[kind]
+    name, handles = KINDS[kind].plural, _handles(root, PARENT_KIND[kind])
     return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], name
+
+
+def _handles(root: CopickRootOverlay, kind: Kind | None) -> list[Any]:
+    """All handles of a kind; the project where it is None."""
+    if kind is None:
+        return [root]
+    children = attrgetter(KINDS[kind].plural)
+    return [handle for parent in _handles(root, KINDS[kind].parent) for handle in children(parent)]
 
 
 def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:

@@ -40,14 +40,6 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
 
-#: Kinds whose content is one volume (an OME-Zarr store).
-VOLUME_KINDS = frozenset({Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT})
-#: Kinds whose content is one file.
-FILE_KINDS = frozenset({Kind.PICKS, Kind.MESH})
-#: Kinds that only hold other entities.
-CONTAINER_KINDS = frozenset({Kind.RUN, Kind.VOXEL_SPACING})
-
-
 def voxel_size_key(value: SupportsFloat) -> float:
     """Round a voxel size to the decimals that identify a spacing.
 
@@ -227,30 +219,52 @@ class ObjectKey(NamedTuple):
 Key = RunKey | VoxelSpacingKey | TomogramKey | FeaturesKey | PicksKey | MeshKey | SegmentationKey | ObjectKey
 ParentKey = RootKey | RunKey | VoxelSpacingKey | TomogramKey
 
+#: Keys of what is one file of a run.
+FileKey = PicksKey | MeshKey
+#: Keys of what somebody made in a run: all of them have a ``user_id`` and a ``session_id``.
+AnnotationKey = FileKey | SegmentationKey
+
+
+class KindFacts(NamedTuple):
+    """What tells the kinds of entities apart."""
+
+    #: Class of the keys.
+    key: type[Key]
+    #: Kind of the parent; None is the project.
+    parent: Kind | None
+    #: Name of the list that a parent has of its children.
+    plural: str
+    #: What is stored: one file, one volume (an OME-Zarr store), or nothing but the entities below.
+    content: Literal["file", "volume", "children"]
+
+
+#: The table of kinds: everything that is the same for all kinds reads it.
+KINDS: dict[Kind, KindFacts] = {
+    Kind.RUN: KindFacts(RunKey, None, "runs", "children"),
+    Kind.OBJECT: KindFacts(ObjectKey, None, "pickable_objects", "volume"),
+    Kind.VOXEL_SPACING: KindFacts(VoxelSpacingKey, Kind.RUN, "voxel_spacings", "children"),
+    Kind.PICKS: KindFacts(PicksKey, Kind.RUN, "picks", "file"),
+    Kind.MESH: KindFacts(MeshKey, Kind.RUN, "meshes", "file"),
+    Kind.SEGMENTATION: KindFacts(SegmentationKey, Kind.RUN, "segmentations", "volume"),
+    Kind.TOMOGRAM: KindFacts(TomogramKey, Kind.VOXEL_SPACING, "tomograms", "volume"),
+    Kind.FEATURES: KindFacts(FeaturesKey, Kind.TOMOGRAM, "features", "volume"),
+}
+
+#: Kinds whose content is one volume (an OME-Zarr store).
+VOLUME_KINDS = frozenset(kind for kind, facts in KINDS.items() if facts.content == "volume")
+#: Kinds whose content is one file.
+FILE_KINDS = frozenset(kind for kind, facts in KINDS.items() if facts.content == "file")
+#: Kinds that only hold other entities.
+CONTAINER_KINDS = frozenset(kind for kind, facts in KINDS.items() if facts.content == "children")
 #: Kind of the parent of each kind; ``None`` is the project.
-PARENT_KIND: dict[Kind, Kind | None] = {
-    Kind.RUN: None,
-    Kind.OBJECT: None,
-    Kind.VOXEL_SPACING: Kind.RUN,
-    Kind.PICKS: Kind.RUN,
-    Kind.MESH: Kind.RUN,
-    Kind.SEGMENTATION: Kind.RUN,
-    Kind.TOMOGRAM: Kind.VOXEL_SPACING,
-    Kind.FEATURES: Kind.TOMOGRAM,
-}
-
-
+PARENT_KIND: dict[Kind, Kind | None] = {kind: facts.parent for kind, facts in KINDS.items()}
 #: Class of the keys of each kind.
-KEY_CLASSES: dict[Kind, type[Key]] = {
-    Kind.RUN: RunKey,
-    Kind.OBJECT: ObjectKey,
-    Kind.VOXEL_SPACING: VoxelSpacingKey,
-    Kind.PICKS: PicksKey,
-    Kind.MESH: MeshKey,
-    Kind.SEGMENTATION: SegmentationKey,
-    Kind.TOMOGRAM: TomogramKey,
-    Kind.FEATURES: FeaturesKey,
-}
+KEY_CLASSES: dict[Kind, type[Key]] = {kind: facts.key for kind, facts in KINDS.items()}
+
+
+def child_kinds(parent: Kind | None) -> list[Kind]:
+    """Kinds of the children of a kind, in the order of the table; of the project where ``parent`` is None."""
+    return [kind for kind, facts in KINDS.items() if facts.parent is parent]
 
 
 def field_names(kind: Kind) -> list[str]:

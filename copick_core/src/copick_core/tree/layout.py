@@ -29,14 +29,14 @@ from copick_core.errors import InvalidNameError
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
+    KEY_CLASSES,
     ROOT,
     FeaturesKey,
+    FileKey,
     Key,
     Kind,
-    MeshKey,
     ObjectKey,
     ParentKey,
-    PicksKey,
     RootKey,
     RunKey,
     SegmentationKey,
@@ -59,12 +59,16 @@ SEGMENTATION_FOLDERS: dict[SegmentationType, str] = {
     "instance": "InstanceSegmentations",
     "panoptic": "PanopticSegmentations",
 }
+#: Folder of a run, and suffix, of the kinds that are one file each: ``{user}_{session}_{object}{suffix}``.
+_FILES_IN_RUN: dict[Kind, tuple[str, str]] = {
+    Kind.PICKS: ("Picks", ".json"),
+    Kind.MESH: ("Meshes", ".glb"),
+}
 #: Folders that hold entities of a kind.
 _FOLDERS_IN_PROJECT = {Kind.RUN: (RUNS_FOLDER,), Kind.OBJECT: (OBJECTS_FOLDER,)}
 _FOLDERS_IN_RUN = {
     Kind.VOXEL_SPACING: ("",),
-    Kind.PICKS: ("/Picks",),
-    Kind.MESH: ("/Meshes",),
+    **{kind: (f"/{folder}",) for kind, (folder, _) in _FILES_IN_RUN.items()},
     Kind.SEGMENTATION: tuple(f"/{name}" for name in dict.fromkeys(SEGMENTATION_FOLDERS.values())),
 }
 #: Classes of the parents of what lies in a voxel spacing's folder.
@@ -128,10 +132,8 @@ def path(key: Key) -> str:
         return f"{run}/{name}"
     if isinstance(key, TomogramKey | FeaturesKey):
         return f"{run}/{_spacing_folder(key.voxel_size)}/{name}"
-    if isinstance(key, PicksKey):
-        return f"{run}/Picks/{name}"
-    if isinstance(key, MeshKey):
-        return f"{run}/Meshes/{name}"
+    if isinstance(key, FileKey):
+        return f"{run}/{_FILES_IN_RUN[key.kind][0]}/{name}"
     return f"{run}/{SEGMENTATION_FOLDERS[key.segmentation_type]}/{name}"
 
 
@@ -160,10 +162,8 @@ def _file_name(key: Key) -> str:
         return f"{_tomogram_stem(key)}.zarr"
     if isinstance(key, FeaturesKey):
         return f"{_tomogram_stem(key)}_{key.feature_type}_features.zarr"
-    if isinstance(key, PicksKey):
-        return f"{key.user_id}_{key.session_id}_{key.object_name}.json"
-    if isinstance(key, MeshKey):
-        return f"{key.user_id}_{key.session_id}_{key.object_name}.glb"
+    if isinstance(key, FileKey):
+        return f"{key.user_id}_{key.session_id}_{key.object_name}{_FILES_IN_RUN[key.kind][1]}"
     if isinstance(key, ObjectKey):
         return f"{key.name}.zarr"
     multilabel = key.segmentation_type == "multilabel"
@@ -253,14 +253,24 @@ def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[K
     return [FeaturesKey(run, size, tomo_type, feature_type, variant) for owner, feature_type in found if owner == stem]
 
 
-def _parse_picks(run: RunKey, names: _Names, folder: str) -> list[Key]:
-    first = (run.name,)
-    return [_new(PicksKey, first + fields) for name, is_folder in names if not is_folder and (fields := _picks(name))]
+def _parser_of_files(kind: Kind) -> Callable[[RunKey, _Names, str], list[Key]]:
+    """What reads the names of a kind that is one file of a run."""
+    key_cls: Any = KEY_CLASSES[kind]
+    suffix = _FILES_IN_RUN[kind][1]
 
+    @lru_cache(_KEPT_NAMES)
+    def fields_of(name: str) -> tuple[str, str, str, Kind] | None:
+        parts = name.removesuffix(suffix).split("_")
+        if len(parts) != 3 or not all(parts) or not name.endswith(suffix) or is_hidden(name):
+            return None
+        user_id, session_id, object_name = map(intern, parts)
+        return object_name, user_id, session_id, kind
 
-def _parse_meshes(run: RunKey, names: _Names, folder: str) -> list[Key]:
-    first = (run.name,)
-    return [_new(MeshKey, first + fields) for name, is_folder in names if not is_folder and (fields := _mesh(name))]
+    def parse(run: RunKey, names: _Names, folder: str) -> list[Key]:
+        first = (run.name,)
+        return [_new(key_cls, first + fields) for name, is_folder in names if not is_folder and (fields := fields_of(name))]
+
+    return parse
 
 
 def _parse_segmentations(run: RunKey, names: _Names, folder: str) -> list[Key]:
@@ -300,27 +310,6 @@ def _spacing(name: str) -> float | None:
 
 
 @lru_cache(_KEPT_NAMES)
-def _picks(name: str) -> tuple[str, str, str, Kind] | None:
-    fields = _annotation(name, ".json")
-    return (*fields, Kind.PICKS) if fields else None
-
-
-@lru_cache(_KEPT_NAMES)
-def _mesh(name: str) -> tuple[str, str, str, Kind] | None:
-    fields = _annotation(name, ".glb")
-    return (*fields, Kind.MESH) if fields else None
-
-
-def _annotation(name: str, suffix: str) -> tuple[str, str, str] | None:
-    """Object, user and session of picks or a mesh."""
-    parts = name.removesuffix(suffix).split("_")
-    if len(parts) != 3 or not all(parts) or not name.endswith(suffix) or is_hidden(name):
-        return None
-    user_id, session_id, object_name = map(intern, parts)
-    return object_name, user_id, session_id
-
-
-@lru_cache(_KEPT_NAMES)
 def _segmentation(name: str, plain: SegmentationType | None) -> tuple[float, str, str, str, SegmentationType, Kind] | None:
     """Voxel size, name, user, session and type of a segmentation in a folder that holds one type only, or (None) two."""
     parts = name.removesuffix(".zarr").split("_")
@@ -350,8 +339,7 @@ _PARSERS: dict[Kind, tuple[type[ParentKey], Callable[[Any, _Names, str], list[Ke
     Kind.RUN: (RootKey, _parse_runs),
     Kind.OBJECT: (RootKey, _parse_objects),
     Kind.VOXEL_SPACING: (RunKey, _parse_spacings),
-    Kind.PICKS: (RunKey, _parse_picks),
-    Kind.MESH: (RunKey, _parse_meshes),
+    **{kind: (RunKey, _parser_of_files(kind)) for kind in _FILES_IN_RUN},
     Kind.SEGMENTATION: (RunKey, _parse_segmentations),
     Kind.TOMOGRAM: (VoxelSpacingKey, _parse_tomograms),
     Kind.FEATURES: (TomogramKey, _parse_features),
