@@ -114,6 +114,7 @@ ALIASES = api.aliases()
 def setup(app: Sphinx) -> None:
     """Register the above."""
     app.connect("config-inited", make_reference)
+    app.connect("env-get-outdated", lambda *_: ["index"])  # its contents depend on which pages exist
     app.connect("source-read", adapt)
     app.connect("autodoc-process-bases", drop_inner_bases)
     app.connect("missing-reference", find_public_name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
@@ -54,7 +53,6 @@ def _markdown(text: str) -> str:
 
 def _row(parameter: click.Parameter, context: click.Context) -> str | None:
     record = parameter.get_help_record(context)
-    if record is None:
-        return None
-    shown: tuple[Any, Any] = record
-    return f"| `{shown[0]}` | {_markdown(shown[1])} |".replace("\n", " ")
+    if record is None or not record[1]:
+        return None  # an argument: the usage names it, and the text describes it
+    return f"| `{record[0]}` | {_markdown(record[1])} |".replace("\n", " ")
