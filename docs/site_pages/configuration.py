@@ -26,7 +26,7 @@ def models() -> dict[str, type[BaseModel]]:
     for name in plugins.backends.names():
         found[f"Backend {name}"] = plugins.backends.get(name).config_cls
     for name in plugins.wrappers.names():
-        options = plugins.wrappers.get(name).options_cls
+        options = plugins.resolved(plugins.wrappers.get(name).options_cls)
         if options is not None:
             found[f"Wrapper {name}"] = options
     return found
