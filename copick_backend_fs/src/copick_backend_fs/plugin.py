@@ -18,5 +18,6 @@ def copick_backend() -> Backend:
         open_layers=open_layers,
         root_cls=CopickRootFSSpec,
         summary="Local folders, S3, SSH and everything else that fsspec reaches",
+        guess="copick_backend_fs.guess:guess",
         new_config="copick_backend_fs.new_config:new_config",
     )

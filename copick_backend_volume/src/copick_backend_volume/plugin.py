@@ -18,5 +18,6 @@ def copick_backend() -> Backend:
         open_layers=open_layers,
         root_cls=CopickRootVolume,
         summary="The shared volume of a segmentation web app, under an overlay of any backend",
+        guess="copick_backend_volume.guess:guess",
         new_config="copick_backend_volume.new_config:new_config",
     )

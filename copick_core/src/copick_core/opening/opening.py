@@ -23,8 +23,11 @@ def open(source: str | os.PathLike[str] | Mapping[str, Any]) -> CopickRootOverla
 
     Nothing is read but the configuration: entities are listed when they are asked for.
 
+    A folder that has exactly one config file is opened with it. A folder, an archive or any other file or URL without a
+    configuration is opened if exactly one installed backend can; objects are then taken from what lies there, with a warning.
+
     Args:
-        source: Path or URL of a config file, a JSON string, or the configuration as a dict.
+        source: Path or URL of a config file, a folder or an archive; a JSON string; or the configuration as a dict.
 
     Returns:
         The project.
@@ -32,6 +35,7 @@ def open(source: str | os.PathLike[str] | Mapping[str, Any]) -> CopickRootOverla
     Raises:
         ConfigError: The configuration cannot be read or is not valid; says where.
         UnknownBackendError: No backend is installed for its ``config_type``.
+        ConfigNotFoundError: Nothing is there.
 
     Example:
         >>> root = open({"config_type": "memory", "pickable_objects": []})
@@ -43,7 +47,15 @@ def open(source: str | os.PathLike[str] | Mapping[str, Any]) -> CopickRootOverla
     text = os.fspath(source)
     if text.lstrip().startswith("{"):
         return from_string(text)
-    return from_file(source)
+    from copick_core.opening.guessing import config_file_at, guessed, warn_of_guess
+
+    file = config_file_at(text)
+    if file is not None:
+        return from_file(file)
+    content = guessed(text)
+    root = _open(content, text, None)
+    warn_of_guess(text, content["config_type"], [obj.name for obj in root.config.pickable_objects])
+    return root
 
 
 def from_file(path: str | os.PathLike[str]) -> CopickRootOverlay:

@@ -31,8 +31,9 @@ class Backend:
         root_cls: Class of the root; None for the plain one.
         summary: One line that says what it stores where.
         url: Where its documentation is.
-        guess: Returns the content of a configuration for a folder, file or URL that this backend can open, or None. It looks
-            (a few requests at most), and neither writes nor raises for what is not its own.
+        guess: Returns the content of a configuration for a folder, file or URL that this backend can open, with absolute
+            locations, or None. It writes nothing, and looks before it lists: what is not its own costs a request or two. What
+            it raises is shown if no other backend can open the place. May be ``"module:name"``.
         new_config: Returns the content of a new configuration; its docstring is the help of ``copick-core new-config TYPE``,
             and its arguments are declared with ``click.option`` decorators, as options of that command (``output``, ``force``
             and ``objects`` are taken). Where they all have defaults, two calls must make two projects, at locations that are

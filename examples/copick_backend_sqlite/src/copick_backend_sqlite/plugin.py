@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, Literal
 
 import click
 
+from copick_backend_sqlite.database import is_project
 from copick_backend_sqlite.layer import SQLiteLayer
 from copick_core.layers import Layers
 from copick_core.plugins import Backend, hookimpl
@@ -33,6 +35,11 @@ def open_layers(config: CopickConfigSQLite) -> Layers:
     return Layers(static=[layer]) if config.read_only else Layers(overlay=layer)
 
 
+def guess(path: str) -> dict[str, Any] | None:
+    """Make a configuration for a file that is such a project."""
+    return {"path": os.path.abspath(path)} if is_project(path) else None
+
+
 @click.option("--path", default="project.sqlite", show_default=True, help="The file; the first write makes it.")
 @click.option("--read-only", is_flag=True, help="Only read the project.")
 def new_config(path: str, read_only: bool) -> dict[str, Any]:
@@ -49,5 +56,6 @@ def copick_backend() -> Backend:
         config_cls=CopickConfigSQLite,
         open_layers=open_layers,
         summary="A whole project in one SQLite file",
+        guess=guess,
         new_config=new_config,
     )

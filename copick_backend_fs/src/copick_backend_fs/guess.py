@@ -1,0 +1,80 @@
+"""A configuration for a folder, an archive or a URL that holds a project."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from copick_backend_fs.opening import local_path, open_layer
+from copick_core.errors import ConfigError
+from copick_core.layers import Layer
+from copick_core.tree import layout
+from copick_core.tree.keys import ROOT, Kind
+from copick_core.tree.names import sanitize_name
+
+#: Folders by which a project is recognised.
+_FOLDERS = (layout.RUNS_FOLDER, layout.OBJECTS_FOLDER)
+
+
+def guess(path: str) -> dict[str, Any] | None:
+    """The content of a configuration for a project at a path or URL; None if there is none.
+
+    Its objects are those that annotations are named after, and those with a map; all runs are listed for that. An archive, and
+    a folder that cannot be written to, are only read.
+    """
+    location = _location_of(path)
+    if location is None:
+        return None
+    layer = open_layer("guess", location, read_only=True)
+    if not any(layer.path_exists(folder, folder=True) for folder in _FOLDERS):
+        return None
+    root = "overlay_root" if _is_writable(location) else "static_root"
+    return {root: location, "name": os.path.basename(path.rstrip("/")) or None, "pickable_objects": _objects(layer)}
+
+
+def _location_of(path: str) -> str | None:
+    """The location as the backend takes it; None for a local file that is no archive, and where nothing is."""
+    local = local_path(path)
+    if local is None:
+        return f"zip://::{path}" if path.lower().endswith(".zip") and "::" not in path else path
+    if os.path.isdir(local):
+        return local
+    return _in_archive(local) if os.path.isfile(local) else None
+
+
+def _in_archive(path: str) -> str | None:
+    """The project in a zip file: at its top, or in the one folder that was packed."""
+    import zipfile
+
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = [name.split("/") for name in archive.namelist()]
+    folders = {"/".join(parts[: parts.index(f)]) for parts in names for f in _FOLDERS if f in parts[:2]}
+    return f"zip://{folders.pop()}::{path}" if len(folders) == 1 else None
+
+
+def _is_writable(location: str) -> bool:
+    local = local_path(location)
+    if local is not None:
+        return os.access(local, os.W_OK)
+    try:
+        open_layer("guess", location)
+    except ConfigError:
+        return False
+    return "::" not in location
+
+
+def _objects(layer: Layer) -> list[dict[str, Any]]:
+    """The objects that a project's files are named after, sorted; those with picks or a map count as particles."""
+    runs = [key for key in layer.list(Kind.RUN, ROOT) if key.kind is Kind.RUN]
+    picks, meshes, segmentations = (
+        [key for keys in layer.list_many(kind, runs).values() for key in keys]
+        for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION)
+    )
+    particles = {str(key.object_name) for key in picks if key.kind is Kind.PICKS}
+    particles |= {key.name for key in layer.list(Kind.OBJECT, ROOT) if key.kind is Kind.OBJECT}
+    others = {str(key.object_name) for key in meshes if key.kind is Kind.MESH}
+    others |= {k.name for k in segmentations if k.kind is Kind.SEGMENTATION and k.segmentation_type == "binary"}
+    names = [n for n in sorted(particles | others) if sanitize_name(n, suppress_warnings=True) == n]
+    return [{"name": name, "is_particle": name in particles, "label": label} for label, name in enumerate(names, 1)]
