@@ -10,7 +10,7 @@ import zarr
 
 from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer
-from copick_backend_memory.plugin import open_layers
+from copick_backend_memory.opening import open_layers
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
 from copick_core.tree.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 

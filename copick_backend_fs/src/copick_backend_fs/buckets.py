@@ -12,7 +12,7 @@ from copick_core.layers.path_layer import staged_name
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
-    from copick_backend_fs.connection import _Live
+    from copick_backend_fs.live import Live
 
 
 class PreconditionFailedError(Exception):
@@ -35,26 +35,26 @@ class BucketFiles(RemoteFiles):
         self._conditions: bool | None = None
 
     @abstractmethod
-    async def read_revised(self, live: _Live, path: str) -> tuple[bytes, Revision]:
+    async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read an object and its revision: one request."""
 
     @abstractmethod
-    async def revision(self, live: _Live, path: str) -> Revision | None:
+    async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""
 
     @abstractmethod
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
+    async def put(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none): one request.
 
         Raises:
             PreconditionFailedError: It is not.
         """
 
-    async def write(self, live: _Live, path: str, data: bytes) -> None:
+    async def write(self, live: Live, path: str, data: bytes) -> None:
         """Write an object: one request."""
         await self.put(live, path, data, ANY)
 
-    async def write_if(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
+    async def write_if(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none), also where the server cannot.
 
         Raises:
@@ -67,12 +67,12 @@ class BucketFiles(RemoteFiles):
             expected = ANY
         return await self.put(live, path, data, expected)
 
-    async def _knows_conditions(self, live: _Live) -> bool:
+    async def _knows_conditions(self, live: Live) -> bool:
         if self._conditions is None:
             self._conditions = await self._honours_conditions(live)
         return self._conditions
 
-    async def _honours_conditions(self, live: _Live) -> bool:
+    async def _honours_conditions(self, live: Live) -> bool:
         """Whether server and client keep the promise of a condition: try with a write that must fail."""
         probe = f"{live.root}/{staged_name()}"
         try:
@@ -82,7 +82,7 @@ class BucketFiles(RemoteFiles):
         await self.delete_files(live, [probe])
         return False
 
-    async def delete(self, live: _Live, path: str) -> None:
+    async def delete(self, live: Live, path: str) -> None:
         """Delete an object, or all below a folder."""
         below = [f"{path}/{name}" for name in await self.find(live, path)]
         if below:
@@ -92,6 +92,6 @@ class BucketFiles(RemoteFiles):
         else:
             raise FileNotFoundError(path)
 
-    async def _delete_folder(self, live: _Live, path: str, below: Sequence[str]) -> None:
+    async def _delete_folder(self, live: Live, path: str, below: Sequence[str]) -> None:
         """Delete a folder, of which all objects below it are given."""
         await self.delete_files(live, below)

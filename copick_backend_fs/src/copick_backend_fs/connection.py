@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from copick_backend_fs.live import Live, is_broken_connection
 from copick_core.errors import ConfigError, MissingDependencyError, redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from copick_backend_fs.files import RemoteFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,66 +36,6 @@ EXTRAS = {
 #: Most requests that are under way at once.
 CONCURRENCY = 64
 
-#: Errors that are ordinary answers, also where their class derives from one of a broken connection.
-_ANSWERS = {
-    "PermissionDenied",
-    "HostKeyNotVerifiable",
-    "KeyExchangeFailed",
-    "SFTPNoSuchFile",
-    "SFTPNoSuchPath",
-    "SFTPPermissionDenied",
-}
-#: Errors of libraries that say that a connection is gone, by name: none of these libraries need be installed.
-_BROKEN = {
-    "ClientConnectionError",  # aiohttp; ServerDisconnectedError derives from it
-    "ClientPayloadError",  # aiohttp
-    "ConnectionClosedError",  # botocore
-    "ConnectionLost",  # asyncssh
-    "EndpointConnectionError",  # botocore
-    "FSTimeoutError",  # fsspec
-    "HTTPClientError",  # botocore; its timeouts derive from it
-    "IncompleteRead",  # http.client
-    "SFTPConnectionLost",  # asyncssh
-    "SFTPNoConnection",  # asyncssh
-    "SMBConnectionClosed",  # smbprotocol
-}
-_BROKEN_ERRNO = {
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.ENETRESET,
-    errno.ENOTCONN,
-    errno.EPIPE,
-    errno.ESHUTDOWN,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
-
-
-def is_broken_connection(error: BaseException) -> bool:
-    """Whether an error says that the connection is gone, and not merely that the answer is no."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if names & _ANSWERS or isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
-        return False
-    if isinstance(error, ConnectionError | TimeoutError | EOFError) or names & _BROKEN:
-        return True
-    if type(error).__name__ == "DisconnectError":  # asyncssh; what derives from it says more
-        return True
-    if isinstance(error, OSError) and (error.errno in _BROKEN_ERRNO or str(error) == "Socket is closed"):  # paramiko
-        return True
-    return error.__cause__ is not None and is_broken_connection(error.__cause__)
-
-
-@dataclass(frozen=True)
-class _Live:
-    """A file system that is in use, how its files are dealt with, and by which process."""
-
-    fs: Any
-    root: str
-    slots: asyncio.Semaphore = field(repr=False)
-    files: RemoteFiles
-    pid: int
-
 
 class Connection:
     """A connection to one location.
@@ -113,7 +51,7 @@ class Connection:
     def __init__(self, url: str, fs_args: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
         self._args = dict(fs_args)
-        self._live: _Live | None = None
+        self._live: Live | None = None
         #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
         self.protocols = [part.partition("://")[0] for part in url.split("::")]
         self.protocol = self.protocols[0]
@@ -134,7 +72,7 @@ class Connection:
     # ------------------------------------------------------------------ the file system
 
     @property
-    def live(self) -> _Live:
+    def live(self) -> Live:
         """The file system and what belongs to it."""
         live = self._live
         if live is None or live.pid != os.getpid():
@@ -146,7 +84,7 @@ class Connection:
         """The file system of fsspec, for others to use."""
         return self.live.fs
 
-    def _connect(self) -> _Live:
+    def _connect(self) -> Live:
         from fsspec.core import url_to_fs
 
         from copick_backend_fs.files import RemoteFiles
@@ -171,7 +109,7 @@ class Connection:
         else:
             slots = CONCURRENCY // 4
         files = S3Files() if is_s3 else RemoteFiles(self.protocol)
-        return _Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), files, os.getpid())
+        return Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), files, os.getpid())
 
     def renew(self) -> None:
         """Make a new connection on the next call."""
@@ -179,7 +117,7 @@ class Connection:
 
     # ------------------------------------------------------------------ asking
 
-    def ask(self, question: Callable[Concatenate[_Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    def ask(self, question: Callable[Concatenate[Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the file system, from any thread but that of fsspec's loop."""
         from fsspec.asyn import get_loop, sync
 
@@ -192,7 +130,7 @@ class Connection:
             self._drop(live)
         return sync(get_loop(), question, self.live, *args, **kwargs)  # type: ignore[no-any-return]
 
-    async def ask_async(self, question: Callable[Concatenate[_Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def ask_async(self, question: Callable[Concatenate[Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the file system, from any event loop."""
         live = await asyncio.to_thread(lambda: self.live) if self._live is None else self.live
         try:
@@ -204,7 +142,7 @@ class Connection:
         live = await asyncio.to_thread(lambda: self.live)
         return await _on_loop(question(live, *args, **kwargs))
 
-    def _drop(self, broken: _Live) -> None:
+    def _drop(self, broken: Live) -> None:
         if self._live is broken:
             self.renew()
 
@@ -216,14 +154,6 @@ async def _on_loop(answer: Awaitable[T]) -> T:
         return await answer
 
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(awaited(), get_loop()))
-
-
-async def do(live: _Live, method: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the file system, whether it is asynchronous or not, when there is a slot for it."""
-    async with live.slots:
-        if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
-            return await getattr(live.fs, f"_{method}")(*args, **kwargs)
-        return await asyncio.to_thread(getattr(live.fs, method), *args, **kwargs)
 
 
 def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:

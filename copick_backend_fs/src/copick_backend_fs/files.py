@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.connection import do, is_broken_connection
+from copick_backend_fs.live import do, is_broken_connection
 from copick_core.layers.path_layer import Listing, staged_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from copick_backend_fs.connection import _Live
+    from copick_backend_fs.live import Live
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
 _WEB = {"http", "https"}
@@ -39,11 +39,11 @@ class RemoteFiles:
 
     # ------------------------------------------------------------------ reading
 
-    async def list_folders(self, live: _Live, folders: Sequence[str]) -> dict[str, Listing]:
+    async def list_folders(self, live: Live, folders: Sequence[str]) -> dict[str, Listing]:
         """List several folders at once."""
         return dict(zip(folders, await asyncio.gather(*(self.list_folder(live, f) for f in folders)), strict=True))
 
-    async def list_folder(self, live: _Live, folder: str) -> Listing:
+    async def list_folder(self, live: Live, folder: str) -> Listing:
         """Names in a folder, and whether each is a folder; nothing for a missing one."""
         try:
             entries = await do(live, "ls", folder, detail=True)
@@ -62,7 +62,7 @@ class RemoteFiles:
             listing[name] = bool(await do(live, "isdir", path)) if is_link else kind == "directory"
         return listing
 
-    async def exists(self, live: _Live, path: str, *, folder: bool) -> bool:
+    async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder."""
         try:
             kind = (await do(live, "info", path))["type"]
@@ -73,14 +73,14 @@ class RemoteFiles:
             return False
         return self.protocol in _WEB or (kind == "directory") is folder
 
-    async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+    async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
         try:
             return bytes(await do(live, "cat_file", path, start=start, end=end))
         except KeyError as error:  # so archives said until fsspec 2026 that a file is not in them
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
-    async def find(self, live: _Live, folder: str) -> list[str]:
+    async def find(self, live: Live, folder: str) -> list[str]:
         """Paths of all files below a folder, relative to it."""
         try:
             found = await do(live, "find", folder)
@@ -89,19 +89,19 @@ class RemoteFiles:
         below = folder.strip("/") + "/"
         return [path.strip("/").removeprefix(below) for path in found]
 
-    async def size(self, live: _Live, path: str) -> int:
+    async def size(self, live: Live, path: str) -> int:
         """Size of a file in bytes."""
         return int((await do(live, "info", path))["size"])
 
     # ------------------------------------------------------------------ writing
 
-    async def write(self, live: _Live, path: str, data: bytes) -> None:
+    async def write(self, live: Live, path: str, data: bytes) -> None:
         """Write a file as a reader may see it half written: for what is staged, or what nobody reads yet."""
         if not self.writes_whole:
             await do(live, "makedirs", _folder(path), exist_ok=True)
         await do(live, "pipe_file", path, data)
 
-    async def replace(self, live: _Live, path: str, data: bytes) -> None:
+    async def replace(self, live: Live, path: str, data: bytes) -> None:
         """Write a file so that readers see all of it or what was there before."""
         if self.writes_whole:
             await self.write(live, path, data)
@@ -115,7 +115,7 @@ class RemoteFiles:
                 await do(live, "rm_file", staged)
             raise
 
-    async def move_over(self, live: _Live, staged: str, path: str) -> None:
+    async def move_over(self, live: Live, staged: str, path: str) -> None:
         """Move a file or folder to where another one may be; that one is gone afterwards."""
         folder = await self.exists(live, path, folder=True)
         if not folder:
@@ -136,7 +136,7 @@ class RemoteFiles:
             raise
         await self.delete(live, aside)
 
-    async def _move(self, live: _Live, source: str, target: str) -> None:
+    async def _move(self, live: Live, source: str, target: str) -> None:
         """Move a file or folder to where nothing is."""
         if _renames(live.fs):
             await do(live, "mv", source, target)
@@ -148,7 +148,7 @@ class RemoteFiles:
         await self.copy(live, pairs)
         await self._delete(live, source)
 
-    async def swap(self, live: _Live, staged: str, path: str, *, again: bool) -> list[str]:
+    async def swap(self, live: Live, staged: str, path: str, *, again: bool) -> list[str]:
         """Put a staged folder in the place of another one, or of nothing.
 
         Asked again over a new connection it must not take what the first attempt has moved or deleted for never written.
@@ -175,11 +175,11 @@ class RemoteFiles:
         await self.delete_files(live, [f"{path}/{name}" for name in old if name not in kept])
         return [f"{staged}/{name}" for name in new]
 
-    async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
+    async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy files, many at once."""
         await asyncio.gather(*(do(live, "cp_file", source, target) for source, target in pairs))
 
-    async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
+    async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete files that may be gone already, many at once."""
 
         async def one(path: str) -> None:
@@ -188,7 +188,7 @@ class RemoteFiles:
 
         await asyncio.gather(*map(one, paths))
 
-    async def delete(self, live: _Live, path: str) -> None:
+    async def delete(self, live: Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""
         if not self.writes_whole and await self.exists(live, path, folder=True):
             # Nobody lists half of it, and a delete that is cut off is not seen either.
@@ -197,7 +197,7 @@ class RemoteFiles:
             path = hidden
         await self._delete(live, path)
 
-    async def _delete(self, live: _Live, path: str) -> None:
+    async def _delete(self, live: Live, path: str) -> None:
         # Not rm(): it takes names for patterns.
         if (await do(live, "info", path))["type"] != "directory":
             await do(live, "rm_file", path)
@@ -209,7 +209,7 @@ class RemoteFiles:
             with contextlib.suppress(FileNotFoundError):  # memory:// has folders that are nothing but names
                 await do(live, "rmdir", path)
 
-    async def _delete_entry(self, live: _Live, path: str, kind: str) -> None:
+    async def _delete_entry(self, live: Live, path: str, kind: str) -> None:
         if kind == "directory":
             await self._delete(live, path)
         else:

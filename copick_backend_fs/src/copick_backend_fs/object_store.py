@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
-from copick_backend_fs.connection import Connection, _Live, server
+from copick_backend_fs.connection import Connection, server
+from copick_backend_fs.live import Live
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers.path_layer import Listing
@@ -66,7 +67,7 @@ class StoreConnection(Connection):
         path = self.url.partition("://")[2]
         return (arguments.filesystem if arguments else self.protocol, path, *server(self._args))
 
-    def _connect(self) -> _Live:
+    def _connect(self) -> Live:
         global _started_by
         arguments = translate(self.url, self._args)
         if arguments is None or _started_by not in (None, os.getpid()):
@@ -81,7 +82,7 @@ class StoreConnection(Connection):
         _started_by = os.getpid()
         root = self.url.partition("://")[2]
         files = StoreFiles(arguments, self)
-        return _Live(None, root, asyncio.Semaphore(arguments.connections), files, os.getpid())
+        return Live(None, root, asyncio.Semaphore(arguments.connections), files, os.getpid())
 
 
 class StoreFiles(BucketFiles):
@@ -112,7 +113,7 @@ class StoreFiles(BucketFiles):
 
     # ------------------------------------------------------------------ reading
 
-    async def list_folder(self, live: _Live, folder: str) -> Listing:
+    async def list_folder(self, live: Live, folder: str) -> Listing:
         """Names in a folder, and whether each is a folder; one request for 1000 names."""
         from obstore.exceptions import InvalidPathError
 
@@ -128,13 +129,13 @@ class StoreFiles(BucketFiles):
         listing = {entry["path"].rpartition("/")[2]: False for entry in found["objects"] if entry["path"] != prefix}
         return listing | {path.rpartition("/")[2]: True for path in found["common_prefixes"]}
 
-    async def exists(self, live: _Live, path: str, *, folder: bool) -> bool:
+    async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder: one request."""
         if folder:
             return bool(await self._below(live, path, all_pages=False))
         return await self.revision(live, path) is not None
 
-    async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+    async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read an object or a part of it: one request."""
         part: Any = None
         if start is not None or end is not None:
@@ -142,33 +143,33 @@ class StoreFiles(BucketFiles):
             part = {"suffix": -first} if first < 0 else {"offset": first} if end is None else (first, end)
         return (await self._get(live, path, part))[0]
 
-    async def read_revised(self, live: _Live, path: str) -> tuple[bytes, Revision]:
+    async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read an object and its revision: one request."""
         return await self._get(live, path, None)
 
-    async def _get(self, live: _Live, path: str, part: Any) -> tuple[bytes, Revision]:
+    async def _get(self, live: Live, path: str, part: Any) -> tuple[bytes, Revision]:
         with _told_as_usual(path):
             async with live.slots:
                 answer = await self._store.get_async(self._key(path), options={"range": part} if part else None)
                 return bytes(await answer.bytes_async()), answer.meta[self._tag]
 
-    async def revision(self, live: _Live, path: str) -> Revision | None:
+    async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""
         try:
             return str((await self._head(live, path))[self._tag])
         except FileNotFoundError:
             return None
 
-    async def size(self, live: _Live, path: str) -> int:
+    async def size(self, live: Live, path: str) -> int:
         """Size of an object in bytes."""
         return int((await self._head(live, path))["size"])
 
-    async def _head(self, live: _Live, path: str) -> Any:
+    async def _head(self, live: Live, path: str) -> Any:
         with _told_as_usual(path):
             async with live.slots:
                 return await self._store.head_async(self._key(path))
 
-    async def _below(self, live: _Live, folder: str, *, all_pages: bool = True) -> list[str]:
+    async def _below(self, live: Live, folder: str, *, all_pages: bool = True) -> list[str]:
         from obstore.exceptions import InvalidPathError
 
         prefix = self._key(folder)
@@ -185,13 +186,13 @@ class StoreFiles(BucketFiles):
             return await plain.files.find(plain, folder)
         return names
 
-    async def find(self, live: _Live, folder: str) -> list[str]:
+    async def find(self, live: Live, folder: str) -> list[str]:
         """Keys of all objects below a folder, relative to it."""
         return [name for name in await self._below(live, folder) if name]
 
     # ------------------------------------------------------------------ writing
 
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
+    async def put(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its revision is the expected one (None: if there is none): one request.
 
         Raises:
@@ -218,7 +219,7 @@ class StoreFiles(BucketFiles):
             await asyncio.sleep(0.1 * 2**attempt)
             attempt += 1
 
-    async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
+    async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy objects inside the bucket, many at once, one request each."""
 
         async def one(source: str, target: str) -> None:
@@ -228,7 +229,7 @@ class StoreFiles(BucketFiles):
 
         await asyncio.gather(*(one(source, target) for source, target in pairs))
 
-    async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
+    async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete objects, as many as the server takes with each request."""
         odd = [path for path in paths if _REFUSED.search(self._key(path))]
         if odd:
@@ -238,7 +239,7 @@ class StoreFiles(BucketFiles):
             async with live.slots:
                 await self._store.delete_async([self._key(path) for path in paths if path not in odd])
 
-    async def _delete_folder(self, live: _Live, path: str, below: Sequence[str]) -> None:
+    async def _delete_folder(self, live: Live, path: str, below: Sequence[str]) -> None:
         """Delete a folder, of which all objects below it are given."""
         await super()._delete_folder(live, path, below)
         if await self.exists(live, path, folder=True):  # an object that stands for a folder, whose name obstore shortens

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_backend_fs.buckets import BucketFiles
-    from copick_backend_fs.connection import _Live
+    from copick_backend_fs.live import Live
 
 #: Protocols whose files lie in an archive, which lies somewhere else.
 _ARCHIVES = {"tar", "zip"}
@@ -164,7 +164,7 @@ class FsspecLayer(PathLayer):
             self.sweep_staged(path.rpartition("/")[0])
         attempts = 0
 
-        async def write(live: _Live) -> None:
+        async def write(live: Live) -> None:
             nonlocal attempts
             attempts += 1
             target = _full(live, path)
@@ -186,7 +186,7 @@ class FsspecLayer(PathLayer):
         """Delete a file, a folder or a link."""
         attempts = 0
 
-        async def delete(live: _Live) -> None:
+        async def delete(live: Live) -> None:
             nonlocal attempts
             attempts += 1
             try:
@@ -201,7 +201,7 @@ class FsspecLayer(PathLayer):
         """Put a staged folder in its place."""
         attempts = 0
 
-        async def swap(live: _Live) -> list[str]:
+        async def swap(live: Live) -> list[str]:
             nonlocal attempts
             attempts += 1
             return await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
@@ -239,7 +239,7 @@ class BucketLayer(FsspecLayer):
         """Write a file, all or nothing."""
         attempts = 0
 
-        async def write(live: _Live) -> Revision | None:
+        async def write(live: Live) -> Revision | None:
             nonlocal attempts
             attempts += 1
             target = _full(live, path)
@@ -257,7 +257,7 @@ class BucketLayer(FsspecLayer):
         return self._connection.ask(write)
 
 
-def _full(live: _Live, path: str) -> str:
+def _full(live: Live, path: str) -> str:
     """Path in the file system of a path below the root; refuses one that leads out of it."""
     if path.startswith("/") or "/../" in f"/{path}/":
         raise InvalidNameError(what="path", name=path, reason=f"it leads out of {redacted(live.root)}")

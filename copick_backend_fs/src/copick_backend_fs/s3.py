@@ -12,7 +12,7 @@ from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
-    from copick_backend_fs.connection import _Live
+    from copick_backend_fs.live import Live
 
 #: Keys that one request deletes at most.
 _DELETE_BATCH = 1000
@@ -51,7 +51,7 @@ class S3Files(BucketFiles):
     def __init__(self) -> None:
         super().__init__("s3")
 
-    async def _call(self, live: _Live, method: str, path: str | None = None, **kwargs: Any) -> Any:
+    async def _call(self, live: Live, method: str, path: str | None = None, **kwargs: Any) -> Any:
         bucket = live.fs.split_path(live.root)[0]
         if path is not None:
             # Not split_path(path): it takes "?versionId=" in a name for a version.
@@ -67,7 +67,7 @@ class S3Files(BucketFiles):
 
     # ------------------------------------------------------------------ reading
 
-    async def _pages(self, live: _Live, folder: str, **kwargs: Any) -> AsyncIterator[tuple[str, Any]]:
+    async def _pages(self, live: Live, folder: str, **kwargs: Any) -> AsyncIterator[tuple[str, Any]]:
         """Pages of a listing of at most 1000 names, and the prefix of all its keys."""
         bucket = live.fs.split_path(live.root)[0]
         prefix = folder[len(bucket) + 1 :]
@@ -79,7 +79,7 @@ class S3Files(BucketFiles):
                 return
             kwargs["ContinuationToken"] = page["NextContinuationToken"]
 
-    async def list_folder(self, live: _Live, folder: str) -> Listing:
+    async def list_folder(self, live: Live, folder: str) -> Listing:
         """Names in a folder, and whether each is a folder; one request for 1000 names."""
         listing: Listing = {}
         async for prefix, page in self._pages(live, folder, Delimiter="/"):
@@ -88,7 +88,7 @@ class S3Files(BucketFiles):
         listing.pop("", None)  # an object that stands for the folder itself
         return listing
 
-    async def exists(self, live: _Live, path: str, *, folder: bool) -> bool:
+    async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder: one request."""
         if folder:
             async for _, page in self._pages(live, path, MaxKeys=1):
@@ -99,7 +99,7 @@ class S3Files(BucketFiles):
             return False
         return True
 
-    async def read(self, live: _Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+    async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read an object or a part of it: one request."""
         part = {}
         if start is not None or end is not None:
@@ -107,23 +107,23 @@ class S3Files(BucketFiles):
             part["Range"] = f"bytes={first}" if first < 0 else f"bytes={first}-{'' if end is None else end - 1}"
         return (await self._get(live, path, **part))[0]
 
-    async def read_revised(self, live: _Live, path: str) -> tuple[bytes, Revision]:
+    async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read an object and its ETag: one request."""
         return await self._get(live, path)
 
-    async def _get(self, live: _Live, path: str, **kwargs: Any) -> tuple[bytes, str]:
+    async def _get(self, live: Live, path: str, **kwargs: Any) -> tuple[bytes, str]:
         answer = await self._call(live, "get_object", path, **kwargs)
         async with answer["Body"] as body:
             return await body.read(), answer["ETag"]
 
-    async def revision(self, live: _Live, path: str) -> Revision | None:
+    async def revision(self, live: Live, path: str) -> Revision | None:
         """ETag of an object, None where there is none: one request."""
         try:
             return str((await self._call(live, "head_object", path))["ETag"])
         except FileNotFoundError:
             return None
 
-    async def find(self, live: _Live, folder: str) -> list[str]:
+    async def find(self, live: Live, folder: str) -> list[str]:
         """Keys of all objects below a folder, relative to it."""
         return [
             entry["Key"][len(prefix) :]
@@ -131,17 +131,17 @@ class S3Files(BucketFiles):
             for entry in page.get("Contents", ())
         ]
 
-    async def size(self, live: _Live, path: str) -> int:
+    async def size(self, live: Live, path: str) -> int:
         """Size of an object in bytes."""
         return int((await self._call(live, "head_object", path))["ContentLength"])
 
     # ------------------------------------------------------------------ writing
 
-    async def write(self, live: _Live, path: str, data: bytes) -> None:
+    async def write(self, live: Live, path: str, data: bytes) -> None:
         """Write an object: one request."""
         await self._call(live, "put_object", path, Body=data)
 
-    async def put(self, live: _Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
+    async def put(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its ETag is the expected one (None: if there is none): one request.
 
         Raises:
@@ -157,12 +157,12 @@ class S3Files(BucketFiles):
                 raise PreconditionFailedError(repeated=bool(about.get("RetryAttempts", 0))) from error
             raise
 
-    async def _honours_conditions(self, live: _Live) -> bool:
+    async def _honours_conditions(self, live: Live) -> bool:
         await live.fs.set_session()
         members = live.fs.s3.meta.service_model.operation_model("PutObject").input_shape.members
         return "IfMatch" in members and await super()._honours_conditions(live)  # releases of botocore before 2024 lack it
 
-    async def copy(self, live: _Live, pairs: Sequence[tuple[str, str]]) -> None:
+    async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy objects inside the bucket, many at once, one request each."""
         bucket = live.fs.split_path(live.root)[0]
 
@@ -171,7 +171,7 @@ class S3Files(BucketFiles):
 
         await asyncio.gather(*(one(source, target) for source, target in pairs))
 
-    async def delete_files(self, live: _Live, paths: Sequence[str]) -> None:
+    async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete objects, 1000 with each request."""
         bucket = live.fs.split_path(live.root)[0]
 

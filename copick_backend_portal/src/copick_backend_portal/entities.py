@@ -289,7 +289,7 @@ class CopickRootCDP(CopickRootOverlay):
             ConfigError: The file cannot be read, or is not such a configuration.
         """
         from copick_backend_portal.config import CopickConfigCDP
-        from copick_backend_portal.plugin import open_layers
+        from copick_backend_portal.opening import open_layers
         from copick_core.opening import load_config
 
         return cls(load_config(path, CopickConfigCDP), open_layers)
@@ -301,7 +301,7 @@ class CopickRootCDP(CopickRootOverlay):
         Arguments are those of :func:`copick_core.from_czcdp_datasets`.
         """
         from copick_backend_portal.objects import new_config
-        from copick_backend_portal.plugin import open_layers
+        from copick_backend_portal.opening import open_layers
 
         return cls(new_config(dataset_ids, overlay_root, **options), open_layers)
 

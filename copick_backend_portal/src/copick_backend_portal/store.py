@@ -92,7 +92,7 @@ class PortalStore(FsspecStore):
 @contextmanager
 def _reaching(path: str) -> Iterator[None]:
     """Raise errors of a broken connection, whichever library's, as ours."""
-    from copick_backend_fs.connection import is_broken_connection
+    from copick_backend_fs.live import is_broken_connection
 
     try:
         yield

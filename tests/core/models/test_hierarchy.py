@@ -230,9 +230,9 @@ def test_a_missing_level_lists_the_levels(tomogram):
 
 
 def test_a_region_larger_than_free_memory_is_refused_with_both_sizes(tomogram, monkeypatch):
-    from copick_core.volumes import regions
+    from copick_core.volumes import level_view
 
-    monkeypatch.setattr(regions, "available_memory", lambda: 100)
+    monkeypatch.setattr(level_view, "available_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"240 bytes.*100 bytes"):
         tomogram.numpy()
     assert tomogram.numpy(z=0).nbytes == 80

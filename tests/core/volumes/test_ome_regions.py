@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import basic_indices
 from zarr.storage import MemoryStore
 
 from copick_core.errors import InvalidDataError, RegionTooLargeError
-from copick_core.volumes import regions
+from copick_core.volumes import indexing, level_view
 from copick_core.volumes.ome import (
     VolumeFormat,
     open_level,
@@ -104,7 +104,7 @@ def test_regions_larger_than_free_memory_are_refused_before_reading(monkeypatch:
     store = stored()
     array = open_level(store)
     store.requests.clear()
-    monkeypatch.setattr(regions, "available_memory", lambda: 1000)
+    monkeypatch.setattr(level_view, "available_memory", lambda: 1000)
 
     with pytest.raises(RegionTooLargeError, match=r"10,472 bytes.*1,000 bytes") as caught:
         read_region(array)
@@ -115,7 +115,7 @@ def test_regions_larger_than_free_memory_are_refused_before_reading(monkeypatch:
 
 
 def test_free_memory_is_known_here() -> None:
-    available = regions.available_memory()
+    available = indexing.available_memory()
 
     assert available is not None
     assert available > 2**20

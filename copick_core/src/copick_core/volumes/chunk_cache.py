@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zarr import Array
 
     from copick_core.tree.keys import Key
-    from copick_core.volumes.regions import AxisIndex
+    from copick_core.volumes.indexing import AxisIndex
 
 _READERS = 8
 """Chunks that are fetched and decoded at the same time."""

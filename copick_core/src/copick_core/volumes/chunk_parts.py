@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
     from zarr.storage import LocalStore
 
-    from copick_core.volumes.regions import AxisIndex
+    from copick_core.volumes.indexing import AxisIndex
 
 Piece = tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
 """What a region and a chunk have in common: index of the chunk, where it is in the chunk, and where in the region."""

@@ -6,21 +6,22 @@ read or written: nothing is copied for that. Arrays that are stored as copick st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, RegionTooLargeError
 from copick_core.volumes import chunk_parts
 from copick_core.volumes.image import Image, spatial
+from copick_core.volumes.indexing import AxisIndex, Index, available_memory, expand_index, forward, region_shape
 from copick_core.volumes.shards import Values, change
 
 if TYPE_CHECKING:
     from zarr import Array
 
-    from copick_core.volumes.regions import AxisIndex, Index
 
 Read = Callable[["Array[Any]", Sequence["AxisIndex"]], npt.NDArray[Any]]
 """Reads a region of a stored array, as `chunk_parts.read` does."""
@@ -77,9 +78,22 @@ class LevelView:
 
     def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region, by integers and slices as NumPy takes them."""
-        from copick_core.volumes.regions import read_region
+        return self.region(index)
 
-        return read_region(self, index)
+    def region(
+        self, index: Index = ..., read: Callable[[tuple[AxisIndex, ...]], npt.NDArray[Any]] | None = None
+    ) -> npt.NDArray[Any]:
+        """Read a region; see :func:`copick_core.volumes.regions.read_region`."""
+        region = expand_index(self.shape, index)
+        requested = math.prod(region_shape(self.shape, region)) * self.dtype.itemsize
+        available = available_memory()
+        if available is not None and requested > available:
+            raise RegionTooLargeError(requested=requested, available=available)
+        steps, flips = forward(region, self.shape)
+        values = self.read(steps) if read is None else read(steps)
+        out = np.asarray(values[flips], self.dtype)  # a single voxel as NumPy's scalar forgets the byte order
+        # "<f4", as zarr says, is "f4" here, but not to buffers: memoryview() reads no item of it.
+        return out.view(out.dtype.newbyteorder("=")) if out.dtype.isnative else out
 
     def read(self, region: Sequence[AxisIndex], read: Read = chunk_parts.read) -> npt.NDArray[Any]:
         """Read a region.

@@ -27,13 +27,14 @@ import numpy.typing as npt
 from copick_core.errors import InvalidDataError
 from copick_core.volumes.chunks import LevelWriter
 from copick_core.volumes.format import FormatOptions, VolumeFormat, layout_of
+from copick_core.volumes.indexing import Index, expand_index, region_shape
 from copick_core.volumes.labels import PANOPTIC_CHANNELS, cast_lossless, check_panoptic, smallest_unsigned
 from copick_core.volumes.level_stream import Bricks, Progress, write_levels
 from copick_core.volumes.level_view import LevelView
 from copick_core.volumes.levels import UNREAD, levels, open_level, open_with_image, read_image, voxel_size_of
 from copick_core.volumes.multiscales import clear, multiscales, to_angstrom, write_group
 from copick_core.volumes.pyramid import Kind, coarse_range, coarse_shape, halve, level_shapes, nearest_start
-from copick_core.volumes.regions import Index, as_stored, expand_index, read_region, region_shape, write_region
+from copick_core.volumes.regions import as_stored, read_region, write_region
 from copick_core.volumes.workers import Workers
 
 if TYPE_CHECKING:

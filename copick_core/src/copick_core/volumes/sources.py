@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError, RegionTooLargeError
+from copick_core.volumes.indexing import available_memory
 from copick_core.volumes.multiscales import one_voxel_size
-from copick_core.volumes.regions import available_memory
 
 _SLAB_BYTES = 64 * 2**20
 
