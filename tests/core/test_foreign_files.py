@@ -178,7 +178,10 @@ def test_metadata_that_were_cut_off_are_told_with_their_volume(project, name, re
         read(root.get_run("TS_1").get_voxel_spacing(10).get_tomogram("wbp"))
 
 
-@pytest.mark.parametrize("document", [[1], {"codecs": 1}, {"attributes": [1]}, {"attributes": {"ome": [1]}}])
+NO_CHUNKS = {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 4, 4]}}}
+
+
+@pytest.mark.parametrize("document", [[1], {"codecs": 1}, {"attributes": [1]}, {"attributes": {"ome": [1]}}, NO_CHUNKS])
 def test_metadata_of_another_shape_are_told_with_their_volume(project, document):
     root, folder = project
     tomogram = root.get_run("TS_1").get_voxel_spacing(10).new_tomogram("odd")

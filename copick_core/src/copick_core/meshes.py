@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING, BinaryIO
 
 from copick_core.errors import InvalidDataError
@@ -10,6 +11,11 @@ from copick_core.errors import InvalidDataError
 if TYPE_CHECKING:
     from trimesh import Scene
     from trimesh.parent import Geometry
+
+_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+"""Of a number, by the componentType of an accessor (glTF 2.0, section 3.6.2.2)."""
+_NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+"""Of an element, by the type of an accessor."""
 
 
 def decode_mesh(data: bytes | BinaryIO, source: str) -> Scene:
@@ -29,9 +35,24 @@ def decode_mesh(data: bytes | BinaryIO, source: str) -> Scene:
 
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
+        _check_counts(file)
         return trimesh.load_scene(file, file_type="glb", process=False)
     except Exception as error:
         raise InvalidDataError(source=source, reason=f"not a readable GLB mesh ({error})") from error
+
+
+def _check_counts(file: BinaryIO) -> None:
+    """Refuse arrays that cannot be in the file: trimesh would make them up, of zeros (glTF 2.0, section 3.6.2)."""
+    size = file.seek(0, 2)
+    file.seek(12)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(20)
+    document = json.loads(file.read(min(length, size)))
+    file.seek(0)
+    for accessor in document.get("accessors", []):
+        claimed = accessor["count"] * _NUMBERS.get(accessor["type"], 1) * _BYTES.get(accessor["componentType"], 1)
+        if claimed > size:
+            raise ValueError(f"it claims an array of {claimed:,} bytes, the whole file has {size:,}")
 
 
 def encode_mesh(mesh: Geometry, source: str) -> bytes:

@@ -1,5 +1,9 @@
 """Meshes as GLB bytes."""
 
+import json
+import struct
+import tracemalloc
+
 import pytest
 import trimesh
 
@@ -25,3 +29,24 @@ def test_points_without_faces_and_faces_of_the_last_vertex_are_kept(mesh: trimes
     [geometry] = decode_mesh(encode_mesh(mesh, "membrane"), "membrane").geometry.values()
 
     assert geometry.vertices.tolist() == TRIANGLE
+
+
+def test_an_array_that_the_file_cannot_hold_is_refused_before_it_is_allocated() -> None:
+    document = {
+        "asset": {"version": "2.0"},
+        "accessors": [{"componentType": 5126, "type": "VEC3", "count": 10**8}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "nodes": [{"mesh": 0}],
+        "scenes": [{"nodes": [0]}],
+    }
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    glb = b"glTF" + struct.pack("<2I", 2, 20 + len(text)) + struct.pack("<I", len(text)) + b"JSON" + text
+
+    tracemalloc.start()
+    with pytest.raises(InvalidDataError, match=r"^huge\.glb.*1,200,000,000 bytes"):
+        decode_mesh(glb, "huge.glb")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2**22

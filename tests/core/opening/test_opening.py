@@ -213,7 +213,11 @@ def test_a_config_that_is_not_valid_says_what_and_where(config_file, fields, com
     assert "config.json" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"config_type": "filesystem", "overlay_root": "\\ud800"}', "[" * 100_000],
+    ids=["empty", "cut off", "list", "null", "half a character", "too deep"],
+)
 def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
     path = tmp_path / "broken.json"
     path.write_text(text)

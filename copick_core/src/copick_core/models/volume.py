@@ -375,7 +375,7 @@ class Volume(Entity[K]):
             self._raise_named(error)
         except CopickError:
             raise
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, EOFError, zlib.error) as error:
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, ArithmeticError, EOFError, zlib.error) as error:
             raise self._unreadable(level, error) from error
 
     def _raise_named(self, error: InvalidDataError) -> NoReturn:

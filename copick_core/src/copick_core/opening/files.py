@@ -69,8 +69,11 @@ def parse_json(data: bytes | str, source: str) -> dict[str, Any]:
         ConfigError: It is none; ``source`` names what was read.
     """
     try:
-        content = json.loads(data)
-    except ValueError as error:
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        content = json.loads(text)
+        if "\\ud" in text.lower():  # half a character, which no name or path can have
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise ConfigError(source=source, reason=f"it is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(source=source, reason=f"it is a JSON {type(content).__name__}, not an object")
