@@ -275,7 +275,7 @@ def parsed_bytes(target: Target, file: Path, opened: Path, rng: random.Random) -
     before = _outcome(target.describe, opened)
     found = []
     # Of a long file every n-th byte is tried.
-    for offset in range(0, len(content), max(1, len(content) // 1200)):
+    for offset in range(0, len(content), max(1, len(content) // 600)):
         changed = bytearray(content)
         changed[offset] ^= rng.choice([0x01, 0x10, 0xFF])
         file.write_bytes(changed)

@@ -224,7 +224,10 @@ async def _attributes(store: Store, prefix: str, version: Version) -> dict[str, 
     if version == 2:
         return await _json(store, f"{prefix}.zattrs")
     attributes = (await _json(store, f"{prefix}zarr.json") or {}).get("attributes")
-    return attributes if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict | None):
+        reason = f"its attributes are a JSON {type(attributes).__name__}, not an object"
+        raise InvalidDataError(source=f"{prefix}zarr.json", reason=reason)
+    return attributes
 
 
 async def _array(store: Store, path: str, version: Version) -> dict[str, Any] | None:
@@ -250,4 +253,6 @@ async def _json(store: Store, key: str) -> dict[str, Any] | None:
         document = json.loads(found.to_bytes())
     except (ValueError, RecursionError) as error:
         raise InvalidDataError(source=key, reason=f"not valid JSON ({error})") from error
-    return document if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise InvalidDataError(source=key, reason=f"it is a JSON {type(document).__name__}, not an object")
+    return document
