@@ -20,7 +20,7 @@ from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layers
 from copick_core.errors import ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
-from copick_core.layers.path_layer import STAGED_SECONDS
+from copick_core.layers.staged import STAGED_SECONDS
 from copick_core.tree.keys import ROOT, FeaturesKey, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 
 RUN = RunKey("TS_1")

@@ -509,3 +509,15 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(server, layer)
 
     assert layer.read(PICKS) == b"mine"
     assert server.loses == 0
+
+
+def test_the_doctor_finds_and_deletes_what_a_dead_writer_left(layer):
+    folder = "ExperimentRuns/TS_1/Segmentations"
+    layer.write_file(f"{folder}/.staged-1-{'0' * 32}/.zattrs", b"{}")
+    layer.write_file("ExperimentRuns/TS_1/Picks/notes.json", b"{}")
+
+    found = {problem.id: problem for problem in layer.problems()}
+    found["staged-leftover"].repair.apply()
+
+    assert [*found] == ["unreadable-name", "staged-leftover"]
+    assert layer.list_folder(folder) == {}

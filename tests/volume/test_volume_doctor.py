@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.projects.doctor import doctor
 from support.volumes import open_volume
 
 # Uploads
@@ -162,3 +163,12 @@ def test_a_database_that_stays_torn_is_an_error_and_stays(either):
         root.jobs()
     assert "torn-database" in {f.code for f in root.doctor()}
     assert path.read_text() == '{"CC7651": {'
+
+
+def test_the_doctor_of_a_project_finds_what_the_doctor_of_the_volume_finds(generated):
+    (generated.root / "jobs.json").write_text("{torn")
+    root = open_volume(generated.root)
+
+    found = [item.problem for item in doctor(root) if item.problem.id == "torn-database"]
+
+    assert [(problem.severity, problem.repair) for problem in found] == [("error", None)]

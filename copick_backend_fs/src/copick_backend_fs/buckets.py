@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from copick_backend_fs.files import RemoteFiles
-from copick_core.layers.path_layer import staged_name
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
+from copick_core.layers.staged import staged_name
 
 if TYPE_CHECKING:
     from copick_backend_fs.live import Live

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from copick_backend_fs.live import do, is_broken_connection
-from copick_core.layers.path_layer import Listing, staged_name
+from copick_core.layers.path_layer import Listing
+from copick_core.layers.staged import staged_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

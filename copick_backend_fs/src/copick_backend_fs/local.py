@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidNameError
 from copick_core.layers.atomic import locked
-from copick_core.layers.path_layer import Listing, PathLayer, staged_name
+from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.staged import staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
 

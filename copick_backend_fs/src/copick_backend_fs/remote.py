@@ -10,8 +10,9 @@ from copick_backend_fs.buckets import PreconditionFailedError
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles
 from copick_core.errors import ConfigError, InvalidNameError, redacted
-from copick_core.layers.path_layer import Listing, PathLayer, is_staged
+from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.staged import is_staged
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
 

@@ -25,6 +25,8 @@ from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.training import training_pairs, unpaired
 from copick_backend_volume.uploads import Finding, preflight
 from copick_core.errors import InvalidDataError
+from copick_core.layers import Problem
+from copick_core.tree.keys import RunKey
 
 #: Hours without an update after which a job that somebody works on counts as stuck.
 STUCK_HOURS = 6.0
@@ -85,6 +87,13 @@ def examine(
         message = "writers died and left what nobody sees or uses; delete it, or the next writer after a week will: "
         found.append(Finding("remains", "warning", message + ", ".join(left), None, tuple(left)))
     return sorted(found, key=lambda f: (f.severity, f.job or "", f.code))
+
+
+def problem_of(volume: Volume, finding: Finding) -> Problem:
+    """A finding as a problem of the layer: none is mended without a person, since the app may be working on it."""
+    place = ", ".join(finding.files) or (f"{volume.root}, job {finding.job}" if finding.job else volume.root)
+    key = RunKey(finding.job) if finding.job else None
+    return Problem(finding.code, key, place, finding.severity, finding.message)
 
 
 def _of_job(volume: Volume, job: Job, stuck_hours: float) -> Iterator[Finding]:

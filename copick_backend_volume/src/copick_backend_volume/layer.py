@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -25,7 +25,7 @@ from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
 from copick_backend_volume.uploads import dicom_voxel_size
 from copick_core.errors import InvalidDataError, NotFoundError
-from copick_core.layers import Layer, Revision
+from copick_core.layers import Layer, Problem, Revision
 from copick_core.tree.keys import (
     Key,
     Kind,
@@ -260,6 +260,12 @@ class VolumeLayer(Layer):
         return next((model for k, model in self.segmentations(key.run) if k == key), None)
 
     # ------------------------------------------------------------------ reading
+
+    def problems(self) -> Sequence[Problem]:
+        """Examine the volume, as the command ``volume doctor`` does."""
+        from copick_backend_volume.doctor import examine, problem_of
+
+        return [problem_of(self.volume, finding) for finding in examine(self.volume, self.jobs)]
 
     def location(self, key: Key) -> str | None:
         """Folder of an entity."""

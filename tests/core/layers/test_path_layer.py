@@ -7,7 +7,7 @@ import pytest
 
 from copick_core.errors import ConflictError
 from copick_core.layers import FileChangedError
-from copick_core.layers.path_layer import is_staged
+from copick_core.layers.staged import is_staged
 from copick_core.projects.copying import copy_content
 from copick_core.testing import samples
 from copick_core.testing.layer_volumes import run_async

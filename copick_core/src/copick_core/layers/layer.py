@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
 
 L = TypeVar("L", bound="Layer")
@@ -130,6 +131,13 @@ class Layer(ABC):
     def location(self, key: Key) -> str | None:
         """Where an entity lies, as text for messages and users; None where that has no meaning."""
         return None
+
+    def problems(self) -> Sequence[Problem]:
+        """Examine the place: what is wrong in it. Changes nothing, and may take long; one problem never hides another.
+
+        By default there are none.
+        """
+        return ()
 
     # ------------------------------------------------------------------ writing
 

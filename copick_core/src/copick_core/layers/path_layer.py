@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import builtins
 import logging
-import re
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,11 +17,14 @@ from typing import TYPE_CHECKING
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers.layer import Layer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.staged import is_abandoned, staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
+
+    from copick_core.layers.problems import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -32,31 +33,6 @@ Listing = dict[str, bool]
 
 #: Kinds that are listed from folders that other kinds are listed from too.
 _SHARING = frozenset({Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES})
-
-#: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
-STAGED_SECONDS = 7 * 24 * 3600
-_STAGED = re.compile(r"\.staged-([0-9a-f]+)-[0-9a-f]{32}")
-
-
-def staged_name() -> str:
-    """Name for a file or folder that is being staged.
-
-    Its leading dot keeps it out of every listing, ours and that of copick 1.x; it tells when it was made.
-    """
-    import uuid
-
-    return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
-
-
-def is_staged(name: str) -> bool:
-    """Whether a name is that of something that is being staged."""
-    return _STAGED.fullmatch(name) is not None
-
-
-def is_abandoned(name: str) -> bool:
-    """Whether a name is that of something staged by a writer that must have died."""
-    match = _STAGED.fullmatch(name)
-    return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
 
 
 def _present(folders: Sequence[str], run: str, there: Listing) -> Sequence[str]:
@@ -279,6 +255,12 @@ class PathLayer(Layer):
                 if not kept:
                     logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
         return keys
+
+    def problems(self) -> Sequence[Problem]:
+        """Find what writers that died a week ago or earlier have left, names that are never listed, and folders that fail."""
+        from copick_core.layers.path_problems import problems_of
+
+        return [*problems_of(self)]
 
     def forget(self, parent: ParentKey) -> None:
         """Drop the remembered listings of a parent and of everything below it."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
 
 T = TypeVar("T")
@@ -167,6 +168,10 @@ class WrapperLayer(Layer):
         return self.inner.location(key)
 
     # ------------------------------------------------------------------ writing
+
+    def problems(self) -> Sequence[Problem]:
+        """Pass on."""
+        return self.around("problems", None, self.inner.problems)
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Pass on."""

@@ -1,0 +1,74 @@
+"""``copick-core doctor CONFIG``: look for everything that is wrong in a project."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from copick_core.cli.words import count
+
+if TYPE_CHECKING:
+    from copick_core.projects.doctor import Found
+
+
+@click.command
+@click.argument("config")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, after asking.")
+@click.option("--yes", is_flag=True, help="With --repair: do not ask.")
+@click.pass_context
+def doctor(context: click.Context, config: str, as_json: bool, mend: bool, yes: bool) -> None:
+    """Look for everything that is wrong in the project of the configuration file CONFIG.
+
+    Changes nothing without --repair, which does only what is certain. The exit code is 1 if problems remain.
+    """
+    from copick_core.opening import from_file
+    from copick_core.projects.doctor import doctor as examine
+    from copick_core.projects.doctor import repair
+
+    found = examine(from_file(config))
+    if not as_json:
+        _show(found)
+    repairs = [item.problem.repair for item in found if item.problem.repair is not None]
+    if mend and repairs:
+        if not yes:
+            for planned in repairs:
+                click.echo(f"will {_printable(planned.description)}", err=True)
+            yes = click.confirm(f"Make {count(len(repairs), 'repair')}?", err=True)
+        if yes:
+            found = repair(found)
+            click.echo(f"{count(len(found), 'problem')} left", err=True)
+            if not as_json:
+                _show(found)
+    if as_json:
+        click.echo(json.dumps([_as_json(item) for item in found], indent=2))
+    elif not found:
+        click.echo("nothing is wrong")
+    context.exit(1 if found else 0)
+
+
+def _show(found: list[Found]) -> None:
+    for item in found:
+        problem = item.problem
+        mark = " (--repair mends it)" if problem.repair else ""
+        click.echo(_printable(f"{problem.severity:7}  {problem.id}: {problem.place}: {problem.message}{mark}"))
+
+
+def _as_json(item: Found) -> dict[str, str | None]:
+    problem = item.problem
+    return {
+        "layer": item.layer,
+        "id": problem.id,
+        "key": None if problem.key is None else str(problem.key),
+        "place": problem.place,
+        "severity": problem.severity,
+        "message": problem.message,
+        "repair": problem.repair.description if problem.repair else None,
+    }
+
+
+def _printable(text: str) -> str:
+    """Text for a terminal: names of files are anybody's, and must neither break lines nor command it."""
+    return "".join(c if c.isprintable() else "?" for c in text)

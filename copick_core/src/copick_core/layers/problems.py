@@ -1,0 +1,49 @@
+"""Problems: what a layer finds wrong in the place where its entities live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from copick_core.tree.keys import Key
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How to mend a problem, where it is certain what to do.
+
+    Attributes:
+        description: What is done, in the imperative.
+        apply: Does it; raises what the storage raises.
+    """
+
+    description: str
+    apply: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong in a layer.
+
+    Attributes:
+        id: What kind of problem it is, in words joined by hyphens; stable.
+        key: The entity that it concerns, or None.
+        place: Where it lies, for people.
+        severity: ``"error"``: something is wrong, or cannot be read. ``"warning"``: look at it; nothing is lost by it.
+        message: What it is, and what to do.
+        repair: How to mend it; None where a person has to decide.
+    """
+
+    id: str
+    key: Key | None
+    place: str
+    severity: Severity
+    message: str
+    repair: Repair | None = None
+
+
+__all__ = ["Problem", "Repair", "Severity"]

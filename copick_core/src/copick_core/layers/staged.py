@@ -1,0 +1,31 @@
+"""Names of what is being staged: hidden from every listing, with the time when they were made."""
+
+from __future__ import annotations
+
+import re
+import time
+
+#: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
+STAGED_SECONDS = 7 * 24 * 3600
+_STAGED = re.compile(r"\.staged-([0-9a-f]+)-[0-9a-f]{32}")
+
+
+def staged_name() -> str:
+    """Name for a file or folder that is being staged.
+
+    Its leading dot keeps it out of every listing, ours and that of copick 1.x; it tells when it was made.
+    """
+    import uuid
+
+    return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
+
+
+def is_staged(name: str) -> bool:
+    """Whether a name is that of something that is being staged."""
+    return _STAGED.fullmatch(name) is not None
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether a name is that of something staged by a writer that must have died."""
+    match = _STAGED.fullmatch(name)
+    return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
