@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
-_OURS = ("copick_core", "copick_backend_", "copick_layers")
+#: What the modules of copick are named like, those of plugins too.
+_OURS = "copick_"
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
@@ -17,8 +18,6 @@ def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """
     # From Python 3.12 on, warnings.warn() can do this itself: skip_file_prefixes.
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
-        ("copick_core", "copick_backend_", "copick_layers")
-    ):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

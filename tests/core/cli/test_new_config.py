@@ -69,6 +69,26 @@ def test_a_compose_volume_has_its_options(tmp_path):
     assert (content["voxel_size"], content["include_orphans"], content["write_back"]) == (7.5, False, False)
 
 
+def test_a_stack_is_made_of_config_files():
+    for name in ("mine", "theirs", "others"):
+        assert main(["new-config", "filesystem", "--overlay-root", f"data/{name}", "--output", f"{name}.json"]) == 0
+    copick_core.open("theirs.json").new_run("TS_1")
+
+    content = new("stack", "--overlay", "mine.json", "--static", "theirs.json", "--static", "others.json")
+
+    root = copick_core.open("project.json")
+    assert content["static"] == [{"config": "theirs.json"}, {"config": "others.json"}]
+    assert [run.name for run in root.runs] == ["TS_1"]
+    assert not root.read_only
+
+
+def test_a_stack_of_nothing_is_refused(capsys, tmp_path):
+    assert main(["new-config", "stack"]) == 1
+
+    assert "a stack needs an overlay, static layers, or both" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_what_all_configurations_have_are_options_of_each(tmp_path):
     objects = [{"name": "ribosome", "is_particle": True}, {"name": "membrane", "is_particle": False, "label": 7}]
     (tmp_path / "objects.json").write_text(json.dumps(objects))

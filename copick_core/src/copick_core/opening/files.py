@@ -83,12 +83,13 @@ def parse_json(data: bytes | str, source: str) -> dict[str, Any]:
 def _remote(name: str) -> tuple[Any, str]:
     """File system of a URL, and the path on it."""
     from copick_core.errors import MissingDependencyError
+    from copick_core.plugins import install_line
 
     feature = f"A config file at {redacted(name)}"
     try:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        raise MissingDependencyError(feature=feature, install='pip install "copick-core[fs]"') from error
+        raise MissingDependencyError(feature=feature, install=str(install_line("packages", "fsspec"))) from error
     try:
         fs, path = fsspec.core.url_to_fs(name)
     except ImportError as error:

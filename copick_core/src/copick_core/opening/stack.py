@@ -196,5 +196,6 @@ def copick_backend() -> Backend:
         api_version=1,
         config_cls=CopickConfigStack,
         open_layers=open_layers,
-        summary="an overlay of any backend over static layers of any backends",
+        summary="An overlay of any backend over static layers of any backends",
+        new_config="copick_core.cli.stack_config:new_config",
     )

@@ -150,7 +150,7 @@ class CopickConfig(BaseModel):
     #: Names of the fields that hold a location; a relative one is resolved against the config file's folder.
     location_fields: ClassVar[tuple[str, ...]] = ()
 
-    config_type: str = "filesystem"
+    config_type: str = ""
     name: str | None = "CoPick"
     description: str | None = "Let's CoPick!"
     version: str | None = "0.2.0"

@@ -1,0 +1,59 @@
+"""Core names no backend, no command of a plugin and no file format in its code: only ``plugins/known.toml`` does."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from copick_core.plugins import known
+
+CORE = Path(__file__).parents[2] / "copick_core" / "src" / "copick_core"
+KNOWN = known()
+NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]}
+#: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
+WORDS = {"copy", "demo", "em", "log", "memory", "tree", "volume"}
+PATTERN = re.compile(
+    rf"(?i)(?<![a-z])({'|'.join(map(re.escape, sorted(NAMES - WORDS)))})(?![a-z])"
+    r"|copick[_-](backend_(fs|memory|portal|volume)|tools|formats|layers|train|view|dropin)"
+    rf"|copick-core\[({'|'.join({requirement.partition('[')[2].rstrip(']') for requirement in KNOWN['backends'].values()})})\]"
+    rf"|({'|'.join(re.escape(suffix) for suffix in KNOWN['suffixes'])})$"
+)
+#: Where a word, or a name, means something else: the file, the text, and what it means.
+MEANINGS = {
+    ("volumes/reading.py", "volume"): "what a file holds",
+    ("testing/samples.py", "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc"): "a file that is no entity",
+    ("testing/samples.py", "ExperimentRuns/TS_1/Segmentations/10.000_me_1_ribo.mrc"): "a file that is no entity",
+    ("testing/samples.py", "Objects/ribo.mrc"): "a file that is no entity",
+    ("testing/static.py", "memory"): "the kit needs an overlay for its stack, and is installed with that backend",
+}
+
+
+def texts(path: Path):
+    """Texts and imported modules of a file's code; docstrings are no code."""
+    tree = ast.parse(path.read_text())
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.value
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def named(path: str):
+    """What a file names, but for what means something else."""
+    for text in texts(CORE / path):
+        if (PATTERN.search(text) or text in WORDS) and (path, text) not in MEANINGS:
+            yield text
+
+
+@pytest.mark.parametrize("path", sorted(path.relative_to(CORE).as_posix() for path in CORE.rglob("*.py")))
+def test_a_file_of_core_names_no_plugin(path):
+    assert [*named(path)] == []
+
+
+@pytest.mark.parametrize(("path", "text"), MEANINGS)
+def test_every_exception_is_needed(path, text):
+    assert text in texts(CORE / path)
