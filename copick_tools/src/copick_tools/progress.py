@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from tqdm import tqdm
 
 
 @contextmanager
 def progress(total: int, title: str, shown: bool | None = None) -> Iterator[Callable[[str], None]]:
-    """Shows a bar while its body runs, if tqdm is installed.
+    """Shows a bar while its body runs.
 
     Args:
         total: How many steps there are.
@@ -20,11 +21,10 @@ def progress(total: int, title: str, shown: bool | None = None) -> Iterator[Call
     Yields:
         ``advance(step)``: call it with the name of each step when it begins.
     """
-    bar_class = _bar_class() if (sys.stderr.isatty() if shown is None else shown) else None
-    if bar_class is None:
+    if not (sys.stderr.isatty() if shown is None else shown):
         yield lambda step: None
         return
-    with bar_class(
+    with tqdm(
         total=total, desc=title, file=sys.stderr, leave=False, bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {postfix}"
     ) as bar:
         started = 0
@@ -38,12 +38,3 @@ def progress(total: int, title: str, shown: bool | None = None) -> Iterator[Call
 
         yield advance
         bar.update(bar.total - bar.n)
-
-
-def _bar_class() -> Any:
-    """The class of tqdm's bars, or None where tqdm is not installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm

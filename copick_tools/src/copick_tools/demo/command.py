@@ -20,7 +20,7 @@ from copick_core.errors import InvalidDataError, ReadOnlyError, UnknownBackendEr
 from copick_core.plugins import known
 from copick_core.tree.keys import voxel_size_key
 from copick_tools.demo.digest import Digest, folder_digest, layer_digest
-from copick_tools.demo.render import PickMarks, Tint, check_available, draw
+from copick_tools.demo.render import PickMarks, Tint, draw
 from copick_tools.demo.scene import REVIEWER, Scene, measured, synthetic
 from copick_tools.progress import progress
 
@@ -57,7 +57,6 @@ def _voxel_size(text: str) -> float:
 def demo(volume: str | None, voxel_size: float | None, keep: str | None, backend: str, shown: bool | None) -> None:
     """Make an example project, annotate it in an overlay, and draw a picture of it."""
     started = time.perf_counter()
-    check_available()
     if voxel_size is not None and volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
     if keep and os.path.exists(keep) and not (os.path.isdir(keep) and not os.listdir(keep)):

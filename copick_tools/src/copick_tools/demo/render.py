@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from copick_core.cli.words import count
-from copick_core.errors import MissingDependencyError
 from copick_tools.demo.detect import low_pass
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 LONG_SIDE = 768  # pixels of the slice's longer side
 PANEL_WIDTH = 312  # pixels of the column of text beside it
@@ -95,7 +91,7 @@ def draw(
     lines: Sequence[str] = (),
     picks: Sequence[PickMarks] = (),
     tints: Sequence[Tint] = (),
-) -> Image:
+) -> Image.Image:
     """Draws the picture.
 
     Args:
@@ -108,11 +104,7 @@ def draw(
 
     Returns:
         An RGB image: the slice on the left, title, legend and caption on the right.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
     """
-    pil = _pillow()
     middle = density.shape[0] // 2
     reach = min(round(SLAB / voxel_size / 2), middle, density.shape[0] - 1 - middle)
     slab = np.asarray(density[middle - reach : middle + reach + 1], dtype=np.float32).mean(axis=0)
@@ -120,20 +112,20 @@ def draw(
     size = (max(1, round(density.shape[2] * scale)), max(1, round(density.shape[1] * scale)))
 
     smooth = low_pass(slab[None], LOW_PASS)[0]
-    grey = pil.Image.fromarray(_stretch(smooth)).resize(size, pil.Image.Resampling.BICUBIC)
+    grey = Image.fromarray(_stretch(smooth)).resize(size, Image.Resampling.BICUBIC)
     if scale < SMOOTH_SCALE:
         grey = grey.point(lambda value: value // GREY_STEP * GREY_STEP)
     picture = grey.convert("RGB")
     for tint in tints:
-        mask = pil.Image.fromarray(
+        mask = Image.fromarray(
             np.where(tint.mask[middle * tint.mask.shape[0] // density.shape[0]], np.uint8(255), np.uint8(0))
         )
-        mask = mask.resize(size, pil.Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
-        picture.paste(pil.Image.new("RGB", size, tint.color[:3]), mask=mask)
-    _mark_picks(pil, picture, picks, voxel_size, middle * voxel_size, density.shape)
-    _draw_scale_bar(pil, picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
+        mask = mask.resize(size, Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
+        picture.paste(Image.new("RGB", size, tint.color[:3]), mask=mask)
+    _mark_picks(picture, picks, voxel_size, middle * voxel_size, density.shape)
+    _draw_scale_bar(picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
 
-    page: Image = pil.Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
+    page = Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
     page.paste(picture, (0, 0))
     depth = (2 * reach + 1) * voxel_size
     caption = [
@@ -141,37 +133,8 @@ def draw(
         "Circle: where the object's sphere meets",
         "the slice. Line: its Z axis.",
     ]
-    _write_column(
-        pil, page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1]
-    )
+    _write_column(page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1])
     return page
-
-
-class _Pillow:
-    """Pillow's modules, imported when something is drawn."""
-
-    def __init__(self) -> None:
-        from PIL import Image, ImageDraw, ImageFont
-
-        self.Image = Image
-        self.ImageDraw = ImageDraw
-        self.ImageFont = ImageFont
-
-
-def check_available() -> None:
-    """Finds out at once whether a picture can be drawn.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
-    """
-    _pillow()
-
-
-def _pillow() -> _Pillow:
-    try:
-        return _Pillow()
-    except ImportError as error:
-        raise MissingDependencyError(feature="Drawing the picture", install='pip install "copick-core[tools,fs]"') from error
 
 
 def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -183,15 +146,15 @@ def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _mark_picks(
-    pil: _Pillow, picture: Image, picks: Sequence[PickMarks], voxel_size: float, depth: float, shape: tuple[int, ...]
+    picture: Image.Image, picks: Sequence[PickMarks], voxel_size: float, depth: float, shape: tuple[int, ...]
 ) -> None:
     """Draws circles, Z axes and dots, enlarged, and lays the reduced drawing over the picture."""
     if not picks:
         return
     large = (picture.width * OVERSAMPLING, picture.height * OVERSAMPLING)
     scale = pixel_scale(shape) * OVERSAMPLING / voxel_size
-    drawing = pil.Image.new("RGBA", large, (0, 0, 0, 0))
-    pen = pil.ImageDraw.Draw(drawing)
+    drawing = Image.new("RGBA", large, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(drawing)
     for marks in sorted(picks, key=lambda marks: -marks.radius):  # Small ones stay visible within large ones.
         color = marks.color[:3]
         shown = visible(marks, depth)
@@ -205,22 +168,22 @@ def _mark_picks(
             dot = DOT * OVERSAMPLING
             box = [centre[0] - dot, centre[1] - dot, centre[0] + dot, centre[1] + dot]
             pen.ellipse(box, fill=(*color, 255))
-    small = drawing.resize(picture.size, pil.Image.Resampling.BOX)
-    shadow = pil.Image.new("RGB", picture.size, (0, 0, 0))
+    small = drawing.resize(picture.size, Image.Resampling.BOX)
+    shadow = Image.new("RGB", picture.size, (0, 0, 0))
     picture.paste(shadow, (1, 1), small.getchannel("A").point(lambda value: value // 2))
     picture.paste(small.convert("RGB"), mask=small.getchannel("A"))
 
 
-def _circle(pen: ImageDraw, centre: NDArray[np.float64], radius: float, color: tuple[int, ...]) -> None:
+def _circle(pen: ImageDraw.ImageDraw, centre: NDArray[np.float64], radius: float, color: tuple[int, ...]) -> None:
     box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
     pen.ellipse(box, outline=(*color, 240), width=round(2.2 * OVERSAMPLING))
 
 
-def _draw_scale_bar(pil: _Pillow, picture: Image, width: float, pixels: float) -> None:
+def _draw_scale_bar(picture: Image.Image, width: float, pixels: float) -> None:
     """Draws a bar of a round length at the bottom left; ``width`` is in nm, ``pixels`` is how many make one."""
     length = scale_bar_length(width)
-    pen = pil.ImageDraw.Draw(picture)
-    font = pil.ImageFont.load_default(19)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(19)
     label = f"{length:g} nm"
     left, bottom = MARGIN, picture.height - MARGIN
     right = left + round(length * pixels)
@@ -231,8 +194,7 @@ def _draw_scale_bar(pil: _Pillow, picture: Image, width: float, pixels: float) -
 
 
 def _write_column(
-    pil: _Pillow,
-    page: Image,
+    page: Image.Image,
     left: int,
     title: str,
     lines: Sequence[str],
@@ -242,8 +204,8 @@ def _write_column(
     caption: Sequence[str],
 ) -> None:
     """Writes title and legend from the top and the caption to the bottom."""
-    pen = pil.ImageDraw.Draw(page)
-    large, normal, small = (pil.ImageFont.load_default(size) for size in (25, 18, 15))
+    pen = ImageDraw.Draw(page)
+    large, normal, small = (ImageFont.load_default(size) for size in (25, 18, 15))
     top = MARGIN
     for line in _wrap(pen, title, large, PANEL_WIDTH - 2 * MARGIN):
         pen.text((left, top), line, font=large, fill=TEXT)
@@ -268,7 +230,9 @@ def _write_column(
         bottom += 20
 
 
-def _write_entry(pen: ImageDraw, left: int, top: int, name: str, notes: Sequence[str], normal: Any, small: Any) -> int:
+def _write_entry(
+    pen: ImageDraw.ImageDraw, left: int, top: int, name: str, notes: Sequence[str], normal: Any, small: Any
+) -> int:
     pen.text((left + 30, top), name, font=normal, fill=TEXT)
     top += 25
     for note in notes:
@@ -278,7 +242,7 @@ def _write_entry(pen: ImageDraw, left: int, top: int, name: str, notes: Sequence
     return top + 12
 
 
-def _wrap(pen: ImageDraw, text: str, font: Any, width: float) -> list[str]:
+def _wrap(pen: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> list[str]:
     """Breaks a text at its spaces into lines that are no wider than a width."""
     result: list[str] = []
     for word in text.split():
