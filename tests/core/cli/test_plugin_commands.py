@@ -8,6 +8,7 @@ import pytest
 
 from copick_core import plugins
 from copick_core.__main__ import main
+from copick_core.cli.own import COMMANDS
 from support import distributions
 
 PLUGIN = """
@@ -177,3 +178,7 @@ def test_output_that_a_console_cannot_show_is_no_error(site):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     assert (done.returncode, done.stdout) == (0, "hello ?\n")
+
+
+def test_every_command_of_the_framework_is_an_entry_point_too():
+    assert {command.name for command in COMMANDS} <= {*plugins.commands.names()}
