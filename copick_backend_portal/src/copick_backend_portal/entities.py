@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         CopickSegmentation,
         CopickTomogram,
     )
-    from copick_core.tree.keys import Kind, TomogramKey
+    from copick_core.tree.keys import TomogramKey
     from copick_core.tree.schema import (
         CopickConfig,
         CopickMeshMeta,
@@ -142,7 +142,7 @@ class CopickVoxelSpacingCDP(CopickVoxelSpacingOverlay):
         super()._get_tomograms_of_type(key)
         return [t for t in self.tomograms if t.tomo_type == key.tomo_type]
 
-    def _query_static(self, kind: Kind) -> list[Any]:
+    def _query_static_tomograms(self) -> list[CopickTomogram]:
         """List the portal's tomograms in the order of their ranks."""
         order = {layer.name: n for n, layer in enumerate(self._root.layers.static)}
 
@@ -150,7 +150,7 @@ class CopickVoxelSpacingCDP(CopickVoxelSpacingOverlay):
             portal = _portal_of(tomogram)
             return order[tomogram.layer], tomogram.tomo_type, 0 if portal is None else portal.tomogram(tomogram.key).rank
 
-        return sorted(super()._query_static(kind), key=rank)
+        return sorted(super()._query_static_tomograms(), key=rank)
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogramOverlay], type[CopickTomogramMeta]]:
         """Classes of tomograms and of their metadata."""

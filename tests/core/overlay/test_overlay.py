@@ -603,3 +603,22 @@ def test_of_two_who_replace_the_same_mesh_the_second_is_told(project_config):
         theirs.store()
     mine.mesh = trimesh.creation.icosphere()
     mine.store()
+
+
+@pytest.mark.parametrize("plural", ["voxel_spacings", "picks", "meshes", "segmentations"])
+def test_a_backend_may_list_one_kind_of_a_run_differently(layered, plural, monkeypatch):
+    run = layered[0].get_run("TS_1")
+    monkeypatch.setattr(type(run), f"_query_static_{plural}", lambda self: [])
+
+    assert getattr(run, plural) == []
+
+
+def test_a_backend_may_list_tomograms_and_features_differently(layered, monkeypatch):
+    spacing = layered[0].get_run("TS_1").voxel_spacings[0]
+    tomogram = spacing.tomograms[0]
+    monkeypatch.setattr(type(spacing), "_query_static_tomograms", lambda self: [])
+    monkeypatch.setattr(type(tomogram), "_query_static_features", lambda self: [])
+    layered[0].refresh()
+
+    assert tomogram.features == []
+    assert layered[0].get_run("TS_1").voxel_spacings[0].tomograms == []

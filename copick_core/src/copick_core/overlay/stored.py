@@ -97,6 +97,10 @@ class LeafVolume(Leaf[K]):
                 raise
 
 
+#: Names of the methods that list a kind in static layers and in the overlay; backends may override one of them.
+_QUERIES = {kind: (f"_query_static_{facts.plural}", f"_query_overlay_{facts.plural}") for kind, facts in KINDS.items()}
+
+
 class StoredParent(Parent):
     """An entity whose children are in layers."""
 
@@ -127,7 +131,8 @@ class StoredParent(Parent):
 
     def _query(self, kind: Kind) -> list[Any]:
         """List the children of a kind in all layers, those of static ones first."""
-        return self._query_static(kind) + self._query_overlay(kind)
+        static, overlay = _QUERIES[kind]
+        return list(getattr(self, static)() + getattr(self, overlay)())
 
     def _query_static(self, kind: Kind) -> list[Any]:
         """List the children of a kind in the static layers."""
