@@ -26,6 +26,10 @@ def update(path, job, progress):
     jobs = read(path)
     jobs[job]["current_job_progress"] = progress
     jobs[job]["last_updated_at"] = datetime.now().isoformat()
+    write(path, jobs)
+
+
+def write(path, jobs):
     with open(path, "w") as file:
         json.dump(jobs, file, indent=4)
 

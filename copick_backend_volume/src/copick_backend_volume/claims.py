@@ -10,7 +10,7 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.staging import is_held, lock, open_lock
 from copick_backend_volume.status import JobStatus
-from copick_core.errors import ConflictError, InvalidDataError
+from copick_core.errors import ConflictError, CopickError, InvalidDataError
 from copick_core.tree.keys import RunKey
 
 
@@ -25,9 +25,10 @@ def claimed(
     failed: JobStatus,
     retry: bool,
 ) -> Iterator[None]:
-    """Claim a job while the body runs; the body sets the status that follows.
+    """Claim a job while the body runs; the body sets the status that follows, with :meth:`JobStore.release`.
 
-    If the body raises, the job is left as failed; if the process is told to end, as it was before.
+    If the body raises, the job is left as failed; if the process is told to end, as it was before. A status that the app has
+    set meanwhile stays.
 
     Args:
         volume: The volume.
@@ -57,7 +58,8 @@ def claimed(
             yield
         except BaseException as error:
             after = before if not isinstance(error, Exception) and before is not working else failed
-            store.update(job_id, status=after, force=True)
+            with contextlib.suppress(CopickError):  # what went wrong first is what the user needs to know
+                store.release(job_id, working, after)
             raise
 
 
@@ -73,7 +75,8 @@ def _claim_file(path: str, job_id: str) -> Iterator[None]:
         descriptor = open_lock(path)
         try:
             if not lock(descriptor):
-                raise ConflictError(key=RunKey(job_id), layer="volume", expected="nobody", found="a process at work on it")
+                at_work = f"another process works on job {job_id!r} at the moment; wait for it"
+                raise ConflictError(key=RunKey(job_id), layer="volume", expected=None, found=path, reason=at_work)
             # Whoever held it before may have removed it before we got it.
             if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 try:

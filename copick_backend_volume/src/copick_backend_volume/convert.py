@@ -50,7 +50,7 @@ def convert(
         progress: Called with (slices done, all slices).
 
     Returns:
-        The job, CONVERTED.
+        The job, CONVERTED; a status that the app has set meanwhile stays.
 
     Raises:
         InvalidDataError: Conversion would lose something, see ``run.uploads``, or the chunks have no voxels, and the job stays
@@ -68,7 +68,8 @@ def convert(
     with claimed(volume, store, job_id, JobStatus.CONVERTING, starts=starts, failed=failed, retry=retry):
         shape = _write(volume, store, report, chunks, progress)
         source_type = report.source_type if report.source_type == "dicom" else None
-        return store.update(job_id, status=JobStatus.CONVERTED, shape=shape, progress=0.0, source_type=source_type)
+        fields = {"shape": shape, "progress": 0.0, "source_type": source_type}
+        return store.release(job_id, JobStatus.CONVERTING, JobStatus.CONVERTED, **fields)
 
 
 def _write(

@@ -60,12 +60,12 @@ def examine(
         What was found, errors first.
     """
     found: list[Finding] = []
-    try:
-        document = store.document()
-        jobs = store.jobs()
-    except InvalidDataError as error:
-        found.append(Finding("torn-database", "error", str(error)))
-        document, jobs = {}, {job: Job(job, in_database=False) for job in sorted(volume.job_folders())}
+    torn = store.problem()
+    if torn is None:
+        document, jobs = store.document(), store.jobs()
+    else:
+        found.append(Finding("torn-database", "error", f"{volume.database}: {torn}", None, (volume.database,)))
+        document, jobs = {}, {job: Job(job) for job in sorted(volume.job_folders())}
     unsafe = [name for name in document if not is_job_id(name)]
     found += [Finding("unsafe-id", "error", f"job id {name!r} is no name of a folder") for name in unsafe]
     found += _links(volume)

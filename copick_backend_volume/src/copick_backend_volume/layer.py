@@ -94,7 +94,9 @@ class VolumeLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Iterable[Key]:
         """List the entities of a kind below a parent."""
         if kind is Kind.RUN and isinstance(parent, RootKey):
-            return [RunKey(job.id) for job in self.jobs.jobs().values() if job.in_database or self.config.include_orphans]
+            jobs = self.jobs.jobs().values()
+            # A job that only has a folder because the database is torn has a problem, and is no orphan.
+            return [RunKey(job.id) for job in jobs if job.in_database or job.problem or self.config.include_orphans]
         if isinstance(parent, RunKey):
             listings: dict[Kind, Callable[[str], Iterator[Key]]] = {
                 Kind.VOXEL_SPACING: self._spacings,

@@ -45,7 +45,8 @@ def mesh_segmentation(
 ) -> list[int]:
     """Mesh every value of a segmentation, in the place of any meshes that it has.
 
-    The job must rest; it is claimed (MESHING) and left MESHED. Names, column order and units are the app's, so its viewer
+    The job must rest, or wait to be meshed; it is claimed (MESHING) and left MESHED, unless the app has set another status
+    meanwhile. Names, column order and units are the app's, so its viewer
     shows the meshes. They become visible all together.
 
     Args:
@@ -74,10 +75,10 @@ def mesh_segmentation(
         raise InvalidDataError(source=f"segmentation {model_id!r} of job {job_id!r}", reason=reason)
     if array.dtype.kind not in "bui":
         raise InvalidDataError(source=array.folder, reason=f"labels are integers, not {array.dtype}")
-    failed = JobStatus.MESH_ERROR
-    with claimed(volume, store, job_id, JobStatus.MESHING, starts=RESTING, failed=failed, retry=retry):
+    starts, failed = RESTING | {JobStatus.MESHING_QUEUED}, JobStatus.MESH_ERROR
+    with claimed(volume, store, job_id, JobStatus.MESHING, starts=starts, failed=failed, retry=retry):
         values = _write(volume, array, job_id, model_id, block, progress)
-        store.update(job_id, status=JobStatus.MESHED)
+        store.release(job_id, JobStatus.MESHING, JobStatus.MESHED)
     return values
 
 

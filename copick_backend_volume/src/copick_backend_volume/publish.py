@@ -8,7 +8,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +24,15 @@ from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
 from copick_core.errors import ConflictError, InvalidDataError
+from copick_core.tree.keys import RunKey
 from copick_core.tree.names import sanitize_name
 
 #: Shape of a chunk of a segmentation; the app's.
 CHUNKS = (256, 256, 256)
+#: Seconds that publishing waits for an id, which are seconds, to be free.
+_WAIT_FOR_ID = 5.0
+#: Seconds that the app may need from taking an id to writing the file that shows it.
+_APP_WRITES = 0.1
 _SLICE = re.compile(r"slice_(\d{6})(\.|$)")
 Progress = Callable[[int, int], None]
 
@@ -135,7 +140,8 @@ def publish_segmentation(
 ) -> str:
     """Put a segmentation from any tool into the volume, as the job's latest one.
 
-    It becomes visible whole or not at all. The job's status becomes SEGMENTED if it rests.
+    It becomes visible whole or not at all. The job's status becomes SEGMENTED if it rests. Ids are seconds, as the app's, so
+    publishing several for one job takes a second each.
 
     Args:
         volume: The volume.
@@ -153,6 +159,7 @@ def publish_segmentation(
     Raises:
         InvalidDataError: Its shape is not that of the image, it has labels that are no unsigned integers, the job has no
             complete image, or somebody converts it.
+        ConflictError: The latest id lies more than 5 s in the future: the clocks of two computers differ.
     """
     store._check_writable()
     labels = segmentation.view("0") if hasattr(segmentation, "segmentation_type") else segmentation
@@ -180,8 +187,7 @@ def publish_segmentation(
             "values": values,
             "created_at": datetime.now(UTC).isoformat(),
         }
-        with store._locked():
-            model_id = _free_id(volume, job_id)
+        with _next_id(volume, store, job_id) as model_id:
             # First what tells where it is from, which nobody looks at without the segmentation.
             volume.make_folder("models", job_id)
             volume.make_folder("segmented", job_id)
@@ -222,11 +228,38 @@ def _write_labels(writer: ArrayWriter, labels: Any, value: int | None, source: s
     return sorted(found - {0})
 
 
-def _free_id(volume: Volume, job_id: str) -> str:
-    """The next free second after every existing id: the app sorts ids as text and means the last one."""
+@contextlib.contextmanager
+def _next_id(volume: Volume, store: JobStore, job_id: str) -> Iterator[str]:
+    """Hold the lock, with an id that is later than every existing one and will not be taken by the app.
+
+    The app's ids are the second that it is. Ours is one that has just passed, so no two can be the same, and none lies in the
+    future, where it would be the latest for too long and the app would come upon it.
+
+    Raises:
+        ConflictError: An id lies so far in the future that its second does not pass while we wait.
+    """
+    deadline = time.monotonic() + _WAIT_FOR_ID
+    while True:
+        with store._locked():
+            largest = _largest_id(volume, job_id)
+            passed = int(time.time() - _APP_WRITES) - 1
+            if passed > largest:
+                yield str(passed)
+                return
+        ahead = largest + 2 + _APP_WRITES - time.time()
+        if time.monotonic() + ahead > deadline:
+            reason = (
+                f"id {largest} of job {job_id!r} lies {largest - time.time():.0f} s in the future of this computer's clock, "
+                "so nothing published now would be the latest. Set the clocks of all computers that use the volume, or wait"
+            )
+            raise ConflictError(key=RunKey(job_id), layer="volume", expected=passed, found=largest, reason=reason)
+        time.sleep(max(ahead, 0.01))
+
+
+def _largest_id(volume: Volume, job_id: str) -> int:
+    """The latest second that is an id: the app sorts ids as text and means the last one."""
     ids = {*volume.segmentation_ids(job_id), *volume.model_ids(job_id), *volume.mesh_ids(job_id)}
-    numbers = [int(i) for i in ids if i.isdecimal() and i.isascii() and len(i) <= 10]
-    return str(max([int(time.time()), *(n + 1 for n in numbers)]))
+    return max((int(i) for i in ids if i.isdecimal() and i.isascii() and len(i) <= 10), default=0)
 
 
 def request(

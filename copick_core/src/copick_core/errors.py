@@ -147,6 +147,8 @@ class ConflictError(CopickError, RuntimeError):
         layer: Name of the layer.
         expected: The revision that this handle knows (None: that nothing is stored).
         found: The revision that is stored now (None: nothing).
+
+    ``reason`` replaces the message where the conflict is another one: two at work on one thing.
     """
 
     key: Any
@@ -162,7 +164,12 @@ class ConflictError(CopickError, RuntimeError):
         expected: object,
         found: object,
         way_out: str | None = None,
+        reason: str | None = None,
     ) -> None:
+        if reason is not None:
+            message = f"{reason}. Nothing was written."
+            super().__init__(message, key=key, layer=layer, expected=expected, found=found)
+            return
         if way_out is None:
             again = "merge, and store again" if found is not None else "assign them again, and store: that makes it anew"
             way_out = f"Keep your values, refresh() the handle, {again}."
