@@ -388,8 +388,10 @@ def test_a_mesh_is_watertight_across_blocks_and_at_the_edges_of_the_volume(root,
     labels = (rng.random((12, 40, 30)) > 0.6).astype(np.uint8)
     run.publish_segmentation(labels, "noise")
 
-    mesh = geometry(run.mesh(block=block)[0])
+    simple = geometry(run.mesh(block=block)[0])
+    mesh = geometry(run.mesh(block=block, reduction=1)[0])
 
+    assert simple.is_watertight
     assert mesh.is_watertight
     assert mesh.volume > 0
     assert run.job.status is JobStatus.MESHED
@@ -457,9 +459,56 @@ def test_our_meshes_are_not_moved_by_the_pooling_of_the_app(generated):
     root = copick_core.open(
         {"config_type": "compose_volume", "volume_root": str(generated.root), "write_back": True, "mesh_downsample": 4}
     )
-    mesh = geometry(root.get_run("CC7651").mesh("1720196800")[0])
+    mesh = geometry(root.get_run("CC7651").mesh("1720196800", reduction=1)[0])
 
     np.testing.assert_allclose(mesh.bounds[0], [4.5, 9.5, 2.5])
+
+
+def balls(shape=(12, 40, 30)):
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=shape), 3)
+    return smooth > 0.3 * smooth.std()
+
+
+def test_a_mesh_has_at_most_twice_the_triangles_that_the_app_makes(root):
+    """The app: zmesh for the whole block of 512 voxels, one triangle in 50 or an error of 10."""
+    zmesh = pytest.importorskip("zmesh", reason="the extra mesh is not installed")
+    labels = np.pad(balls(), 1)
+    mesher = zmesh.Mesher((1, 1, 1))
+    mesher.mesh(np.asfortranarray(labels.T.astype(np.uint8)), close=False)
+    of_app = len(mesher.get(1, normals=False, reduction_factor=50, max_error=10).faces)
+    run = root.get_run("CC7651")
+    run.publish_segmentation(balls(), "tool")
+
+    ours = geometry(run.mesh()[0])
+    whole = geometry(run.mesh(reduction=1)[0])
+
+    assert len(ours.faces) <= 2 * of_app
+    assert len(whole.faces) > 4 * len(ours.faces)
+    assert ours.volume == pytest.approx(whole.volume, rel=0.05)
+
+
+def test_a_mesh_of_pooled_labels_is_where_its_voxels_are_and_the_files_have_the_places_of_the_app(root):
+    run = root.get_run("CC7651")
+
+    mesh = geometry(run.mesh("1720196800", downsample=2, reduction=1)[0])
+
+    # Voxels 5 to 19, 10 to 29 and 3 to 8; pooled in twos 2 to 9, 5 to 14 and 1 to 4, which are 4 to 19, 10 to 29, 2 to 9.
+    np.testing.assert_allclose(mesh.bounds, [[3.5, 9.5, 1.5], [19.5, 29.5, 9.5]])
+    assert mesh.is_watertight
+    stored = mesh_files.read_stl(mesh_files.combined_meshes(root.volume.meshes("CC7651", "1720196800"))[255]["stl"])
+    np.testing.assert_allclose(stored.reshape(-1, 3).min(0), [1, 9, 3])
+
+
+@pytest.mark.parametrize("option", [{"reduction": 0.5}, {"max_error": -1}, {"downsample": 0}, {"max_error": float("nan")}])
+def test_options_of_meshing_out_of_their_range_are_named_and_nothing_is_claimed(root, option):
+    run = root.get_run("CC7651")
+
+    with pytest.raises(InvalidDataError, match=next(iter(option))):
+        run.mesh("1720196800", **option)
+
+    assert run.job.status is JobStatus.MESHED
 
 
 def test_a_block_without_voxels_is_refused_and_the_meshes_stay(root):

@@ -32,8 +32,6 @@ _TAIL = 4096
 _FACE = "f %d %d %d\n"
 _VERTEX = "    vertex %.9g %.9g %.9g\n"
 _FACET = f"facet normal %g %g %g\n  outer loop\n{3 * _VERTEX}  endloop\nendfacet\n"
-#: Decimals of a voxel to which vertices are one: far below the half voxels that marching cubes makes.
-_WELD_DECIMALS = 4
 
 
 def flip_frame(triangles: Triangles) -> Triangles:
@@ -131,16 +129,9 @@ def to_trimesh(stored: Triangles, voxel_size: float, downsample: int | None) -> 
         voxel_size: In angstrom.
         downsample: Factor by which labels were pooled before meshing; it has shifted the mesh by half of it.
     """
-    import trimesh
+    from copick_core.volumes.surfaces import welded
 
-    triangles = flip_frame(stored).astype(np.float64)
-    triangles += ((downsample or 1) - 1) / 2
-    loose = triangles.reshape(-1, 3)
-    first, same = trimesh.grouping.unique_rows(loose, digits=_WELD_DECIMALS)  # type: ignore[no-untyped-call,unused-ignore]
-    vertices, corners = loose[first], same.reshape(-1, 3)
-    # What welding has made of slivers.
-    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
-    return trimesh.Trimesh(vertices * voxel_size, corners[whole], process=False)
+    return welded(flip_frame(stored) + np.float32(((downsample or 1) - 1) / 2), voxel_size)
 
 
 def ascii_stl(name: str, triangles: Triangles) -> bytes:

@@ -213,16 +213,46 @@ class CopickRunVolume(CopickRunOverlay):
         self,
         segmentation: CopickSegmentationVolume | str | None = None,
         *,
+        reduction: float | None = None,
+        max_error: float | None = None,
+        downsample: int = 1,
         block: int | None = None,
         retry: bool = False,
         progress: Progress | None = None,
     ) -> list[CopickMeshVolume]:
-        """Mesh a segmentation of the volume here, by default the latest; see :mod:`copick_backend_volume.meshing`."""
-        from copick_backend_volume.meshing import BLOCK, mesh_segmentation
+        """Mesh a segmentation of the volume here, by default the latest, with about as many triangles as the app's meshes.
+
+        Args:
+            segmentation: The segmentation, or its id.
+            reduction: Simplify to one triangle in so many (50); 1 keeps all.
+            max_error: How far simplification may move a surface, in voxels (10).
+            downsample: Pool labels by this factor first.
+            block: Voxels along each side of a block (256), which bounds memory.
+            retry: Take a job also if the process that meshed it died, or if meshing failed.
+            progress: Called with (blocks done, all blocks).
+
+        Raises:
+            InvalidDataError: The segmentation is missing or incomplete, the job is busy, or an option is out of its range.
+            ConflictError: Another process meshes it.
+            MissingDependencyError: zmesh is not installed.
+        """
+        from copick_backend_volume.meshing import MAX_ERROR, REDUCTION, mesh_segmentation
+        from copick_core.volumes.surfaces import BLOCK
 
         self._store._check_writable()
         model_id = self._model_id(segmentation)
-        mesh_segmentation(self._volume, self._store, self.name, model_id, block=block or BLOCK, retry=retry, progress=progress)
+        mesh_segmentation(
+            self._volume,
+            self._store,
+            self.name,
+            model_id,
+            reduction=REDUCTION if reduction is None else reduction,
+            max_error=MAX_ERROR if max_error is None else max_error,
+            downsample=downsample,
+            block=BLOCK if block is None else block,
+            retry=retry,
+            progress=progress,
+        )
         self.refresh_meshes()
         layer = self._volume_layer
         made = {key for key, model, _ in layer.meshes(self.name) if model == model_id}
