@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
@@ -16,6 +16,7 @@ from copick_core.tree.schema import CopickPicksFile, CopickPoint
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+    from pandas import DataFrame
 
     from copick_core.layers.revisions import AnyRevision, Revision
     from copick_core.models.children import Children
@@ -103,6 +104,7 @@ class CopickPicks(Annotation[PicksKey]):
         transforms: ArrayLike | None = None,
         instance_ids: ArrayLike | None = None,
         scores: ArrayLike | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         """Replace all points and store them.
 
@@ -111,6 +113,7 @@ class CopickPicks(Annotation[PicksKey]):
             transforms: Transforms (n, 4, 4), last row 0, 0, 0, 1; identity by default.
             instance_ids: Instance ids (n,), integers from 0; 0 by default.
             scores: Scores (n,); 1 by default.
+            columns: Further columns by name, each (n,): numbers or text; none by default. NaN and None are no value.
 
         Raises:
             InvalidDataError: Shapes differ, or values are not finite; names the first such point. Nothing was stored.
@@ -121,7 +124,8 @@ class CopickPicks(Annotation[PicksKey]):
 
         self._check_writable()
         source = str(self._key)
-        arrays = from_arrays(positions, transforms, instance_ids, scores, header=self._header(self.meta), source=source)
+        header = self._header(self.meta)
+        arrays = from_arrays(positions, transforms, instance_ids, scores, columns=columns, header=header, source=source)
         meta = self._meta_to_keep()
         meta.points = None
         self._hold(meta, arrays)
@@ -134,6 +138,44 @@ class CopickPicks(Annotation[PicksKey]):
     def scores(self) -> NDArray[np.float64]:
         """Scores of the points, (n,)."""
         return self._as_arrays().scores.copy()
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Further columns of the points by name, such as half set or class: copies of arrays (n,).
+
+        Integers, floats (NaN: no value), booleans or text; objects (None: no value) where values differ in kind.
+        """
+        return {name: array.copy() for name, array in self._as_arrays().columns.items()}
+
+    def df(self) -> DataFrame:
+        """The points as a pandas DataFrame.
+
+        Returns:
+            A row for each point: ``x``, ``y``, ``z`` in angstrom, ``transform_00`` to ``transform_33``, ``score``,
+            ``instance_id``, and the further :attr:`columns`.
+
+        Raises:
+            InvalidDataError: A further column has one of these names.
+            MissingDependencyError: pandas is not installed.
+        """
+        from copick_core.picks.frames import frame_of
+
+        return frame_of(self._as_arrays(), str(self._key))
+
+    def from_df(self, frame: DataFrame) -> None:
+        """Replace all points by those of a table and store them.
+
+        Args:
+            frame: As :meth:`df` makes it; only ``x``, ``y`` and ``z`` are required. Further columns become :attr:`columns`.
+
+        Raises:
+            InvalidDataError: A column is missing, or as for :meth:`from_numpy`. Nothing was stored.
+            ReadOnlyError: The picks are read-only.
+            ConflictError: Someone else has stored since these picks were read.
+        """
+        from copick_core.picks.frames import arrays_in
+
+        self.from_numpy(**arrays_in(frame, str(self._key)))
 
     def full_positions(self) -> NDArray[np.float64]:
         """Centres of the particles: locations plus the translations of their transforms; (n, 3) in angstrom."""

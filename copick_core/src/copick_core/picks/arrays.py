@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
+from copick_core.picks.columns import Columns, checked_columns
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -51,6 +52,8 @@ class PicksArrays:
             ``session_id``, ``run_name``, ``voxel_spacing``, ``unit``, ``trust_orientation`` and the rest.
         point_extras: Unknown keys by point index; empty for almost every file. Those of a point's location
             stand under ``"location"``.
+        columns: Further columns by name, arrays (N,): integers, floats (NaN where a point has no value), booleans, text, or
+            objects (None where a point has no value). In the file they are the points' ``"metadata"``.
     """
 
     positions: FloatArray
@@ -59,6 +62,7 @@ class PicksArrays:
     scores: FloatArray
     header: dict[str, Any]
     point_extras: dict[int, dict[str, Any]] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -70,6 +74,7 @@ def from_arrays(
     instance_ids: npt.ArrayLike | None = None,
     scores: npt.ArrayLike | None = None,
     *,
+    columns: Mapping[str, Any] | None = None,
     header: Mapping[str, Any],
     source: str = "picks",
 ) -> PicksArrays:
@@ -80,6 +85,7 @@ def from_arrays(
         transforms: (N, 4, 4); None is the identity for each point.
         instance_ids: (N,) integers >= 0, floats without a fraction included; None is 0 for each point.
         scores: (N,); None is 1.0 for each point.
+        columns: Further columns by name, each (N,) values that JSON can hold; NaN and None are no value.
         header: The file's other keys: ``pickable_object_name``, ``user_id`` and ``session_id`` at least.
         source: What the picks are called in errors.
 
@@ -94,13 +100,16 @@ def from_arrays(
         >>> from_arrays([[10, 20, 30]], header=header).positions
         array([[10., 20., 30.]])
     """
-    checked = checked_picks(positions, transforms, instance_ids, scores, header=header, point_extras={}, source=source)
+    checked = checked_picks(
+        positions, transforms, instance_ids, scores, header=header, point_extras={}, columns=columns, source=source
+    )
     return PicksArrays(
         checked.positions.copy(),
         checked.transforms.copy(),
         checked.instance_ids.copy(),
         checked.scores.copy(),
         checked.header,
+        columns={name: array.copy() for name, array in checked.columns.items()},
     )
 
 
@@ -112,6 +121,7 @@ def checked_picks(
     *,
     header: Mapping[str, Any],
     point_extras: dict[int, dict[str, Any]],
+    columns: Mapping[str, Any] | None,
     source: str,
 ) -> PicksArrays:
     """The picks as they may be written; arrays of the right dtype are not copied."""
@@ -127,7 +137,8 @@ def checked_picks(
     for index in point_extras:
         if type(index) is not int or not 0 <= index < n:
             raise invalid(f"point_extras has the key {index!r}, but there are {n} points", source)
-    return PicksArrays(located, matrices, ids, scored, checked_header(header, source), point_extras)
+    further = checked_columns(columns, n, source)
+    return PicksArrays(located, matrices, ids, scored, checked_header(header, source), point_extras, further)
 
 
 def checked_header(header: Mapping[str, Any], source: str) -> dict[str, Any]:

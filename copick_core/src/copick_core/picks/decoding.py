@@ -22,6 +22,7 @@ from copick_core.picks.arrays import (
     invalid,
 )
 from copick_core.picks.collector import collector_paused
+from copick_core.picks.columns import KEY, Columns, columns_of, joined
 
 #: Bytes parsed in one go, about 500 points of the released library's files.
 PIECE_BYTES = 1 << 19
@@ -92,6 +93,7 @@ def _decode_in_pieces(data: bytes, source: str) -> PicksArrays | None:
         np.concatenate([part.scores for part in parts]),
         parts[-1].header,
         extras,
+        joined([(len(part), part.columns) for part in parts]),
     )
 
 
@@ -128,13 +130,15 @@ def _decode_points(points: list[Any], header: dict[str, Any], source: str) -> Pi
     matrices = _floats(list(chain.from_iterable(rows)), 16, "transformation_", source).reshape(n, 4, 4)
     check_last_rows(matrices, source)
 
+    extras, columns = _unknown_keys(points, locations)
     return PicksArrays(
         positions,
         matrices,
         _instance_ids(_column(points, "instance_id", 0), source),
         _floats(_nulls_as(1.0, _column(points, "score", 1.0)), 1, "score", source),
         header,
-        _unknown_keys(points, locations),
+        extras,
+        columns,
     )
 
 
@@ -189,17 +193,28 @@ def _instance_ids(values: list[Any], source: str) -> IntArray:
     return np.fromiter(map(int, values), np.int64, len(values))
 
 
-def _unknown_keys(points: list[dict[str, Any]], locations: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _unknown_keys(points: list[dict[str, Any]], locations: list[dict[str, Any]]) -> tuple[dict[int, dict[str, Any]], Columns]:
+    """What is unknown of each point, and the columns."""
     extras: dict[int, dict[str, Any]] = {}
-    if _all_keys(points) - POINT_KEYS:
+    columns: Columns = {}
+    unknown_keys = _all_keys(points) - POINT_KEYS
+    if KEY in unknown_keys:
+        values = _column(points, KEY, None)
+        columns = columns_of([value if type(value) is dict else {} for value in values])
+        if all(values) and set(map(type, values)) == {dict}:
+            unknown_keys.remove(KEY)
+    if unknown_keys:
         for index, point in enumerate(points):
-            if unknown := {key: value for key, value in point.items() if key not in POINT_KEYS}:
+            unknown = {key: value for key, value in point.items() if key not in POINT_KEYS}
+            if type(value := unknown.get(KEY)) is dict and value:
+                del unknown[KEY]
+            if unknown:
                 extras[index] = unknown
     if _all_keys(locations) - AXES:
         for index, location in enumerate(locations):
             if unknown := {key: value for key, value in location.items() if key not in AXES}:
                 extras.setdefault(index, {})["location"] = unknown
-    return extras
+    return extras, columns
 
 
 def _all_keys(records: list[dict[str, Any]]) -> set[str]:

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from copick_core.picks.arrays import AXES, POINT_KEYS, PicksArrays, checked_picks, invalid
 from copick_core.picks.collector import collector_paused
+from copick_core.picks.columns import KEY, texts_of
 
 #: Points formatted in one go: their text and objects fit the processor's cache (200 to 2000 measure the same).
 CHUNK_POINTS = 500
@@ -47,18 +48,19 @@ def encode(arrays: PicksArrays, source: str = "picks") -> bytes:
         arrays.scores,
         header=arrays.header,
         point_extras=arrays.point_extras,
+        columns=arrays.columns,
         source=source,
     )
     header = dict(checked.header)
     head = {key: header.pop(key) for key in _BEFORE_POINTS}
     opening = _strict_json(head, source)[:-1] + b',"points":['
     ending = b"]," + _strict_json(header, source)[1:]
-    extras = _extras_json(checked.point_extras, source)
+    extras = _extras_json(checked.point_extras, source, {*checked.columns})
     with collector_paused():
-        return b"".join([opening, *_point_chunks(checked, extras), ending])
+        return b"".join([opening, *_point_chunks(checked, extras, source), ending])
 
 
-def _point_chunks(arrays: PicksArrays, extras: Mapping[int, tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _point_chunks(arrays: PicksArrays, extras: Mapping[int, tuple[bytes, bytes]], source: str) -> Iterator[bytes]:
     """The text between the brackets of ``points``.
 
     Arrays become text in one call each; splitting it at the commas gives the numbers, and joining them with
@@ -78,6 +80,9 @@ def _point_chunks(arrays: PicksArrays, extras: Mapping[int, tuple[bytes, bytes]]
         parts[7::width] = write(np.ascontiguousarray(arrays.transforms[chunk]))[3:-3].split(b"]],[[")
         parts[9::width] = write(np.ascontiguousarray(arrays.instance_ids[chunk]))[1:-1].split(b",")
         parts[11::width] = write(np.ascontiguousarray(arrays.scores[chunk]))[1:-1].split(b",")
+        if arrays.columns:
+            texts = texts_of({name: array[chunk] for name, array in arrays.columns.items()}, write, source, start)
+            parts[12::width] = [text + parts[12] for text in texts]
         if start == 0:
             parts[0] = parts[0][1:]
         for index in extras.keys() & range(start, start + count) if extras else ():
@@ -102,12 +107,14 @@ def _array_writer() -> Callable[[npt.NDArray[Any]], bytes]:
     return functools.partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _extras_json(point_extras: Mapping[int, dict[str, Any]], source: str) -> dict[int, tuple[bytes, bytes]]:
+def _extras_json(point_extras: Mapping[int, dict[str, Any]], source: str, columns: set[str]) -> dict[int, tuple[bytes, bytes]]:
     """Unknown keys as text that goes behind the last known key: of the location and of the point."""
     texts = {}
     for index in sorted(point_extras):
         of_point = dict(point_extras[index])
         of_location = of_point.pop("location", {})
+        if columns:
+            of_point.pop(KEY, None)  # the columns' values take its place
         if not isinstance(of_location, dict) or of_location.keys() & AXES or of_point.keys() & POINT_KEYS:
             raise invalid("point_extras may hold unknown keys only", source, index)
         texts[index] = (_members(of_location, source, index), _members(of_point, source, index))
