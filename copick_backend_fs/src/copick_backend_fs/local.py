@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Hashable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,11 @@ class LocalLayer(PathLayer):
         from copick_backend_fs.volumes import LocalVolume
 
         return LocalVolume(self.full_path(path), read_only=self.read_only)
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""
+        found = _stat_or_none(self.location(key))
+        return None if found is None else (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
 
     # ------------------------------------------------------------------ writing
 

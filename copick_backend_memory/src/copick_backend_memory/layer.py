@@ -31,6 +31,8 @@ class Place:
         self.lock = threading.Lock()
         self.files: dict[Key, tuple[bytes, int]] = {}
         self.volumes: dict[Key, Volume] = {}
+        #: Number of the replacement that each volume is from.
+        self.versions: dict[Key, int] = {}
         #: Below each parent: whether a key is stored, or only what lies below it is.
         self.children: dict[ParentKey, dict[Key, bool]] = {}
         self.revisions = itertools.count(1)
@@ -56,6 +58,7 @@ class Place:
         self.children.get(key.parent, {}).pop(key, None)
         self.files.pop(key, None)
         self.volumes.pop(key, None)
+        self.versions.pop(key, None)
         for child in self.children.pop(cast("ParentKey", key), {}):
             self.remove(child)
 
@@ -122,6 +125,10 @@ class MemoryLayer(Layer):
         stored = self.place.files.get(key)
         return stored[1] if stored else None
 
+    def volume_version(self, key: Key) -> int | None:
+        """Number of the replacement that the volume is from; 0 for one that was made by setting values."""
+        return self.place.versions.get(key, 0 if key in self.place.volumes else None)
+
     def zarr(self, key: Key) -> MemoryVolume:
         """Open a volume."""
         from copick_backend_memory.volumes import MemoryVolume
@@ -167,6 +174,7 @@ class MemoryLayer(Layer):
             store.close()
         with self.place.lock:
             self.place.volumes[key] = aside.volumes.get(key, {})
+            self.place.versions[key] = next(self.place.revisions)
             self.place.add(key)
 
     def delete(self, key: Key) -> None:

@@ -8,6 +8,7 @@ from them::
     ├── AlreadyExistsError       ValueError          a new entity would take a key that is taken
     ├── ReadOnlyError            PermissionError     a write to something that must not change
     ├── ConflictError            RuntimeError        somebody else stored in the meantime
+    │   └── BeingReplacedError   RuntimeError        a volume that somebody is replacing at this moment
     ├── InvalidNameError         ValueError          a name that no file could hold safely
     ├── AddressError             ValueError          text that is no address of entities, or of several where one is wanted
     ├── UnknownObjectError       ValueError          an object name that the config does not list
@@ -235,6 +236,33 @@ class UnknownObjectError(CopickError, ValueError):
             "Add it with root.new_object(...).",
             name=name,
             known=known,
+        )
+
+
+class BeingReplacedError(ConflictError):
+    """A volume that somebody is replacing at this moment, or whose replacement was cut off.
+
+    Attributes:
+        key: The volume.
+        layer: Name of the layer.
+        since: When the replacement began, in seconds since 1970; None if that is not known.
+    """
+
+    since: float | None
+
+    def __init__(self, *, key: Any, layer: str, since: float | None = None, way_out: str | None = None) -> None:
+        import time
+
+        ago = "" if since is None else f" since {max(0, time.time() - since):.0f} s"
+        way_out = way_out or "Try again when the other writer has finished."
+        CopickError.__init__(
+            self,
+            f"{key} is being replaced in layer {layer!r}{ago}. {way_out}",
+            key=key,
+            layer=layer,
+            expected=None,
+            found=None,
+            since=since,
         )
 
 

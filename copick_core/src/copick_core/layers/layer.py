@@ -9,7 +9,7 @@ Most storage that speaks of files and folders needs only a subclass of :class:`c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -49,6 +49,8 @@ class Layer(ABC):
     name: str
     read_only: bool
     process_bound: str | None = None
+    #: Whether :meth:`volume_version` takes a request to a server. It is then asked after a read only.
+    versions_take_requests: bool = False
 
     # ------------------------------------------------------------------ reading
 
@@ -80,6 +82,20 @@ class Layer(ABC):
             layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it. The
             store keeps the promises of :class:`zarr.abc.store.Store`.
         """
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """Identity of the volume that is stored under a key now; None where nothing is, or where the layer cannot tell.
+
+        Another one after every replacement and every deletion, by whatever process; the same while regions are written.
+
+        Handles compare it after each read with that of the volume they opened, and read again if it changed: a read answers
+        from one volume, not from two. It costs no more than a stat, or one small request where ``versions_take_requests``:
+        there the store has an attribute ``seen_version``, the identity of the volume whose root document it read last.
+
+        Raises:
+            BeingReplacedError: The volume is being replaced by somebody, who did not finish while this call waited.
+        """
+        return None
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents; remote layers overlap their requests."""

@@ -24,7 +24,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -142,6 +142,17 @@ class WrapperLayer(Layer):
     def zarr(self, key: Key) -> Store:
         """Pass on."""
         return self.wrap_store(key, self.around("zarr", key, lambda: self.inner.zarr(key)), staged=False)
+
+    @property
+    def versions_take_requests(self) -> bool:  # type: ignore[override]
+        """That of the wrapped layer."""
+        return self.inner.versions_take_requests
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """Pass on; through :meth:`around` only where it asks a server."""
+        if not self.inner.versions_take_requests:
+            return self.inner.volume_version(key)
+        return self.around("volume_version", key, lambda: self.inner.volume_version(key))
 
     def load_picks(self, key: Key) -> tuple[PicksArrays, Revision | None]:
         """Pass on."""

@@ -285,8 +285,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
         self._check_writable()
         index = self._region(z, y, x, channel)
-        array = self.array(zarr_group)
-        values = ome.cast_lossless(np.asanyarray(data), array.dtype, source=str(self._key))
+        dtype = self.view(zarr_group).dtype
+        values = ome.cast_lossless(np.asanyarray(data), dtype, source=str(self._key))
         if self.is_panoptic:
             both = self._read(zarr_group, (ALL, *index[1:]))
             with self._named_in_errors():
@@ -313,7 +313,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         else:
             label = None if object_name is None else self._object_label(object_name)
             found = [np.unique(b[1] if label is None else b[1][b[0] == label]) for b in self._blocks(zarr_group)]
-        ids = np.unique(np.concatenate(found)) if found else np.empty(0, self.array(zarr_group).dtype)
+        ids = np.unique(np.concatenate(found)) if found else np.empty(0, self.view(zarr_group).dtype)
         present: NDArray[np.integer[Any]] = ids[ids != 0]
         return present
 

@@ -6,12 +6,13 @@ the next coarser one, whatever their names in storage.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack
 
-from copick_core.errors import CopickError, InvalidDataError, closest
+from copick_core.errors import BeingReplacedError, ConflictError, CopickError, InvalidDataError, LevelNotFoundError, closest
 from copick_core.layers.revisions import changes, note_change
 from copick_core.models.entity import Entity, K
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 ALL = slice(None)
 
+#: Seconds for which a read begins again when the volume is replaced under it.
+_PATIENCE = 15.0
+
 #: zarr format of each preset of the configuration.
 _FORMATS: Mapping[str, Literal[2, 3]] = {"copick-1": 2, "copick-2": 3, "ome-0.5": 3}
 
@@ -41,14 +45,31 @@ _FORMATS: Mapping[str, Literal[2, 3]] = {"copick-1": 2, "copick-2": 3, "ome-0.5"
 NOTHING_OPEN: Mapping[str | int, Any] = {}
 
 
+class Opened(NamedTuple):
+    """An open level.
+
+    Attributes:
+        noted: The changes of this process that it was opened after.
+        version: Identity of the volume; None where the layer cannot tell.
+        array: The level as it is stored.
+        image: Metadata of its image, or None.
+        attributes: Whether the array's own attributes were read.
+    """
+
+    noted: Hashable
+    version: Hashable | None
+    array: Array[Any]
+    image: Image | None
+    attributes: bool
+
+
 class Volume(Entity[K]):
     """An entity whose content is one volume, kept as OME-Zarr."""
 
     __slots__ = ("_arrays", "_unsaved")
 
-    #: Open levels with the metadata of their image, and the changes that they were opened after: of a replaced volume an old
-    #: one would read nonsense, and of a deleted one nothing but zeros.
-    _arrays: Mapping[str | int, tuple[Hashable, Array[Any], Image | None]]
+    #: Open levels: of a replaced volume an old one would read nonsense, and of a deleted one nothing but zeros.
+    _arrays: Mapping[str | int, Opened]
     #: Created here, nothing stored yet: listings do not know it.
     _unsaved: bool
 
@@ -83,24 +104,66 @@ class Volume(Entity[K]):
             LevelNotFoundError: There is no such level (a KeyError that lists the levels).
             InvalidDataError: Its metadata are damaged.
         """
-        return self._opened(level)[0]
+        return self._opened(level, attributes=True).array
 
-    def _opened(self, level: str | int) -> tuple[Array[Any], Image | None]:
-        """A level as it is stored, with the metadata of its image."""
-        version = changes(self._key)
-        opened, array, image = self._arrays.get(level, (None, None, None))
-        if array is None or opened != version:
-            from copick_core.errors import LevelNotFoundError
-            from copick_core.volumes import ome
+    def _opened(self, level: str | int, *, attributes: bool = False) -> Opened:
+        """A level as it is stored, with the metadata of its image; opened anew where the volume is known to be another one.
 
-            store = self.zarr()
-            if store is None:
-                raise LevelNotFoundError(level=str(level), levels=[], source=self.key)
-            known = next((entry[2] for entry in self._arrays.values() if entry[0] == version), ome.UNREAD)
-            with self._named_where_unreadable(level):
-                array, image = ome.open_with_image(store, level, self._first_format, source=str(self.key), image=known)
-            self._arrays = {**self._arrays, level: (version, array, image)}
-        return array, image
+        Args:
+            level: Which level.
+            attributes: Whether the array's own attributes are wanted, which may take a request more.
+        """
+        noted = changes(self._key)
+        opened = self._arrays.get(level)
+        version = None if self._versions_take_requests else self._stored_version()
+        if (
+            opened is not None
+            and opened.noted == noted
+            and (opened.attributes or not attributes)
+            and (self._versions_take_requests or opened.version == version)
+        ):
+            return opened
+        try:
+            opened = self._open(level, noted, version, attributes)
+        except (LevelNotFoundError, InvalidDataError):
+            # It may have been replaced meanwhile, or be about to be: the layer knows, and finishes what was cut off.
+            found = self._stored_version()
+            if found is None or found == version:
+                raise
+            opened = self._open(level, noted, None if self._versions_take_requests else found, attributes)
+        self._arrays = {**self._arrays, level: opened}
+        return opened
+
+    def _open(self, level: str | int, noted: Hashable, version: Hashable | None, attributes: bool) -> Opened:
+        from copick_core.volumes import ome
+
+        store = self.zarr()
+        if store is None:
+            raise LevelNotFoundError(level=str(level), levels=[], source=self.key)
+        same = (o for o in self._arrays.values() if o.noted == noted and o.version == version)
+        known = ome.UNREAD if self._versions_take_requests else next((o.image for o in same), ome.UNREAD)
+        with self._named_where_unreadable(level):
+            array, image = ome.open_with_image(
+                store, level, self._first_format, source=str(self.key), image=known, attributes=attributes
+            )
+        if self._versions_take_requests:
+            version = getattr(store, "seen_version", None)
+        return Opened(noted, version, array, image, attributes)
+
+    @property
+    def _versions_take_requests(self) -> bool:
+        """Whether :meth:`_stored_version` is a request to a server."""
+        return False
+
+    def _stored_version(self) -> Hashable | None:
+        """Identity of the volume that is stored now, as :meth:`copick_core.layers.Layer.volume_version` gives it."""
+        return None
+
+    def _is_the_same(self, opened: Opened) -> bool:
+        """Whether what is stored now is the volume that was opened, as far as that can be known."""
+        if opened.version is None:
+            return True
+        return self._stored_version() == opened.version
 
     @property
     def _first_format(self) -> Literal[2, 3]:
@@ -127,8 +190,8 @@ class Volume(Entity[K]):
         """
         from copick_core.volumes.ome import LevelView
 
-        array, image = self._opened(level)
-        return LevelView(array, image, self._channels, str(self._key))
+        opened = self._opened(level)
+        return LevelView(opened.array, opened.image, self._channels, str(self._key))
 
     @property
     def _channels(self) -> bool | None:
@@ -142,7 +205,8 @@ class Volume(Entity[K]):
         Raises:
             LevelNotFoundError: Nothing has been written yet.
         """
-        array, image = self._opened("0")
+        opened = self._opened("0")
+        array, image = opened.array, opened.image
         axes = None if image is None else image.axes_of(array.ndim)
         return tuple(axis.name for axis in axes or ())
 
@@ -215,23 +279,40 @@ class Volume(Entity[K]):
     def _read(self, level: str | int, index: tuple[Index, ...]) -> NDArray[Any]:
         from copick_core.volumes import chunk_parts, ome
 
-        view = self.view(level)
         cache = self._root._chunk_cache
 
         def stored(array: Array[Any], region: Sequence[int | slice]) -> Any:
             return chunk_parts.read(array, region) if cache is None else cache.read(array, region, self._key)
 
-        def read(region: tuple[int | slice, ...]) -> Any:
-            with self._named_where_unreadable(level):
-                return view.read(region, stored)
+        patience = time.monotonic() + _PATIENCE
+        while True:
+            opened = self._opened(level)
+            view = ome.LevelView(opened.array, opened.image, self._channels, str(self._key))
 
-        return ome.read_region(view, index, read)
+            def read(region: tuple[int | slice, ...], view: LevelView = view) -> Any:
+                with self._named_where_unreadable(level):
+                    return view.read(region, stored)
+
+            try:
+                values = ome.read_region(view, index, read)
+            except InvalidDataError:
+                if self._is_the_same(opened):
+                    raise
+            else:
+                if self._is_the_same(opened):
+                    return values
+            # Somebody has replaced the volume meanwhile: this would be a part of the old one and a part of the new one.
+            self._arrays = NOTHING_OPEN
+            if time.monotonic() > patience:
+                way_out = f"It was replaced again and again for {_PATIENCE:.0f} s while it was read. Try again later."
+                raise BeingReplacedError(key=self._key, layer=self.layer or "", way_out=way_out)
 
     def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
         from copick_core.volumes import ome
 
         self._check_writable()
         levels = [level]
+        opened = self._opened(level)
         pyramid = [self.view(level)]
         self._check_layout(pyramid[0].array)
         if update_levels:
@@ -249,9 +330,13 @@ class Volume(Entity[K]):
             raise self._unreadable(level, error) from error
         finally:
             note_change(self._key)
-            version = changes(self._key)  # of voxels only: these arrays stay good
-            opened = {name: (version, view.array, view.image) for name, view in zip(levels, pyramid, strict=True)}
-            self._arrays = {**self._arrays, **opened}
+            noted = changes(self._key)  # of voxels only: these arrays stay good
+            kept = {name: o._replace(noted=noted) for name, o in self._arrays.items() if o.version == opened.version}
+            self._arrays = kept if self._arrays.get(level) is opened else NOTHING_OPEN
+        if not self._is_the_same(opened):
+            self._arrays = NOTHING_OPEN
+            way_out = "It was replaced while the region was written, which may be in neither volume. Look, and write it again."
+            raise BeingReplacedError(key=self._key, layer=self.layer or "", way_out=way_out)
 
     def _check_layout(self, array: Array[Any]) -> None:
         """Refuse to write chunks that what is stored now has no place for: another process may have replaced or deleted it.
@@ -259,14 +344,13 @@ class Volume(Entity[K]):
         Raises:
             ConflictError: The level is not stored as it was when the array was opened.
         """
-        from copick_core.errors import ConflictError, LevelNotFoundError
         from copick_core.volumes import ome
 
         found: str | None = None
         with suppress(LevelNotFoundError):
-            again, _ = ome.open_with_image(array.store, array.path, array.metadata.zarr_format, image=None)
-            found = str(again.metadata)
-        if found != (expected := str(array.metadata)):
+            again, _ = ome.open_with_image(array.store, array.path, array.metadata.zarr_format, image=None, attributes=False)
+            found = _layout(again)
+        if found != (expected := _layout(array)):
             raise ConflictError(
                 key=self._key,
                 layer=self.layer or "",
@@ -415,3 +499,8 @@ class Volume(Entity[K]):
         if store is None:
             raise NotImplementedError(f"{type(self).__name__} has no store to write to")
         yield store
+
+
+def _layout(array: Array[Any]) -> str:
+    """All that decides how an array's chunks are stored and named."""
+    return str({**array.metadata.to_dict(), "attributes": None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -256,6 +256,15 @@ class CopickObjectOverlay(CopickObject):
         """The zarr store that holds the density map; None where there is none."""
         holder = self._find() if self.is_particle else None
         return None if holder is None else holder.zarr(self._key)
+
+    @property
+    def _versions_take_requests(self) -> bool:
+        holder = self._find()
+        return holder is not None and holder.versions_take_requests
+
+    def _stored_version(self) -> Hashable | None:
+        holder = self._find()
+        return None if holder is None else holder.volume_version(self._key)
 
     def refresh(self) -> None:
         """Forget what is known about the stored map."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -80,6 +80,13 @@ class LeafVolume(Leaf[K]):
 
     def _is_stored(self) -> bool:
         return self._layer.exists(self._key)
+
+    @property
+    def _versions_take_requests(self) -> bool:
+        return self._layer.versions_take_requests
+
+    def _stored_version(self) -> Hashable | None:
+        return self._layer.volume_version(self._key)
 
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:

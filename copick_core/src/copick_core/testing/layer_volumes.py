@@ -23,6 +23,16 @@ SWAP = (
 )
 STAGED = "What is being staged is never listed, and an error leaves nothing of it behind."
 
+IDENTITY = "Another one after every replacement and every deletion, by whatever process; the same while regions are written."
+COMPARED = (
+    "Handles compare it after each read with that of the volume they opened, and read again if it changed: a read answers "
+    "from one volume, not from two."
+)
+CHEAP = (
+    "It costs no more than a stat, or one small request where ``versions_take_requests``: there the store has an attribute "
+    "``seen_version``, the identity of the volume whose root document it read last."
+)
+
 FORMATS = [2, 3]
 
 
@@ -423,3 +433,89 @@ class ReplacementChecks(LayerChecks):
 
         assert between
         assert samples.holds(layer, key, seed=1)
+
+    @promises(IDENTITY)
+    def test_a_volume_that_was_replaced_or_deleted_has_another_identity(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key, seed=1)
+        seen = [layer.volume_version(key)]
+        if seen == [None]:
+            pytest.skip("the layer cannot tell volumes apart")
+
+        for seed in (1, 2, 2):  # the same content, too, is another volume
+            samples.fill(layer, key, seed=seed)
+            seen.append(layer.volume_version(key))
+        layer.delete(key)
+        seen.append(layer.volume_version(key))
+
+        assert len(set(seen)) == len(seen)
+        assert seen[-1] is None
+
+    @promises(IDENTITY)
+    def test_a_volume_keeps_its_identity_while_its_voxels_change(self, layer: Layer) -> None:
+        import zarr
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key, seed=1)
+        before = layer.volume_version(key)
+
+        zarr.open_array(layer.zarr(key), path="0", mode="r+")[0] = 0
+
+        assert layer.volume_version(key) == before
+
+    @promises(CHEAP)
+    def test_the_identity_that_a_store_saw_is_that_of_its_volume(self, layer: Layer) -> None:
+        self.need(Kind.TOMOGRAM)
+        if not layer.versions_take_requests:
+            pytest.skip("the layer knows identities without a request")
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key, seed=1)
+        store: Any = layer.zarr(key)
+
+        assert _get(store, ".zgroup") or _get(store, "zarr.json")
+
+        assert store.seen_version == layer.volume_version(key) is not None
+
+    @promises(COMPARED)
+    def test_a_read_beside_a_writer_answers_from_one_volume(self, layer: Layer) -> None:
+        from collections import deque
+        from concurrent.futures import ThreadPoolExecutor
+
+        from copick_core.volumes.ome import open_with_image, read_region
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        shape = (24, 8, 8)
+
+        def write(value: int) -> None:
+            from copick_core.volumes.ome import VolumeFormat, write_volume
+
+            with layer.replace_zarr(key) as store:
+                write_volume(store, np.full(shape, value, "u1"), 10.0, levels=1, format=VolumeFormat(chunks=4))
+
+        def read() -> set[int] | None:
+            """Values that one read gives; None if the layer says that it was disturbed."""
+            store: Any = layer.zarr(key)
+            before = None if layer.versions_take_requests else layer.volume_version(key)
+            try:
+                found = {*read_region(open_with_image(store, "0")[0]).flat}
+            except Exception:  # the volume is gone for a moment
+                return None
+            before = store.seen_version if layer.versions_take_requests else before
+            return found if before == layer.volume_version(key) else None
+
+        write(1)
+        if layer.volume_version(key) is None:
+            pytest.skip("the layer cannot tell volumes apart")
+        with ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(lambda: deque(map(write, range(2, 12)), 0))
+            reads = [read()]
+            while not writer.done():
+                reads.append(read())
+            writer.result()
+        reads.append(read())
+
+        assert reads[-1] == {11}
+        assert [found for found in reads if found is not None and len(found) != 1] == []

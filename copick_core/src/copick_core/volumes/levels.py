@@ -51,7 +51,13 @@ def open_level(store: Store, level: str | int = "0", zarr_format: Version = 2, *
 
 
 def open_with_image(
-    store: Store, level: str | int = "0", zarr_format: Version = 2, *, source: str = "the volume", image: Image | None = UNREAD
+    store: Store,
+    level: str | int = "0",
+    zarr_format: Version = 2,
+    *,
+    source: str = "the volume",
+    image: Image | None = UNREAD,
+    attributes: bool = True,
 ) -> tuple[Array[Any], Image | None]:
     """Open a level, and read the metadata of its image in the same go.
 
@@ -61,6 +67,7 @@ def open_with_image(
         zarr_format: The format to look for first.
         source: What the store holds, for messages.
         image: The metadata, if they are known already.
+        attributes: Whether to read the array's own attributes, which zarr v2 keeps in a document of their own.
 
     Returns:
         The array, and the metadata of the image; None for a volume without.
@@ -72,7 +79,7 @@ def open_with_image(
     from zarr import Array
     from zarr.core.sync import sync
 
-    opened, image = sync(_open(store, level, _both(zarr_format), source, image))
+    opened, image = sync(_open(store, level, _both(zarr_format), source, image, attributes))
     if opened is None:
         raise LevelNotFoundError(level=str(level), levels=levels(store, source=source), source=source)
     return Array(opened), image
@@ -155,26 +162,26 @@ def _both(first: Version) -> tuple[Version, Version]:
 
 
 async def _open(
-    store: Store, level: str | int, formats: tuple[Version, Version], source: str, image: Image | None
+    store: Store, level: str | int, formats: tuple[Version, Version], source: str, image: Image | None, attributes: bool
 ) -> tuple[Any, Image | None]:
     name = str(level).strip("/")
     guess = name if name and not {"", ".", ".."} & set(name.split("/")) else None
     if image is not UNREAD:
         path = guess if image is None else image.path(level) or guess
         for version in formats:
-            if path is not None and (document := await _array(store, path, version)) is not None:
+            if path is not None and (document := await _array(store, path, version, attributes)) is not None:
                 return await _opened(store, path, document), image
         return None, image
     known: Image | None = None
     for version in formats:
-        attributes, document = await asyncio.gather(
-            _attributes(store, "", version), _array(store, guess, version) if guess else _nothing()
+        described, document = await asyncio.gather(
+            _attributes(store, "", version), _array(store, guess, version, attributes) if guess else _nothing()
         )
-        image = await _image(store, attributes, version, source)
+        image = await _image(store, described, version, source)
         known = known or image
         path = guess if image is None else image.path(level) or guess
         if path != guess:
-            document = None if path is None else await _array(store, path, version)
+            document = None if path is None else await _array(store, path, version, attributes)
         if path is not None and document is not None:
             return await _opened(store, path, document), known
     return None, known
@@ -230,13 +237,15 @@ async def _attributes(store: Store, prefix: str, version: Version) -> dict[str, 
     return attributes
 
 
-async def _array(store: Store, path: str, version: Version) -> dict[str, Any] | None:
+async def _array(store: Store, path: str, version: Version, attributes: bool = False) -> dict[str, Any] | None:
     """The metadata of an array, its attributes included; None where there is none."""
     if version == 3:
         document = await _json(store, f"{path}/zarr.json")
         return document if document is not None and document.get("node_type", "array") == "array" else None
-    document, attributes = await asyncio.gather(_json(store, f"{path}/.zarray"), _json(store, f"{path}/.zattrs"))
-    return None if document is None else {"zarr_format": 2, **document, "attributes": attributes or {}}
+    document, own = await asyncio.gather(
+        _json(store, f"{path}/.zarray"), _json(store, f"{path}/.zattrs") if attributes else _nothing()
+    )
+    return None if document is None else {"zarr_format": 2, **document, "attributes": own or {}}
 
 
 async def _nothing() -> None:

@@ -76,6 +76,11 @@ class SQLiteLayer(Layer):
         """Open a volume."""
         return SQLiteStore(self._database, "chunks", as_text(key), partial(_insert, key), read_only=self.read_only)
 
+    def volume_version(self, key: Key) -> Revision | None:
+        """Name of the replacement that the volume is from; "" for one that was made by setting values."""
+        rows = self._database.rows("SELECT revision FROM entities WHERE key = ? AND stored", as_text(key))
+        return rows[0][0] or "" if rows else None
+
     def location(self, key: Key) -> str:
         """Where an entity lies."""
         return self._database.path
@@ -117,6 +122,7 @@ class SQLiteLayer(Layer):
                 _insert(key, connection)
                 connection.execute("DELETE FROM chunks WHERE entity = ?", (entity,))
                 connection.execute("INSERT INTO chunks SELECT ?, name, value FROM staged WHERE entity = ?", (entity, staged))
+                connection.execute("UPDATE entities SET revision = ? WHERE key = ?", (staged, entity))
         finally:
             self._database.rows("DELETE FROM staged WHERE entity = ?", staged)
 
