@@ -202,14 +202,16 @@ def test_the_first_region_of_a_tomogram_takes_three_requests(server, layer) -> N
     assert counts == {"GET": 3}  # .zarray, .zattrs, and the chunk
 
 
-def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer) -> None:
+def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer, obstore) -> None:
     fill(layer, TOMOGRAM, 1)  # 2 chunks, and 4 files of metadata
 
     with server.counting() as counts:
         fill(layer, TOMOGRAM, 2)
 
-    # Written beside the old volume, both listed, copied over it, and deleted.
-    assert counts == {"PUT": 6, "LIST": 2, "COPY": 6, "DELETE-MANY": 1}
+    # Written beside the old volume and listed; a record; the old one listed, and its metadata deleted in two steps; copied
+    # over it; the record and what was staged deleted. obstore copies no marks: the last document is read and put.
+    marked = {"GET": 1, "PUT": 8, "COPY": 5} if obstore else {"PUT": 7, "COPY": 6}
+    assert counts == {"LIST": 2, "DELETE-MANY": 4, **marked}
 
 
 # --------------------------------------------------------------------------------------------------------------- promises

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from copick_backend_fs.files import RemoteFiles
+from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
+from copick_backend_fs.replacing import is_metadata
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.layers.staged import staged_name
 
@@ -15,13 +16,11 @@ if TYPE_CHECKING:
     from copick_backend_fs.live import Live
 
 
-class PreconditionFailedError(Exception):
-    """What is stored is not what a conditional write expected."""
+#: Objects that one request deletes.
+_AT_ONCE = 1000
 
-    def __init__(self, *, repeated: bool) -> None:
-        super().__init__("precondition failed")
-        #: Whether the request was sent more than once, so that the first one may have been the one that stored.
-        self.repeated = repeated
+#: Name of the user metadata that mark the documents of a volume.
+MARK = "copick-volume"
 
 
 class BucketFiles(RemoteFiles):
@@ -41,6 +40,21 @@ class BucketFiles(RemoteFiles):
     @abstractmethod
     async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""
+
+    @abstractmethod
+    async def read_versioned(self, live: Live, path: str) -> tuple[bytes, tuple[Hashable, ...]]:
+        """Read an object and its version: one request."""
+
+    @abstractmethod
+    async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
+        """Version of an object, None where there is none: one request.
+
+        Unlike the revision, which is a checksum on some servers, it differs between equal objects of different replacements.
+        """
+
+    @abstractmethod
+    async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
+        """Copy a small object with a mark, which becomes part of its version."""
 
     @abstractmethod
     async def put(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
@@ -93,5 +107,12 @@ class BucketFiles(RemoteFiles):
             raise FileNotFoundError(path)
 
     async def _delete_folder(self, live: Live, path: str, below: Sequence[str]) -> None:
-        """Delete a folder, of which all objects below it are given."""
-        await self.delete_files(live, below)
+        """Delete a folder, of which all objects below it are given: metadata first, so that half of it is no volume."""
+        documents = [name for name in below if is_metadata(name)]
+        documents.sort(key=lambda name: (name.count("/"), name))
+        others = [name for name in below if not is_metadata(name)]
+        if documents and len(below) > _AT_ONCE:
+            await self.delete_files(live, documents)
+            await self.delete_files(live, others)
+        else:
+            await self.delete_files(live, [*documents, *others])

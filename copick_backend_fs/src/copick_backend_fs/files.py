@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from copick_backend_fs.live import do, is_broken_connection
 from copick_core.layers.path_layer import Listing
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.layers.staged import staged_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ _WEB = {"http", "https"}
 _FAILED = 500
 #: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
+
+
+class PreconditionFailedError(Exception):
+    """What is stored is not what a conditional write expected."""
+
+    def __init__(self, *, repeated: bool) -> None:
+        super().__init__("precondition failed")
+        #: Whether the request was sent more than once, so that the first one may have been the one that stored.
+        self.repeated = repeated
 
 
 class RemoteFiles:
@@ -102,6 +112,25 @@ class RemoteFiles:
             await do(live, "makedirs", _folder(path), exist_ok=True)
         await do(live, "pipe_file", path, data)
 
+    async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
+        """Read a file and its revision, which is its content where the server gives none."""
+        data = await self.read(live, path)
+        return data, data
+
+    async def write_if(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
+        """Write a file if its revision is the expected one (None: if there is none); check and write are two requests.
+
+        Raises:
+            PreconditionFailedError: It is not.
+        """
+        found: bytes | None = None
+        with contextlib.suppress(FileNotFoundError):
+            found = await self.read(live, path)
+        if expected is not ANY and found != expected:
+            raise PreconditionFailedError(repeated=False)
+        await self.write(live, path, data)
+        return data
+
     async def replace(self, live: Live, path: str, data: bytes) -> None:
         """Write a file so that readers see all of it or what was there before."""
         if self.writes_whole:
@@ -149,32 +178,24 @@ class RemoteFiles:
         await self.copy(live, pairs)
         await self._delete(live, source)
 
-    async def swap(self, live: Live, staged: str, path: str, *, again: bool) -> list[str]:
-        """Put a staged folder in the place of another one, or of nothing.
+    async def swap(self, live: Live, staged: str, path: str, *, again: bool) -> None:
+        """Put a staged folder in the place of another one, or of nothing, by renaming.
 
-        Asked again over a new connection it must not take what the first attempt has moved or deleted for never written.
+        Asked again over a new connection it must not take what the first attempt has moved for never written.
 
         Args:
             live: The connection.
             staged: The staged folder.
             path: The other one.
             again: Whether an attempt has been cut off.
-
-        Returns:
-            Files to delete now: deleting them is a question of its own.
         """
-        if not self.writes_whole:
-            if not (again and not await self.exists(live, staged, folder=True)):
-                await do(live, "makedirs", staged, exist_ok=True)
-                await self.move_over(live, staged, path)
-            return []
-        new, old = await self.find(live, staged), await self.find(live, path)
-        data = [name for name in new if not _is_metadata(name)]
-        await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in data])
-        await self.copy(live, [(f"{staged}/{name}", f"{path}/{name}") for name in new if _is_metadata(name)])
-        kept = set(new)
-        await self.delete_files(live, [f"{path}/{name}" for name in old if name not in kept])
-        return [f"{staged}/{name}" for name in new]
+        if not (again and not await self.exists(live, staged, folder=True)):
+            await do(live, "makedirs", staged, exist_ok=True)
+            await self.move_over(live, staged, path)
+
+    async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
+        """Copy a file so that its version is another one than that of any equal file, where the server can do that."""
+        await self.copy(live, [(source, target)])
 
     async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy files, many at once."""
@@ -229,7 +250,3 @@ def _renames(fs: AbstractFileSystem) -> bool:
 
 def _folder(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _is_metadata(name: str) -> bool:
-    return name.rpartition("/")[2] in (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")

@@ -7,13 +7,14 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
+from copick_backend_fs.buckets import MARK, BucketFiles
 from copick_backend_fs.connection import Connection, server
+from copick_backend_fs.files import PreconditionFailedError
 from copick_backend_fs.live import Live
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
@@ -152,6 +153,32 @@ class StoreFiles(BucketFiles):
             async with live.slots:
                 answer = await self._store.get_async(self._key(path), options={"range": part} if part else None)
                 return bytes(await answer.bytes_async()), answer.meta[self._tag]
+
+    async def read_versioned(self, live: Live, path: str) -> tuple[bytes, tuple[Hashable, ...]]:
+        """Read an object and its version: one request."""
+        with _told_as_usual(path):
+            async with live.slots:
+                answer = await self._store.get_async(self._key(path))
+                return bytes(await answer.bytes_async()), self._version(answer)
+
+    async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
+        """Revision, time and mark of an object, None where there is none: one request."""
+        try:
+            with _told_as_usual(path):
+                async with live.slots:
+                    return self._version(await self._store.get_async(self._key(path), options={"head": True}))
+        except FileNotFoundError:
+            return None
+
+    def _version(self, answer: Any) -> tuple[Hashable, ...]:
+        return str(answer.meta[self._tag]), str(answer.meta["last_modified"]), answer.attributes.get(MARK)
+
+    async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
+        """Copy a small object with a mark: two requests, as a copy takes none."""
+        data = await self.read(live, source)
+        with _told_as_usual(target):
+            async with live.slots:
+                await self._store.put_async(self._key(target), data, attributes={MARK: mark}, use_multipart=False)
 
     async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.buckets import PreconditionFailedError
 from copick_backend_fs.connection import Connection
-from copick_backend_fs.files import RemoteFiles
-from copick_core.errors import ConfigError, InvalidNameError, redacted
+from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
+from copick_backend_fs.replacing import DOCUMENTS, PREFIX, RecordTakenError, Replacement, volume_of
+from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
-from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_staged
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _ARCHIVES = {"tar", "zip"}
 #: Protocols that cannot be written to.
 _READ_ONLY = {"http", "https", *_ARCHIVES}
+#: Seconds to wait for another writer who replaces a volume.
+_PATIENCE = 5.0
+_CUT_OFF = "reading it with a project that may write it finishes the work."
 _PROCESS_BOUND = (
     "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
     "and open that in the other process."
@@ -75,8 +79,8 @@ class FsspecLayer(PathLayer):
 
     Each folder is listed by one call, nothing is remembered by fsspec, and many folders are listed at once. The revision of
     a file is a checksum of its content, so that ``if_revision`` reads the file before it is written; whoever writes between
-    the two is overwritten. Volumes are replaced by renaming where the server renames; object stores copy the staged keys
-    over, metadata last, and for that while the volume is neither the old one nor the new one.
+    the two is overwritten. Volumes are replaced by renaming where the server renames, and on object stores as
+    :mod:`copick_backend_fs.replacing` says: for a while there is none, and the next one who may finishes what is cut off.
 
     Args:
         name: Name of the layer.
@@ -87,6 +91,10 @@ class FsspecLayer(PathLayer):
     def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
         super().__init__(name, read_only=read_only)
         self._connection = connection
+        #: Staged folders that replacements which were cut off will be finished from.
+        self._needed: set[str] = set()
+        #: The document of each volume that was last found to make it one.
+        self._documents: dict[str, str] = {}
         if "memory" in connection.protocols:
             self.process_bound = _PROCESS_BOUND
 
@@ -155,7 +163,7 @@ class FsspecLayer(PathLayer):
         from copick_backend_fs.volumes import RemoteVolume
 
         written: set[str] | None = set() if is_staged(path.rpartition("/")[2]) else None
-        return RemoteVolume(self._connection, path, read_only=self.read_only, written=written)
+        return RemoteVolume(self._connection, path, read_only=self.read_only, written=written, documents=self._documents)
 
     # ------------------------------------------------------------------ writing
 
@@ -200,18 +208,69 @@ class FsspecLayer(PathLayer):
 
     def replace_folder(self, staged: str, path: str) -> None:
         """Put a staged folder in its place."""
+        if self._files.writes_whole:
+            self._replace_by_copies(staged, path)
+            return
         attempts = 0
 
-        async def swap(live: Live) -> list[str]:
+        async def swap(live: Live) -> None:
             nonlocal attempts
             attempts += 1
-            return await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
+            await self._files.swap(live, _full(live, staged), _full(live, path), again=attempts > 1)
 
-        left = self._connection.ask(swap)
+        self._connection.ask(swap)
+
+    def _replace_by_copies(self, staged: str, path: str) -> None:
+        replacement = self._replacement(path)
         try:
-            self._connection.ask(self._files.delete_files, left)
-        except Exception:  # the new volume is in its place, and an error would say that the old one is
-            self.discard_staged(staged)
+            replacement.run(self.full_path(staged))
+        except RecordTakenError as error:
+            raise FolderTakenError(error.record.since if error.record else None) from error
+        except BaseException:
+            if replacement.began:
+                self._needed.add(staged)
+            raise
+
+    def _replacement(self, path: str) -> Replacement:
+        return Replacement(self._connection, self._files, self.full_path(path))
+
+    def discard_staged(self, staged: str) -> None:
+        """Delete something staged, unless a replacement that was cut off is to be finished from it."""
+        if staged not in self._needed:
+            super().discard_staged(staged)
+
+    def sweep_names(self, folder: str, names: Iterable[str]) -> None:
+        """Finish what dead writers have left, then remove what they had staged."""
+        for name in names:
+            if name.startswith(PREFIX):
+                self._replacement(volume_of(f"{folder}/{name}")).finish()
+        super().sweep_names(folder, names)
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """Finish a replacement of the volume that was cut off; what is stored cannot be told apart."""
+        return self._settled(key) if self._files.writes_whole else None
+
+    def _settled(self, key: Key) -> Hashable | None:
+        """Wait until nobody replaces a volume that cannot be opened.
+
+        Returns:
+            The record of a replacement that has ended meanwhile; None if there was none.
+
+        Raises:
+            BeingReplacedError: Somebody still does, or it was cut off and this layer may not write.
+        """
+        replacement = self._replacement(layout.path(key))
+        before = replacement.stored()[0]
+        patience = time.monotonic() + _PATIENCE
+        while before is not None:
+            found = replacement.stored()[0] if self.read_only else replacement.finish()
+            if found is None:
+                break
+            if time.monotonic() > patience or (self.read_only and found.is_abandoned):
+                cut = f"It was cut off: {_CUT_OFF}" if found.is_abandoned else None
+                raise BeingReplacedError(key=key, layer=self.name, since=found.since or None, way_out=cut)
+            time.sleep(0.2)
+        return before
 
 
 class BucketLayer(FsspecLayer):
@@ -227,6 +286,28 @@ class BucketLayer(FsspecLayer):
         @property
         def _files(self) -> BucketFiles:
             """The files of the bucket."""
+
+    versions_take_requests = True
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """ETag, time and mark of the document that makes a volume one: one request once it is known which that is.
+
+        Two volumes may have equal documents, so each replacement marks its own.
+        """
+        path = layout.path(key)
+        found = self._version(path)
+        if found is None and self._settled(key) is not None:
+            found = self._version(path)
+        return found
+
+    def _version(self, path: str) -> Hashable | None:
+        known = self._documents.get(path, DOCUMENTS[0])
+        for name in (known, *(name for name in DOCUMENTS if name != known)):
+            version = self._connection.ask(self._files.version, self.full_path(f"{path}/{name}"))
+            if version is not None:
+                self._documents[path] = name
+                return (name, *version)
+        return None
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.buckets import BucketFiles, PreconditionFailedError
+from copick_backend_fs.buckets import MARK, BucketFiles
+from copick_backend_fs.files import PreconditionFailedError
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
@@ -43,6 +44,10 @@ def new_session(options: Mapping[str, Any]) -> Any:
 def _response(error: BaseException) -> Mapping[str, Any]:
     """What the server answered, as botocore has it; s3fs raises its errors from those of botocore."""
     return getattr(error.__cause__, "response", None) or {}
+
+
+def _version(answer: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    return str(answer["ETag"]), str(answer["LastModified"]), (answer.get("Metadata") or {}).get(MARK)
 
 
 class S3Files(BucketFiles):
@@ -122,6 +127,26 @@ class S3Files(BucketFiles):
             return str((await self._call(live, "head_object", path))["ETag"])
         except FileNotFoundError:
             return None
+
+    async def read_versioned(self, live: Live, path: str) -> tuple[bytes, tuple[Hashable, ...]]:
+        """Read an object and its version: one request."""
+        answer = await self._call(live, "get_object", path)
+        async with answer["Body"] as body:
+            return await body.read(), _version(answer)
+
+    async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
+        """ETag, time and mark of an object, None where there is none: one request."""
+        try:
+            return _version(await self._call(live, "head_object", path))
+        except FileNotFoundError:
+            return None
+
+    async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
+        """Copy an object with a mark: one request."""
+        bucket = live.fs.split_path(live.root)[0]
+        place = {"Bucket": bucket, "Key": source[len(bucket) + 1 :]}
+        marked = {"Metadata": {MARK: mark}, "MetadataDirective": "REPLACE"}
+        await self._call(live, "copy_object", target, CopySource=place, **marked)
 
     async def find(self, live: Live, folder: str) -> list[str]:
         """Keys of all objects below a folder, relative to it."""

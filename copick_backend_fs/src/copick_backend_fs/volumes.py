@@ -6,12 +6,14 @@ In a module of its own because it imports zarr, and because stores are pickled i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
+
+from copick_backend_fs.replacing import DOCUMENTS
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import Connection
@@ -44,24 +46,36 @@ class RemoteVolume(Store):
         read_only: Refuse writes.
         written: Names of the values of a volume that only this process knows of, for the volume to keep: whether one is
             there need not be asked. A copy in another process asks.
+        documents: Where to note which document makes the volume one.
     """
 
     supports_writes: bool = True
     supports_deletes: bool = True
     supports_listing: bool = True
 
-    def __init__(self, connection: Connection, path: str, *, read_only: bool = False, written: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        path: str,
+        *,
+        read_only: bool = False,
+        written: set[str] | None = None,
+        documents: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(read_only=read_only)
         self._connection = connection
         self._path = path
         self._written = written
+        self._documents = {} if documents is None else documents
+        #: Version of the document that makes the volume one, as it was last read.
+        self.seen_version: Hashable | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_written": None}
 
     def with_read_only(self, read_only: bool = False) -> RemoteVolume:
         """The same volume, writable or not."""
-        return type(self)(self._connection, self._path, read_only=read_only, written=self._written)
+        return type(self)(self._connection, self._path, read_only=read_only, written=self._written, documents=self._documents)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -89,8 +103,16 @@ class RemoteVolume(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get a value or a part of it: one request."""
+        from copick_backend_fs.buckets import BucketFiles
+
         start, end = _limits(byte_range)
         try:
+            if key in DOCUMENTS and byte_range is None and isinstance(self._files, BucketFiles):
+                data, version = await self._ask(self._files.read_versioned, key)
+                if key != DOCUMENTS[-1] or self.seen_version is None:
+                    self.seen_version = (key, *version)
+                    self._documents[self._path] = key
+                return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
             data = await self._ask(self._files.read, key, start, end)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None

@@ -10,13 +10,13 @@ import builtins
 import logging
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from copick_core.errors import ConflictError, NotFoundError
+from copick_core.errors import BeingReplacedError, ConflictError, NotFoundError
 from copick_core.layers.layer import Layer
-from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_abandoned, staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
@@ -367,8 +367,10 @@ class PathLayer(Layer):
         try:
             yield store
             self.replace_folder(staged, path)
-        except BaseException:
+        except BaseException as error:
             self.discard_staged(staged)
+            if isinstance(error, FolderTakenError):
+                raise BeingReplacedError(key=key, layer=self.name, since=error.since) from error
             raise
         finally:
             store.close()
@@ -388,7 +390,11 @@ class PathLayer(Layer):
         if folder in self._swept:
             return
         self._swept.add(folder)
-        for name in self.list_folder(folder):
+        self.sweep_names(folder, self.list_folder(folder))
+
+    def sweep_names(self, folder: str, names: Iterable[str]) -> None:
+        """Remove what writers that died have left, by the names that a folder holds."""
+        for name in names:
             if is_abandoned(name):
                 self.discard_staged(f"{folder}/{name}")
 
@@ -396,14 +402,15 @@ class PathLayer(Layer):
         """Delete an entity and everything below it."""
         self.check_writable(key)
         path = layout.path(key)
+        # They lie beside their tomogram, not in it, and go after it: none that is cut off leaves a tomogram without them.
+        beside: Sequence[Key] = ()
         try:
-            if isinstance(key, TomogramKey) and self.exists(key):
-                # They lie beside their tomogram, not in it. They go first, so that none is ever left without it.
+            if isinstance(key, TomogramKey):
                 self.forget(key)
-                for features in self.list(Kind.FEATURES, key):
-                    with suppress(FileNotFoundError):  # gone already; the tomogram is not
-                        self.delete_path(layout.path(features))
+                beside = [*self.list(Kind.FEATURES, key)]
             self.delete_path(path)
+            for features in beside:
+                self.discard_staged(layout.path(features))
         except FileNotFoundError as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error
         finally:

@@ -41,6 +41,20 @@ class FileChangedError(Exception):
         self.found = found
 
 
+class FolderTakenError(Exception):
+    """Raised by ``PathLayer.replace_folder`` when another writer is replacing the folder at this moment.
+
+    The layer's ``replace_zarr`` turns it into a :class:`~copick_core.errors.BeingReplacedError`, which names the entity.
+
+    Args:
+        since: When that began, in seconds since 1970; None if that is not known.
+    """
+
+    def __init__(self, since: float | None = None) -> None:
+        super().__init__("another writer is replacing the folder")
+        self.since = since
+
+
 _changes: Counter[Key] = Counter()
 _changes_lock = threading.Lock()
 

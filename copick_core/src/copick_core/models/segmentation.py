@@ -285,14 +285,14 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
         self._check_writable()
         index = self._region(z, y, x, channel)
-        dtype = self.view(zarr_group).dtype
-        values = ome.cast_lossless(np.asanyarray(data), dtype, source=str(self._key))
+        opened = self._for_writing(zarr_group)
+        values = ome.cast_lossless(np.asanyarray(data), opened.array.dtype, source=str(self._key))
         if self.is_panoptic:
             both = self._read(zarr_group, (ALL, *index[1:]))
             with self._named_in_errors():
                 both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
-        self._write_region(zarr_group, index, values, update_levels)
+        self._write_region(zarr_group, index, values, update_levels, opened)
 
     def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:
         """Ids of the instances, sorted, without 0.

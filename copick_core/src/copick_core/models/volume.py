@@ -307,14 +307,31 @@ class Volume(Entity[K]):
                 way_out = f"It was replaced again and again for {_PATIENCE:.0f} s while it was read. Try again later."
                 raise BeingReplacedError(key=self._key, layer=self.layer or "", way_out=way_out)
 
-    def _write_region(self, level: str | int, index: tuple[Index, ...], data: ArrayLike, update_levels: bool) -> None:
+    def _for_writing(self, level: str | int) -> Opened:
+        """Open a level whose regions are to be written.
+
+        Raises:
+            ConflictError: It is not stored any more as this handle knows it.
+        """
+        self._check_writable()
+        known = self._arrays.get(level)
+        if known is not None and known.noted == changes(self._key):
+            self._check_layout(known.array)
+        return self._opened(level)
+
+    def _write_region(
+        self,
+        level: str | int,
+        index: tuple[Index, ...],
+        data: ArrayLike,
+        update_levels: bool,
+        opened: Opened | None = None,
+    ) -> None:
         from copick_core.volumes import ome
 
-        self._check_writable()
+        opened = opened or self._for_writing(level)
         levels = [level]
-        opened = self._opened(level)
-        pyramid = [self.view(level)]
-        self._check_layout(pyramid[0].array)
+        pyramid = [ome.LevelView(opened.array, opened.image, self._channels, str(self._key))]
         if update_levels:
             names = self.levels if pyramid[0].image is None else pyramid[0].image.paths
             levels += names[names.index(pyramid[0].path) + 1 :] if pyramid[0].path in names else []

@@ -1,0 +1,357 @@
+"""Replacing a volume where nothing can be renamed: a record of what is meant, then copies, metadata last.
+
+An object store copies object by object. So that a replacement which is cut off is never taken for a volume, and that of
+several writers at once exactly one wins, a small object beside the volume, hidden by its leading dot, records it:
+
+1. The record is put, on condition that there is none. It names the complete staged copy, and is the lock between writers.
+2. The old volume's metadata are deleted, its root's last document first: from here on nobody can open it.
+3. Values are copied from the staged copy, and old ones that the new volume lacks are deleted.
+4. Metadata are copied, those of the levels first, the root's last document last: the new volume is there.
+5. The record is deleted, then the staged copy.
+
+While the record stands the staged copy is complete. Whoever may write finishes what a dead writer has left: if the root's
+last document is there, nothing is to be done but step 5 (the old volume was not touched, or the new one is complete);
+otherwise steps 2 to 5 are done again. A writer is dead if its process on this machine has ended, or if it has not renewed
+its record for a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from copick_backend_fs.files import PreconditionFailedError
+
+if TYPE_CHECKING:
+    from copick_backend_fs.connection import Connection
+    from copick_backend_fs.files import RemoteFiles
+    from copick_core.layers.revisions import AnyRevision, Revision
+
+logger = logging.getLogger(__name__)
+
+PREFIX = ".replacing-"
+"""What the name of a record begins with; the volume's name follows."""
+
+LEASE = 60.0
+"""Seconds after which a record that was not renewed belongs to a writer that died."""
+
+_RENEWED = 15.0
+"""Seconds after which a writer renews its record."""
+
+_BATCH = 256
+"""Objects that are copied between two looks at the clock."""
+
+#: Documents of a root group, the one that makes it a volume last.
+_ROOT = (".zgroup", ".zmetadata", ".zattrs", "zarr.json")
+
+#: Documents that make a volume one, the likeliest first.
+DOCUMENTS = (".zattrs", "zarr.json", ".zgroup")
+
+
+class RecordTakenError(Exception):
+    """Another writer's record stands.
+
+    Args:
+        record: That record; None if it is unreadable.
+    """
+
+    def __init__(self, record: Record | None) -> None:
+        super().__init__("another writer is replacing the volume")
+        self.record = record
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a writer means to do.
+
+    Attributes:
+        staged: Name of the folder, beside the volume, that holds the complete new one.
+        last: The document that makes it a volume: it is put last.
+        owner: Unique name of the writer.
+        host: Name of its machine.
+        process: Its process.
+        started: When that process started, as the kernel counts it: a number may be given again.
+        since: When the replacement began, in seconds since 1970.
+        renewed: When the writer was last known to be alive.
+    """
+
+    staged: str
+    last: str
+    owner: str
+    host: str
+    process: int
+    started: str
+    since: float
+    renewed: float
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its writer is dead."""
+        if time.time() - self.renewed > LEASE:
+            return True
+        return self.host == _host() and self.started != _started(self.process)
+
+    def encoded(self) -> bytes:
+        """The record as it is stored."""
+        return json.dumps(asdict(self)).encode()
+
+
+def decode(data: bytes) -> Record | None:
+    """Read a record; None if it is none."""
+    try:
+        return Record(**json.loads(data))
+    except (ValueError, TypeError):
+        return None
+
+
+def record_of(path: str) -> str:
+    """Path of the record of a volume."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{PREFIX}{name}"
+
+
+def volume_of(record: str) -> str:
+    """Path of the volume of a record."""
+    folder, _, name = record.rpartition("/")
+    return f"{folder}/{name.removeprefix(PREFIX)}"
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a value of a volume is a document of zarr."""
+    return name.rpartition("/")[2] in (".zarray", *_ROOT)
+
+
+def _host() -> str:
+    return f"{socket.gethostname()}:{os.stat('/proc/self/ns/pid').st_ino if os.path.exists('/proc/self/ns/pid') else ''}"
+
+
+def _started(process: int) -> str:
+    """When a process of this machine started; empty if there is none, or if that cannot be known."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+class Replacement:
+    """One replacement of a volume, by this process.
+
+    Every step may be asked again after a broken connection, and does no harm then.
+
+    Args:
+        connection: The location.
+        files: Its files.
+        path: The volume, in the file system.
+    """
+
+    def __init__(self, connection: Connection, files: RemoteFiles, path: str) -> None:
+        self._connection, self._files, self._path = connection, files, path
+        self._place = record_of(path)
+        self._folder = path.rpartition("/")[0]
+        self._revision: Revision | None = None
+        self._record: Record | None = None
+        #: What is deleted first of the old volume, while that may still be there.
+        self._guard: str | None = None
+
+    # ------------------------------------------------------------------ the whole
+
+    def run(self, staged: str) -> None:
+        """Put a staged folder, which is complete, in the place of the volume.
+
+        Raises:
+            RecordTakenError: Another writer is at it. Nothing was changed.
+        """
+        new = self._ask(self._files.find, staged)
+        root = [name for name in _ROOT if name in new]
+        now = time.time()
+        process = os.getpid()
+        record = Record(
+            staged=staged.rpartition("/")[2],
+            last=root[-1] if root else "",
+            owner=uuid.uuid4().hex,
+            host=_host(),
+            process=process,
+            started=_started(process),
+            since=now,
+            renewed=now,
+        )
+        self._take(record)
+        try:
+            self._carry_out(new)
+        except RecordTakenError:
+            raise
+        except BaseException as error:
+            if isinstance(error, Exception) and self._is_untouched():
+                self._clean_up([])  # the old volume is whole: what is staged is the caller's
+                self._record = None
+                raise
+            self._abandon()
+            if not isinstance(error, Exception) or self.finish() is not None:
+                raise
+
+    @property
+    def began(self) -> bool:
+        """Whether a record of this replacement may stand: the staged copy is needed then."""
+        return self._record is not None
+
+    def _is_untouched(self) -> bool:
+        """Whether the old volume certainly is as it was: what is deleted of it first is still there."""
+        try:
+            return self._guard is not None and self._ask(self._files.exists, f"{self._path}/{self._guard}", folder=False)
+        except Exception:
+            return False
+
+    def _abandon(self) -> None:
+        """Let anybody finish this, without waiting; if even that cannot be stored, the record grows old by itself."""
+        if self._record is not None:
+            with contextlib.suppress(Exception):
+                self._put(Record(**{**asdict(self._record), "renewed": 0.0}), self._revision)
+
+    def finish(self) -> Record | None:
+        """Finish what a dead writer has left.
+
+        Returns:
+            The record of a living writer; None if there is nothing left to finish.
+        """
+        found, revision = self.stored()
+        if found is None:
+            return None
+        if not found.is_abandoned:
+            return found
+        process = os.getpid()
+        mine = Record(
+            **{
+                **asdict(found),
+                "owner": uuid.uuid4().hex,
+                "host": _host(),
+                "process": process,
+                "started": _started(process),
+                "renewed": time.time(),
+            }
+        )
+        try:
+            self._put(mine, revision)
+        except RecordTakenError as error:
+            return error.record  # somebody else finishes it
+        staged = f"{self._folder}/{found.staged}"
+        new = self._ask(self._files.find, staged) if found.staged else []
+        there = not found.staged or (found.last and self._ask(self._files.exists, f"{self._path}/{found.last}", folder=False))
+        if there or (found.last and not new):
+            self._clean_up(new)
+        else:
+            self._carry_out(new)
+        return None
+
+    def stored(self) -> tuple[Record | None, Revision | None]:
+        """The record that stands, and its revision; None where there is none."""
+        try:
+            data, revision = self._ask(self._files.read_revised, self._place)
+        except FileNotFoundError:
+            return None, None
+        record = decode(data)
+        if record is None:  # somebody's file of that name, or one that was damaged: it locks until it is old
+            record = Record("", "", "", "", 0, "", 0.0, 0.0)
+        return record, revision
+
+    # ------------------------------------------------------------------ the steps
+
+    def _take(self, record: Record) -> None:
+        for _ in range(3):
+            try:
+                self._put(record, None)
+            except RecordTakenError:
+                living = self.finish()
+                if living is not None:
+                    raise RecordTakenError(living) from None
+            else:
+                return
+        raise RecordTakenError(None)
+
+    def _put(self, record: Record, revision: Revision | AnyRevision | None) -> None:
+        """Store the record if the one of a revision stands (None: if none does)."""
+        try:
+            self._revision = self._ask(self._files.write_if, self._place, record.encoded(), revision)
+        except PreconditionFailedError:
+            found, self._revision = self.stored()
+            if found is None or found.owner != record.owner:  # else the first of two requests had stored it
+                raise RecordTakenError(found) from None
+        self._record = record
+
+    def _carry_out(self, new: Sequence[str]) -> None:
+        record = self._record
+        if record is None:
+            raise RuntimeError("a replacement begins with its record")
+        staged = f"{self._folder}/{record.staged}"
+        old = self._ask(self._files.find, self._path)
+        rank = {name: n for n, name in enumerate(_ROOT)}
+        root = sorted((name for name in new if name in rank), key=rank.__getitem__)
+        stale = [name for name in old if name in rank]
+        stale.sort(key=lambda name: (name != record.last, -rank[name]))
+        stale += [name for name in old if name not in rank and is_metadata(name)]
+        self._guard = stale[0] if stale else None
+        for some in (stale[:1], stale[1:]):  # a volume that lacks its last document is none, whatever else is left of it
+            self._delete(some)
+        self._guard = None
+        values = [name for name in new if not is_metadata(name)]
+        for at in range(0, len(values), _BATCH):
+            self._renew()
+            self._copy(staged, values[at : at + _BATCH])
+        self._renew()
+        kept = set(new)
+        self._delete([name for name in old if name not in kept and not is_metadata(name)])
+        self._copy(staged, [name for name in new if name not in rank and is_metadata(name)])
+        self._renew()
+        for name in root[:-1]:
+            self._copy(staged, [name])
+        for name in root[-1:]:
+            self._ask(self._files.copy_marked, f"{staged}/{name}", f"{self._path}/{name}", record.owner)
+        self._clean_up(new)
+
+    def _clean_up(self, new: Sequence[str]) -> None:
+        """Delete the record, then what was staged. The new volume is in its place: an error would say that the old one is."""
+        staged = f"{self._folder}/{self._record.staged}" if self._record else ""
+        try:
+            self._ask(self._files.delete_files, [self._place])
+        except Exception as error:
+            logger.warning("%s is complete, but %s could not be deleted: %s", self._path, self._place, error)
+            self._abandon()  # or other writers would wait for this one
+            return
+        try:
+            self._ask(self._files.delete_files, [f"{staged}/{name}" for name in new])
+        except Exception as error:
+            logger.warning("%s is complete, but %s could not be deleted: %s", self._path, staged, error)
+
+    def _renew(self) -> None:
+        """Say that this writer is alive.
+
+        Raises:
+            RecordTakenError: It was taken for dead, and another one has taken over.
+        """
+        record = self._record
+        if record is None or time.time() - record.renewed < _RENEWED:
+            return
+        renewed = Record(**{**asdict(record), "renewed": time.time()})
+        self._put(renewed, self._revision)
+
+    def _copy(self, staged: str, names: Sequence[str]) -> None:
+        if names:
+            self._ask(self._files.copy, [(f"{staged}/{name}", f"{self._path}/{name}") for name in names])
+
+    def _delete(self, names: Sequence[str]) -> None:
+        if names:
+            self._ask(self._files.delete_files, [f"{self._path}/{name}" for name in names])
+
+    # ------------------------------------------------------------------ requests
+
+    def _ask(self, question: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._connection.ask(question, *args, **kwargs)

@@ -1,0 +1,362 @@
+"""Volumes in a bucket are replaced whole: whatever is cut off, and however many write at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import copick_core
+from copick_backend_fs import replacing, s3
+from copick_backend_fs.buckets import BucketFiles
+from copick_backend_fs.opening import open_layer
+from copick_backend_fs.replacing import Record, Replacement, decode, record_of, volume_of
+from copick_core.errors import BeingReplacedError
+from copick_core.tree.keys import TomogramKey
+from copick_core.volumes.ome import VolumeFormat, open_level, write_volume
+from support.objects import OBJECTS
+from support.s3_server import S3Server
+
+TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")
+PATH = "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr"
+RECORD = "ExperimentRuns/TS_1/VoxelSpacing10.000/.replacing-wbp.zarr"
+
+
+class Cut(BaseException):
+    """A writer that dies: nothing of its clean-up happens."""
+
+
+@pytest.fixture(scope="module")
+def running_server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: S3Server) -> S3Server:
+    running_server.empty("lab")
+    return running_server
+
+
+@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
+def obstore(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+@pytest.fixture
+def opened(server: S3Server, obstore: bool) -> Callable[..., Any]:
+    fs_args = {"endpoint_url": server.url, "key": "someone", "secret": "secret"}
+    return lambda **options: open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore, **options)
+
+
+def fill(layer: Any, value: int, shape: tuple[int, ...] = (8, 4, 4), zarr_format: Any = 2) -> None:
+    with layer.replace_zarr(TOMOGRAM) as store:
+        format = VolumeFormat(zarr_format, chunks=4)
+        write_volume(store, np.full(shape, value, "u1"), 10.0, levels=1, format=format)
+
+
+def values(layer: Any) -> list[int]:
+    """What a reader gets: the values of the volume; opening waits for, or finishes, what was cut off."""
+    version = layer.volume_version(TOMOGRAM)
+    assert version is not None
+    return np.unique(open_level(layer.zarr(TOMOGRAM))[...]).tolist()
+
+
+def cut_after(monkeypatch: pytest.MonkeyPatch, requests: int, *, dead: bool = True) -> Callable[[], int]:
+    """Let a writer stop before it asks for the n-th change of the replacement; gives how many there were.
+
+    One that is interrupted, and not dead, may still say that it gives up.
+    """
+    asked = 0
+    ask = Replacement._ask
+
+    def counting(self: Replacement, question: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal asked
+        if question.__name__ not in ("find", "exists", "read_revised"):
+            asked += 1
+            if asked == requests + 1 or (asked > requests and dead):
+                raise Cut
+        return ask(self, question, *args, **kwargs)
+
+    monkeypatch.setattr(Replacement, "_ask", counting)
+    return lambda: asked
+
+
+def age(server: S3Server) -> None:
+    """Let the writer of the record that stands be dead."""
+    keys = [key for key in server.keys("lab") if replacing.PREFIX in key]
+    for key in keys:
+        record = json.loads(server._backend.get_object("lab", key).value)
+        server.put("lab", {key: json.dumps({**record, "host": "elsewhere", "renewed": 0.0}).encode()})
+
+
+STEPS = range(10)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_replacement_that_dies_at_any_step_ends_as_the_old_volume_or_the_new_one(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch, step: int, zarr_format: int
+) -> None:
+    fill(opened(), 1, (12, 4, 4), zarr_format)
+    before = {key for key in server.keys("lab") if PATH in key}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Replacement, "_abandon", lambda self: None)
+        asked = cut_after(patched, step)
+        try:
+            fill(opened(), 2)
+        except Cut:
+            assert asked() > step
+    age(server)
+
+    assert values(opened()) in ([1], [2])
+    fill(opened(), 3)
+    assert values(opened()) == [3]
+    left = set(server.keys("lab"))
+    assert not [key for key in left if replacing.PREFIX in key]
+    assert len([key for key in left if PATH in key]) <= len(before)
+
+
+def test_the_steps_are_all_steps(opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(opened(), 1, (12, 4, 4))
+    asked = cut_after(monkeypatch, 1000)
+
+    fill(opened(), 2)
+
+    assert asked() == len(STEPS)
+
+
+def test_a_new_volume_that_was_cut_off_is_finished_by_its_reader(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        cut_after(patched, 2, dead=False)
+        with pytest.raises(Cut):
+            fill(opened(), 2)
+
+    assert values(opened()) == [2]  # the writer said that it gives up: nobody waits for its record to grow old
+
+
+def test_one_request_that_fails_is_made_up_for(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, server: S3Server
+) -> None:
+    fill(opened(), 1)
+    ask, failures = Replacement._ask, [OSError("503")]
+
+    def failing(self: Replacement, question: Any, *args: Any, **kwargs: Any) -> Any:
+        if question.__name__ == "copy" and failures:
+            raise failures.pop()
+        return ask(self, question, *args, **kwargs)
+
+    monkeypatch.setattr(Replacement, "_ask", failing)
+
+    fill(opened(), 2)
+
+    assert values(opened()) == [2]
+    assert not [key for key in server.keys("lab") if "/." in key and not key.rpartition("/")[2].startswith((".z", ".meta"))]
+
+
+def test_a_failure_before_the_old_volume_is_touched_is_an_error_and_leaves_it(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, server: S3Server
+) -> None:
+    fill(opened(), 1)
+    before = server.keys("lab")
+    monkeypatch.setattr(Replacement, "_delete", lambda self, names: (_ for _ in ()).throw(PermissionError("no")))
+
+    with pytest.raises(PermissionError):
+        fill(opened(), 2)
+
+    monkeypatch.undo()
+    assert values(opened()) == [1]
+    assert server.keys("lab") == before
+
+
+def record(**fields: Any) -> Record:
+    now = time.time()
+    known = {"staged": ".staged-x", "last": ".zattrs", "owner": "o", "host": "elsewhere", "process": 1, "started": "1"}
+    return Record(**{**known, "since": now, "renewed": now, **fields})
+
+
+def test_a_volume_that_a_living_writer_replaces_is_waited_for_and_then_refused(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copick_backend_fs.remote._PATIENCE", 0.1)
+    server.put("lab", {f"project/{RECORD}": record().encoded(), f"project/{PATH}/0/0": b"x"})
+
+    with pytest.raises(BeingReplacedError, match="wbp"):
+        opened().volume_version(TOMOGRAM)
+    with pytest.raises(BeingReplacedError) as caught:
+        fill(opened(), 2)
+
+    assert caught.value.key == TOMOGRAM
+    assert f"project/{PATH}/0/0" in server.keys("lab")
+
+
+def test_a_reader_that_may_not_write_says_who_can_finish(opened: Callable[..., Any], server: S3Server) -> None:
+    server.put("lab", {f"project/{RECORD}": record(renewed=0.0).encoded(), f"project/{PATH}/0/0": b"x"})
+
+    with pytest.raises(BeingReplacedError, match="cut off: reading it with a project that may write"):
+        opened(read_only=True).volume_version(TOMOGRAM)
+    assert f"project/{RECORD}" in server.keys("lab")
+
+
+def test_a_file_that_is_no_record_stands_in_nobodys_way(opened: Callable[..., Any], server: S3Server) -> None:
+    server.put("lab", {f"project/{RECORD}": b"not a record"})
+
+    fill(opened(), 2)
+
+    assert values(opened()) == [2]
+
+
+def test_of_several_writers_one_wins_and_the_others_are_told(opened: Callable[..., Any]) -> None:
+    fill(opened(), 1)
+
+    def write(value: int) -> int | None:
+        try:
+            fill(opened(), value, (16, 16, 16))
+        except BeingReplacedError:
+            return None
+        return value
+
+    with ThreadPoolExecutor(4) as pool:
+        won = [value for value in pool.map(write, range(2, 6)) if value]
+
+    assert won
+    [left] = values(opened())
+    assert left in won
+
+
+def test_a_writer_that_was_taken_for_dead_stops(opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "_RENEWED", -1.0)
+    fill(opened(), 1)
+    put = Replacement._put
+
+    def taken_over(self: Replacement, mine: Record, revision: Any) -> None:
+        put(self, mine, revision)
+        if self._revision is not None and mine.owner != "other":
+            other = Replacement(self._connection, self._files, self._path)
+            other._put(record(owner="other", staged=mine.staged), self._revision)
+
+    monkeypatch.setattr(Replacement, "_put", taken_over)
+    with pytest.raises(BeingReplacedError):
+        fill(opened(), 2)
+
+
+def test_a_process_that_has_ended_is_no_living_writer() -> None:
+    import subprocess
+    import sys
+
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = replacing._started(child.pid)
+    living = record(host=replacing._host(), process=child.pid, started=started)
+
+    assert not living.is_abandoned
+    child.communicate(b"\n")
+    assert living.is_abandoned
+    assert record(renewed=time.time() - 2 * replacing.LEASE).is_abandoned
+    assert not record().is_abandoned
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    made = record()
+
+    assert decode(made.encoded()) == made
+    assert decode(b"[]") is None
+    assert volume_of(record_of(PATH)) == PATH
+
+
+def test_the_next_writer_in_a_folder_finishes_what_was_cut_off_beside_it(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        cut_after(patched, 2, dead=False)
+        with pytest.raises(Cut):
+            fill(opened(), 2)
+
+    other = TomogramKey("TS_1", 10.0, "other")
+    with opened().replace_zarr(other) as store:
+        write_volume(store, np.ones((2, 2, 2)), 10.0)
+
+    assert f"project/{PATH}/.zattrs" in server.keys("lab")
+    assert f"project/{RECORD}" not in server.keys("lab")
+
+
+def test_a_cut_off_deletion_leaves_no_volume_that_can_be_opened(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copick_backend_fs.buckets._AT_ONCE", 1)
+    layer = opened()
+    fill(layer, 1)
+    delete_files = type(layer._files).delete_files
+    calls: list[Any] = []
+
+    async def cut(self: Any, live: Any, paths: Any) -> None:
+        calls.append(paths)
+        if len(calls) > 1:
+            raise OSError("cut")
+        await delete_files(self, live, paths)
+
+    monkeypatch.setattr(type(layer._files), "delete_files", cut)
+    with pytest.raises(OSError, match="cut"):
+        layer.delete(TOMOGRAM)
+
+    assert [key for key in server.keys("lab") if PATH in key]
+    assert not [key for key in server.keys("lab") if PATH in key and replacing.is_metadata(key)]
+    assert issubclass(type(layer._files), BucketFiles)
+    assert s3.MARK
+
+
+# ------------------------------------------------------------------------------------------------------------- whole reads
+
+
+def test_a_first_region_is_four_requests_and_a_later_one_its_chunk_and_a_check(server: S3Server, obstore: bool) -> None:
+    fs_args = {"endpoint_url": server.url, "key": "someone", "secret": "secret", "obstore": obstore}
+    config = {"config_type": "filesystem", "overlay_root": "s3://lab/project", "pickable_objects": OBJECTS}
+    config = {**config, "overlay_fs_args": {k: v for k, v in fs_args.items() if k != "obstore"}, "obstore": obstore}
+    made = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    made.from_numpy(np.ones((8, 8, 8)))
+    tomogram = copick_core.open(config).get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp")
+
+    with server.counting() as first:
+        tomogram.numpy(z=slice(0, 2))
+    with server.counting() as later:
+        tomogram.numpy(z=slice(2, 4))
+
+    assert first == {"GET": 3, "HEAD": 1}
+    assert later == {"GET": 1, "HEAD": 1}
+
+
+def test_a_read_during_which_the_volume_is_replaced_is_made_again(
+    server: S3Server, obstore: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "config_type": "filesystem",
+        "overlay_root": "s3://lab/project",
+        "overlay_fs_args": {"endpoint_url": server.url, "key": "someone", "secret": "secret"},
+        "pickable_objects": OBJECTS,
+        "obstore": obstore,
+    }
+    made = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    made.from_numpy(np.ones((8, 8, 8)), chunks=4)
+    tomogram = copick_core.open(config).get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp")
+    writer = copick_core.open(config).get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp")
+    from copick_core.volumes import chunk_parts
+
+    read, replaced = chunk_parts.read, []
+
+    def disturbed(array: Any, region: Any) -> Any:
+        found = read(array, region)
+        if not replaced:
+            replaced.append(True)
+            writer.from_numpy(np.full((8, 8, 8), 2), chunks=4)
+        return found
+
+    monkeypatch.setattr(chunk_parts, "read", disturbed)
+
+    assert (tomogram.numpy() == 2).all()
