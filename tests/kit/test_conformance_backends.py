@@ -40,6 +40,7 @@ class TestMemoryFilesystem(BackendTests):
 class OnS3(BackendTests):
     examples = 2
     steps = 6
+    whole_volumes = False
     obstore = True
 
     @pytest.fixture(autouse=True)

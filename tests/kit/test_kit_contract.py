@@ -2,6 +2,9 @@
 
 import inspect
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,14 @@ def test_any_error_is_a_broken_promise():
 
     with pytest.raises(ContractBroken, match="Seen: OSError: the river is dry"):
         check()
+
+
+@pytest.mark.parametrize("suite", ["test_conformance_layers.py::TestMemoryLayer", "test_conformance_backends.py::TestMemory"])
+def test_random_histories_come_after_all_fixed_checks(suite):
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, str(Path(__file__).with_name(suite))], capture_output=True, text=True, check=False)
+
+    checks = [line for line in done.stdout.splitlines() if "::" in line]
+
+    assert "histories" in checks[-1]
+    assert [check for check in checks[:-1] if "histories" in check] == []

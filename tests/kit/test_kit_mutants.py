@@ -13,7 +13,9 @@ from support import backend_mutants, mutants
 
 MUTANTS = [(m.__name__, m.caught_by, m.seen) for m in mutants.LAYERS]
 MUTANTS += [(m.name, m.caught_by, m.seen) for m in backend_mutants.BACKENDS]
-HONEST = sorted({m.caught_by for m in backend_mutants.BACKENDS})
+HONEST = [
+    ("HonestBackend" if m.backend.config_type == "mutant" else "HonestFolder", m.caught_by) for m in backend_mutants.BACKENDS
+]
 SUITE = Path(mutants.__file__).with_name("mutant_suite.py")
 
 
@@ -22,7 +24,7 @@ def failures(tmp_path_factory):
     """What failed when each mutant met its check: {mutant: [message]}."""
     report = tmp_path_factory.mktemp("mutants") / "report.xml"
     checks = [f"{SUITE}::Test{name}::{caught_by}" for name, caught_by, _ in MUTANTS]
-    checks += [f"{SUITE}::TestHonestBackend::{check}" for check in HONEST]
+    checks += sorted({f"{SUITE}::Test{name}::{check}" for name, check in HONEST})
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--tb=short"]
     command += ["-c", os.devnull, "--rootdir", str(SUITE.parent), f"--junitxml={report}", *checks]
     path = os.pathsep.join([str(SUITE.parents[1]), *(p for p in sys.path if p)])
@@ -43,8 +45,9 @@ def test_a_broken_layer_or_backend_fails_the_check_for_its_mistake(failures, nam
     assert any("Contract broken: “" in m and re.search(seen, m) for m in messages), messages
 
 
-def test_what_they_are_made_from_passes_the_same_checks(failures):
-    assert failures["HonestBackend"] == []
+@pytest.mark.parametrize("name", sorted({name for name, _ in HONEST}))
+def test_what_they_are_made_from_passes_the_same_checks(failures, name):
+    assert failures[name] == []
 
 
 def test_there_are_many_mutants():

@@ -6,7 +6,7 @@ import pytest
 
 from copick_backend_fs.local import LocalLayer
 from copick_core.testing import BackendTests, LayerTests
-from support.backend_mutants import BACKENDS, HONEST
+from support.backend_mutants import BACKENDS, HONEST, HONEST_FOLDER
 from support.mutants import LAYERS
 
 
@@ -54,5 +54,17 @@ class TestHonestBackend(OverPlaces):
     backend = HONEST
 
 
+class OverFolders(BackendTests):
+    def make_config(self, folder, name):
+        return {"config_type": "mutant-folder", "path": str(folder / name)}
+
+
+class TestHonestFolder(OverFolders):
+    """What those that other processes can reach are made from; this one must pass."""
+
+    backend = HONEST_FOLDER
+
+
 for _broken in BACKENDS:
-    globals()[f"Test{_broken.name}"] = type(f"Test{_broken.name}", (OverPlaces,), {"backend": _broken.backend})
+    _over = OverPlaces if _broken.backend.config_type == "mutant" else OverFolders
+    globals()[f"Test{_broken.name}"] = type(f"Test{_broken.name}", (_over,), {"backend": _broken.backend})

@@ -409,6 +409,43 @@ class CreatesOnOpening(Mutant):
         return super().zarr(key)
 
 
+class KeepsTheMarksOfDeletedChunks(Mutant):
+    """A chunk that was deleted stays deleted, whatever is stored there later."""
+
+    caught_by, seen = "test_a_region_of_the_fill_value_is_written_over", "does not hold 1"
+
+    def zarr(self, key):
+        values = self.place.volumes.setdefault(key, {})
+
+        class Store(DictStore):
+            async def delete(self, key):
+                self._check_writable()
+                if key in values:
+                    values[f".deleted-{key}"] = None
+
+            async def get(self, key, prototype=None, byte_range=None):
+                return None if f".deleted-{key}" in values else await super().get(key, prototype, byte_range)
+
+            async def list(self):
+                async for name in super().list():
+                    if not name.startswith(".deleted-") and f".deleted-{name}" not in values:
+                        yield name
+
+        return Store(values, read_only=self.read_only)
+
+
+class DeletesNoChunks(Mutant):
+    caught_by, seen = "test_a_deleted_chunk_is_gone_until_it_is_stored_again", "0.0.0"
+
+    def zarr(self, key):
+        class Store(DictStore):
+            async def delete(self, key):
+                if not key[-1].isdigit():
+                    await super().delete(key)
+
+        return Store(self.place.volumes.setdefault(key, {}), read_only=self.read_only)
+
+
 class IgnoresByteRanges(Mutant):
     caught_by, seen = "test_store_values_are_read_in_part", "0123456789"
 
@@ -594,6 +631,19 @@ class RevivesWhatWasDeleted(Mutant):
         self.run_was_deleted |= isinstance(key, RunKey)
         if self.run_was_deleted and isinstance(key, PicksKey):
             super().write(key, b"revived")
+
+
+class FailsOnce(Mutant):
+    """One listing of many fails: hypothesis cannot repeat that, and the sentence is named all the same."""
+
+    caught_by, seen = "test_random_histories_agree_with_the_model", "(?s)shows at once.*ConnectionError: the server"
+    listings = 0
+
+    def list(self, kind, parent):
+        FailsOnce.listings += 1
+        if FailsOnce.listings == 500:
+            raise ConnectionError("the server is gone")
+        return super().list(kind, parent)
 
 
 # -------------------------------------------------------------------------------------------------------------- read-only

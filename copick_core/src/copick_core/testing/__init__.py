@@ -26,6 +26,7 @@ pytest.register_assert_rewrite(
             "machines",
             "project_base",
             "project_hierarchy",
+            "project_kills",
             "project_leaves",
             "project_layers",
             "project_machine",

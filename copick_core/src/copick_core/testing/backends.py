@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copick_core.testing.project_hierarchy import ProjectHierarchyChecks, ProjectPluginChecks
+from copick_core.testing.project_kills import ProjectKillChecks
 from copick_core.testing.project_layers import (
     ProjectFailureChecks,
     ProjectLazinessChecks,
@@ -13,17 +14,19 @@ from copick_core.testing.project_leaves import ProjectMeshChecks, ProjectPicksCh
 from copick_core.testing.project_machine import ProjectMachineChecks
 
 
+# pytest collects the last base class first: what is fundamental stands at the end, and random histories come last.
 class BackendTests(
-    ProjectPluginChecks,
-    ProjectHierarchyChecks,
-    ProjectPicksChecks,
-    ProjectMeshChecks,
-    ProjectVolumeChecks,
-    ProjectOverlayChecks,
-    ProjectLazinessChecks,
-    ProjectFailureChecks,
-    ProjectSharingChecks,
     ProjectMachineChecks,
+    ProjectKillChecks,
+    ProjectSharingChecks,
+    ProjectFailureChecks,
+    ProjectLazinessChecks,
+    ProjectOverlayChecks,
+    ProjectVolumeChecks,
+    ProjectMeshChecks,
+    ProjectPicksChecks,
+    ProjectHierarchyChecks,
+    ProjectPluginChecks,
 ):
     """Checks that whole projects on a backend behave as users expect.
 

@@ -154,6 +154,44 @@ class VolumeChecks(LayerChecks):
 
         assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
 
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @promises(STORE)
+    def test_a_region_of_the_fill_value_is_written_over(self, layer: Layer, zarr_format: Literal[2, 3]) -> None:
+        import zarr
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.write_volume(layer.zarr(key), samples.volume() + 1, zarr_format)
+        expected = samples.volume() + 1
+
+        # zarr deletes a chunk that holds only the fill value, which is 0, and stores it again afterwards.
+        for value in (0, 1, 0, 2):
+            zarr.open_array(layer.zarr(key), path="0", mode="r+")[:2] = value
+            expected[:2] = value
+
+            assert np.array_equal(samples.read_volume(layer.zarr(key)), expected), f"the region does not hold {value}"
+
+    @pytest.mark.parametrize("zarr_format", FORMATS)
+    @promises(STORE)
+    def test_a_deleted_chunk_is_gone_until_it_is_stored_again(self, layer: Layer, zarr_format: Literal[2, 3]) -> None:
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        expected = samples.volume() + 1
+        samples.write_volume(layer.zarr(key), expected.copy(), zarr_format)
+        name = "0/0.0.0" if zarr_format == 2 else "0/c/0/0/0"
+        chunk = _get(layer.zarr(key), name)
+        assert chunk
+
+        run_async(layer.zarr(key).delete(name))
+        without = samples.read_volume(layer.zarr(key))
+        names = run_async(_collected(layer.zarr(key).list()))
+        run_async(layer.zarr(key).set(name, _buffer(chunk)))
+
+        assert name not in names
+        assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
+        expected[:2, :2, :2] = 0
+        assert np.array_equal(without, expected)
+
     @promises(STORE)
     def test_sharded_volumes_are_read_by_ranges(self, layer: Layer) -> None:
         import zarr

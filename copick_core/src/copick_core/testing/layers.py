@@ -9,19 +9,20 @@ from copick_core.testing.layer_writes import ReadOnlyChecks, RevisionChecks, Thr
 from copick_core.testing.machines import MachineChecks
 
 
+# pytest collects the last base class first: what is fundamental stands at the end, and random histories come last.
 class LayerTests(
-    ListingChecks,
-    FileChecks,
-    ContainerChecks,
-    VolumeChecks,
-    ReplacementChecks,
-    RevisionChecks,
-    DeletionChecks,
-    SharingChecks,
-    ReadOnlyChecks,
-    HostileNameChecks,
-    ThreadChecks,
     MachineChecks,
+    ThreadChecks,
+    HostileNameChecks,
+    ReadOnlyChecks,
+    SharingChecks,
+    DeletionChecks,
+    RevisionChecks,
+    ReplacementChecks,
+    VolumeChecks,
+    ContainerChecks,
+    FileChecks,
+    ListingChecks,
 ):
     """Checks that a writable layer keeps the contract of :class:`copick_core.layers.Layer`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,6 +58,8 @@ class ProjectChecks:
     def make_config(self, folder: Path, name: str) -> dict[str, Any]:
         """Give the configuration of an empty, writable project. Override it.
 
+        Values that hold the folder's path are locations: their fields must be among ``location_fields`` of the model.
+
         Args:
             folder: An empty folder of this test.
             name: Tells apart the projects of one test; two names are two places, one name is one place.
@@ -101,6 +105,19 @@ class ProjectChecks:
         """A project whose reference holds one entity of each kind, under an empty overlay."""
         self.need_sharing()
         return opening.open(stack)
+
+    def elsewhere(self) -> str:
+        """Python code that makes the backend available in another process; skips where a project cannot be reached there."""
+        if self.process_bound:
+            pytest.skip("process_bound is True")
+        code = f"import sys\nsys.path[:] = {sys.path!r}\n"
+        if self.backend is None:
+            return code
+        try:
+            record = pickle.dumps(self.backend)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            pytest.skip(f"the backend's record cannot be imported by another process: {error}")
+        return f"{code}import pickle\nfrom copick_core import plugins\nplugins.register(pickle.loads({record!r}))\n"
 
     def need_sharing(self) -> None:
         """Skip where a project cannot be opened twice."""

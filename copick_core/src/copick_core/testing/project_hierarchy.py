@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,49 @@ class ProjectPluginChecks(ProjectChecks):
         done = subprocess.run([sys.executable, "-c", code], check=False)
 
         assert done.returncode == 0, f"{module} was imported"
+
+    @promises("location_fields names the fields that hold a location.")
+    def test_fields_that_hold_a_location_are_declared(self, config: dict[str, Any], tmp_path: Path) -> None:
+        if self.process_bound:
+            pytest.skip("process_bound is True")
+        config_cls = plugins.backends.get(config["config_type"]).config_cls
+
+        holding = [field for field, value in config.items() if isinstance(value, str) and str(tmp_path) in value]
+
+        assert [field for field in holding if field not in config_cls.location_fields] == []
+
+    @promises("A relative location is resolved once, against the config file's folder or the working folder.")
+    def test_a_relative_location_holds_in_any_working_folder(
+        self, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.need_sharing()
+        paths = {f: v for f, v in config.items() if isinstance(v, str) and v.startswith(f"{tmp_path}{os.sep}")}
+        if self.process_bound or not paths:
+            pytest.skip("no field of the configuration holds a path")
+        home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+        home.mkdir()
+        elsewhere.mkdir()
+        relative = {**config, **{field: os.path.relpath(path, home) for field, path in paths.items()}}
+        (home / "config.json").write_text(json.dumps(relative))
+
+        monkeypatch.chdir(home)
+        opened = [opening.open("config.json"), opening.open(relative)]
+        monkeypatch.chdir(elsewhere)
+        opened.append(opening.open(home / "config.json"))
+        for n, root in enumerate(opened):
+            root.new_run(f"TS_{n}")
+
+        names = ["TS_0", "TS_1", "TS_2"]
+        for root in (*opened, opening.open(config)):
+            root.refresh()
+            assert [run.name for run in root.runs] == names
+
+    @promises("A password in a location is shown nowhere.")
+    def test_a_password_in_a_location_is_not_shown(self, root: CopickRootOverlay) -> None:
+        url = "https://someone:SECRET@example.org/project"
+        located = root.config.model_copy(update=dict.fromkeys(root.config.location_fields, url))
+
+        assert "SECRET" not in repr(located) + str(located)
 
     @promises("A configuration survives being saved and loaded, with keys that no model knows.")
     def test_a_configuration_survives_saving(self, config: dict[str, Any], tmp_path: Path) -> None:
