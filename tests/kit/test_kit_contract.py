@@ -35,10 +35,13 @@ def prose(docstring):
     return re.split(r"(?<=[.])\s+(?=[A-Z:`])", text)[1:]
 
 
+#: What implementers call, and nobody else.
+HELPERS = {"check_writable", "refusal", "unwrap"}
+
 PROSE = [
     sentence
     for name, member in [("Layer", Layer), *vars(Layer).items()]
-    if not name.startswith("_") and member.__doc__ and (member is Layer or inspect.isfunction(member))
+    if not name.startswith("_") and name not in HELPERS and member.__doc__ and (member is Layer or inspect.isfunction(member))
     for sentence in prose(member.__doc__)
     if not sentence.startswith("Each of these sentences")
 ]
