@@ -1,0 +1,86 @@
+"""`new-plugin` writes packages that install and whose tests run: all pass, but those of a backend that is to be filled in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from copick_core.__main__ import main
+from copick_core.cli.new_plugin import write_package
+from copick_core.errors import InvalidNameError
+
+SYS_PATH = [p for p in sys.path if p and Path(p) != Path(__file__).parents[2]]
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """Write a plugin with the command, install it, and run its tests: {test: what it failed with, or ""}."""
+
+    def attempt(kind: str, *options: str) -> dict[str, str]:
+        into = tmp_path_factory.mktemp(kind)
+        assert main(["new-plugin", kind, "my_own", *options, "--into", str(into)]) == 0
+        [folder] = into.iterdir()
+        # --no-deps: pip leaves everything that is there alone; the environment's packages are found by PYTHONPATH.
+        site = into / "site"
+        install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(folder)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *SYS_PATH]), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        subprocess.run([sys.executable, "-m", *install], check=True, env=environment)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "--junitxml=report.xml"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert (folder / "report.xml").exists(), done.stdout + done.stderr
+        cases = ElementTree.parse(folder / "report.xml").iter("testcase")
+        return {
+            f"{case.get('classname')}::{case.get('name')}": "".join(
+                f"{f.get('message')} {f.text}" for f in [*case.iter("failure"), *case.iter("error")]
+            )
+            for case in cases
+        }
+
+    return attempt
+
+
+@pytest.mark.parametrize(("kind", "tests"), [("command", 3), ("format", 4), ("wrapper", 300)])
+def test_the_skeleton_of_a_plugin_works_at_once(tried, kind, tests):
+    results = tried(kind)
+
+    assert {name: failure for name, failure in results.items() if failure} == {}
+    assert len(results) >= tests
+
+
+@pytest.mark.parametrize("options", [[], ["--paths"]], ids=["layer", "paths"])
+def test_the_tests_of_a_new_backend_fail_only_where_something_is_to_be_filled_in(tried, options):
+    results = tried("backend", *options)
+
+    failures = {name: failure for name, failure in results.items() if failure}
+    assert {n: f for n, f in failures.items() if "fill in MyOwnLayer." not in f} == {}
+    assert len(results) - len(failures) >= 15
+
+
+@pytest.mark.parametrize("kind", ["backend", "command", "format", "wrapper"])
+@pytest.mark.parametrize("name", ["My", "a-b", "1a", "", "a__b", "../a", "import"])
+def test_a_name_that_is_no_package_is_refused(tmp_path, kind, name):
+    with pytest.raises(InvalidNameError):
+        write_package(kind, name, tmp_path)
+
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("backend", "memory"), ("backend", "stack"), ("command", "new_config"), ("format", "mrc"), ("wrapper", "log")],
+)
+def test_the_name_of_another_plugin_is_refused(tmp_path, kind, name):
+    with pytest.raises(InvalidNameError, match=f"there is a {kind} of this name"):
+        write_package(kind, name, tmp_path)
+
+
+def test_what_exists_is_not_overwritten(tmp_path):
+    write_package("format", "mine", tmp_path)
+
+    with pytest.raises(FileExistsError):
+        write_package("format", "mine", tmp_path)
