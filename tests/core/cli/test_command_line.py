@@ -54,7 +54,7 @@ def test_help_lists_every_command_with_its_summary_and_imports_none():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
 
     listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    for name in ("copy", "demo", "new-backend", "new-config", "plugins", "portal-cache", "tree", "volume"):
+    for name in ("copy", "demo", "new-config", "new-plugin", "plugins", "portal-cache", "tree", "volume"):
         assert name in listed
     assert "make an example project" in done.stdout
     assert done.stdout.splitlines()[-1] == "[] ['copick_core.cli.frame', 'copick_core.cli.own']"

@@ -27,8 +27,22 @@ def tried(tmp_path_factory):
         [folder] = into.iterdir()
         # --no-deps: pip leaves everything that is there alone; the environment's packages are found by PYTHONPATH.
         site = into / "site"
-        install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(folder)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *SYS_PATH]), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        install = [
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "--target",
+            str(site),
+            str(folder),
+        ]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(site), *SYS_PATH]),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
         subprocess.run([sys.executable, "-m", *install], check=True, env=environment)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "--junitxml=report.xml"]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

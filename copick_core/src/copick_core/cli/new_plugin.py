@@ -15,7 +15,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -60,7 +60,7 @@ SKELETONS = {
     "wrapper": Skeleton("wrapper", "wrapper", "copick.wrappers", "waits before every call of a layer"),
 }
 #: Names that a project's own options or words of the framework take.
-_TAKEN = {"backend": {"stack"}, "command": set(), "format": set(), "wrapper": set()}
+_TAKEN: dict[str, set[str]] = {"backend": {"stack"}, "command": set(), "format": set(), "wrapper": set()}
 
 
 @click.command
@@ -128,8 +128,8 @@ def write_package(kind: str, name: str, into: Path, *, paths: bool = False) -> P
     return folder
 
 
-def _registry(kind: str) -> Registry:
-    registry: Registry = getattr(plugins, f"{kind}s")
+def _registry(kind: str) -> Registry[Any]:
+    registry: Registry[Any] = getattr(plugins, f"{kind}s")
     return registry
 
 

@@ -8,7 +8,7 @@ COMMANDS = (
     Command("plugins", 1, "copick_core.cli.plugins:plugins", "list the installed plugins of every kind, and what is broken"),
     Command("doctor", 1, "copick_core.cli.doctor:doctor", "look for everything that is wrong in a project"),
     Command("new-config", 1, "copick_core.cli.new_config:new_config", "write the configuration of a new project"),
-    Command("new-backend", 1, "copick_core.cli.new_backend:new_backend", "write the skeleton of a backend, with tests"),
+    Command("new-plugin", 1, "copick_core.cli.new_plugin:new_plugin", "write the skeleton of a plugin, with its tests"),
 )
 
 
