@@ -52,7 +52,6 @@ SECTIONS = {
         "from-copick-1",
         "scaling",
         "writing-a-plugin",
-        "writing-a-backend",
     ],
     "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format"],
     "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],

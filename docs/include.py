@@ -1,10 +1,10 @@
-"""Write the files that docs/writing-a-backend.md includes into it: ``python docs/include.py``."""
+"""Write the files that docs/writing-a-plugin.md includes into it: ``python docs/include.py``."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "writing-a-backend.md"
+DOCUMENT = ROOT / "docs" / "writing-a-plugin.md"
 BLOCK = re.compile(r"<!-- include: (\S+) -->\n(?:```\w+\n.*?\n```\n)?", re.S)
 LANGUAGES = {".py": "python", ".toml": "toml"}
 

@@ -91,20 +91,22 @@ class ProjectPluginChecks(ProjectChecks):
         paths = {f: v for f, v in config.items() if isinstance(v, str) and v.startswith(f"{tmp_path}{os.sep}")}
         if self.process_bound or not paths:
             pytest.skip("no field of the configuration holds a path")
-        home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+        home, elsewhere = tmp_path / "home", tmp_path / "else" / "where"  # ".." leads from both to two places
         home.mkdir()
-        elsewhere.mkdir()
+        elsewhere.mkdir(parents=True)
         relative = {**config, **{field: os.path.relpath(path, home) for field, path in paths.items()}}
         (home / "config.json").write_text(json.dumps(relative))
 
         monkeypatch.chdir(home)
         opened = [opening.open("config.json"), opening.open(relative)]
-        monkeypatch.chdir(elsewhere)
-        opened.append(opening.open(home / "config.json"))
         for n, root in enumerate(opened):
             root.new_run(f"TS_{n}")
+        monkeypatch.chdir(elsewhere)
+        opened.append(opening.open(home / "config.json"))
+        for n, root in enumerate(opened, 2):
+            root.new_run(f"TS_{n}")
 
-        names = ["TS_0", "TS_1", "TS_2"]
+        names = ["TS_0", "TS_1", "TS_2", "TS_3", "TS_4"]
         for root in (*opened, opening.open(config)):
             root.refresh()
             assert [run.name for run in root.runs] == names
