@@ -326,6 +326,28 @@ class DeletionChecks(LayerChecks):
         assert [*layer.list(kind, key.parent)] == [key]
 
 
+class ExaminationChecks(LayerChecks):
+    """What a layer finds wrong in its place."""
+
+    @promises("By default there are none.")
+    def test_a_healthy_place_has_no_problems(self, layer: Layer) -> None:
+        for kind in self.kinds:
+            samples.fill(layer, samples.key(kind))
+
+        assert [*layer.problems()] == []
+
+    @promises("Changes nothing, and may take long; one problem never hides another.")
+    def test_examining_a_place_changes_nothing(self, layer: Layer) -> None:
+        for kind in self.kinds:
+            samples.fill(layer, samples.key(kind), seed=1)
+        before = self.stored_files(layer), self.whole(layer)
+
+        self.other(layer, read_only=True).problems()
+
+        layer.forget(ROOT)
+        assert (self.stored_files(layer), self.whole(layer)) == before
+
+
 class SharingChecks(LayerChecks):
     """Two layers on one place, and what a layer may remember."""
 

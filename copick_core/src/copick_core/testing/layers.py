@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copick_core.testing.layer_listing import HostileNameChecks, ListingChecks
-from copick_core.testing.layer_storage import ContainerChecks, DeletionChecks, FileChecks, SharingChecks
+from copick_core.testing.layer_storage import ContainerChecks, DeletionChecks, ExaminationChecks, FileChecks, SharingChecks
 from copick_core.testing.layer_volumes import ReplacementChecks, VolumeChecks
 from copick_core.testing.layer_writes import ReadOnlyChecks, RevisionChecks, ThreadChecks
 from copick_core.testing.machines import MachineChecks
@@ -15,6 +15,7 @@ class LayerTests(
     ThreadChecks,
     HostileNameChecks,
     ReadOnlyChecks,
+    ExaminationChecks,
     SharingChecks,
     DeletionChecks,
     RevisionChecks,
