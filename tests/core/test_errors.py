@@ -19,6 +19,7 @@ BUILT_IN = {
     "UnknownFormatError": LookupError,
     "BeingReplacedError": RuntimeError,
     "LevelNotFoundError": KeyError,
+    "VolumeNotFoundError": FileNotFoundError,
     "RegionTooLargeError": ValueError,
     "ConfigError": ValueError,
     "ConfigNotFoundError": FileNotFoundError,
@@ -45,6 +46,7 @@ EXAMPLES = [
         source="s", kind="volume", suffix=".x", candidates=[], installed=["y"], install="pip install z", reason="r"
     ),
     errors.LevelNotFoundError(level="7", levels=["0", "1"]),
+    errors.VolumeNotFoundError(key="k", layer="l", level="0"),
     errors.RegionTooLargeError(requested=10**12, available=10**9),
     errors.ConfigError(source="c", reason="r"),
     errors.ConfigNotFoundError(source="c", location="/x/c"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,34 +17,12 @@ from copick_backend_fs.opening import open_layer, open_layers
 from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
-from support.s3_server import S3Server
 
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
 TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")
+#: The secret that the layers of `fs_args` have.
 SECRET = "do-not-tell"
-
-
-@pytest.fixture(scope="session")
-def running_server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: S3Server) -> S3Server:
-    running_server.empty("lab")
-    return running_server
-
-
-@pytest.fixture
-def fs_args(server: S3Server) -> dict[str, Any]:
-    return {"endpoint_url": server.url, "key": "someone", "secret": SECRET}
-
-
-@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
-def obstore(request: pytest.FixtureRequest) -> bool:
-    return request.param
 
 
 @pytest.fixture

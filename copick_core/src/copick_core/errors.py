@@ -15,6 +15,7 @@ from them::
     ├── InvalidDataError         ValueError          values or bytes that must not be, or cannot be, stored or read
     │   └── UnknownFormatError   LookupError         a file that no installed format reads, or that several claim
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
+    │   └── VolumeNotFoundError  FileNotFoundError   … because the volume is not stored (a NotFoundError too)
     ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
     ├── ConfigError              ValueError          a configuration that cannot be used
     │   ├── ConfigNotFoundError  FileNotFoundError   a config file that does not exist
@@ -331,6 +332,25 @@ class LevelNotFoundError(CopickError, KeyError):
     def __init__(self, *, level: str, levels: list[str], source: Any = "the volume") -> None:
         has = f"it has {', '.join(map(repr, levels))}" if levels else "nothing has been written to it yet, or it was deleted"
         super().__init__(f"Level {level!r} is not in {source}: {has}.", source=source, level=level, levels=levels)
+
+
+class VolumeNotFoundError(NotFoundError, LevelNotFoundError):
+    """A volume whose level is asked for is not stored.
+
+    Attributes:
+        key: The volume.
+        layer: Name of the layer that was asked.
+        location: Where the layer would keep it, if it can say.
+        source: The volume, as in `LevelNotFoundError`.
+        level: The level that was asked for.
+        levels: An empty list.
+    """
+
+    def __init__(self, *, key: Any, layer: str, level: str, location: str | None = None) -> None:
+        where = f" at {location}" if location else ""
+        message = f"{key} is not in layer {layer!r}{where}: nothing has been written to it yet, or it was deleted."
+        fields = {"key": key, "layer": layer, "location": location, "source": key, "level": level, "levels": []}
+        CopickError.__init__(self, message, **fields)
 
 
 class RegionTooLargeError(CopickError, ValueError):

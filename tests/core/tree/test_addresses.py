@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copick_core.errors import AddressError
-from copick_core.tree.addresses import Address, address_of, escaped, parse
+from copick_core.tree.addresses import Address, address_of, escaped, key_of, parse
 from copick_core.tree.keys import (
     KEY_CLASSES,
     FeaturesKey,
@@ -194,3 +194,17 @@ def test_parts_that_name_one_thing_are_told_from_patterns():
 
     assert [address.literal(part) for part in ("run", "name", "user_id", "session_id")] == ["TS:1", None, "alice", None]
     assert address.size == 10.0
+
+
+@given(keys)
+def test_the_key_that_an_address_names_is_the_one_that_it_is_the_address_of(key):
+    plain = key._replace(variant="") if hasattr(key, "variant") else key  # no address has a variant
+
+    assert key_of(address_of(key), key.kind) == plain
+
+
+@pytest.mark.parametrize(
+    "text", ["TS_*/ribosome:alice/1", "ribosome:alice/1", "TS_1/ribosome:alice", "re:TS_1/ribosome:alice/1"]
+)
+def test_an_address_with_a_pattern_or_without_a_part_names_no_key(text):
+    assert key_of(parse(text), Kind.PICKS) is None

@@ -79,6 +79,11 @@ class Children(list[E]):
         with self.lock:
             return self._adopt(key, probe())
 
+    def known(self, key: Key, layer: str | None) -> E | None:
+        """The handle of a key in a layer, if there is one; storage is not asked."""
+        with self.lock:
+            return next((handle for handle in self._known(key) if handle.layer == layer), None)
+
     def _known(self, key: Key) -> list[E]:
         if self._index is None:
             self._index = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from weakref import WeakValueDictionary
 
 from copick_core.errors import ConflictError, NotPicklableError, ReadOnlyError
 from copick_core.models import (
@@ -28,6 +29,9 @@ from copick_core.tree.keys import (
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer, Layers
+    from copick_core.models.entity import Entity
+    from copick_core.projects.selection import Selection
+    from copick_core.tree.addresses import Address
     from copick_core.tree.keys import ParentKey
     from copick_core.tree.schema import (
         CopickConfig,
@@ -84,6 +88,8 @@ class CopickRootOverlay(CopickRoot):
         self._index = _Index(config, bool(self.layers.static))
         #: Answers that :meth:`prefetch` has for handles that are about to ask.
         self._prefetched: dict[tuple[str, Kind, ParentKey], Sequence[Key]] = {}
+        #: Handles of which nobody has asked storage, by key and layer; the children of their parents do not know them.
+        self._assumed: WeakValueDictionary[tuple[Key, str | None], Any] = WeakValueDictionary()
 
     @property
     def read_only(self) -> bool:
@@ -116,6 +122,54 @@ class CopickRootOverlay(CopickRoot):
         """List children in a layer, unless they have just been prefetched."""
         found = self._prefetched.pop((layer.name, kind, parent), None) if self._prefetched else None
         return layer.list(kind, parent) if found is None else found
+
+    def select(self, address: Address | str, kind: Kind | str | None = None) -> Selection:
+        """The entities that an address matches, in all layers; listed when they are used.
+
+        Args:
+            address: Such as ``"TS_*/ribosome:alice/1"``; see :mod:`copick_core.tree.addresses`.
+            kind: The one kind that is wanted; None for every kind that the address can mean.
+
+        Returns:
+            What can be iterated, counted, tabulated, mapped and deleted.
+
+        Raises:
+            AddressError: The text is no address, or no entity of the wanted kind can have it.
+            InvalidDataError: There is no such kind.
+
+        Example:
+            >>> for picks in root.select("TS_*/ribosome:alice/1", kind="picks"):  # doctest: +SKIP
+            ...     print(picks.run.name, len(picks.points))
+        """
+        from copick_core.projects.selection import Selection
+
+        return Selection(self, address, kind)
+
+    def entity(self, address: Address | str, kind: Kind | str | None = None) -> Entity[Any]:
+        """The one entity that an address names; of several layers the overlay's, as that is what a user edits.
+
+        Storage is asked as little as possible. With ``kind`` (or an address that means one kind only) and one layer it is not
+        asked at all: an entity that does not exist then raises NotFoundError when it is read. A segmentation's address
+        without a type means every type; if several exist, it means the binary one.
+
+        Args:
+            address: Such as ``"TS_001/wbp@10.0"``; see :mod:`copick_core.tree.addresses`.
+            kind: The kind that is meant, where the address can mean several.
+
+        Returns:
+            The handle that the getters of the project return too.
+
+        Raises:
+            AddressError: The text is no address, or matches several entities, which the message lists.
+            InvalidDataError: There is no such kind.
+            NotFoundError: There is no such entity.
+
+        Example:
+            >>> root.entity("TS_001/wbp@10.0", kind="tomogram").numpy(z=slice(0, 10))  # doctest: +SKIP
+        """
+        from copick_core.projects.selection import entity
+
+        return entity(self, address, kind)
 
     def prefetch(self, kinds: Iterable[Kind | str] | None = None) -> None:
         """List all entities of some kinds at once, so that walking the project asks storage for nothing more.
@@ -174,13 +228,49 @@ class CopickRootOverlay(CopickRoot):
         """The handle of a run."""
         return self._run_children.add(self._run_at(key))
 
+    def _find_handle(self, key: Key, layer: Layer | None) -> Any:
+        """The handle of an entity that was found in a layer; None for those that span layers."""
+        if isinstance(key, RunKey):
+            return self._handle(key)
+        above = layer if key.kind is Kind.FEATURES else None
+        return self._find_handle(cast("Key", key.parent), above)._handle(key, layer)
+
+    def _assume(self, key: Key, layer: Layer | None) -> Any:
+        """The handle of an entity of which nobody has asked storage."""
+        name = None if layer is None else layer.name
+        parent: Any = self
+        if not isinstance(key, RunKey):
+            parent = self._assume(cast("Key", key.parent), layer if key.kind is Kind.FEATURES else None)
+        known = parent._known_child(key, name) or self._assumed.get((key, name))
+        if known is None:
+            made = self._run_at(key) if isinstance(key, RunKey) else parent._child(key, layer)
+            known = self._assumed.setdefault((key, name), made)
+        return known
+
+    def _known_child(self, key: Key, layer: str | None) -> Any:
+        return self._run_children.known(key, layer)
+
     def _run_at(self, key: RunKey) -> CopickRun:
+        assumed = self._assumed.pop((key, None), None) if self._assumed else None
+        if assumed is not None:
+            return cast("CopickRun", assumed)
         run_cls, _ = self._run_factory()
         return run_cls._at(self, key)
+
+    def _forget_assumed(self, parent: ParentKey) -> None:
+        """Forget the assumed handles below a parent."""
+        for entry in [*self._assumed]:
+            above: Any = entry[0]
+            while above != parent and above != ROOT:
+                above = above.parent
+                if above == parent:
+                    self._assumed.pop(entry, None)
 
     def query(self) -> list[CopickRun]:
         """List the runs of all layers; each name is there once."""
         found = {*self._query_static_runs(), *self._query_overlay_runs()}
+        if self._assumed:
+            return [self._run_at(key) for key in sorted(found)]
         run_cls, _ = self._run_factory()
         return [run_cls._at(self, key) for key in sorted(found)]
 
@@ -212,6 +302,7 @@ class CopickRootOverlay(CopickRoot):
         """Forget runs, objects and whatever layers remember; the next access asks again."""
         for layer in self.layers.all:
             layer.forget(ROOT)
+        self._forget_assumed(ROOT)
         super().refresh()
 
     def reconnect(self) -> None:

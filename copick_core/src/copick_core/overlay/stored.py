@@ -6,18 +6,20 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
+from copick_core.errors import ConflictError, LevelNotFoundError, NotFoundError, ReadOnlyError, VolumeNotFoundError
 from copick_core.layers.revisions import note_change
 from copick_core.models.entity import Entity, K
 from copick_core.models.parent import E, Parent
 from copick_core.tree.keys import KINDS, Key, Kind
 
 if TYPE_CHECKING:
+    from zarr import Array
     from zarr.abc.store import Store
 
     from copick_core.layers import Layer
     from copick_core.models.children import Children
     from copick_core.overlay.root import CopickRootOverlay
+    from copick_core.volumes.image import Image
 
 
 #: Class of the handles of each kind below the project, over layers.
@@ -88,6 +90,15 @@ class LeafVolume(Leaf[K]):
     def _stored_version(self) -> Hashable | None:
         return self._layer.volume_version(self._key)
 
+    def _opened(self, level: str | int) -> tuple[Array[Any], Image | None]:
+        try:
+            return super()._opened(level)  # type: ignore[misc,no-any-return]
+        except LevelNotFoundError as error:
+            if error.levels or self._unsaved or self._is_stored():
+                raise
+            location = self._layer.location(self._key)
+            raise VolumeNotFoundError(key=self._key, layer=self.layer, level=error.level, location=location) from error
+
     @contextmanager
     def _staged_store(self) -> Iterator[Store]:
         with self._layer.replace_zarr(self._key) as store:
@@ -123,8 +134,14 @@ class StoredParent(Parent):
         return CLASSES.get(kind, default)
 
     def _child(self, key: Key, layer: Layer | None) -> Any:
-        """A new handle of a child in a layer."""
-        return self._child_class(key.kind)._at(self, key, layer)
+        """A new handle of a child in a layer, or the one that was assumed before anybody asked storage."""
+        assumed = self._root._assumed
+        known = assumed.pop((key, None if layer is None else layer.name), None) if assumed else None
+        return self._child_class(key.kind)._at(self, key, layer) if known is None else known
+
+    def _known_child(self, key: Key, layer: str | None) -> Any:
+        """The handle of a child, if it is known already."""
+        return getattr(self, f"_{KINDS[key.kind].plural}").known(key, layer)
 
     def _child_class(self, kind: Kind) -> Any:
         made = getattr(self, _FACTORIES[kind])()
@@ -163,6 +180,9 @@ class StoredParent(Parent):
             if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
                 if not layer.read_only and layer is not root.layers.overlay:
                     raise RuntimeError(f"static layer {layer.name!r} is not read-only")
+                if root._assumed:
+                    handles += [self._child(key, layer) for key in sorted(found)]
+                    continue
                 at = self._child_class(kind)._at
                 handles += [at(self, key, layer) for key in sorted(found)]
         return handles
@@ -175,6 +195,7 @@ class StoredParent(Parent):
         """Let layers forget; before handles do, or another thread could list from what layers remember in between."""
         for layer in self._root.layers.all:
             layer.forget(self._key)
+        self._root._forget_assumed(self._key)
         super()._refresh(*lists)
 
 

@@ -66,7 +66,7 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
     # What is asked at which handle: its children of a kind, and the property that lists them.
     for stage in _STAGES:
         asked = [(kind, *_unlisted(root, kind)) for kind in stage if kind in wanted]
-        found = _list_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
+        found = list_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
         root._prefetched.update(found)
         try:
             for kind, handles, name in asked:
@@ -100,14 +100,21 @@ def _handles(root: CopickRootOverlay, kind: Kind | None) -> list[Any]:
 def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:
     """All entities of a kind as columns; see :meth:`CopickRootOverlay.table`."""
     kind = kind_of(kind)
-    rows = _rows(root, kind)
-    columns: dict[str, list[Any]] = {}
+    return columns(kind, [*_rows(root, kind)])
+
+
+def columns(kind: Kind, rows: Sequence[tuple[Key, Layer | None]]) -> dict[str, list[Any]]:
+    """Entities of one kind as columns of equal length: the fields of their keys, their layer, and whether it is read-only.
+
+    Both are None for what spans layers.
+    """
+    found: dict[str, list[Any]] = {}
     for name in field_names(kind):
         value = attrgetter(name)
-        columns["run" if kind is Kind.RUN else name] = [value(key) for key, _ in rows]
-    columns["layer"] = [layer.name for _, layer in rows]
-    columns["read_only"] = [layer.read_only for _, layer in rows]
-    return columns
+        found["run" if kind is Kind.RUN else name] = [value(key) for key, _ in rows]
+    found["layer"] = [None if layer is None else layer.name for _, layer in rows]
+    found["read_only"] = [None if layer is None else layer.read_only for _, layer in rows]
+    return found
 
 
 def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:
@@ -116,14 +123,14 @@ def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:
     if above is not None:
         # Of all layers: annotations in one may belong to what only another one holds.
         parents = [*dict.fromkeys(cast("ParentKey", key) for key, _ in _rows(root, above))]
-    found = _list_all(root, [(kind, parents)])
+    found = list_all(root, [(kind, parents)])
     layers = root.layers.all
     return [
         (key, layer) for parent in parents for layer in layers for key in sorted(found.get((layer.name, kind, parent), ()))
     ]
 
 
-def _list_all(
+def list_all(
     root: CopickRootOverlay, questions: Sequence[tuple[Kind, Sequence[ParentKey]]]
 ) -> dict[tuple[str, Kind, ParentKey], Sequence[Key]]:
     """Ask all layers for the children of several kinds, all at once."""

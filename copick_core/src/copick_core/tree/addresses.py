@@ -29,7 +29,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from copick_core.errors import AddressError
-from copick_core.tree.keys import Key, Kind, SegmentationType, voxel_size_key
+from copick_core.tree.keys import KEY_CLASSES, Key, Kind, SegmentationType, voxel_size_key
 
 Syntax = Literal["glob", "regex", "exact"]
 
@@ -102,7 +102,7 @@ class Address:
 
     def matches(self, key: Key) -> bool:
         """Whether a key has this address; its kind must be one of :attr:`kinds`, or one that the caller asks for."""
-        values = _PARTS[key.kind](key)
+        values = _parts(key)
         if not all(match(values[part]) for part, match in self._tests.items() if part in values):
             return False
         return key.kind is not Kind.SEGMENTATION or self._matches_type(key.segmentation_type)
@@ -144,30 +144,30 @@ _AT_A_SIZE = frozenset({Kind.TOMOGRAM, Kind.SEGMENTATION})
 _WITHOUT_USER = frozenset({Kind.TOMOGRAM})
 
 
-def _annotation(key: Any) -> dict[str, Any]:
-    return {"run": key.run, "name": key.object_name, "user_id": key.user_id, "session_id": key.session_id}
-
-
-def _segmentation(key: Any) -> dict[str, Any]:
-    owner = {"user_id": key.user_id, "session_id": key.session_id}
-    return {"run": key.run, "name": key.name, **owner, "voxel_size": key.voxel_size}
-
-
-def _tomogram(key: Any) -> dict[str, Any]:
-    return {"run": key.run, "name": key.tomo_type, "voxel_size": key.voxel_size}
-
-
-#: Parts of the address of a key, by kind.
-_PARTS: dict[Kind, Callable[[Any], dict[str, Any]]] = {
-    Kind.RUN: lambda key: {"run": key.name},
-    Kind.VOXEL_SPACING: lambda key: {"run": key.run, "voxel_size": key.voxel_size},
-    Kind.TOMOGRAM: _tomogram,
-    Kind.FEATURES: lambda key: {**_tomogram(key), "feature_type": key.feature_type},
-    Kind.PICKS: _annotation,
-    Kind.MESH: _annotation,
-    Kind.SEGMENTATION: _segmentation,
-    Kind.OBJECT: lambda key: {"name": key.name},
+_OWNED = {"run": "run", "object_name": "name", "user_id": "user_id", "session_id": "session_id"}
+_TOMOGRAM = {"run": "run", "voxel_size": "voxel_size", "tomo_type": "name"}
+#: Which part of an address each field of a key is, by kind; fields that are not there have defaults.
+_FIELDS: dict[Kind, dict[str, str]] = {
+    Kind.RUN: {"name": "run"},
+    Kind.VOXEL_SPACING: {"run": "run", "voxel_size": "voxel_size"},
+    Kind.TOMOGRAM: _TOMOGRAM,
+    Kind.FEATURES: {**_TOMOGRAM, "feature_type": "feature_type"},
+    Kind.PICKS: _OWNED,
+    Kind.MESH: _OWNED,
+    Kind.SEGMENTATION: {
+        "run": "run",
+        "voxel_size": "voxel_size",
+        "name": "name",
+        "user_id": "user_id",
+        "session_id": "session_id",
+    },
+    Kind.OBJECT: {"name": "name"},
 }
+
+
+def _parts(key: Key) -> dict[str, Any]:
+    """The parts of the address of a key."""
+    return {part: getattr(key, field) for field, part in _FIELDS[key.kind].items()}
 
 
 def parse(text: str) -> Address:
@@ -193,11 +193,39 @@ def address_of(key: Key) -> Address:
         >>> str(address_of(PicksKey("TS:1", "ribosome", "alice", "1")))
         'TS%3A1/ribosome:alice/1'
     """
-    parts: dict[str, Any] = {part: escaped(str(value)) for part, value in _PARTS[key.kind](key).items()}
+    parts: dict[str, Any] = {part: escaped(str(value)) for part, value in _parts(key).items()}
     address = Address(**parts)
     if key.kind is Kind.SEGMENTATION and key.segmentation_type != "binary":
         address = replace(address, flags=((key.segmentation_type, True),))
     return address
+
+
+def key_of(address: Address, kind: Kind) -> Key | None:
+    """The key of the one entity of a kind that an address names, found without asking storage.
+
+    Args:
+        address: The address.
+        kind: The kind that is meant.
+
+    Returns:
+        The key, of a segmentation without a type that of the binary one; None if a part is a pattern or was left out.
+
+    Example:
+        >>> str(key_of(parse("TS_001/wbp@10.0"), Kind.TOMOGRAM))
+        "tomogram 'wbp' at 10.000 of run 'TS_001'"
+    """
+    values: dict[str, Any] = {}
+    for field, part in _FIELDS[kind].items():
+        value = address.size if part == "voxel_size" else address.literal(part)
+        if value is None:
+            return None
+        values[field] = value
+    if kind is Kind.SEGMENTATION:
+        types = [flag for flag, value in address.flags if value]
+        if address.flags and not types:
+            return None
+        values["segmentation_type"] = types[0] if types else "binary"
+    return KEY_CLASSES[kind](**values)
 
 
 def escaped(name: str) -> str:

@@ -1,0 +1,263 @@
+"""Selections: the entities of a project that an address matches, found when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
+from copick_core.projects.listing import columns, kind_of, list_all
+from copick_core.tree.addresses import Address, address_of, key_of, parse
+from copick_core.tree.keys import CONTAINER_KINDS, PARENT_KIND, ROOT, Key, Kind, ObjectKey, RunKey, VoxelSpacingKey
+
+if TYPE_CHECKING:
+    from copick_core.layers import Layer
+    from copick_core.models.entity import Entity
+    from copick_core.overlay import CopickRootOverlay
+    from copick_core.tree.keys import ParentKey
+
+R = TypeVar("R")
+#: An entity and the layer that it was found in; None for what spans layers (runs, voxel spacings, objects).
+Row = tuple[Key, "Layer | None"]
+
+#: Kinds whose keys may have a variant, which no address has.
+_WITH_VARIANTS = frozenset({Kind.TOMOGRAM, Kind.FEATURES})
+
+
+class Selection:
+    """The entities of a project that an address matches, in all layers.
+
+    Nothing is listed before the selection is used, and each use lists anew: a selection is a question, not an answer. Where
+    the address names a run, only that run is listed.
+
+    Args:
+        root: The project.
+        address: What is selected, as text or parsed.
+        kind: The one kind that is wanted; None for every kind that the address can mean.
+
+    Attributes:
+        address: The parsed address.
+        kinds: The kinds that are looked for, in the order of :class:`~copick_core.tree.keys.Kind`.
+
+    Raises:
+        AddressError: The text is no address, or no entity of the wanted kind can have it.
+        InvalidDataError: There is no such kind.
+    """
+
+    def __init__(self, root: CopickRootOverlay, address: Address | str, kind: Kind | str | None = None) -> None:
+        self._root = root
+        self.address = address if isinstance(address, Address) else parse(address)
+        possible = self.address.kinds
+        if kind is not None:
+            wanted = kind_of(kind)
+            # A tomogram's address with a pattern for the features left out: wbp@10.0 with kind="features".
+            if wanted not in possible and not (wanted is Kind.FEATURES and Kind.TOMOGRAM in possible):
+                can = " or ".join(k.value for k in Kind if k in possible)
+                raise AddressError(address=str(self.address), position=0, reason=f"it can mean {can}, not {wanted.value}")
+            possible = frozenset({wanted})
+        self.kinds = [k for k in Kind if k in possible]
+
+    def __iter__(self) -> Iterator[Entity[Any]]:
+        """Handles of the entities, by kind, then run, then layer (static ones first)."""
+        for key, layer in self.rows():
+            yield handle_of(self._root, key, layer)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(kind.value for kind in self.kinds)
+        return f"<Selection {str(self.address)!r}: {kinds}>"
+
+    def rows(self) -> list[Row]:
+        """Keys of the entities and the layers that hold them; no handle is made.
+
+        Runs, voxel spacings and objects span layers: they come once, with None.
+        """
+        found: dict[Kind, list[Row]] = {}
+        parents: dict[Kind, list[ParentKey]] = {kind: _parents(self._root, kind, self.address, found) for kind in self.kinds}
+        children = list_all(self._root, [*parents.items()])
+        return [
+            row for kind in self.kinds for row in _matching(self._root, kind, self.address, parents.get(kind, []), children)
+        ]
+
+    def keys(self) -> list[Key]:
+        """Keys of the entities; one that several layers hold comes once."""
+        return [*dict.fromkeys(key for key, _ in self.rows())]
+
+    def count(self) -> int:
+        """The number of entities, counting one that several layers hold once for each; no handle is made."""
+        return len(self.rows())
+
+    def table(self) -> dict[str, list[Any]]:
+        """The entities as columns of equal length, as :meth:`CopickRootOverlay.table` has them.
+
+        Runs, voxel spacings and objects span layers: their ``layer`` is None.
+
+        Raises:
+            InvalidDataError: The selection has several kinds, whose columns differ.
+        """
+        if len(self.kinds) != 1:
+            names = ", ".join(repr(kind.value) for kind in self.kinds)
+            raise InvalidDataError(source=f"address {str(self.address)!r}", reason=f"it can mean {names}; pass one as kind=")
+        return columns(self.kinds[0], self.rows())
+
+    def map(self, function: Callable[[Entity[Any]], R]) -> dict[str, R]:
+        """Call a function for each entity, one after another.
+
+        Returns:
+            Its results by the address of the entity, followed by the kind and the layer where several entities share the
+            address: ``TS_001/ribosome:alice/1``, ``TS_001/ribosome:alice/1 (picks, overlay)``.
+        """
+        rows = self.rows()
+        addresses = [str(address_of(key)) for key, _ in rows]
+        several = _repeated(addresses)
+        results: dict[str, R] = {}
+        for address, (key, layer) in zip(addresses, rows, strict=True):
+            variant = getattr(key, "variant", "")
+            parts = [key.kind.value, *([variant] if variant else []), *([layer.name] if layer else [])]
+            name = f"{address} ({', '.join(parts)})" if address in several else address
+            results[name] = function(handle_of(self._root, key, layer))
+        return results
+
+    def one_kind(self, refused: str) -> list[Row]:
+        """The rows of the one kind that the address matches, for what must not guess.
+
+        Args:
+            refused: What is not done otherwise, such as ``"deleted"``.
+
+        Raises:
+            AddressError: Entities of several kinds match; lists them.
+        """
+        rows = self.rows()
+        if len({key.kind for key, _ in rows}) > 1:
+            shown = _shown([key for key, _ in rows])
+            reason = f"it matches entities of several kinds, so nothing was {refused}. Choose the kind of: {shown}"
+            raise AddressError(address=str(self.address), position=0, reason=reason)
+        return rows
+
+    def delete(self) -> list[Key]:
+        """Delete the entities; if one of them is read-only, none is deleted.
+
+        Returns:
+            The keys of those that were deleted; what somebody else deleted at the same moment is left out.
+
+        Raises:
+            AddressError: Entities of several kinds match; give ``kind=``.
+            ReadOnlyError: One of them is read-only.
+        """
+        rows = self.one_kind("deleted")
+        handles: list[Any] = [handle_of(self._root, key, layer) for key, layer in rows]
+        for handle in handles:
+            handle._check_deletable()
+        deleted = []
+        for handle in handles:
+            try:
+                handle.delete()
+            except NotFoundError:
+                continue
+            deleted.append(handle.key)
+        return deleted
+
+
+def entity(root: CopickRootOverlay, address: Address | str, kind: Kind | str | None = None) -> Entity[Any]:
+    """The one entity that an address names; see :meth:`CopickRootOverlay.entity`."""
+    selection = Selection(root, address, kind)
+    if len(selection.kinds) == 1:
+        key = key_of(selection.address, selection.kinds[0])
+        if key is not None and (holder := _holder(root, key, selection.address)) is not None:
+            return handle_of(root, key, holder[0], assumed=holder[1])
+    rows = selection.rows()
+    keys = [*dict.fromkeys(key for key, _ in rows)]
+    if len(keys) > 1 and not selection.address.flags and all(key.kind is Kind.SEGMENTATION for key in keys):
+        # An address without a segmentation type is how that of the binary one is printed.
+        binary: list[Key] = [k for k in keys if k.kind is Kind.SEGMENTATION and k.segmentation_type == "binary"]
+        keys = binary if len(binary) == 1 and len({key[:-2] for key in keys}) == 1 else keys
+    if not keys:
+        raise NotFoundError(key=f"{str(selection.address)!r}", layer=", ".join(layer.name for layer in root.layers.all))
+    if len(keys) > 1:
+        reason = f"one entity is wanted, and it matches {len(keys)}: {_shown(keys)}"
+        raise AddressError(address=str(selection.address), position=0, reason=reason)
+    layers = [layer for key, layer in rows if key == keys[0]]
+    return handle_of(root, keys[0], layers[-1])  # of several layers the overlay, which comes last: it is what a user edits
+
+
+def handle_of(root: CopickRootOverlay, key: Key, layer: Layer | None, *, assumed: bool = False) -> Entity[Any]:
+    """The handle of an entity in a layer; of those that span layers, ``layer`` is None.
+
+    Args:
+        root: The project.
+        key: The entity.
+        layer: The layer that holds it.
+        assumed: Nobody has asked whether it is stored. Listings and getters go on as if the handle had not been made, and
+            take it if they find the entity.
+    """
+    if isinstance(key, ObjectKey):
+        found = root.get_object(key.name)
+        if found is None:
+            raise UnknownObjectError(name=key.name, known=[obj.name for obj in root.pickable_objects])
+        return found
+    handle = root._assume(key, layer) if assumed else root._find_handle(key, layer)
+    return cast("Entity[Any]", handle)
+
+
+def _holder(root: CopickRootOverlay, key: Key, address: Address) -> tuple[Layer | None, bool] | None:
+    """The layer to read an entity from, and whether that is assumed; None where only listing tells.
+
+    A project with one layer is asked nothing: reading shows whether the entity is there.
+    """
+    if key.kind is Kind.OBJECT:
+        return None, False
+    layers = root.layers.all[::-1]
+    if key.kind in CONTAINER_KINDS:
+        return (None, False) if any(layer.exists(key) for layer in layers) else None
+    several = key.kind is Kind.SEGMENTATION and not address.flags
+    varied = key.kind in _WITH_VARIANTS and root.layers.overlay is None
+    if len(layers) == 1 and not several and not varied:
+        return layers[0], True
+    return next(((layer, False) for layer in layers if layer.exists(key)), None)
+
+
+def _shown(keys: list[Key]) -> str:
+    return "; ".join(str(key) for key in keys[:5]) + (f"; and {len(keys) - 5} more" if len(keys) > 5 else "")
+
+
+def _repeated(names: list[str]) -> set[str]:
+    seen: set[str] = set()
+    return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+
+
+def _parents(root: CopickRootOverlay, kind: Kind, address: Address, found: dict[Kind, list[Row]]) -> list[ParentKey]:
+    """The entities that can hold what an address matches; what it names is not looked for.
+
+    Args:
+        root: The project.
+        kind: Kind of what the address matches.
+        address: The address.
+        found: What was found of each kind above, so that it is listed once.
+    """
+    above = PARENT_KIND[kind]
+    if above is None:
+        return [ROOT]
+    run, size = address.literal("run"), address.size
+    if above is Kind.RUN and run is not None:
+        return [RunKey(run)]
+    if above is Kind.VOXEL_SPACING and run is not None and size is not None:
+        return [VoxelSpacingKey(run, size)]
+    if above not in found:
+        parents = _parents(root, above, address, found)
+        found[above] = _matching(root, above, address, parents, list_all(root, [(above, parents)]))
+    return [*dict.fromkeys(cast("ParentKey", key) for key, _ in found[above])]
+
+
+def _matching(root: CopickRootOverlay, kind: Kind, address: Address, parents: list[ParentKey], children: Any) -> list[Row]:
+    """Entities of a kind that an address matches, in the order in which walking the project finds them."""
+    if kind is Kind.OBJECT:
+        return [(key, None) for obj in root.pickable_objects if address.matches(key := ObjectKey(obj.name))]
+    rows: list[Row] = [
+        (key, layer)
+        for parent in parents
+        for layer in root.layers.all
+        for key in sorted(children.get((layer.name, kind, parent), ()))
+        if address.matches(key)
+    ]
+    if kind in CONTAINER_KINDS:
+        return [(key, None) for key in sorted({key for key, _ in rows})]
+    return rows

@@ -1,0 +1,254 @@
+"""Selections and entities by address."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import copick_core
+from copick_core.errors import AddressError, InvalidDataError, LevelNotFoundError, NotFoundError, ReadOnlyError
+from copick_core.errors import UnknownObjectError as UnknownObject
+from copick_core.tree.keys import Kind, PicksKey, SegmentationKey
+
+
+@pytest.fixture
+def filled(root):
+    """Two runs with picks of two users; TS_1 has a tomogram with features, and segmentations of two types."""
+    for name in ("TS_1", "TS_2"):
+        run = root.new_run(name)
+        for user in ("alice", "bob"):
+            run.new_picks("ribosome", "1", user).from_numpy([[1.0, 2.0, 3.0]])
+    run = root.get_run("TS_1")
+    tomogram = run.new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.ones((4, 4, 4), np.float32))
+    tomogram.new_features("sobel").from_numpy(np.ones((4, 4, 4), np.float32))
+    for multilabel in (False, True):
+        segmentation = run.new_segmentation(10.0, "membrane", "1", user_id="alice", is_multilabel=multilabel)
+        segmentation.from_numpy(np.ones((4, 4, 4), np.uint8))
+    root.refresh()
+    return root
+
+
+def test_a_selection_iterates_the_handles_that_the_getters_return(filled):
+    found = [*filled.select("*/ribosome:alice/1", kind="picks")]
+
+    assert found == [filled.get_run(name).get_picks("ribosome", "alice", "1")[0] for name in ("TS_1", "TS_2")]
+
+
+def test_a_selection_sees_what_was_made_after_it_was_written(filled):
+    selection = filled.select("TS_1/ribosome", kind="picks")
+    before = selection.count()
+
+    filled.get_run("TS_1").new_picks("ribosome", "2", "carol")
+
+    assert (before, selection.count()) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "count"),
+    [
+        ("*", None, 10),  # picks, segmentations, the tomogram and the three objects
+        ("*/", None, 2),
+        ("*/@10.0", None, 1),
+        ("wbp@10.0", "tomogram", 1),
+        ("wbp@10.0:sobel", None, 1),
+        ("wbp@10.0", "features", 1),
+        ("TS_1/ribosome:*/1", None, 2),
+        ("re:TS_[23]/rib.*", None, 2),
+        ("membrane:alice/1@10.0", None, 2),
+        ("membrane:alice/1@10.0?multilabel=true", None, 1),
+        ("membrane:alice/1@10.0?multilabel=false", None, 1),
+        ("nothing", None, 0),
+        ("TS_9/ribosome", None, 0),
+    ],
+)
+def test_a_selection_counts_what_its_address_matches(filled, address, kind, count):
+    assert filled.select(address, kind=kind).count() == count
+
+
+def test_the_table_of_a_selection_has_the_columns_of_its_kind(filled):
+    table = filled.select("TS_2/*:bob", kind="picks").table()
+
+    assert {name: values[0] for name, values in table.items()} == {
+        "run": "TS_2",
+        "object_name": "ribosome",
+        "user_id": "bob",
+        "session_id": "1",
+        "layer": filled.layers.overlay.name,
+        "read_only": False,
+    }
+
+
+def test_a_table_of_several_kinds_asks_for_one(filled):
+    with pytest.raises(InvalidDataError, match="pass one as kind="):
+        filled.select("ribosome:alice/1").table()
+
+
+def test_a_function_is_mapped_over_a_selection_by_address(filled):
+    counts = filled.select("ribosome:alice", kind="picks").map(lambda picks: len(picks.points))
+
+    assert counts == {"TS_1/ribosome:alice/1": 1, "TS_2/ribosome:alice/1": 1}
+
+
+def test_mapped_entities_of_one_address_are_told_apart_by_kind_and_layer(layered):
+    root, _ = layered
+    root.get_run("TS_1").new_picks("ribosome", "0", "tool", exist_ok=True)
+
+    names = [*root.select("ribosome:tool/0", kind="picks").map(lambda picks: picks.layer)]
+
+    assert names == ["TS_1/ribosome:tool/0 (picks, static)", "TS_1/ribosome:tool/0 (picks, overlay)"]
+
+
+def test_deleting_a_selection_deletes_what_it_matches_and_returns_its_keys(filled):
+    deleted = filled.select("*/ribosome:alice/1", kind="picks").delete()
+
+    assert deleted == [PicksKey(run, "ribosome", "alice", "1") for run in ("TS_1", "TS_2")]
+    assert filled.select("*", kind="picks").table()["user_id"] == ["bob", "bob"]
+
+
+def test_deleting_a_selection_of_several_kinds_deletes_nothing_and_lists_them(filled):
+    filled.get_run("TS_1").new_mesh("ribosome", "1", "alice").store()
+
+    with pytest.raises(AddressError, match=r"nothing was deleted.*picks 'ribosome' of alice/1.*mesh 'ribosome' of alice/1"):
+        filled.select("ribosome:alice/1").delete()
+
+    assert filled.select("ribosome:alice/1").count() == 3
+
+
+def test_deleting_a_selection_with_something_read_only_deletes_nothing(layered):
+    root, _ = layered
+    root.get_run("TS_1").new_picks("ribosome", "1", "alice").store()
+
+    with pytest.raises(ReadOnlyError):
+        root.select("ribosome", kind="picks").delete()
+
+    assert root.select("ribosome", kind="picks").count() == 2
+
+
+def test_a_kind_that_an_address_cannot_have_is_refused(filled):
+    with pytest.raises(AddressError, match="it can mean picks or mesh or segmentation, not tomogram"):
+        filled.select("ribosome:alice/1", kind="tomogram")
+
+
+def test_an_entity_is_the_handle_that_its_getter_returns(filled):
+    assert filled.entity("TS_1/ribosome:bob/1") is filled.get_run("TS_1").get_picks("ribosome", "bob", "1")[0]
+
+
+@pytest.mark.parametrize("kind", [None, "picks", Kind.PICKS])
+def test_a_handle_by_address_stays_that_of_its_getters_and_lists(filled, kind):
+    picks = filled.entity("TS_1/ribosome:bob/1", kind=kind)
+
+    assert filled.get_run("TS_1") is picks.run
+    assert filled.runs[0] is picks.run
+    assert filled.get_run("TS_1").get_picks("ribosome", "bob", "1") == [picks]
+    assert picks in filled.get_run("TS_1").picks
+    assert filled.entity("TS_1/ribosome:bob/1", kind=kind) is picks
+
+
+def test_a_volume_by_address_stays_the_handle_of_its_getters(filled):
+    features = filled.entity("TS_1/wbp@10.0:sobel")
+
+    assert filled.get_run("TS_1").get_voxel_spacing(10.0).get_tomograms("wbp")[0].features == [features]
+
+
+def test_an_assumed_run_is_not_there_for_those_who_ask_for_it(filled):
+    picks = filled.entity("TS_9/ribosome:alice/1", kind="picks")
+
+    assert filled.get_run("TS_9") is None
+    assert [run.name for run in filled.runs] == ["TS_1", "TS_2"]
+    assert picks.run.get_picks("ribosome", "alice", "1") == []
+
+
+def test_refreshing_forgets_assumed_handles(filled):
+    picks = filled.entity("TS_1/ribosome:bob/1", kind="picks")
+    run = picks.run
+    run.refresh()
+
+    assert run.get_picks("ribosome", "bob", "1")[0] is not picks
+
+
+def test_assumed_handles_that_nobody_holds_are_forgotten(filled):
+    filled.entity("TS_9/ribosome:alice/1", kind="picks")
+    gc.collect()
+
+    assert len(filled._assumed) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "read"),
+    [
+        ("TS_9/ribosome:alice/1", "picks", lambda picks: picks.points),
+        ("TS_9/ribosome:alice/1", "mesh", lambda mesh: mesh.mesh),
+        ("TS_9/wbp@10.0", "tomogram", lambda tomogram: tomogram.numpy()),
+        ("TS_1/wbp@10.0:canny", None, lambda features: features.shape),
+        ("TS_1/membrane:bob/1@10.0?instance=true", None, lambda segmentation: segmentation.numpy()),
+    ],
+)
+def test_what_was_assumed_and_is_missing_raises_not_found_when_it_is_read(filled, address, kind, read):
+    entity = filled.entity(address, kind=kind)
+
+    with pytest.raises(NotFoundError) as caught:
+        read(entity)
+    assert caught.value.key == entity.key
+
+
+def test_a_level_that_a_stored_volume_lacks_is_still_a_missing_level(filled):
+    with pytest.raises(LevelNotFoundError):
+        filled.entity("TS_1/wbp@10.0", kind="tomogram").array("7")
+
+
+@pytest.mark.parametrize("address", ["TS_9/", "TS_1/@20.0", "TS_1/ribosome:carol/1", "TS_1/membrane:bob/1@10.0"])
+def test_an_address_that_matches_nothing_raises_not_found(filled, address):
+    with pytest.raises(NotFoundError, match=address):
+        filled.entity(address)
+
+
+def test_an_object_that_is_missing_is_named_with_those_that_exist(filled):
+    with pytest.raises(UnknownObject, match="ribosome"):
+        filled.entity("ribosom", kind="object")
+
+
+def test_an_address_that_matches_several_entities_lists_them(filled):
+    with pytest.raises(AddressError, match=r"it matches 2: picks 'ribosome' of alice/1 .*; picks 'ribosome' of bob/1"):
+        filled.entity("TS_1/ribosome", kind="picks")
+
+
+def test_a_segmentation_without_a_type_is_the_binary_one_if_several_types_exist(filled):
+    assert filled.entity("TS_1/membrane:alice/1@10.0").segmentation_type == "binary"
+
+
+def test_a_segmentation_without_a_type_is_the_only_one(filled):
+    filled.entity("TS_1/membrane:alice/1@10.0", kind="segmentation").delete()
+
+    assert filled.entity("TS_1/membrane:alice/1@10.0").key == SegmentationKey(
+        "TS_1", 10.0, "membrane", "alice", "1", "multilabel"
+    )
+
+
+def test_of_several_layers_an_entity_is_the_overlays(layered):
+    root, _ = layered
+    before = root.entity("TS_1/ribosome:tool/0", kind="picks").layer
+    root.get_run("TS_1").new_picks("ribosome", "0", "tool", exist_ok=True)
+
+    assert (before, root.entity("TS_1/ribosome:tool/0", kind="picks").layer) == ("static", "overlay")
+    assert root.entity("TS_1/ribosome:tool/0").layer == "overlay"
+
+
+def test_a_run_and_a_spacing_by_address_are_those_of_all_layers(layered):
+    root, _ = layered
+
+    assert root.entity("TS_1/") is root.get_run("TS_1")
+    assert root.entity("TS_1/@10.0") is root.get_run("TS_1").get_voxel_spacing(10.0)
+
+
+def test_a_project_is_selected_from_in_another_process_too(filled, project_config):
+    import pickle
+
+    if filled.config.config_type == "memory":
+        pytest.skip("lives in one process")
+    picks = pickle.loads(pickle.dumps(filled.entity("TS_1/ribosome:bob/1", kind="picks")))
+
+    assert len(picks.points) == 1
+    assert copick_core.open(project_config()).entity("TS_1/ribosome:bob/1").key == picks.key
