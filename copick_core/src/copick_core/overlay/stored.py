@@ -13,13 +13,12 @@ from copick_core.models.parent import E, Parent
 from copick_core.tree.keys import KINDS, Key, Kind
 
 if TYPE_CHECKING:
-    from zarr import Array
     from zarr.abc.store import Store
 
     from copick_core.layers import Layer
     from copick_core.models.children import Children
+    from copick_core.models.volume import Opened
     from copick_core.overlay.root import CopickRootOverlay
-    from copick_core.volumes.image import Image
 
 
 #: Class of the handles of each kind below the project, over layers.
@@ -90,9 +89,9 @@ class LeafVolume(Leaf[K]):
     def _stored_version(self) -> Hashable | None:
         return self._layer.volume_version(self._key)
 
-    def _opened(self, level: str | int) -> tuple[Array[Any], Image | None]:
+    def _opened(self, level: str | int, *, attributes: bool = False) -> Opened:
         try:
-            return super()._opened(level)  # type: ignore[misc,no-any-return]
+            return super()._opened(level, attributes=attributes)  # type: ignore[misc,no-any-return]
         except LevelNotFoundError as error:
             if error.levels or self._unsaved or self._is_stored():
                 raise
