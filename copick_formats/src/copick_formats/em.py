@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,3 +49,14 @@ def _content(header: bytes) -> tuple[tuple[int, int, int], np.dtype[Any]]:
     order = ">" if _BIG_ENDIAN[header[0]] else "<"
     x, y, z = (int(n) for n in np.frombuffer(header, f"{order}i4", 3, 4))
     return (z, y, x), np.dtype(order + _DTYPES[header[3]])
+
+
+def em_header(shape: Sequence[int], dtype: np.dtype[Any]) -> bytes:
+    """The header of a new file, written as a PC does.
+
+    Args:
+        shape: (z, y, x).
+        dtype: One of those that EM files can hold.
+    """
+    code = next(code for code, name in _DTYPES.items() if np.dtype(name) == dtype)
+    return (bytes([6, 0, 0, code]) + np.array(shape[::-1], "<i4").tobytes()).ljust(_HEADER, b"\0")

@@ -8,6 +8,10 @@ from copick_core.plugins import Format, hookimpl
 @hookimpl
 def copick_format() -> list[Format]:
     """Return the formats."""
+    return [*_volumes(), *_points(), *_meshes()]
+
+
+def _volumes() -> list[Format]:
     return [
         Format(
             "mrc",
@@ -15,6 +19,7 @@ def copick_format() -> list[Format]:
             suffixes=(".mrc", ".mrcs", ".map", ".ccp4", ".rec", ".st", ".ali", ".preali"),
             sniff="copick_formats.mrc:is_mrc",
             reads={"volume": "copick_formats.mrc:read_mrc"},
+            writes={"volume": "copick_formats.volume_writing:write_mrc"},
             summary="MRC2014: tomograms and density maps",
             url="https://www.ccpem.ac.uk/mrc-format/mrc2014/",
         ),
@@ -24,6 +29,7 @@ def copick_format() -> list[Format]:
             suffixes=(".tif", ".tiff"),
             sniff="copick_formats.tiff:is_tiff",
             reads={"volume": "copick_formats.tiff:read_tiff"},
+            writes={"volume": "copick_formats.volume_writing:write_tiff"},
             summary="TIFF stacks, also of ImageJ and OME",
             url="https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html",
         ),
@@ -32,7 +38,113 @@ def copick_format() -> list[Format]:
             api_version=1,
             suffixes=(".em",),
             sniff="copick_formats.em:is_em",
-            reads={"volume": "copick_formats.em:read_em"},
-            summary="EM: volumes of the EM program and the TOM toolbox",
+            reads={"volume": "copick_formats.em:read_em", "picks": "copick_formats.motive_list:read_motive_list"},
+            writes={
+                "volume": "copick_formats.volume_writing:write_em",
+                "picks": "copick_formats.motive_list:write_motive_list",
+            },
+            summary="EM: volumes and motive lists of the EM program and the TOM toolbox",
         ),
+    ]
+
+
+def _points() -> list[Format]:
+    return [
+        Format(
+            "relion",
+            api_version=1,
+            suffixes=(".star",),
+            sniff="copick_formats.relion:is_relion",
+            reads={"picks": "copick_formats.relion:read_relion"},
+            writes={"picks": "copick_formats.relion_writing:write_relion"},
+            summary="STAR: particles of RELION 3.0 to 5.1, Warp and M",
+            url="https://relion.readthedocs.io/en/latest/Reference/Conventions.html",
+        ),
+        Format(
+            "stopgap",
+            api_version=1,
+            suffixes=(".star",),
+            sniff="copick_formats.motive_list:is_stopgap",
+            reads={"picks": "copick_formats.motive_list:read_stopgap"},
+            writes={"picks": "copick_formats.motive_list:write_stopgap"},
+            summary="STAR: motive lists of STOPGAP",
+            url="https://github.com/wan-lab-vanderbilt/STOPGAP",
+        ),
+        Format(
+            "dynamo",
+            api_version=1,
+            suffixes=(".tbl",),
+            reads={"picks": "copick_formats.dynamo:read_dynamo"},
+            writes={"picks": "copick_formats.dynamo:write_dynamo"},
+            summary="tables of particles of Dynamo",
+            url="https://www.dynamo-em.org/w/index.php?title=Table",
+        ),
+        Format(
+            "imod",
+            api_version=1,
+            suffixes=(".mod", ".fid"),
+            sniff="copick_formats.imod:is_imod",
+            reads={"picks": "copick_formats.imod:read_imod"},
+            writes={"picks": "copick_formats.imod:write_imod"},
+            summary="IMOD models: points of contours",
+            url="https://bio3d.colorado.edu/imod/doc/binspec.html",
+        ),
+        Format(
+            "csv",
+            api_version=1,
+            suffixes=(".csv", ".tsv"),
+            sniff="copick_formats.copick_tables:is_csv",
+            reads={"picks": "copick_formats.copick_tables:read_csv"},
+            writes={"picks": "copick_formats.copick_tables:write_csv"},
+            summary="CSV and TSV tables with x, y and z in angstrom",
+        ),
+        Format(
+            "parquet",
+            api_version=1,
+            suffixes=(".parquet",),
+            sniff="copick_formats.copick_tables:is_parquet",
+            reads={"picks": "copick_formats.copick_tables:read_parquet"},
+            writes={"picks": "copick_formats.copick_tables:write_parquet"},
+            summary="Parquet tables with x, y and z in angstrom (extra tables)",
+        ),
+        Format(
+            "cbox",
+            api_version=1,
+            suffixes=(".cbox",),
+            sniff="copick_formats.boxes:is_cbox",
+            reads={"picks": "copick_formats.boxes:read_cbox"},
+            summary="boxes of crYOLO in tomograms",
+            url="https://cryolo.readthedocs.io/",
+        ),
+        Format(
+            "eman2",
+            api_version=1,
+            suffixes=(".json",),
+            sniff="copick_formats.boxes:is_eman2",
+            reads={"picks": "copick_formats.boxes:read_eman2"},
+            summary="info files of EMAN2: boxes in tomograms",
+            url="https://blake.bcm.edu/emanwiki/EMAN2",
+        ),
+    ]
+
+
+def _meshes() -> list[Format]:
+    summaries = {
+        "stl": "STL: triangles",
+        "obj": "Wavefront OBJ: meshes",
+        "ply": "PLY: meshes",
+        "glb": "binary glTF: meshes and scenes",
+    }
+    sniffs = {"ply": "copick_formats.mesh_files:is_ply", "glb": "copick_formats.mesh_files:is_glb"}
+    return [
+        Format(
+            name,
+            api_version=1,
+            suffixes=(f".{name}",),
+            sniff=sniffs.get(name),
+            reads={"mesh": f"copick_formats.mesh_files:read_{name}"},
+            writes={"mesh": f"copick_formats.mesh_files:write_{name}"},
+            summary=summary,
+        )
+        for name, summary in summaries.items()
     ]

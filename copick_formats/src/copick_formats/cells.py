@@ -1,0 +1,120 @@
+"""Cells of tables: from text to numbers, with errors that name file, row and column; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from copick_core.errors import InvalidDataError
+from copick_core.plugins.format_functions import Frame, PicksTable
+
+Frames = Callable[[str | None], Frame | None]
+
+
+def bad_cell(path: str, row: int, column: str, value: str) -> InvalidDataError:
+    """The error for a cell; rows count from 1, without what stands above the table."""
+    what = "is empty" if not value.strip() else f"holds {value!r:.60}, which is no finite number"
+    return InvalidDataError(source=path, reason=f"row {row}, column {column}: the cell {what}", index=row - 1)
+
+
+def numbers(path: str, column: str, values: Sequence[str], first_row: int = 1) -> npt.NDArray[np.float64]:
+    """Parse a column of finite numbers.
+
+    Raises:
+        InvalidDataError: A cell is empty, no number, NaN or infinite; names file, row and column.
+    """
+    try:
+        array = np.fromiter(map(float, values), np.float64, len(values))
+    except ValueError:
+        for row, value in enumerate(values, first_row):
+            try:
+                float(value)
+            except ValueError:
+                raise bad_cell(path, row, column, value) from None
+        raise
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise bad_cell(path, first_row + index, column, values[index])
+    return array
+
+
+def integers(path: str, column: str, values: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Parse a column of integers from 0 on, which may be written as 3.000.
+
+    Raises:
+        InvalidDataError: A cell is no such integer; names file, row and column.
+    """
+    array = numbers(path, column, values)
+    wrong = (array != np.floor(array)) | (array < 0) | (array >= 2**63)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        reason = f"row {index + 1}, column {column}: {values[index]!r} is no integer from 0 on"
+        raise InvalidDataError(source=path, reason=reason, index=index)
+    return array.astype(np.int64)
+
+
+def groups(names: Sequence[str]) -> Iterator[tuple[str, slice | npt.NDArray[np.intp]]]:
+    """Rows of each name, in the order in which names appear: a slice where they stand together."""
+    numbered: dict[str, int] = {}
+    codes = np.fromiter((numbered.setdefault(name, len(numbered)) for name in names), np.intp, len(names))
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(numbered))).tolist()
+    start = 0
+    for name, end in zip(numbered, ends, strict=True):
+        rows = order[start:end]
+        start = end
+        together = int(rows[-1]) - int(rows[0]) == len(rows) - 1
+        yield name, slice(int(rows[0]), int(rows[-1]) + 1) if together else rows
+
+
+def texts(values: Sequence[str], rows: slice | npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Some cells of a column that is not interpreted."""
+    from copick_core.picks.columns import column_of
+
+    return column_of(values[rows] if isinstance(rows, slice) else [values[row] for row in rows.tolist()])
+
+
+def written(values: npt.NDArray[Any], decimals: int | None = None) -> list[str]:
+    """A column as text: numbers exactly, or rounded to decimals; text as it is; nothing where there is no value."""
+    kind = values.dtype.kind
+    if kind == "f" and decimals is not None:
+        template = f"%.{decimals}f"
+        return [template % value for value in values.tolist()]
+    return [
+        value if type(value) is str else "" if value is None or value != value else str(value) for value in values.tolist()
+    ]
+
+
+def voxel_size_of(path: str, frame: Frames, run: str | None, given: float | None) -> float:
+    """The voxel size that coordinates in voxels count in.
+
+    Raises:
+        InvalidDataError: It is not known.
+    """
+    if given is not None:
+        if not given > 0 or not np.isfinite(given):
+            raise InvalidDataError(source=path, reason=f"the voxel size {given} is no positive number")
+        return given
+    known = frame(run)
+    if known is None:
+        of_run = f" of run {run!r}" if run is not None else ""
+        reason = f"its coordinates are in voxels, and the voxel size{of_run} is not known; give voxel_size (in angstrom)"
+        raise InvalidDataError(source=path, reason=reason)
+    return known.voxel_size
+
+
+def all_columns(tables: Iterable[PicksTable], own: Iterable[str]) -> list[str]:
+    """Names of the further columns of tables, without those that the format writes itself."""
+    taken = {*own}
+    return [name for name in dict.fromkeys(name for table in tables for name in table.columns) if name not in taken]
+
+
+def column_in(columns: Mapping[str, npt.NDArray[Any]], name: str, n: int, missing: str) -> list[str]:
+    """A further column of a table as text; ``missing`` where there is no value."""
+    if name not in columns:
+        return [missing] * n
+    return [text or missing for text in written(columns[name])]

@@ -1,0 +1,162 @@
+"""Particles to STAR files of RELION 4 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from copick_core.errors import InvalidDataError
+from copick_core.plugins.format_functions import PicksTable
+from copick_formats.cells import Frames, all_columns, column_in, numbers, written
+from copick_formats.relion import (
+    ANGLES,
+    CENTERED,
+    CENTRES,
+    GROUP,
+    INSTANCE,
+    ORIGINS,
+    PIXELS,
+    RUN,
+    SCORE,
+    SUBTOMOGRAM,
+    TILT_SERIES_SIZE,
+)
+from copick_formats.relion_tomograms import read_tomograms
+from copick_formats.rotations import angles, matrices, rotations_in
+from copick_formats.star import Block, quoted, read_star, write_block
+
+_DECIMALS = 6
+# Of coordinates in pixels: half a unit is 1e-7 Å for pixels of 20 Å.
+_PIXEL_DECIMALS = 8
+
+
+@click.option(
+    "--coordinates", type=click.Choice(["centered", "pixels"]), default="centered", help="As RELION 5, or 4, has them."
+)
+@click.option("--pixel-size", type=float, help="Angstrom per pixel of the tilt series; the tomogram's voxel size by default.")
+@click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms.")
+@click.option("--optics", type=click.Path(exists=True), help="STAR file to copy optics groups from; particles keep theirs.")
+@click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from.")
+def write_relion(
+    path: str,
+    tables: Iterable[PicksTable],
+    *,
+    frame: Frames,
+    coordinates: str = "centered",
+    pixel_size: float | None = None,
+    tomograms: str | None = None,
+    optics: str | None = None,
+    centre: str = "size/2",
+) -> None:
+    """Write particles: positions with the translations of their transforms, origins 0.
+
+    Scores are written as ``rlnAutopickFigureOfMerit`` unless all are 1, instance ids as ``rlnHelicalTubeID`` unless all are 0.
+    Particles with subtomogram poses keep them, and get the angles that give the same rotation.
+
+    Args:
+        path: The new file.
+        tables: The particles, one table for each run.
+        frame: Returns the frame of a run, where ``tomograms`` does not have it.
+        coordinates: ``"centered"`` (RELION 5), or ``"pixels"`` of the tilt series (RELION 4).
+        pixel_size: Angstrom per pixel of the tilt series; that of the frame by default.
+        tomograms: Path of a tomograms.star.
+        optics: Path of a STAR file whose optics groups are copied; particles keep ``rlnOpticsGroup``. By default there is one
+            group for each run.
+        centre: As in reading.
+
+    Raises:
+        InvalidDataError: A run has no name, its centre or pixel size is not known, or a transform is no rotation.
+    """
+    if coordinates not in ("centered", "pixels") or centre not in CENTRES:
+        raise InvalidDataError(source=path, reason=f"coordinates={coordinates!r}, centre={centre!r}: there is no such choice")
+    tables = [*tables]
+    known = read_tomograms(tomograms) if tomograms is not None else {}
+    frames = {}
+    for table in tables:
+        if not table.run:
+            raise InvalidDataError(source=path, reason="a table names no run")
+        found = known.get(table.run) or frame(table.run)
+        if found is None and (coordinates == "centered" or pixel_size is None):
+            reason = f"size and voxel size of {table.run!r} are not known: give tomograms (a tomograms.star)"
+            raise InvalidDataError(source=path, reason=reason)
+        frames[table.run] = found
+    copied = None if optics is None else _optics_of(optics)
+    sizes: dict[str, float] = {}
+    for run, found in frames.items():
+        if pixel_size is not None:
+            sizes[run] = pixel_size
+        elif found is not None:
+            sizes[run] = found.voxel_size
+    numbered = {run: number for number, run in enumerate(frames, 1)}
+    has_scores = any(table.scores is not None and bool((table.scores != 1).any()) for table in tables)
+    has_ids = any(table.instance_ids is not None and bool(table.instance_ids.any()) for table in tables)
+    located = CENTERED if coordinates == "centered" else PIXELS
+    own = [RUN, *located, *ORIGINS, *ANGLES, GROUP, *([SCORE] if has_scores else []), *([INSTANCE] if has_ids else [])]
+    further = all_columns(tables, {*own, *CENTERED, *PIXELS, "rlnPixelSize"})
+
+    def rows() -> Iterator[str]:
+        for table in tables:
+            run = str(table.run)
+            n = len(table.positions)
+            if found := frames[run]:
+                middle = (np.array(found.shape[::-1], float) / 2 - CENTRES[centre]) * found.voxel_size
+            places = _centres(table)
+            places = places - middle if coordinates == "centered" else places / sizes[run]
+            decimals = _DECIMALS if coordinates == "centered" else _PIXEL_DECIMALS
+            rot, tilt, psi = _angles(path, table)
+            cells = [[quoted(run)] * n]
+            cells += [written(places[:, axis], decimals) for axis in range(3)]
+            cells += [["0.000000"] * n] * 3
+            cells += [written(values, _DECIMALS) for values in (rot, tilt, psi)]
+            cells.append(column_in(table.columns, GROUP, n, "1") if copied is not None else [str(numbered[run])] * n)
+            if has_scores:
+                cells.append(written(np.ones(n) if table.scores is None else np.asarray(table.scores, float)))
+            if has_ids:
+                cells.append(written(np.zeros(n, int) if table.instance_ids is None else np.asarray(table.instance_ids)))
+            cells += [_quoted(path, label, column_in(table.columns, label, n, "None")) for label in further]
+            yield from ("\t".join(row) + "\n" for row in zip(*cells, strict=True))
+
+    made = Block("optics", {
+        GROUP: [*map(str, numbered.values())],
+        "rlnOpticsGroupName": [f"opticsGroup{number}" for number in numbered.values()],
+        TILT_SERIES_SIZE: [repr(float(sizes[run])) for run in numbered],
+    })  # fmt: skip
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for block in [made] if copied is None else [copied]:
+            lines = ["\t".join(map(quoted, row)) + "\n" for row in zip(*block.columns.values(), strict=True)]
+            write_block(file, "optics", [*block.columns], lines)
+        write_block(file, "particles", [*own, *further], rows())
+
+
+def _centres(table: PicksTable) -> npt.NDArray[np.float64]:
+    positions = np.asarray(table.positions, float)
+    return positions if table.transforms is None else positions + np.asarray(table.transforms, float)[:, :3, 3]
+
+
+def _angles(path: str, table: PicksTable) -> list[npt.NDArray[np.float64]]:
+    """Rot, tilt and psi."""
+    rotations = rotations_in(f"{path}: {table.run}", table.transforms, len(table.positions))
+    if all(label in table.columns for label in SUBTOMOGRAM):
+        rot, tilt, psi = (numbers(path, label, written(table.columns[label])) for label in SUBTOMOGRAM)
+        rotations = np.swapaxes(matrices(-psi, -tilt, -rot, "y"), 1, 2) @ rotations
+    # A = Rz(-psi) Ry(-tilt) Rz(-rot), and its transpose is Rz(rot) Ry(tilt) Rz(psi).
+    return [*angles(np.swapaxes(rotations, 1, 2), "y")]
+
+
+def _quoted(path: str, label: str, values: list[str]) -> list[str]:
+    if not label or any(c.isspace() for c in label):
+        raise InvalidDataError(source=path, reason=f"a STAR file can have no column {label!r}")
+    try:
+        return [quoted(value) for value in values]
+    except ValueError as error:
+        raise InvalidDataError(source=path, reason=f"column {label}: {error}") from None
+
+
+def _optics_of(path: str) -> Block:
+    for block in read_star(path):
+        if GROUP in block.columns and "rlnCoordinateX" not in block.columns and CENTERED[0] not in block.columns:
+            return block
+    raise InvalidDataError(source=path, reason=f"has no optics table: no block with {GROUP} and without coordinates")
