@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import Annotation, StringFilter, check_metadata
+from copick_core.models.entity import Annotation, StringFilter, check_metadata, wanted
 from copick_core.tree.keys import Kind, MeshKey
 from copick_core.tree.schema import CopickMeshMeta
 
@@ -157,8 +157,8 @@ class MeshesOfRun(AnnotationsOfRun):
         layer: str | None = None,
     ) -> list[CopickMesh]:
         """Meshes that pass all filters; see :meth:`get_picks`."""
-        fields = {"object_name": object_name, "user_id": user_id, "session_id": session_id}
-        return self._filtered(self._meshes, self.query_meshes, MeshKey, fields, layer)
+        filters = wanted(object_name), wanted(user_id), wanted(session_id)
+        return self._filtered(self._meshes, self.query_meshes, MeshKey, filters, layer)
 
     def new_mesh(
         self,

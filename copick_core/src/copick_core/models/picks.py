@@ -9,7 +9,7 @@ from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import Annotation, StringFilter
+from copick_core.models.entity import Annotation, StringFilter, wanted
 from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
@@ -400,8 +400,8 @@ class PicksOfRun(AnnotationsOfRun):
             session_id: Session or sessions.
             layer: Only those in the layer of this name.
         """
-        fields = {"object_name": object_name, "user_id": user_id, "session_id": session_id}
-        return self._filtered(self._picks, self.query_picks, PicksKey, fields, layer)
+        filters = wanted(object_name), wanted(user_id), wanted(session_id)
+        return self._filtered(self._picks, self.query_picks, PicksKey, filters, layer)
 
     def new_picks(self, object_name: str, session_id: str, user_id: str | None = None, exist_ok: bool = False) -> CopickPicks:
         """Make picks without points and store them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -47,12 +48,15 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
     return named[0] if named else "binary"
 
 
+@functools.cache
 def segmentation_types(
     is_multilabel: bool | None, is_instance: bool | None, is_panoptic: bool | None
-) -> list[SegmentationType]:
+) -> frozenset[SegmentationType]:
     """The types that three flags let through, of which None stands for both values."""
-    wanted = {"multilabel": is_multilabel, "instance": is_instance, "panoptic": is_panoptic}
-    return [kind for kind in SEGMENTATION_FOLDERS if all(f is None or f == (kind == name) for name, f in wanted.items())]
+    flags = {"multilabel": is_multilabel, "instance": is_instance, "panoptic": is_panoptic}
+    return frozenset(
+        t for t in SEGMENTATION_FOLDERS if all(flag is None or flag == (t == name) for name, flag in flags.items())
+    )
 
 
 class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):

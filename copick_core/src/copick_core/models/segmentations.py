@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import SizeFilter, StringFilter, check_metadata
+from copick_core.models.entity import SizeFilter, StringFilter, check_metadata, wanted, wanted_sizes
 from copick_core.models.segmentation import CopickSegmentation, segmentation_type, segmentation_types
 from copick_core.tree.keys import Kind, SegmentationKey, SegmentationType, voxel_size_key
 from copick_core.tree.names import checked_name
@@ -65,9 +65,8 @@ class SegmentationsOfRun(AnnotationsOfRun):
             layer: Only those in the layer of this name.
         """
         types = segmentation_types(is_multilabel, is_instance, is_panoptic)
-        fields: dict[str, StringFilter | SizeFilter] = {"voxel_size": voxel_size, "name": name}
-        fields |= {"user_id": user_id, "session_id": session_id}
-        return self._filtered(self._segmentations, self.query_segmentations, SegmentationKey, fields, layer, types)
+        filters = wanted_sizes(voxel_size), wanted(name), wanted(user_id), wanted(session_id), types
+        return self._filtered(self._segmentations, self.query_segmentations, SegmentationKey, filters, layer)
 
     def new_segmentation(
         self,

@@ -7,15 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from copick_core.errors import ConflictError
-from copick_core.models import (
-    CopickFeatures,
-    CopickMesh,
-    CopickPicks,
-    CopickRun,
-    CopickSegmentation,
-    CopickTomogram,
-    CopickVoxelSpacing,
-)
+from copick_core.models import CopickRun, CopickTomogram, CopickVoxelSpacing
 from copick_core.models.children import Children
 from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Container, LeafVolume, StoredParent, of_kind, reopened
@@ -76,12 +68,6 @@ class CopickTomogramOverlay(StoredParent, LeafVolume[TomogramKey], CopickTomogra
         _, meta_cls = self.voxel_spacing._tomogram_factory()
         return meta_cls.model_validate({"tomo_type": self.tomo_type, **self._layer.details(self._key)})
 
-    def _query_static_features(self) -> list[CopickFeatures]:
-        return self._query_static(Kind.FEATURES)
-
-    def _query_overlay_features(self) -> list[CopickFeatures]:
-        return self._query_overlay(Kind.FEATURES)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return reopened, (self.voxel_spacing, self._key, self.layer)
 
@@ -115,14 +101,11 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys = self._root._index.tomogram_keys(self._key)
         if keys is None:
-            return self._query_static(Kind.TOMOGRAM)
+            return self._leaves(Kind.TOMOGRAM, self._root.layers.static)
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._child(key, layers[0]) for key in keys]
         return [self._child(key, layer) for layer in layers for key in keys if layer.exists(key)]
-
-    def _query_overlay_tomograms(self) -> list[CopickTomogram]:
-        return self._query_overlay(Kind.TOMOGRAM)
 
     def ensure(self, create: bool = False) -> bool:
         """Whether any layer holds the spacing; with ``create``, make it in the overlay if none does."""
@@ -185,26 +168,6 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
             return super()._probe(key)
         indexed = self.root._index.voxel_spacings is not None and key.voxel_size in self.root._index.voxel_spacings
         return [self._child(key, None)] if indexed or any(layer.exists(key) for layer in self.root.layers.all) else []
-
-    # ------------------------------------------------------------------ picks, meshes and segmentations
-
-    def _query_static_picks(self) -> list[CopickPicks]:
-        return self._query_static(Kind.PICKS)
-
-    def _query_overlay_picks(self) -> list[CopickPicks]:
-        return self._query_overlay(Kind.PICKS)
-
-    def _query_static_meshes(self) -> list[CopickMesh]:
-        return self._query_static(Kind.MESH)
-
-    def _query_overlay_meshes(self) -> list[CopickMesh]:
-        return self._query_overlay(Kind.MESH)
-
-    def _query_static_segmentations(self) -> list[CopickSegmentation]:
-        return self._query_static(Kind.SEGMENTATION)
-
-    def _query_overlay_segmentations(self) -> list[CopickSegmentation]:
-        return self._query_overlay(Kind.SEGMENTATION)
 
     # ------------------------------------------------------------------ writing
 

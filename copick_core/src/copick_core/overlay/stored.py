@@ -155,15 +155,7 @@ class StoredParent(Parent):
     def _query(self, kind: Kind) -> list[Any]:
         """List the children of a kind in all layers, those of static ones first."""
         static, overlay = _QUERIES[kind]
-        return list(getattr(self, static)() + getattr(self, overlay)())
-
-    def _query_static(self, kind: Kind) -> list[Any]:
-        """List the children of a kind in the static layers."""
-        return self._leaves(kind, self._root.layers.static)
-
-    def _query_overlay(self, kind: Kind) -> list[Any]:
-        """List the children of a kind in the overlay."""
-        return self._leaves(kind, self._root._overlays)
+        return getattr(self, static)() + getattr(self, overlay)()  # type: ignore[no-any-return]
 
     def _leaves(self, kind: Kind, layers: Sequence[Layer]) -> list[Any]:
         """Handles of the children of a kind in some layers; their class is asked for only where there are some.
@@ -196,6 +188,25 @@ class StoredParent(Parent):
             layer.forget(self._key)
         self._root._forget_assumed(self._key)
         super()._refresh(*lists)
+
+
+def _add_queries(kind: Kind) -> None:
+    """Give parents the two methods that list a kind: ``_query_static_picks`` and ``_query_overlay_picks`` for picks."""
+
+    def static(self: StoredParent) -> list[Any]:
+        return self._leaves(kind, self._root.layers.static)
+
+    def overlay(self: StoredParent) -> list[Any]:
+        return self._leaves(kind, self._root._overlays)
+
+    for name, method in zip(_QUERIES[kind], (static, overlay), strict=True):
+        method.__name__, method.__qualname__ = name, f"StoredParent.{name}"
+        setattr(StoredParent, name, method)
+
+
+for _kind, _facts in KINDS.items():
+    if _facts.parent is not None:
+        _add_queries(_kind)
 
 
 class Container(StoredParent, Entity[K]):
