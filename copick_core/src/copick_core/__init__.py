@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -40,12 +41,21 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def deferred(module: str, homes: Mapping[str, str], name: str) -> Any:
+    """An attribute of a module that lives in another one, imported now: what a module's ``__getattr__`` returns.
+
+    Raises:
+        AttributeError: The module has no such attribute.
+    """
+    if name not in homes:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(homes[name]), name)
+
+
+def __getattr__(name: str) -> Any:
+    return deferred(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

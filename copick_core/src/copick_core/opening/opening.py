@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core import plugins
 from copick_core.errors import ConfigError, ConfigNotFoundError, redacted
-from copick_core.opening.configs import save_config
+from copick_core.opening.config_types import backend_for, config_type_of
 from copick_core.opening.files import digest, parse_json, read
 from copick_core.opening.locations import folder_of, place_of
-from copick_core.opening.nesting import backend_for, config_type_of
 from copick_core.opening.validation import validated
 
 if TYPE_CHECKING:
@@ -133,6 +132,7 @@ def write_new(
         ConfigError: The content is not a valid configuration. Nothing was written.
     """
     from copick_core import __version__
+    from copick_core.opening.configs import save_config
 
     name = os.fspath(path)
     if not overwrite and _exists(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
@@ -79,11 +80,13 @@ class CopickRootOverlay(CopickRoot):
     spans_any_layers: ClassVar[bool] = False
 
     def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
-        from copick_core.opening.wrappers import open_wrapped
-
         super().__init__(config)
         self._open_layers = open_layers
-        self.layers: Layers = open_wrapped(config, open_layers)
+        if config.wrappers or config._wrapper_files:
+            from copick_core.opening.wrappers import open_wrapped
+
+            open_layers = partial(open_wrapped, open_layers=open_layers)
+        self.layers: Layers = open_layers(config)
         self._overlays: list[Layer] = [] if self.layers.overlay is None else [self.layers.overlay]
         self._index = _Index(config, bool(self.layers.static))
         #: Answers that :meth:`prefetch` has for handles that are about to ask.

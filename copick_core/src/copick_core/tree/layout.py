@@ -241,7 +241,8 @@ def _parse_spacings(run: RunKey, names: _Names, folder: str) -> list[Key]:
 
 def _parse_tomograms(spacing: VoxelSpacingKey, names: _Names, folder: str) -> list[Key]:
     run, size, _ = spacing
-    return [TomogramKey(run, size, stem) for name, is_folder in names if is_folder and (stem := _volume(name))]
+    rest = ("", Kind.TOMOGRAM)
+    return [_new(TomogramKey, (run, size, stem, *rest)) for name, is_folder in names if is_folder and (stem := _volume(name))]
 
 
 def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[Key]:
@@ -250,7 +251,8 @@ def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[K
         return []
     run, size, tomo_type, variant, _ = tomogram
     stem = _tomogram_stem(tomogram)
-    return [FeaturesKey(run, size, tomo_type, feature_type, variant) for owner, feature_type in found if owner == stem]
+    first, rest = (run, size, tomo_type), (variant, Kind.FEATURES)
+    return [_new(FeaturesKey, (*first, feature_type, *rest)) for owner, feature_type in found if owner == stem]
 
 
 def _parser_of_files(kind: Kind) -> Callable[[RunKey, _Names, str], list[Key]]:
