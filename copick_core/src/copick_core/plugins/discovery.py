@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from copick_core.errors import BackendError, PluginError, UnknownBackendError, UnknownPluginError
 from copick_core.plugins.known import install_line
@@ -24,8 +23,7 @@ R = TypeVar("R", bound=Record)
 State = Literal["available", "loaded", "broken", "duplicate"]
 
 
-@dataclass(frozen=True)
-class Installed:
+class Installed(NamedTuple):
     """What is known of an installed plugin without importing it.
 
     Attributes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from copick_core.tree.schema import CopickConfig, WrapperOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one record is one plugin
 class Backend:
     """A kind of storage.
 
@@ -58,7 +58,7 @@ class Backend:
         return self.config_type
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Command:
     """A command, or a group of commands, of ``copick-core``.
 
@@ -79,7 +79,7 @@ class Command:
     url: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """A file format.
 
@@ -111,7 +111,7 @@ class Format:
     url: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerWrapper:
     """A layer around a layer, which a configuration can ask for in ``"wrappers"``.
 
