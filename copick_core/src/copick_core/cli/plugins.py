@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
@@ -27,7 +26,7 @@ def plugins(as_json: bool) -> None:
                 continue  # Its cause is in the listing.
     found = installed()
     if as_json:
-        print(json.dumps([asdict(plugin) for plugin in found], indent=2))
+        print(json.dumps([plugin._asdict() for plugin in found], indent=2))
         return
     rows = [("kind", "name", "distribution", "version", "state")]
     rows += [(p.kind, p.name, ", ".join(p.distributions), ", ".join(v or "-" for v in p.versions), p.state) for p in found]
