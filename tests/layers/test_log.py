@@ -2,11 +2,14 @@
 
 import json
 import logging
+import pickle
 import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
+import zarr
 
 import copick_core
 from copick_core.errors import ConfigError, NotFoundError
@@ -56,6 +59,46 @@ def test_reset_counts_from_zero(config):
     root.layers.overlay.reset()
 
     assert root.layers.overlay.statistics == {}
+
+
+def test_chunks_of_an_open_volume_are_counted(config):
+    tomogram = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.zeros((4, 4, 8), np.float32), levels=1, chunks=(4, 4, 4))
+    layer = tomogram.voxel_spacing.run.root.layers.overlay
+    array = tomogram.array()
+    layer.reset()
+
+    array[:, :, 4:]
+
+    assert {method: calls.count for method, calls in layer.statistics.items()} == {"zarr.get": 1}
+
+
+def test_values_that_are_written_to_a_volume_are_counted(config):
+    tomogram = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+
+    tomogram.from_numpy(np.ones((4, 4, 8), np.float32), levels=1, chunks=(4, 4, 4))
+
+    written = tomogram.voxel_spacing.run.root.layers.overlay.statistics["zarr.set"]
+    assert (written.count, written.errors) == (5, 0)  # two chunks, the array's document, and two of the group
+
+
+def test_a_line_names_the_chunk(config, tmp_path):
+    tomogram = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.ones((4, 4, 4), np.float32), levels=1)
+
+    tomogram.numpy()
+
+    read = [line for line in lines(tmp_path / "logs" / "calls.jsonl") if line["method"] == "zarr.get"]
+    assert (read[-1]["key"], read[-1]["value"]) == ("tomogram 'wbp' at 10.000 of run 'TS_1'", "0/0/0/0")
+
+
+def test_a_store_is_plain_in_another_process(config):
+    tomogram = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.ones((4, 4, 4), np.float32), levels=1)
+
+    store = pickle.loads(pickle.dumps(tomogram.zarr()))
+
+    assert zarr.open_array(store, path="0", mode="r")[0, 0, 0] == 1
 
 
 def test_each_call_is_a_line_of_the_file(config, tmp_path):

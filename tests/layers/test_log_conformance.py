@@ -1,9 +1,11 @@
 """A layer behind the log keeps the whole contract of layers."""
 
 import pytest
+import zarr
 
 from copick_backend_fs import open_layer
-from copick_core.testing import LayerTests
+from copick_core.testing import LayerTests, samples
+from copick_core.tree.keys import Kind
 from copick_layers.log import LogLayer, LogOptions
 
 
@@ -14,6 +16,18 @@ class TestLogLayer(LayerTests):
 
     def reopen(self, layer, *, read_only=False):
         return logged(layer.root, read_only=read_only)
+
+
+def test_a_logged_store_knows_which_volume_it_has_read(s3_url):
+    args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
+    layer = LogLayer(open_layer("overlay", "s3://conformance/logged", args))
+    key = samples.key(Kind.TOMOGRAM)
+    samples.fill(layer, key, seed=1)
+    store = layer.zarr(key)
+
+    zarr.open_group(store, mode="r")
+
+    assert store.seen_version == layer.volume_version(key) is not None
 
 
 def logged(root, **options):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from copick_backend_fs.opening import local_path, open_layer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layer
 from copick_core.tree import layout
-from copick_core.tree.keys import ROOT, Kind
+from copick_core.tree.keys import ROOT, Kind, RunKey
 from copick_core.tree.names import sanitize_name
 
 #: Folders by which a project is recognised.
 _FOLDERS = (layout.RUNS_FOLDER, layout.OBJECTS_FOLDER)
 
+#: How many runs of a remote project are looked at for objects: each takes about four requests, many at once.
+REMOTE_RUNS = 8
+
 
 def guess(path: str) -> dict[str, Any] | None:
     """The content of a configuration for a project at a path or URL; None if there is none.
 
-    Its objects are those that annotations are named after, and those with a map; all runs are listed for that. An archive, and
-    a folder that cannot be written to, are only read.
+    Its objects are those that annotations are named after, and those with a map. All runs are listed for that, but of a remote
+    project only a few: its description says so. An archive, and a folder that cannot be written to, are only read.
     """
     location = _location_of(path)
     if location is None:
@@ -29,7 +33,11 @@ def guess(path: str) -> dict[str, Any] | None:
     if not any(layer.path_exists(folder, folder=True) for folder in _FOLDERS):
         return None
     root = "overlay_root" if _is_writable(location) else "static_root"
-    return {root: location, "name": os.path.basename(path.rstrip("/")) or None, "pickable_objects": _objects(layer)}
+    runs = [key for key in layer.list(Kind.RUN, ROOT) if key.kind is Kind.RUN]
+    looked_at = runs if local_path(location) is not None else _spread(runs, REMOTE_RUNS)
+    description = "" if len(looked_at) == len(runs) else f"Objects are those of {len(looked_at)} of {len(runs)} runs."
+    name = os.path.basename(path.rstrip("/"))
+    return {root: location, "name": name or None, "description": description, "pickable_objects": _objects(layer, looked_at)}
 
 
 def _location_of(path: str) -> str | None:
@@ -65,9 +73,15 @@ def _is_writable(location: str) -> bool:
     return "::" not in location
 
 
-def _objects(layer: Layer) -> list[dict[str, Any]]:
+def _spread(runs: Sequence[RunKey], count: int) -> Sequence[RunKey]:
+    """At most so many runs, evenly spread, the first and the last one among them."""
+    if len(runs) <= count:
+        return runs
+    return [runs[i * (len(runs) - 1) // (count - 1)] for i in range(count)]
+
+
+def _objects(layer: Layer, runs: Sequence[RunKey]) -> list[dict[str, Any]]:
     """The objects that a project's files are named after, sorted; those with picks or a map count as particles."""
-    runs = [key for key in layer.list(Kind.RUN, ROOT) if key.kind is Kind.RUN]
     picks, meshes, segmentations = (
         [key for keys in layer.list_many(kind, runs).values() for key in keys]
         for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION)

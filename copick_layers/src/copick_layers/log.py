@@ -1,4 +1,4 @@
-"""``{"name": "log"}``: counts and times what is asked of a layer."""
+"""``{"name": "log"}``: counts and times what is asked of a layer, and of the volumes that it opens."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import field_validator
 
 from copick_core.layers import Layer, WrapperLayer
 from copick_core.tree.keys import Key, ParentKey
 from copick_core.tree.schema import WrapperOptions
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -103,7 +106,23 @@ class LogLayer(WrapperLayer):
         self._note(method, key, time.perf_counter() - begin, None)
         return result
 
-    def _note(self, method: str, key: Key | ParentKey | None, seconds: float, error: BaseException | None) -> None:
+    def wrap_store(self, key: Key, store: Store, *, staged: bool) -> Store:
+        """Count and time each value that is read from the volume, or written to it; the methods are ``zarr.get`` and so on."""
+        from copick_layers.log_store import LogStore
+
+        def note(method: str, value: str, seconds: float, error: BaseException | None) -> None:
+            self._note(method, key, seconds, error, value)
+
+        return LogStore(store, note)
+
+    def _note(
+        self,
+        method: str,
+        key: Key | ParentKey | None,
+        seconds: float,
+        error: BaseException | None,
+        value: str | None = None,
+    ) -> None:
         with self._lock:
             calls = self._calls.get(method, Calls())
             self._calls[method] = replace(
@@ -115,7 +134,7 @@ class LogLayer(WrapperLayer):
             )
         cause = type(error).__name__ if error else None
         if logger.isEnabledFor(logging.DEBUG):
-            what = "" if key is None else f" {key}"
+            what = ("" if key is None else f" {key}") + (f", {value!r}" if value is not None else "")
             failed = f", raised {cause}" if cause else ""
             logger.debug("%s: %s%s took %.1f ms%s", self.name, method, what, seconds * 1000, failed)
         if self._path:
@@ -126,6 +145,7 @@ class LogLayer(WrapperLayer):
                     "layer": self.name,
                     "method": method,
                     "key": None if key is None else str(key),
+                    "value": value,
                     "seconds": round(seconds, 6),
                     "error": cause,
                 }
