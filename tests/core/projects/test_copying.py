@@ -5,9 +5,9 @@ import pytest
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.projects.copying import copy_project
+from copick_core.projects.copying import copy_content, copy_project, same_content
 from copick_core.tree import layout
-from copick_core.tree.keys import Kind
+from copick_core.tree.keys import Kind, PicksKey
 from support.objects import OBJECTS
 
 
@@ -194,3 +194,22 @@ def test_a_target_without_an_overlay_is_refused(layered, project_config):
     source, _ = layered
     with pytest.raises(ReadOnlyError):
         copy_project(source, copick_core.open(project_config(None, "reference")))
+
+
+def test_a_copy_of_picks_under_another_key_has_its_names_inside_and_everything_else_as_it_was(root):
+    import json
+
+    run = root.new_run("TS_1")
+    picks = run.new_picks("ribosome", "1", "alice")
+    picks.from_numpy([[0.1 + 0.2, 1 / 3, 1e22]])
+    picks.meta.trust_orientation = False
+    picks.store()
+    root.new_run("TS_2")
+    layer, target = root.layers.overlay, PicksKey("TS_2", "ribosome", "bob", "2")
+
+    copy_content(layer, picks.key, layer, target)
+
+    before, after = (json.loads(layer.read(key)) for key in (picks.key, target))
+    names = {"user_id": "bob", "session_id": "2", "run_name": "TS_2"}
+    assert after == {**before, **names}
+    assert same_content(layer, picks.key, layer, target)

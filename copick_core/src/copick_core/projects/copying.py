@@ -34,6 +34,8 @@ _IN_FLIGHT = 16
 def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, replace: bool = False) -> None:
     """Copy the content of one entity, whole or not at all.
 
+    Bytes stay as they are. Only the names that picks have inside become those of ``target_key``, where it has others.
+
     Args:
         source: Layer to copy from.
         key: The entity there.
@@ -46,7 +48,8 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, rep
         NotFoundError: There is nothing to copy, or it was deleted meanwhile.
     """
     if key.kind in FILE_KINDS:
-        target.write(target_key, source.read(key), if_revision=ANY if replace else None)
+        data = _renamed(source.read(key), key, target_key)
+        target.write(target_key, data, if_revision=ANY if replace else None)
         return
     try:
         with target.replace_zarr(target_key) as store:
@@ -57,6 +60,39 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, rep
                 raise ConflictError(key=target_key, layer=target.name, expected=None, found="a volume")
     finally:
         note_change(target_key)
+
+
+def same_content(source: Layer, key: Key, target: Layer, target_key: Key) -> bool:
+    """Whether an entity holds what a copy of another one would hold, compared byte for byte.
+
+    Raises:
+        NotFoundError: One of them does not exist.
+    """
+    if key.kind in FILE_KINDS:
+        return _renamed(source.read(key), key, target_key) == target.read(target_key)
+    return _contents(source.zarr(key)) == _contents(target.zarr(target_key))
+
+
+#: The names that a picks file has inside, and the field of the key that each is; copick 1.x believes them.
+_NAMES_INSIDE = {
+    "pickable_object_name": "object_name",
+    "user_id": "user_id",
+    "session_id": "session_id",
+    "run_name": "run",
+}
+
+
+def _renamed(data: bytes, key: Key, target_key: Key) -> bytes:
+    """The bytes of picks with the names of another key inside."""
+    if key == target_key or key.kind not in FILE_KINDS or key.kind is Kind.MESH:
+        return data
+    import json
+
+    content = json.loads(data)
+    for name, field_name in _NAMES_INSIDE.items():
+        if name in content:
+            content[name] = getattr(target_key, field_name)
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def copy_store(source: Store, target: Store) -> bool:
@@ -144,7 +180,7 @@ def copy_project(
     if isinstance(runs, str):
         raise InvalidDataError(source="runs", reason=f"{runs!r} is one name; give a list of names")
     plan = [*_plan(source, None if runs is None else list(runs))]
-    _add_objects(source, target)
+    add_objects(source, target)
     report = CopyReport()
     for done, (layer, key, target_key) in enumerate(plan):
         if progress is not None:
@@ -165,12 +201,27 @@ def copy_project(
     return report
 
 
-def _add_objects(source: CopickRootOverlay, target: CopickRootOverlay) -> None:
-    """Add the source's objects to the target; those of one name must have one label."""
+def add_objects(source: CopickRootOverlay, target: CopickRootOverlay, names: Iterable[str] | None = None) -> list[str]:
+    """Add objects of one project to the configuration of another one, in memory.
+
+    Args:
+        source: The project that has them.
+        target: The project that they are added to.
+        names: Which ones; all by default.
+
+    Returns:
+        The names of those that were added.
+
+    Raises:
+        InvalidDataError: The target has an object of the same name and another label, or uses the label for another one.
+    """
+    wanted = None if names is None else {*names}
     known = {meta.name: meta for meta in target.config.pickable_objects}
     labels = {meta.label: meta.name for meta in target.config.pickable_objects if meta.label is not None}
     added = []
     for meta in source.config.pickable_objects:
+        if wanted is not None and meta.name not in wanted:
+            continue
         mine = known.get(meta.name)
         if mine is not None:
             if mine.label != meta.label:
@@ -188,6 +239,7 @@ def _add_objects(source: CopickRootOverlay, target: CopickRootOverlay) -> None:
     if added:
         target.config.pickable_objects = [*target.config.pickable_objects, *added]
         target._objects = None
+    return [meta.name for meta in added]
 
 
 def _plan(source: CopickRootOverlay, runs: list[str] | None) -> Iterator[tuple[Layer, Key, Key]]:
@@ -243,11 +295,7 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
 
 def _verify(source: Layer, key: Key, target: Layer, target_key: Key) -> None:
     """Compare a copy with its original."""
-    if key.kind in FILE_KINDS:
-        same = source.read(key) == target.read(target_key)
-    else:
-        same = _contents(source.zarr(key)) == _contents(target.zarr(target_key))
-    if not same:
+    if not same_content(source, key, target, target_key):
         raise InvalidDataError(
             source=target_key,
             reason=f"the copy in layer {target.name!r} differs from the original; copy it again with overwrite=True",

@@ -36,6 +36,7 @@ class Selection:
         kind: The one kind that is wanted; None for every kind that the address can mean.
 
     Attributes:
+        root: The project.
         address: The parsed address.
         kinds: The kinds that are looked for, in the order of :class:`~copick_core.tree.keys.Kind`.
 
@@ -45,7 +46,7 @@ class Selection:
     """
 
     def __init__(self, root: CopickRootOverlay, address: Address | str, kind: Kind | str | None = None) -> None:
-        self._root = root
+        self.root = root
         self.address = address if isinstance(address, Address) else parse(address)
         possible = self.address.kinds
         if kind is not None:
@@ -60,7 +61,7 @@ class Selection:
     def __iter__(self) -> Iterator[Entity[Any]]:
         """Handles of the entities, by kind, then run, then layer (static ones first)."""
         for key, layer in self.rows():
-            yield handle_of(self._root, key, layer)
+            yield handle_of(self.root, key, layer)
 
     def __repr__(self) -> str:
         kinds = ", ".join(kind.value for kind in self.kinds)
@@ -72,10 +73,10 @@ class Selection:
         Runs, voxel spacings and objects span layers: they come once, with None.
         """
         found: dict[Kind, list[Row]] = {}
-        parents: dict[Kind, list[ParentKey]] = {kind: _parents(self._root, kind, self.address, found) for kind in self.kinds}
-        children = list_all(self._root, [*parents.items()])
+        parents: dict[Kind, list[ParentKey]] = {kind: _parents(self.root, kind, self.address, found) for kind in self.kinds}
+        children = list_all(self.root, [*parents.items()])
         return [
-            row for kind in self.kinds for row in _matching(self._root, kind, self.address, parents.get(kind, []), children)
+            row for kind in self.kinds for row in _matching(self.root, kind, self.address, parents.get(kind, []), children)
         ]
 
     def keys(self) -> list[Key]:
@@ -114,7 +115,7 @@ class Selection:
             variant = getattr(key, "variant", "")
             parts = [key.kind.value, *([variant] if variant else []), *([layer.name] if layer else [])]
             name = f"{address} ({', '.join(parts)})" if address in several else address
-            results[name] = function(handle_of(self._root, key, layer))
+            results[name] = function(handle_of(self.root, key, layer))
         return results
 
     def one_kind(self, refused: str) -> list[Row]:
@@ -144,7 +145,7 @@ class Selection:
             ReadOnlyError: One of them is read-only.
         """
         rows = self.one_kind("deleted")
-        handles: list[Any] = [handle_of(self._root, key, layer) for key, layer in rows]
+        handles: list[Any] = [handle_of(self.root, key, layer) for key, layer in rows]
         for handle in handles:
             handle._check_deletable()
         deleted = []

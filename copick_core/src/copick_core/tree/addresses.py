@@ -105,7 +105,7 @@ class Address:
         values = _parts(key)
         if not all(match(values[part]) for part, match in self._tests.items() if part in values):
             return False
-        return key.kind is not Kind.SEGMENTATION or self._matches_type(key.segmentation_type)
+        return key.kind is not Kind.SEGMENTATION or self.matches_type(key.segmentation_type)
 
     def literal(self, part: str) -> str | None:
         """The value of a part that names one thing, without its escapes; None if the part is a pattern or was left out.
@@ -124,7 +124,8 @@ class Address:
         text = self.literal("voxel_size")
         return None if text is None else _size(text)
 
-    def _matches_type(self, segmentation_type: SegmentationType) -> bool:
+    def matches_type(self, segmentation_type: SegmentationType) -> bool:
+        """Whether a segmentation of a type can have this address."""
         return all((segmentation_type == flag) is value for flag, value in self.flags)
 
     @cached_property
