@@ -10,7 +10,7 @@ from copick_core.errors import CopickError, redacted
 from copick_core.layers.problems import Problem, Repair
 from copick_core.layers.staged import is_abandoned
 from copick_core.tree import layout
-from copick_core.tree.keys import ROOT, Key, Kind, ParentKey, RunKey, VoxelSpacingKey, child_kinds
+from copick_core.tree.keys import CONTAINER_KINDS, ROOT, Kind, RunKey, VoxelSpacingKey, child_kinds
 
 if TYPE_CHECKING:
     from copick_core.layers.path_layer import Listing, PathLayer
@@ -20,53 +20,55 @@ if TYPE_CHECKING:
 Holder = RunKey | VoxelSpacingKey | None
 
 
+#: How many entities are examined at once: remote layers overlap the requests for all of their folders.
+_AT_ONCE = 128
+
+
 def problems_of(layer: PathLayer) -> Iterator[Problem]:
-    """Examine every folder of a layer that can hold entities."""
-    for holder in _holders(layer):
-        folders: dict[str, list[Kind]] = {}
+    """Examine every folder of a layer that can hold entities: the project's, then those of runs, then of voxel spacings."""
+    holders: Sequence[Holder] = [None]
+    while holders:
+        below: list[Holder] = []
+        for begin in range(0, len(holders), _AT_ONCE):
+            yield from _problems_in(layer, holders[begin : begin + _AT_ONCE], below)
+        holders = below
+
+
+def _problems_in(layer: PathLayer, holders: Sequence[Holder], below: list[Holder]) -> Iterator[Problem]:
+    """Examine the folders of some entities; adds those that hold others to ``below``."""
+    folders: dict[str, tuple[Holder, list[Kind]]] = {}
+    for holder in holders:
         for kind in child_kinds(holder and holder.kind):
             for folder in layout.folders(kind, holder or ROOT):
-                folders.setdefault(folder, []).append(kind)
-        for folder, listing in _listings(layer, [*folders]):
-            if isinstance(listing, Exception):
-                reason = redacted(str(listing)) or type(listing).__name__
-                yield Problem("unlisted-folder", holder, _place(layer, folder), "error", f"it cannot be listed: {reason}")
-                continue
-            for name, is_folder in listing.items():
-                if problem := _of_name(layer, folder, name, is_folder, folders[folder], holder):
-                    yield problem
-
-
-def _holders(layer: PathLayer) -> Iterator[Holder]:
-    """The project, its runs and their voxel spacings; what cannot be listed has none, and is a problem itself."""
-    yield None
-    for run in _children(layer, Kind.RUN, ROOT):
-        if isinstance(run, RunKey):
-            yield run
-            for spacing in _children(layer, Kind.VOXEL_SPACING, run):
-                if isinstance(spacing, VoxelSpacingKey):
-                    yield spacing
-
-
-def _children(layer: PathLayer, kind: Kind, parent: ParentKey) -> Sequence[Key]:
-    return [
-        key
-        for folder, listing in _listings(layer, layout.folders(kind, parent))
-        if not isinstance(listing, Exception)
-        for key in sorted(layout.parse_all(kind, parent, listing, folder))
-    ]
+                folders.setdefault(folder, (holder, []))[1].append(kind)
+    for folder, listing in _listings(layer, [*folders]):
+        holder, kinds = folders[folder]
+        if isinstance(listing, Exception):
+            reason = redacted(str(listing)) or type(listing).__name__
+            yield Problem("unlisted-folder", holder, _place(layer, folder), "error", f"it cannot be listed: {reason}")
+            continue
+        for kind in kinds:
+            if kind in CONTAINER_KINDS:
+                found = sorted(layout.parse_all(kind, holder or ROOT, listing, folder))
+                below += [key for key in found if isinstance(key, RunKey | VoxelSpacingKey)]
+        for name, is_folder in listing.items():
+            if problem := _of_name(layer, folder, name, is_folder, kinds, holder):
+                yield problem
 
 
 def _listings(layer: PathLayer, folders: Sequence[str]) -> Iterator[tuple[str, Listing | Exception]]:
-    """Listings of folders, asked together; one by one where that fails, so that one does not hide the others."""
+    """Listings of folders, asked together; in halves where that fails, so that one does not hide the others."""
     try:
         found: Mapping[str, Listing] = layer.list_folders(folders)
-    except (CopickError, OSError):
-        for folder in folders:
-            try:
-                yield folder, layer.list_folder(folder)
-            except (CopickError, OSError) as error:
-                yield folder, error
+    except (ConnectionError, TimeoutError) as error:  # asking for each of them would wait as often
+        yield from ((folder, error) for folder in folders)
+    except (CopickError, OSError) as error:
+        if len(folders) == 1:
+            yield folders[0], error
+            return
+        middle = len(folders) // 2
+        yield from _listings(layer, folders[:middle])
+        yield from _listings(layer, folders[middle:])
     else:
         yield from found.items()
 
