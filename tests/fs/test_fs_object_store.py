@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from copick_backend_fs.layer.remote import BucketLayer
 from copick_backend_fs.object_store import StoreConnection
 from copick_backend_fs.opening import open_layer
-from copick_backend_fs.remote import BucketLayer
 from copick_backend_fs.store_arguments import translate
 from copick_core.errors import ConfigError, ConflictError
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey

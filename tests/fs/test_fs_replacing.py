@@ -186,7 +186,7 @@ def record(**fields: Any) -> Record:
 def test_a_volume_that_a_living_writer_replaces_is_waited_for_and_then_refused(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copick_backend_fs.remote._PATIENCE", 0.1)
+    monkeypatch.setattr("copick_backend_fs.layer.remote._PATIENCE", 0.1)
     server.put("lab", {f"project/{RECORD}": record().encoded(), f"project/{PATH}/0/0": b"x"})
 
     with pytest.raises(BeingReplacedError, match="wbp"):

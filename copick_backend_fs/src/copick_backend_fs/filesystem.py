@@ -28,8 +28,8 @@ from copick_core.tree.keys import Key, Kind
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from copick_backend_fs.local import LocalLayer
-    from copick_backend_fs.remote import FsspecLayer
+    from copick_backend_fs.layer.local import LocalLayer
+    from copick_backend_fs.layer.remote import FsspecLayer
     from copick_core.layers import Layer, Layers
     from copick_core.tree.schema import (
         CopickFeaturesMeta,

@@ -7,13 +7,13 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.local import LocalLayer
+from copick_backend_fs.layer.local import LocalLayer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layers
 
 if TYPE_CHECKING:
     from copick_backend_fs.config import CopickConfigFSSpec
-    from copick_backend_fs.remote import FsspecLayer
+    from copick_backend_fs.layer.remote import FsspecLayer
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def open_layer(
             archive = f". For what is in an archive, write zip://::{path} as static_root" if path.endswith(".zip") else ""
             raise ConfigError(source=path, reason=f"it is a file, not a folder{archive}")
         return LocalLayer(name, path, read_only=read_only)
-    from copick_backend_fs.remote import open_remote
+    from copick_backend_fs.layer.remote import open_remote
 
     return open_remote(name, location, fs_args or {}, read_only=read_only, obstore=obstore)
 

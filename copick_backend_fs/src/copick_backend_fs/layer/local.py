@@ -124,7 +124,7 @@ class LocalLayer(PathLayer):
 
     def open_store(self, path: str) -> Store:
         """Open a volume."""
-        from copick_backend_fs.volumes import LocalVolume
+        from copick_backend_fs.layer.volumes import LocalVolume
 
         return LocalVolume(self.full_path(path), read_only=self.read_only)
 
