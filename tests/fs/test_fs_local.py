@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import zarr
 
-from copick_backend_fs import local
 from copick_backend_fs.config import CopickConfigFSSpec
+from copick_backend_fs.layer import local
 from copick_backend_fs.layer.local import LocalLayer
 from copick_backend_fs.opening import open_layers
 from copick_core.errors import ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
