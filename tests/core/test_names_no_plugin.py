@@ -10,22 +10,22 @@ from copick_core.plugins import known
 
 CORE = Path(__file__).parents[2] / "copick_core" / "src" / "copick_core"
 KNOWN = known()
-#: Core's own word for what holds voxels is also the name of a command: it cannot be looked for.
-NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - {"volume"}
+#: Core's own word for what holds voxels is also the name of a command, and GLB is how core stores meshes.
+OWN = {"volume", "glb"}
+NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - OWN
 #: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
 WORDS = {"copy", "demo", "em", "log", "memory", "tree"}
 PATTERN = re.compile(
     rf"(?i)(?<![a-z])({'|'.join(map(re.escape, sorted(NAMES - WORDS)))})(?![a-z])"
     r"|copick[_-](backend_(fs|memory|portal|volume)|tools|formats|layers|train|view|dropin)"
     rf"|copick-core\[({'|'.join({requirement.partition('[')[2].rstrip(']') for requirement in KNOWN['backends'].values()})})\]"
-    rf"|({'|'.join(re.escape(suffix) for suffix in KNOWN['suffixes'])})$"
+    rf"|({'|'.join(re.escape(suffix) for suffix, name in KNOWN['suffixes'].items() if name not in OWN)})$"
 )
 #: Where a word, or a name, means something else: the file, the text, and what it means.
 MEANINGS = {
     ("testing/samples.py", "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc"): "a file that is no entity",
     ("testing/samples.py", "ExperimentRuns/TS_1/Segmentations/10.000_me_1_ribo.mrc"): "a file that is no entity",
     ("testing/samples.py", "Objects/ribo.mrc"): "a file that is no entity",
-    ("testing/static.py", "memory"): "the kit needs an overlay for its stack, and is installed with that backend",
 }
 
 

@@ -17,7 +17,7 @@ class TestDictLayerOfTheTests(LayerTests):
 
     @pytest.fixture
     def layer(self):
-        from support.dict_layer import DictLayer
+        from copick_core.testing.dict_layer import DictLayer
 
         return DictLayer()
 

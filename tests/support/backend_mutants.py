@@ -13,8 +13,8 @@ from copick_backend_fs.layer.local import LocalLayer
 from copick_core.layers import ANY, Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend
+from copick_core.testing.dict_layer import DictLayer, Place
 from copick_core.tree.schema import CopickConfig
-from support.dict_layer import DictLayer, Place
 
 PLACES: dict[str, Place] = {}
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 from copick_backend_fs.layer.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import ANY
+from copick_core.testing.dict_layer import DictLayer, DictStore, Place
 from copick_core.tree.keys import FeaturesKey, Kind, PicksKey, RootKey, RunKey
-from support.dict_layer import DictLayer, DictStore, Place
 
 
 class Mutant(DictLayer):

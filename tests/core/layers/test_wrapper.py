@@ -7,8 +7,8 @@ import pytest
 
 from copick_core.errors import ReadOnlyError
 from copick_core.layers import Layer, WrapperLayer
+from copick_core.testing.dict_layer import DictLayer
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, TomogramKey
-from support.dict_layer import DictLayer
 
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "ana", "1")

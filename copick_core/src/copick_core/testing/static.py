@@ -14,6 +14,7 @@ from copick_core.layers import Layer
 from copick_core.plugins import Backend
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
+from copick_core.testing.dict_layer import DICT_BACKEND
 from copick_core.testing.layer_base import ALL_KINDS
 from copick_core.testing.layer_writes import at_once
 from copick_core.testing.project_base import everything, store_values
@@ -209,7 +210,8 @@ class StaticBackendTests:
     @promises("Entries of every layer are listed, static ones first; a sandbox in memory lies over anything.")
     def test_an_overlay_in_memory_lies_over_it(self, config: dict[str, Any], expected: Mapping[Key, Any]) -> None:
         static = {k: v for k, v in config.items() if not k.startswith("overlay")}
-        stack = {"config_type": "stack", "overlay": {"config_type": "memory"}, "static": [static]}
+        plugins.register(DICT_BACKEND)
+        stack = {"config_type": "stack", "overlay": {"config_type": DICT_BACKEND.config_type}, "static": [static]}
         root = opening.open({**stack, "user_id": "kit", "pickable_objects": config.get("pickable_objects", [])})
 
         runs = [key for key in expected if key.kind is Kind.RUN]
