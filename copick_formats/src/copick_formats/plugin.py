@@ -1,14 +1,25 @@
-"""What copick-core finds of this package: one record for each format."""
+"""What copick-core finds of this package: one record for each format and command."""
 
 from __future__ import annotations
 
-from copick_core.plugins import Format, hookimpl
+from copick_core.plugins import Command, Format, hookimpl
 
 
 @hookimpl
 def copick_format() -> list[Format]:
     """Return the formats."""
     return [*_volumes(), *_points(), *_meshes()]
+
+
+@hookimpl
+def copick_command() -> list[Command]:
+    """Return the commands."""
+    return [
+        Command(
+            "import", 1, "copick_formats.commands.imports:imports", "import picks and tomograms from files of other programs"
+        ),
+        Command("export", 1, "copick_formats.commands.exports:exports", "export picks and volumes to files of other programs"),
+    ]
 
 
 def _volumes() -> list[Format]:
@@ -63,7 +74,7 @@ def _points() -> list[Format]:
         Format(
             "stopgap",
             api_version=1,
-            suffixes=(".star",),
+            suffixes=(),  # found by content; a new .star file is RELION's unless STOPGAP is asked for
             sniff="copick_formats.motive_list:is_stopgap",
             reads={"picks": "copick_formats.motive_list:read_stopgap"},
             writes={"picks": "copick_formats.motive_list:write_stopgap"},

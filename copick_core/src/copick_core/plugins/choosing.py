@@ -59,6 +59,34 @@ def format_that_reads(path: str, kind: str, name: str | None = None) -> Format:
     return claimants[0]
 
 
+def format_that_writes(path: str, kind: str, name: str | None = None) -> Format:
+    """Find the format of a new file by the suffix of its name.
+
+    Args:
+        path: The new file.
+        kind: What is to be written, such as ``"picks"``.
+        name: Name of the format; the suffix does not matter then.
+
+    Raises:
+        UnknownFormatError: No installed format writes it, or several claim the suffix.
+        UnknownPluginError: No format of that name is installed.
+        PluginError: The format of that name is broken.
+    """
+    if name is not None:
+        chosen = formats.get(name)
+        if kind not in chosen.writes:
+            raise _claimed(path, kind, [chosen], f"the format {name!r} writes no {kind}")
+        return chosen
+    claimants = _by_suffix([f for f in formats.usable() if kind in f.writes], path)
+    if not claimants:
+        raise _unknown(path, kind, "writes a {} to a file")
+    if len(claimants) > 1:
+        names = " and ".join(repr(f.name) for f in claimants)
+        reason = f"the formats {names} have its suffix; choose one with file_format={claimants[0].name!r}"
+        raise _claimed(path, kind, claimants, reason)
+    return claimants[0]
+
+
 def function_of(record: Format, functions: Mapping[str, Any], kind: str, options: Mapping[str, Any]) -> Any:
     """Import the function behind ``reads`` or ``writes``, and check the options that it is to be called with.
 
@@ -75,7 +103,7 @@ def function_of(record: Format, functions: Mapping[str, Any], kind: str, options
     unknown = [name for name in options if name not in allowed]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         has = f"it has {', '.join(allowed)}" if allowed else "it has none"
-        raise TypeError(f"The format {record.name!r} has no option {unknown[0]!r} for reading a {kind}; {has}.")
+        raise TypeError(f"The format {record.name!r} has no option {unknown[0]!r} for a {kind}; {has}.")
     return function
 
 
@@ -116,7 +144,7 @@ def _claimed(path: str, kind: str, records: list[Format], reason: str) -> Unknow
     )
 
 
-def _unknown(path: str, kind: str) -> UnknownFormatError:
+def _unknown(path: str, kind: str, does: str = "reads a {} from a file") -> UnknownFormatError:
     """The error for a file that no format claims: names what is installed, what is broken, and what is not installed."""
     suffix = os.path.splitext(_plain_name(path))[1]
     rows = formats.installed()
@@ -133,5 +161,5 @@ def _unknown(path: str, kind: str) -> UnknownFormatError:
         candidates=[],
         installed=installed,
         install=" or ".join(sorted(lines)) or None,
-        reason=f"no installed format reads a {kind} from a file with suffix {suffix!r} ({found})",
+        reason=f"no installed format {does.format(kind)} with suffix {suffix!r} ({found})",
     )

@@ -1,0 +1,277 @@
+"""Tomograms of many runs from files, and volumes of many runs to files, of any installed format."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from copick_core.errors import CopickError, InvalidDataError
+from copick_core.plugins.choosing import format_that_writes, function_of
+from copick_core.projects.importing import import_tomogram
+from copick_core.projects.runs import map_runs
+from copick_core.projects.transfers import RunNames, State, Transfer, TransferReport, described, new_file, stem_of
+from copick_core.tree.addresses import address_of
+from copick_core.tree.keys import Kind
+from copick_core.tree.names import check_run_name
+from copick_core.volumes.reading import opened_volume
+from copick_core.volumes.sources import VolumeSource
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from copick_core.models import CopickRun
+    from copick_core.overlay import CopickRootOverlay
+    from copick_core.volumes.level_view import LevelView
+
+
+def import_tomograms(
+    root: CopickRootOverlay,
+    files: Iterable[str | os.PathLike[str]],
+    tomo_type: str,
+    *,
+    run_regex: str | None = None,
+    run_prefix: str = "",
+    run_names: Mapping[str, str] | None = None,
+    voxel_size: float | None = None,
+    levels: int = 3,
+    dtype: DTypeLike | None = "float32",
+    exist_ok: bool = False,
+    resume: bool = False,
+    file_format: str | None = None,
+    read_options: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    executor: str | Executor = "thread",
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> TransferReport:
+    """Import tomograms, one file for each run; runs and voxel spacings that are missing are made.
+
+    Headers are read first, so a file that cannot be imported leaves no empty run. What fails is in the report, and the rest
+    goes on.
+
+    Args:
+        root: The project.
+        files: The files.
+        tomo_type: Type of the tomograms.
+        run_regex: Searched in a file's name without its suffix; the first group, or all that matches, is the run.
+        run_prefix: Put in front of that.
+        run_names: Names of runs by the files' names without suffix, before all rules.
+        voxel_size: In angstrom, for files that do not tell it, or tell a wrong one.
+        levels: Number of resolution levels.
+        dtype: Type to store; None for that of the file.
+        exist_ok: Replace tomograms that exist.
+        resume: Leave out tomograms that exist with the same shape.
+        file_format: Name of the format; by content and suffix by default.
+        read_options: Options of the format.
+        dry_run: Only report what would be made.
+        executor: As :func:`~copick_core.map_runs` has it.
+        workers: As :func:`~copick_core.map_runs` has it.
+        progress: Called after each run with its name, how many are finished, and how many there are.
+
+    Returns:
+        A row for each file, in their order.
+
+    Raises:
+        ReadOnlyError: The project has no writable layer.
+        InvalidDataError: ``run_regex`` is no regular expression.
+    """
+    naming = RunNames(run_regex, run_prefix, run_names or {})
+    options = {"voxel_size": voxel_size, "file_format": file_format, "read_options": dict(read_options or {})}
+    rows: dict[str, Transfer] = {}
+    by_run: dict[str, list[str]] = {}
+    paths = [os.fspath(path) for path in files]
+    for path in paths:
+        run = None
+        try:
+            run = check_run_name(naming.of(stem_of(path)))
+            with opened_volume(path, voxel_size=voxel_size, file_format=file_format, **(read_options or {})) as volume:
+                size, shape = volume.voxel_size, volume.shape
+            if size is None:
+                raise InvalidDataError(source=path, reason="does not tell its voxel size; give voxel_size (in angstrom)")
+        except (CopickError, OSError, TypeError) as error:
+            rows[path] = Transfer(path, run, None, "failed", error=described(error))
+            continue
+        rows[path] = Transfer(path, run, f"{run}/{tomo_type}@{size}", "planned", math.prod(shape))
+        by_run.setdefault(run, []).append(path)
+    for run, several in [*by_run.items()]:
+        if len(several) > 1:
+            for path in several:
+                error_text = f"{' and '.join(several)} have the same run {run!r}; name runs with run_regex or run_names"
+                rows[path] = Transfer(path, run, None, "failed", error=error_text)
+            del by_run[run]
+    if dry_run:
+        return TransferReport([rows[path] for path in dict.fromkeys(paths)])
+    for run in by_run:
+        root.new_run(run, exist_ok=True)
+    common = {
+        "tomo_type": tomo_type,
+        "levels": levels,
+        "dtype": dtype,
+        "exist_ok": exist_ok,
+        "resume": resume,
+        "options": options,
+    }
+    mapped = map_runs(
+        _import, root, [*by_run], executor=executor, workers=workers, collect=True, progress=progress,
+        run_args={run: {"path": path, **common} for run, (path,) in by_run.items()},
+    )  # fmt: skip
+    for run, (path,) in by_run.items():
+        planned = rows[path]
+        if run in mapped.results:
+            state, address = mapped.results[run]
+            rows[path] = Transfer(path, run, address, state, planned.count)
+        else:
+            rows[path] = Transfer(path, run, None, "failed", planned.count, described(mapped.errors[run].error))
+    return TransferReport([rows[path] for path in dict.fromkeys(paths)])
+
+
+def export_volumes(
+    root: CopickRootOverlay,
+    selection: str | Iterable[Any],
+    path: str | os.PathLike[str],
+    *,
+    kind: Kind | str | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    file_format: str | None = None,
+    write_options: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> TransferReport:
+    """Export tomograms, segmentations or features, each to files of its own, slab by slab.
+
+    Args:
+        root: The project.
+        selection: Address of the volumes, such as ``"TS_*/wbp@10.0"``, or the volumes. Of several layers, the overlay's are
+            exported.
+        path: The new files, with ``{run}`` and what else sets them apart: ``{name}`` (of the segmentation, or the type of the
+            tomogram), ``{user}``, ``{session}``, ``{voxel_size}``, ``{feature_type}``, and ``{channel}`` for volumes with
+            channels (``label`` and ``instance`` of panoptic segmentations, else numbers).
+        kind: Such as ``"segmentation"``, where the address can mean several kinds.
+        overwrite: Replace files that exist.
+        resume: Leave out files that exist.
+        file_format: Name of the format; by the suffix by default.
+        write_options: Options of the format.
+        dry_run: Only report what would be written.
+        progress: Called after each file with its path, how many are finished, and how many there are.
+
+    Returns:
+        A row for each file.
+
+    Raises:
+        UnknownFormatError: No installed format writes such a file.
+        InvalidDataError: Nothing matches, the path has an unknown field, or several volumes would go to one file.
+        AddressError: The address can mean several kinds, and there is no ``kind``.
+    """
+    volumes: Iterable[Any] = selection
+    if isinstance(selection, str):
+        selected = root.select(selection, kind)
+        wanted = [k for k in selected.kinds if k in (Kind.TOMOGRAM, Kind.SEGMENTATION, Kind.FEATURES)]
+        volumes = [v for k in wanted for v in root.select(selection, k)] if kind is None else selected
+    by_key = {entity.key: entity for entity in volumes}
+    if not by_key:
+        raise InvalidDataError(source=str(selection), reason="no volumes match, so there is nothing to export")
+    chosen = format_that_writes(os.fspath(path), "volume", file_format)
+    write = function_of(chosen, chosen.writes, "volume", write_options or {})
+    targets: dict[str, tuple[Any, int | None]] = {}
+    for entity in by_key.values():
+        channels: list[int | None] = [None]
+        names = ["0"]
+        if len(entity.shape) == 4:
+            names = (
+                ["label", "instance"]
+                if getattr(entity.key, "segmentation_type", None) == "panoptic"
+                else [*map(str, range(entity.shape[0]))]
+            )
+            channels = [*range(entity.shape[0])]
+        for channel, name in zip(channels, names, strict=True):
+            target = _target(os.fspath(path), entity, name)
+            if target in targets:
+                reason = f"both {address_of(targets[target][0].key)} and {address_of(entity.key)} would go to this file"
+                way_out = "{channel}" if channel is not None and targets[target][0] is entity else "{run}, {name} or {session}"
+                raise InvalidDataError(source=target, reason=f"{reason}; put {way_out} into the path")
+            targets[target] = (entity, channel)
+    report = TransferReport()
+    for done, (target, (entity, channel)) in enumerate(targets.items(), 1):
+        state: State = "planned" if dry_run else "done"
+        error = None
+        if resume and os.path.exists(target):
+            state = "skipped"
+        elif not dry_run:
+            try:
+                with new_file(target, overwrite) as staged:
+                    write(staged, _LevelSource(entity, channel), **(write_options or {}))
+            except (CopickError, OSError) as caught:
+                state, error = "failed", described(caught)
+        count = math.prod(entity.shape[-3:])
+        report.rows.append(Transfer(target, entity.key.run, str(address_of(entity.key)), state, count, error))
+        if progress is not None:
+            progress(target, done, len(targets))
+    return report
+
+
+class _LevelSource(VolumeSource):
+    """The finest level of a volume in a project, or one of its channels."""
+
+    sequential = True
+
+    def __init__(self, entity: Any, channel: int | None) -> None:
+        self._view: LevelView = entity.view()
+        self._channel = channel
+        super().__init__(str(entity.key), self._view.shape[-3:], self._view.dtype, (float(entity.key.voxel_size),) * 3)
+
+    def box(self, z: slice, y: slice, x: slice) -> NDArray[Any]:
+        """Read a box."""
+        region: list[Any] = [slice(part.start, part.stop, 1) for part in (z, y, x)]
+        return np.asarray(self._view.read(region if self._channel is None else [self._channel, *region]))
+
+
+def _import(
+    run: CopickRun,
+    *,
+    path: str,
+    tomo_type: str,
+    levels: int,
+    dtype: DTypeLike | None,
+    exist_ok: bool,
+    resume: bool,
+    options: Mapping[str, Any],
+) -> tuple[State, str]:
+    """Import the tomogram of one run; returns the state and the address."""
+    found = None
+    if resume:
+        with opened_volume(
+            path, voxel_size=options["voxel_size"], file_format=options["file_format"], **options["read_options"]
+        ) as volume:
+            size, shape = volume.voxel_size, volume.shape
+        spacing = None if size is None else run.get_voxel_spacing(size)
+        found = next(iter(spacing.get_tomograms(tomo_type)), None) if spacing is not None else None
+        if found is not None and tuple(found.shape) == shape:
+            return "skipped", str(address_of(found.key))
+    given = {name: value for name, value in options.items() if value}
+    replace = exist_ok or found is not None
+    tomogram = import_tomogram(run, path, tomo_type, levels, dtype, exist_ok=replace, **given)
+    return "done", str(address_of(tomogram.key))
+
+
+def _target(path: str, entity: Any, channel: str) -> str:
+    key = entity.key
+    fields = {
+        "run": key.run,
+        "name": getattr(key, "name", "") or getattr(key, "tomo_type", ""),
+        "user": getattr(key, "user_id", ""),
+        "session": getattr(key, "session_id", ""),
+        "voxel_size": f"{key.voxel_size:.3f}",
+        "feature_type": getattr(key, "feature_type", ""),
+        "channel": channel,
+    }
+    try:
+        return path.format(**fields)
+    except (KeyError, IndexError, ValueError) as error:
+        has = ", ".join(f"{{{name}}}" for name in fields)
+        raise InvalidDataError(source=path, reason=f"a path may have {has}, and no other braces") from error

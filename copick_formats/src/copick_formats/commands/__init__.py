@@ -1,0 +1,1 @@
+"""``copick-core import`` and ``copick-core export``."""
