@@ -28,9 +28,24 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
     static = open_layer("static", config.static_root, config.static_fs_args, read_only=True, obstore=config.obstore)
     if overlay is not None and place_of(static) == place_of(overlay):
         return Layers(overlay=overlay)
+    if isinstance(static, LocalLayer) and isinstance(overlay, LocalLayer):
+        _check_apart(static.root, overlay.root)
+        overlay.protected = [os.path.realpath(static.root)]
     if isinstance(static, LocalLayer) and not os.path.isdir(static.root):
         logger.warning("static_root %s does not exist: nothing will be listed from it", static.root)
     return Layers(static=[static], overlay=overlay)
+
+
+def _check_apart(static: str, overlay: str) -> None:
+    """Refuse two roots of which one lies in the other: what is written to the overlay would change the reference.
+
+    Raises:
+        ConfigError: They do.
+    """
+    outer, inner = os.path.realpath(static), os.path.realpath(overlay)
+    for field, above, below in (("overlay_root", outer, inner), ("static_root", inner, outer)):
+        if below.startswith(above.rstrip(os.sep) + os.sep):
+            raise ConfigError(source=below, reason=f"{field} lies inside of {above}; choose two folders that lie apart")
 
 
 def open_layer(

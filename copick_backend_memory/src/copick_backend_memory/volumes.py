@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from copick_core.layers.staged import natural
+
 if TYPE_CHECKING:
     from copick_backend_memory.layer import Place, Volume
     from copick_core.tree.keys import Key
@@ -97,9 +99,9 @@ class MemoryVolume(Store):
                 yield name
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names directly below a prefix."""
+        """Names directly below a prefix, in their order: whoever takes the first array gets the finest level."""
         below = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
-        for name in dict.fromkeys(n[len(below) :].partition("/")[0] for n in self._names() if n.startswith(below)):
+        for name in sorted({n[len(below) :].partition("/")[0] for n in self._names() if n.startswith(below)}, key=natural):
             yield name
 
     # ------------------------------------------------------------------ writing

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidNameError, ReadOnlyError
 from copick_core.layers.atomic import locked
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
-from copick_core.layers.staged import staged_name
+from copick_core.layers.staged import is_staged, staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
+
+logger = logging.getLogger(__name__)
 
 _BINARY = getattr(os, "O_BINARY", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
@@ -44,8 +47,9 @@ class LocalLayer(PathLayer):
     A volume is exchanged with the staged one in one step of the kernel (Linux, ``renameat2``); where that is not possible
     the old one is renamed away first, and for that moment there is none.
 
-    Links are followed: a run's folder may be one. Deleting or writing an entity that is a link removes or replaces the link
-    only; what it leads to stays.
+    Links are followed: a run's folder may be one, unless it leads into a folder of the project that is read-only. Deleting or
+    writing an entity that is a link removes or replaces the link only, and regions of a linked volume cannot be written: what
+    it leads to stays.
 
     Args:
         name: Name of the layer.
@@ -56,6 +60,8 @@ class LocalLayer(PathLayer):
     def __init__(self, name: str, root: str | os.PathLike[str], *, read_only: bool = False) -> None:
         super().__init__(name, read_only=read_only)
         self.root = os.path.abspath(os.fspath(root))
+        #: Real paths of folders that this layer never writes to, though a link of its own may lead there.
+        self.protected: Sequence[str] = ()
         self._prefix = self.root if self.root.endswith(os.sep) else self.root + os.sep
 
     @property
@@ -126,7 +132,33 @@ class LocalLayer(PathLayer):
         """Open a volume."""
         from copick_backend_fs.layer.volumes import LocalVolume
 
-        return LocalVolume(self.full_path(path), read_only=self.read_only)
+        target = self.full_path(path)
+        if is_staged(path.rpartition("/")[2]):
+            self._refuse_links(target)
+        # What is written to a volume that is a link would change what it leads to.
+        read_only = self.read_only or os.path.islink(target) or self._leads_out(target)
+        return LocalVolume(target, read_only=read_only)
+
+    def _leads_out(self, target: str) -> bool:
+        """Whether a path leads through links into a folder that must not change."""
+        if not self.protected:
+            return False
+        folder = os.path.realpath(os.path.dirname(target)) + os.sep
+        return any(folder.startswith(root + os.sep) for root in self.protected)
+
+    def _refuse_links(self, target: str) -> None:
+        if self._leads_out(target):
+            raise ReadOnlyError(
+                subject=target,
+                reason=f"it leads through a link into {os.path.realpath(os.path.dirname(target))}, which is read-only in this "
+                "project. Replace the link by a folder",
+            )
+
+    def _sweep_above(self, path: str) -> None:
+        """Sweep the folder that holds a path, and the one above, where deletions of that folder would have left something."""
+        folder = path.rpartition("/")[0]
+        for swept in {folder, folder.rpartition("/")[0]} - {""}:
+            self.sweep_staged(swept)
 
     def volume_version(self, key: Key) -> Hashable | None:
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""
@@ -137,8 +169,9 @@ class LocalLayer(PathLayer):
 
     def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Write a file, all or nothing."""
-        self.sweep_staged(path.rpartition("/")[0])
+        self._sweep_above(path)
         target = self.full_path(path)
+        self._refuse_links(target)
         if if_revision is not ANY and if_revision is not None and _revision_or_none(target) is None:
             # Now, and not under the lock: there may be no folder to lock, and none is made for a conflict.
             raise FileChangedError(None)
@@ -157,14 +190,20 @@ class LocalLayer(PathLayer):
             os.rename(target, hidden)
         except NotADirectoryError as error:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target) from error
-        if os.path.islink(hidden) or not os.path.isdir(hidden):
-            os.unlink(hidden)
-        else:
-            _remove_folder(hidden)
+        # It is deleted now, and an error would say that it is not.
+        try:
+            if os.path.islink(hidden) or not os.path.isdir(hidden):
+                os.unlink(hidden)
+            else:
+                _remove_folder(hidden)
+        except OSError as error:
+            logger.warning("layer %r: %s is deleted, but %s could not be removed: %s", self.name, target, hidden, error)
+        self._sweep_above(path)
 
     def replace_folder(self, staged: str, path: str) -> None:
         """Put a staged folder in its place."""
         new, target = self.full_path(staged), self.full_path(path)
+        self._refuse_links(target)
         os.makedirs(new, exist_ok=True)
         while True:
             if os.path.lexists(target):

@@ -6,22 +6,34 @@ In a module of its own because it imports zarr, and because stores are pickled i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import time
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
 
-from copick_backend_fs.replacing import DOCUMENTS
+from copick_backend_fs.replacing import DOCUMENTS, is_metadata
+from copick_core.layers.staged import PARTIAL, STAGED_SECONDS, natural
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import Connection
     from copick_backend_fs.files import RemoteFiles
 
 
+#: Volumes that this process has swept.
+_swept: set[Path] = set()
+
+
 class LocalVolume(LocalStore):
     """The files of one volume. Its folder is made by the first write; zarr's store makes it when it is read."""
+
+    #: Each value is the file of its name below the root, as it is.
+    keeps_files = True
 
     async def _open(self, *, mode: Any = None) -> None:
         await Store._open(self)
@@ -32,6 +44,51 @@ class LocalVolume(LocalStore):
     async def clear(self) -> None:
         """Delete everything in the volume."""
         await self.delete_dir("")
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Get a value or a part of it.
+
+        zarr lists arrays in the order in which their documents arrive: these are read at once, and not by threads that
+        overtake each other.
+        """
+        if byte_range is None and is_metadata(key):
+            try:
+                data = (self.root / key).read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
+            return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+        return await super().get(key, prototype, byte_range)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Names directly below a prefix, in their order: whoever takes the first array gets the finest level."""
+        for name in sorted([name async for name in super().list_dir(prefix)], key=natural):
+            yield name
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Store a value; a full disk says which one it had no room for."""
+        if not self.read_only:
+            await asyncio.to_thread(self._sweep)
+        try:
+            await super().set(key, value)
+        except OSError as error:
+            if error.filename is None:
+                error.filename = str(self.root / key)
+            raise
+
+    def _sweep(self) -> None:
+        """Remove, once, what writers that died have left of values that they were writing."""
+        if self.root in _swept:
+            return
+        _swept.add(self.root)
+        for folder, _, files in os.walk(self.root):
+            for name in files:
+                path = os.path.join(folder, name)
+                if PARTIAL.search(name):
+                    with contextlib.suppress(OSError):  # somebody else may sweep too
+                        if time.time() - os.stat(path).st_mtime > STAGED_SECONDS:
+                            os.unlink(path)
 
 
 class RemoteVolume(Store):
@@ -148,8 +205,8 @@ class RemoteVolume(Store):
                 yield path
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names directly below a prefix."""
-        for name in await self._ask(self._files.list_folder, prefix.rstrip("/")):
+        """Names directly below a prefix, in their order."""
+        for name in sorted(await self._ask(self._files.list_folder, prefix.rstrip("/")), key=natural):
             yield name
 
     # ------------------------------------------------------------------ writing

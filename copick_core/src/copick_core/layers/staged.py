@@ -7,6 +7,8 @@ import time
 
 #: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
 STAGED_SECONDS = 7 * 24 * 3600
+#: Names of values that zarr's store is writing, which a writer that died leaves beside them.
+PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _STAGED = re.compile(r"\.staged-([0-9a-f]+)-[0-9a-f]{32}")
 
 
@@ -29,3 +31,8 @@ def is_abandoned(name: str) -> bool:
     """Whether a name is that of something staged by a writer that must have died."""
     match = _STAGED.fullmatch(name)
     return match is not None and time.time() - int(match[1], 16) > STAGED_SECONDS
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """What to sort names by, so that "2" comes before "10" and "s2" before "s10"."""
+    return tuple((not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"([0-9]+)", name) if part)

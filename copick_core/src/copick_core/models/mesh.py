@@ -166,12 +166,32 @@ class MeshesOfRun(AnnotationsOfRun):
         session_id: str,
         user_id: str | None = None,
         exist_ok: bool = False,
+        mesh: Geometry | None = None,
         **kwargs: Any,
     ) -> CopickMesh:
-        """Make an empty mesh and store it; arguments and errors are those of :meth:`new_picks`."""
+        """Make a mesh and store it, in one step with its geometry if that is given: both are stored, or nothing is.
+
+        Args:
+            object_name: As :meth:`new_picks` takes it, as the three that follow; so are the errors.
+            session_id: Session.
+            user_id: User or tool.
+            exist_ok: Give the existing one instead of failing; a geometry that is given replaces its own.
+            mesh: The geometry, vertices in angstrom; an empty one by default.
+            **kwargs: Further metadata, of this handle only: nothing stores them.
+
+        Raises:
+            InvalidDataError: The geometry cannot be exported; nothing was stored.
+        """
         check_metadata(self.new_mesh, kwargs)
+
+        def fill(made: CopickMesh) -> None:
+            made.mesh = mesh  # type: ignore[assignment]
+            made.store()
+
         key = MeshKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
-        return self._new_stored(self._meshes, key, exist_ok, lambda: self._empty_mesh(key, kwargs))
+        return self._new_stored(
+            self._meshes, key, exist_ok, lambda: self._empty_mesh(key, kwargs), None if mesh is None else fill
+        )
 
     def delete_meshes(
         self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None

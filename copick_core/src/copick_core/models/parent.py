@@ -46,21 +46,39 @@ class Parent:
         existing = children.current(key, lambda: self._probe(key))
         return children.add(self._existing(existing, exist_ok) if existing else make())
 
-    def _new_stored(self, children: Children[E], key: Any, exist_ok: bool, make: Callable[[], E]) -> E:
-        """The handle that ``new_…`` returns for a key whose entity is stored at once."""
+    def _new_stored(
+        self, children: Children[E], key: Any, exist_ok: bool, make: Callable[[], E], fill: Callable[[E], None] | None = None
+    ) -> E:
+        """The handle that ``new_…`` returns for a key whose entity is stored at once.
+
+        Args:
+            children: The children of its kind.
+            key: The key.
+            exist_ok: Whether the entity may exist.
+            make: Makes a handle of an empty one.
+            fill: Stores content; None for none. It is stored together with the entity, or neither is.
+        """
+        made: list[E] = []
 
         def make_and_store() -> E:
             entity: Any = make()
             entity._revision = None  # nothing is stored: if somebody else is faster, that is a conflict
-            entity.store()
+            if fill is None:
+                entity.store()
+            else:
+                fill(entity)
+            made.append(entity)
             return entity  # type: ignore[no-any-return]
 
         try:
-            return self._new(children, key, exist_ok, make_and_store)
+            entity = self._new(children, key, exist_ok, make_and_store)
         except ConflictError:
             if not exist_ok:
                 raise
-            return self._new(children, key, exist_ok, make_and_store)  # somebody else was faster: theirs is the existing one
+            entity = self._new(children, key, exist_ok, make_and_store)  # somebody else was faster: theirs is the existing one
+        if fill is not None and not made:
+            fill(entity)
+        return entity
 
     def _existing(self, found: Sequence[Any], exist_ok: bool) -> Any:
         """The handle that ``new_…`` returns for a key that is taken."""

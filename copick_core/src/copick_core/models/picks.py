@@ -403,23 +403,51 @@ class PicksOfRun(AnnotationsOfRun):
         filters = wanted(object_name), wanted(user_id), wanted(session_id)
         return self._filtered(self._picks, self.query_picks, PicksKey, filters, layer)
 
-    def new_picks(self, object_name: str, session_id: str, user_id: str | None = None, exist_ok: bool = False) -> CopickPicks:
-        """Make picks without points and store them.
+    def new_picks(
+        self,
+        object_name: str,
+        session_id: str,
+        user_id: str | None = None,
+        exist_ok: bool = False,
+        *,
+        positions: ArrayLike | None = None,
+        transforms: ArrayLike | None = None,
+        instance_ids: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
+    ) -> CopickPicks:
+        """Make picks and store them, in one step with their points if these are given: both are stored, or nothing is.
 
         Args:
             object_name: Object; the project must list it.
             session_id: Session; "0" for tools.
             user_id: User or tool; that of the configuration by default.
-            exist_ok: Give the existing ones instead of failing; read-only ones are copied into the overlay.
+            exist_ok: Give the existing ones instead of failing; read-only ones are copied into the overlay. Points that are
+                given replace theirs.
+            positions: Locations (n, 3) in angstrom, columns x, y, z; without them the picks have no points.
+            transforms: As :meth:`CopickPicks.from_numpy` takes them, as all that follow.
+            instance_ids: Instance ids (n,).
+            scores: Scores (n,).
+            columns: Further columns by name.
 
         Raises:
             UnknownObjectError: The project does not list the object.
             AlreadyExistsError: They exist, and not ``exist_ok``.
+            InvalidDataError: The points cannot be stored, or there are no positions for what is given of them.
             InvalidNameError: A name cannot be stored, or there is no user id.
             ReadOnlyError: The project has no writable overlay.
         """
         key = PicksKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
-        return self._new_stored(self._picks, key, exist_ok, lambda: self._empty_picks(key))
+
+        def fill(picks: CopickPicks) -> None:
+            picks.from_numpy(positions, transforms, instance_ids, scores, columns)  # type: ignore[arg-type]
+
+        given = any(values is not None for values in (transforms, instance_ids, scores, columns))
+        if positions is None and given:
+            raise InvalidDataError(source=key, reason="there are no positions; pass positions= too")
+        return self._new_stored(
+            self._picks, key, exist_ok, lambda: self._empty_picks(key), None if positions is None else fill
+        )
 
     def delete_picks(
         self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 from copick_core.errors import AlreadyExistsError
 from copick_core.models.children import Children
 from copick_core.models.entity import SizeFilter, check_metadata, count, wanted_sizes
-from copick_core.models.mesh import MeshesOfRun
+from copick_core.models.mesh import CopickMesh, MeshesOfRun
 from copick_core.models.parent import E
-from copick_core.models.picks import PicksOfRun
+from copick_core.models.picks import CopickPicks, PicksOfRun
 from copick_core.models.segmentations import SegmentationsOfRun
 from copick_core.models.volume import Volume
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
@@ -150,7 +150,8 @@ class CopickRun(PicksOfRun, MeshesOfRun, SegmentationsOfRun):
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:
-            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer)
+            way_out = {"way_out": "It is empty: pass exist_ok=True to continue it."} if _is_empty(found[0]) else {}
+            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer, **way_out)
         writable = [h for h in found if not h.read_only]
         if not writable:
             return self._writable_copy(found[-1])
@@ -166,3 +167,13 @@ class CopickRun(PicksOfRun, MeshesOfRun, SegmentationsOfRun):
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         lists = ((f"len({slot[1:]})", count(getattr(self, slot).listed)) for slot in _SLOTS)
         return (("name", self.name), *lists)
+
+
+def _is_empty(entity: Any) -> bool:
+    """Whether an annotation has no content, as one whose maker stopped before filling it."""
+    try:
+        if isinstance(entity, CopickPicks):
+            return not len(entity.numpy()[0])
+        return isinstance(entity, CopickMesh) and bool(entity.mesh.is_empty)
+    except Exception:  # what cannot be read is not empty
+        return False

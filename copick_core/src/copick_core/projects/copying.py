@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError
 from copick_core.layers.revisions import ANY, note_change
+from copick_core.layers.staged import PARTIAL
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
@@ -117,7 +118,7 @@ def copy_store(source: Store, target: Store) -> bool:
                     await target.set(name, data)
                 return data is not None
 
-        names = [name async for name in source.list()]
+        names = [name async for name in source.list() if not PARTIAL.search(name)]
         metadata = {n for n in names if n.rpartition("/")[2] in _METADATA}
         await asyncio.gather(*(one(n) for n in names if n not in metadata))
         return all([await one(name) for name in sorted(metadata, key=lambda n: (-n.count("/"), n))])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from copick_core.testing.project_base import (
     listed,
     open_wrapped,
     put,
+    triangle,
 )
 from copick_core.testing.wrappers import CountingLayer, FlakyLayer, SlowLayer
 from copick_core.tree.keys import RunKey
@@ -379,6 +381,71 @@ class ProjectSharingChecks(ProjectChecks):
             leaf(root, what)
 
         assert holds(leaf(root, what, exist_ok=True), what, seed=1)
+
+    @promises("What is made and filled in one step is stored with its content, or not at all.")
+    def test_picks_and_meshes_are_made_and_filled_in_one_step(self, root: CopickRootOverlay, config: dict[str, Any]) -> None:
+        from copick_core.errors import InvalidDataError
+
+        self.need_sharing()
+        run = root.new_run("TS_1")
+
+        with pytest.raises(InvalidDataError):
+            run.new_picks("ribosome", "1", positions=[[1, 2, float("nan")]])
+        with pytest.raises(InvalidDataError):
+            run.new_mesh("membrane", "1", mesh="no mesh")  # type: ignore[arg-type]
+        other = opening.open(config).get_run("TS_1")
+        assert other is not None
+        assert (other.picks, other.meshes) == ([], [])
+        picks = run.new_picks("ribosome", "1", positions=[[1, 2, 3]], scores=[0.5])
+        mesh = run.new_mesh("membrane", "1", mesh=triangle(2))
+
+        other.refresh()
+        assert other.picks[0].numpy()[0].tolist() == [[1, 2, 3]]
+        assert other.picks[0].scores().tolist() == [0.5]
+        assert not other.meshes[0].mesh.is_empty
+        with pytest.raises(AlreadyExistsError):
+            run.new_picks("ribosome", "1", positions=[[4, 5, 6]])
+        assert run.new_picks("ribosome", "1", exist_ok=True, positions=[[4, 5, 6]]) is picks
+        assert picks.numpy()[0].tolist() == [[4, 5, 6]]
+        assert mesh.layer == picks.layer
+
+    @promises("What is made and filled in one step is stored with its content, or not at all.")
+    def test_of_two_processes_that_make_and_fill_the_same_picks_one_wins(
+        self, root: CopickRootOverlay, config: dict[str, Any], tmp_path: Path
+    ) -> None:
+        if self.process_bound or self.backend is not None:
+            pytest.skip("the backend is not there in another process")
+        root.new_run("TS_1")
+        code = (
+            "import sys, json, copick_core\n"
+            "run = copick_core.open(json.load(open(sys.argv[1]))).get_run('TS_1')\n"
+            "print('ready', flush=True); input()\n"
+            "try:\n"
+            "    run.new_picks('ribosome', '1', positions=[[float(sys.argv[2])] * 3] * 50)\n"
+            "except (ValueError, RuntimeError):\n"
+            "    print('lost')\n"
+            "else:\n"
+            "    print('won')\n"
+        )
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config))
+        command = [sys.executable, "-c", code, str(path)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        writers = [subprocess.Popen([*command, str(n)], **pipes) for n in (1, 2)]
+        for writer in writers:
+            assert writer.stdout
+            writer.stdout.readline()
+
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        outcomes = [writer.communicate()[0].strip() for writer in writers]
+
+        root.refresh()
+        [picks] = root.get_run("TS_1").picks  # type: ignore[union-attr]
+        assert sorted(outcomes) == ["lost", "won"]
+        assert {*picks.numpy()[0].flat} == {float(1 + outcomes.index("won"))}
 
     @promises("Threads may work in one project at once.")
     def test_threads_share_a_project(self, root: CopickRootOverlay) -> None:

@@ -82,7 +82,7 @@ def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
             else:
                 _Chunk(fetch, key, array.chunks, array.dtype, decompress).read(box, into)
 
-    return assemble(pieces(region, array.chunks), region, array.dtype, part, cores() if _in_files(store) else _REQUESTS)
+    return assemble(pieces(region, array.chunks), region, array.dtype, part, cores() if in_files(store) else _REQUESTS)
 
 
 def pieces(region: Sequence[AxisIndex], chunks: Sequence[int]) -> list[Piece]:
@@ -152,16 +152,18 @@ def _decompressor(array: Array[Any]) -> Callable[[Any], Any] | None:
     return Blosc().decode if plain else None  # a buffer says itself how it was encoded
 
 
-def _in_files(store: Store) -> bool:
+def in_files(store: Store) -> bool:
+    """Whether a store's values are files of this machine below its root, as they are."""
     from zarr.storage import LocalStore
 
-    return isinstance(store, LocalStore) and type(store).get is LocalStore.get
+    cls = type(store)
+    return isinstance(store, LocalStore) and (cls.get is LocalStore.get or bool(vars(cls).get("keeps_files")))
 
 
 @contextmanager
 def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
     """What gives parts of one stored value, None if there is none. All parts are of one value, whatever replaces it."""
-    if _in_files(store):
+    if in_files(store):
         try:
             file = cast("LocalStore", store).root.joinpath(key).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

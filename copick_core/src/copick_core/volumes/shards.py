@@ -16,18 +16,19 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
-from copick_core.volumes.chunk_parts import pieces
+from copick_core.volumes.chunk_parts import in_files, pieces
 from copick_core.volumes.workers import cores
 
 if TYPE_CHECKING:
     from zarr import Array
     from zarr.abc.store import Store
+    from zarr.storage import LocalStore
 
 Values = Callable[[tuple[slice, ...]], npt.NDArray[Any]]
 """Gives the values of a part of a region, by slices of the region."""
@@ -215,11 +216,7 @@ def _decode(codec: tuple[Any, Any], data: Any) -> npt.NDArray[Any]:
 
 def local_path(store: Store, key: str) -> str | None:
     """The file that holds a value of a store, if it is one of files on this machine."""
-    from zarr.storage import LocalStore
-
-    if isinstance(store, LocalStore) and type(store).get is LocalStore.get and type(store).set is LocalStore.set:
-        return os.path.join(store.root, *key.split("/"))
-    return None
+    return os.path.join(cast("LocalStore", store).root, *key.split("/")) if in_files(store) else None
 
 
 def change(array: Array[Any], boxes: Sequence[slice], values: Values) -> None:
