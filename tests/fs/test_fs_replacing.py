@@ -14,6 +14,7 @@ import pytest
 import copick_core
 from copick_backend_fs import replacing, s3
 from copick_backend_fs.buckets import BucketFiles
+from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.opening import open_layer
 from copick_backend_fs.replacing import Record, Replacement, decode, record_of, volume_of
 from copick_core.errors import BeingReplacedError
@@ -307,7 +308,7 @@ def test_a_cut_off_deletion_leaves_no_volume_that_can_be_opened(
         layer.delete(TOMOGRAM)
 
     assert [key for key in server.keys("lab") if PATH in key]
-    assert not [key for key in server.keys("lab") if PATH in key and replacing.is_metadata(key)]
+    assert not [key for key in server.keys("lab") if PATH in key and is_metadata(key)]
     assert issubclass(type(layer._files), BucketFiles)
     assert s3.MARK
 

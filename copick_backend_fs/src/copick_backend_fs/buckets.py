@@ -7,8 +7,8 @@ from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
-from copick_backend_fs.replacing import is_metadata
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.layers.staged import staged_name
 

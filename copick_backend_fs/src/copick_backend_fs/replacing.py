@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from copick_backend_fs.documents import ROOT, is_metadata
 from copick_backend_fs.files import PreconditionFailedError
 
 if TYPE_CHECKING:
@@ -48,12 +49,6 @@ _RENEWED = 15.0
 
 _BATCH = 256
 """Objects that are copied between two looks at the clock."""
-
-#: Documents of a root group, the one that makes it a volume last.
-_ROOT = (".zgroup", ".zmetadata", ".zattrs", "zarr.json")
-
-#: Documents that make a volume one, the likeliest first.
-DOCUMENTS = (".zattrs", "zarr.json", ".zgroup")
 
 
 class RecordTakenError(Exception):
@@ -124,11 +119,6 @@ def volume_of(record: str) -> str:
     return f"{folder}/{name.removeprefix(PREFIX)}"
 
 
-def is_metadata(name: str) -> bool:
-    """Whether a value of a volume is a document of zarr."""
-    return name.rpartition("/")[2] in (".zarray", *_ROOT)
-
-
 def _host() -> str:
     return f"{socket.gethostname()}:{os.stat('/proc/self/ns/pid').st_ino if os.path.exists('/proc/self/ns/pid') else ''}"
 
@@ -172,7 +162,7 @@ class Replacement:
             RecordTakenError: Another writer is at it. Nothing was changed.
         """
         new = self._ask(self._files.find, staged)
-        root = [name for name in _ROOT if name in new]
+        root = [name for name in ROOT if name in new]
         now = time.time()
         process = os.getpid()
         record = Record(
@@ -293,7 +283,7 @@ class Replacement:
             raise RuntimeError("a replacement begins with its record")
         staged = f"{self._folder}/{record.staged}"
         old = self._ask(self._files.find, self._path)
-        rank = {name: n for n, name in enumerate(_ROOT)}
+        rank = {name: n for n, name in enumerate(ROOT)}
         root = sorted((name for name in new if name in rank), key=rank.__getitem__)
         stale = [name for name in old if name in rank]
         stale.sort(key=lambda name: (name != record.last, -rank[name]))

@@ -8,8 +8,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.connection import Connection
+from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
-from copick_backend_fs.replacing import DOCUMENTS, PREFIX, RecordTakenError, Replacement, volume_of
+from copick_backend_fs.replacing import PREFIX, RecordTakenError, Replacement, volume_of
 from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision

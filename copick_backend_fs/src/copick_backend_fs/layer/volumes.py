@@ -17,7 +17,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
 
-from copick_backend_fs.replacing import DOCUMENTS, is_metadata
+from copick_backend_fs.documents import DOCUMENTS, is_metadata
 from copick_core.layers.staged import PARTIAL, STAGED_SECONDS, natural
 
 if TYPE_CHECKING:
