@@ -16,7 +16,7 @@ from copick_core.cli.words import count, times
 def tree(config: str) -> None:
     """Print a project as a tree, with the layer that holds each entity.
 
-    CONFIG is the config file of the project.
+    CONFIG is the config file of the project, or a folder, an archive or a URL without one.
     """
     import copick_core
 

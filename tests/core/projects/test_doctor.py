@@ -141,6 +141,13 @@ def test_a_project_in_memory_has_no_problems():
     assert doctor(root) == []
 
 
+def test_the_command_examines_a_folder_without_a_config(place):
+    with pytest.warns(UserWarning, match="Write a config"):
+        result = CliRunner().invoke(command, [str(place / "data")])
+
+    assert "notes.json: it is not a valid name for picks" in result.output
+
+
 def test_the_command_lists_problems_and_fails(config):
     result = CliRunner().invoke(command, [str(config)])
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="With --repair: do not ask.")
 @click.pass_context
 def doctor(context: click.Context, config: str, as_json: bool, mend: bool, yes: bool) -> None:
-    """Look for everything that is wrong in the project of the configuration file CONFIG.
+    """Look for everything that is wrong in the project CONFIG: a config file, or a folder, an archive or a URL without one.
 
     Changes nothing without --repair, which does only what is certain. The exit code is 1 if problems remain.
     """
-    from copick_core.opening import from_file
+    from copick_core.opening import open as open_project
     from copick_core.projects.doctor import doctor as examine
     from copick_core.projects.doctor import repair
 
-    found = examine(from_file(config))
+    found = examine(open_project(config))
     if not as_json:
         _show(found)
     repairs = [item.problem.repair for item in found if item.problem.repair is not None]

@@ -10,7 +10,7 @@ from copick_core.errors import CopickError, redacted
 from copick_core.layers.problems import Problem, Repair
 from copick_core.layers.staged import is_abandoned
 from copick_core.tree import layout
-from copick_core.tree.keys import CONTAINER_KINDS, ROOT, Kind, RunKey, VoxelSpacingKey, child_kinds
+from copick_core.tree.keys import CONTAINER_KINDS, KINDS, ROOT, Kind, RunKey, VoxelSpacingKey, child_kinds
 
 if TYPE_CHECKING:
     from copick_core.layers.path_layer import Listing, PathLayer
@@ -85,8 +85,8 @@ def _of_name(
         return None
     if any(layout.parse(kind, parent, name, folder) or layout.is_of_another_kind(kind, name) for kind in kinds):
         return None
-    wanted = " or ".join(kind.value for kind in kinds)
-    message = f"its name is not that of a {wanted}, so it is never listed; rename it, or move it elsewhere"
+    wanted = " or ".join(KINDS[kind].plural.replace("_", " ") for kind in kinds)
+    message = f"it is not a valid name for {wanted}, so it is never listed; rename it, or move it elsewhere"
     return Problem("unreadable-name", holder, _place(layer, path), "warning", message)
 
 

@@ -84,7 +84,8 @@ def guessed(name: str) -> dict[str, Any]:
     raise ConfigError(
         source=name,
         reason=f"it is no configuration, and no installed backend can open it ({'; '.join(said) or 'none of them guesses'}). "
-        "Open a config file, or write one: copick_core.new_config(config, overlay_root) does that for a new project.",
+        "Open a config file, or write one for a new project: copick-core new-config TYPE, or in Python "
+        "copick_core.new_config(config, overlay_root).",
     )
 
 
