@@ -54,6 +54,14 @@ def updated_at(entry: Document) -> datetime:
         return datetime.min
 
 
+def later_than(entry: Document) -> str:
+    """The time of a change of an entry: now, or the entry's own time where the clock of its writer is ahead of ours.
+
+    Older states are recognised by their times: a change that seemed older than what it replaces would never seem to last.
+    """
+    return max(datetime.now(), updated_at(entry)).isoformat()
+
+
 def is_as_new(stored: Any, ours: Document) -> bool:
     """Whether a stored entry is ours or a later one; an app that put an older state back has an older time in it."""
     if not isinstance(stored, dict):

@@ -21,7 +21,18 @@ from datetime import datetime
 from typing import Any
 
 from copick_backend_volume.arrays import write_synced
-from copick_backend_volume.database import Document, Resolver, is_as_new, joined, merged, parse, salvage, undone
+from copick_backend_volume.database import (
+    TIME_FIELD,
+    Document,
+    Resolver,
+    is_as_new,
+    joined,
+    later_than,
+    merged,
+    parse,
+    salvage,
+    undone,
+)
 from copick_backend_volume.places import STAGING, Volume, is_job_id
 from copick_backend_volume.records import Job, RecoverableJob, parse_job
 from copick_backend_volume.staging import open_lock, sync_folder
@@ -277,7 +288,7 @@ class JobStore:
                 if not force:
                     check_transition(job_id, present.status, status)
                 entry = {**entry, "status": status.stored}
-            return {**entry, **fields, "last_updated_at": datetime.now().isoformat()}
+            return {**entry, **fields, TIME_FIELD: later_than(entry)}
 
         with self._locked():
             return parse_job(job_id, self._apply(job_id, change))
@@ -359,7 +370,7 @@ class JobStore:
             if not put_back:
                 return dict(stored) if isinstance(stored, dict) else changed
             # The app had read the entry before we wrote ours, and has written it after: with its own changes, without ours.
-            changed = {**stored, **put_back, "last_updated_at": datetime.now().isoformat()}  # type: ignore[dict-item]
+            changed = {**stored, **put_back, TIME_FIELD: later_than(stored)}  # type: ignore[dict-item, arg-type]
 
     def _present(self, base: Document, job_id: str) -> Document | None:
         """The entry of a job; from what we wrote last, or from a copy moved aside, where the app has lost it."""
