@@ -44,7 +44,7 @@ python_maximum_signature_line_length = 100
 
 #: Sections of the site; index.md has the same, with a line on each page.
 SECTIONS = {
-    "Tutorial": ["quickstart"],
+    "Tutorial": ["quickstart", "day"],
     "How to": [
         "configuration",
         "portal",

@@ -13,6 +13,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+#: The variable through which a shell asks for completions; click's own protocol.
+COMPLETE = "_COPICK_CORE_COMPLETE"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
@@ -53,6 +56,10 @@ def _run(arguments: list[str]) -> int:
 
     from copick_core.cli.frame import command_line
 
+    if instruction := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(command_line, {}, "copick-core", COMPLETE, instruction)
     try:
         with command_line.make_context("copick-core", arguments) as context:
             command_line.invoke(context)

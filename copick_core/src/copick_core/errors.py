@@ -203,21 +203,22 @@ class InvalidNameError(CopickError, ValueError):
 
 
 class AddressError(CopickError, ValueError):
-    """Text that is no address.
+    """Text that is no address, or an address that does not mean what is wanted.
 
     Attributes:
         address: The text.
-        position: Index of the character where it goes wrong.
+        position: Index of the character where it goes wrong; None where the address as a whole is not what is wanted.
         reason: What is wrong, and how it would be right.
     """
 
     address: Any
-    position: int
+    position: int | None
     reason: str
 
-    def __init__(self, *, address: Any, position: int, reason: str) -> None:
-        pointer = f"\n  {address}\n  {' ' * position}^" if isinstance(address, str) else ""
-        super().__init__(f"{address!r} is no address: {reason}.{pointer}", address=address, position=position, reason=reason)
+    def __init__(self, *, address: Any, position: int | None, reason: str) -> None:
+        pointer = f"\n  {address}\n  {' ' * position}^" if isinstance(address, str) and position is not None else ""
+        problem = f"Address {address!r} cannot be used" if position is None else f"{address!r} is no address"
+        super().__init__(f"{problem}: {reason}.{pointer}", address=address, position=position, reason=reason)
 
 
 class UnknownObjectError(CopickError, ValueError):

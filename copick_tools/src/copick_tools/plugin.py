@@ -8,8 +8,24 @@ from copick_core.plugins import Command, hookimpl
 @hookimpl
 def copick_command() -> list[Command]:
     """Bring the commands."""
+    changing, configuring, looking = (f"copick_tools.commands.{name}" for name in ("changing", "configuring", "looking"))
     return [
+        Command("add", 1, f"{changing}:add", "add an object or a run to a project"),
+        Command(
+            "completion", 1, f"{configuring}:completion", "print the script that completes commands and addresses in a shell"
+        ),
+        Command("config", 1, f"{configuring}:config", "print, change and check the config of a project"),
         Command("copy", 1, "copick_tools.copy:copy", "copy a project into another one, of any backend"),
+        Command("cp", 1, f"{changing}:cp", "copy entities to other addresses, or into another project"),
         Command("demo", 1, "copick_tools.demo.command:demo", "make an example project, edit it in an overlay, and draw it"),
+        Command("info", 1, f"{looking}:info", "print what a project is and has"),
+        Command("init", 1, f"{configuring}:init", "make an empty project in a folder"),
+        Command("ls", 1, f"{looking}:ls", "list runs, or what an address matches"),
+        Command("mv", 1, f"{changing}:mv", "move entities to other addresses"),
+        Command("render", 1, "copick_tools.commands.render:render", "draw a run, or all runs on one page"),
+        Command("rm", 1, f"{changing}:rm", "delete entities"),
+        Command("show", 1, f"{looking}:show", "print what is stored of an entity, and where"),
+        Command("stats", 1, f"{looking}:stats", "count entities by run, object, user and session"),
+        Command("sync", 1, f"{changing}:sync", "bring what a project has into another one"),
         Command("tree", 1, "copick_tools.tree:tree", "print a project as a tree, with the layer that holds each entity"),
     ]

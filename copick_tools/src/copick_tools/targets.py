@@ -73,7 +73,7 @@ class Target:
         return key
 
     def _refuse(self, reason: str) -> None:
-        raise AddressError(address=self.text, position=0, reason=reason)
+        raise AddressError(address=self.text, position=None, reason=reason)
 
 
 def _check_name(what: str, name: str) -> None:

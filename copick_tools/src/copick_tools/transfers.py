@@ -149,7 +149,7 @@ def _plan_move_of_tomograms(
     going = {transfer.key for transfer in transfers}
     if stuck := [row for row in moved.skipped if row.key.kind is Kind.FEATURES]:
         reason = f"{stuck[0].key} exists already, and the features of a tomogram move with it; choose if_exists='replace'"
-        raise AddressError(address=template.text, position=0, reason=reason)
+        raise AddressError(address=template.text, position=None, reason=reason)
     copies = [replace(t, delete_source=False, changes=t.changes[:1]) for t in transfers if t.action is not None]
     deletions = [replace(t, action=None, changes=t.changes[-1:]) for t in transfers]
     below = [step for step in moved.steps if isinstance(step, Transfer) and step.key.parent in going]
@@ -269,14 +269,14 @@ def _plan(
         if target_key in made:
             both = f"{made[target_key]} and {key} would both become {target_key}"
             reason = f"{both}; keep them apart, as with {{user}} or {{session}}"
-            raise AddressError(address=text, position=0, reason=reason)
+            raise AddressError(address=text, position=None, reason=reason)
         made[target_key] = key
         if to is root and target_key == key and (layer is target or layer is None):
-            raise AddressError(address=text, position=0, reason=f"{key} would be copied onto itself")
+            raise AddressError(address=text, position=None, reason=f"{key} would be copied onto itself")
         if layer is None:
             if move:
                 reason = "a run or a voxel spacing cannot be moved: copy what is in it"
-                raise AddressError(address=text, position=0, reason=reason)
+                raise AddressError(address=text, position=None, reason=reason)
             containers |= dict.fromkeys([*_above(target_key), target_key])
             continue
         if move and layer.read_only:

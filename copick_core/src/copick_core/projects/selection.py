@@ -54,7 +54,7 @@ class Selection:
             # A tomogram's address with a pattern for the features left out: wbp@10.0 with kind="features".
             if wanted not in possible and not (wanted is Kind.FEATURES and Kind.TOMOGRAM in possible):
                 can = " or ".join(k.value for k in Kind if k in possible)
-                raise AddressError(address=str(self.address), position=0, reason=f"it can mean {can}, not {wanted.value}")
+                raise AddressError(address=str(self.address), position=None, reason=f"it can mean {can}, not {wanted.value}")
             possible = frozenset({wanted})
         self.kinds = [k for k in Kind if k in possible]
 
@@ -131,7 +131,7 @@ class Selection:
         if len({key.kind for key, _ in rows}) > 1:
             shown = _shown([key for key, _ in rows])
             reason = f"it matches entities of several kinds, so nothing was {refused}. Choose the kind of: {shown}"
-            raise AddressError(address=str(self.address), position=0, reason=reason)
+            raise AddressError(address=str(self.address), position=None, reason=reason)
         return rows
 
     def delete(self) -> list[Key]:
@@ -175,7 +175,7 @@ def entity(root: CopickRootOverlay, address: Address | str, kind: Kind | str | N
         raise NotFoundError(key=f"{str(selection.address)!r}", layer=", ".join(layer.name for layer in root.layers.all))
     if len(keys) > 1:
         reason = f"one entity is wanted, and it matches {len(keys)}: {_shown(keys)}"
-        raise AddressError(address=str(selection.address), position=0, reason=reason)
+        raise AddressError(address=str(selection.address), position=None, reason=reason)
     layers = [layer for key, layer in rows if key == keys[0]]
     return handle_of(root, keys[0], layers[-1])  # of several layers the overlay, which comes last: it is what a user edits
 

@@ -1,0 +1,1 @@
+"""The commands for everyday work: each is a thin layer over a function."""

@@ -1,0 +1,211 @@
+"""``cp``, ``mv``, ``rm``, ``sync`` and ``add``: commands that change a project."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from copick_tools.commands.options import (
+    ADDRESS,
+    examples,
+    finish,
+    if_exists_option,
+    kind_of,
+    kind_option,
+    opened,
+    plan_options,
+    project_option,
+    save_objects,
+)
+
+
+@examples(
+    "copick-core cp 'TS_*/ribosome:alice/1' ribosome:bob/2 --kind picks",
+    "copick-core cp 'ribosome:*/*' '*:{user}-old' --kind picks --dry-run",
+    "copick-core cp '*/ribosome' '*' --kind picks --to other.json",
+)
+@click.command
+@click.argument("address", type=ADDRESS)
+@click.argument("target", type=ADDRESS)
+@project_option
+@kind_option
+@click.option("--to", metavar="FILE", help="Config of the project to copy into.")
+@if_exists_option("fail")
+@click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
+@plan_options
+def cp(
+    address: str,
+    target: str,
+    config: str,
+    kind: str | None,
+    to: str | None,
+    if_exists: str,
+    verify: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Copy what ADDRESS matches to TARGET.
+
+    Parts that TARGET leaves out, or gives as *, stay as they are; {name}, {user}, {session}, {run} and {feature} stand for
+    those of the source.
+    """
+    from copick_tools.transfers import plan_copy
+
+    root = opened(config)
+    other = opened(to) if to else root
+    before = len(other.config.pickable_objects)
+    plan = plan_copy(root.select(address, kind_of(kind)), target, to=other, if_exists=if_exists)  # type: ignore[arg-type]
+    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify)
+    if to:
+        save_objects(other, to, before)
+
+
+@examples(
+    "copick-core mv ribosome:alice/1 '*:alice/reviewed' --kind picks",
+)
+@click.command
+@click.argument("address", type=ADDRESS)
+@click.argument("target", type=ADDRESS)
+@project_option
+@kind_option
+@if_exists_option("fail")
+@plan_options
+def mv(address: str, target: str, config: str, kind: str | None, if_exists: str, dry_run: bool, as_json: bool) -> None:
+    """Move what ADDRESS matches to TARGET, which is written as for cp.
+
+    Each source is deleted after its copy was compared with it, byte for byte. The features of a tomogram move with it.
+    """
+    from copick_tools.transfers import plan_move
+
+    plan = plan_move(opened(config).select(address, kind_of(kind)), target, if_exists=if_exists)  # type: ignore[arg-type]
+    finish(plan, dry_run=dry_run, as_json=as_json)
+
+
+@examples(
+    "copick-core rm 'TS_*/ribosome:alice/test' --kind picks",
+)
+@click.command
+@click.argument("address", type=ADDRESS)
+@project_option
+@kind_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@plan_options
+def rm(address: str, config: str, kind: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Delete what ADDRESS matches, after asking; of several kinds, nothing is deleted before you choose one with --kind."""
+    from copick_tools.deletions import plan_delete
+
+    plan = plan_delete(opened(config).select(address, kind_of(kind)))
+    if plan.steps and not (yes or dry_run):
+        click.echo(str(plan), err=True)
+        if not sys.stdin.isatty():
+            raise click.UsageError("nothing was deleted: pass --yes where nobody can be asked")
+        click.confirm("Delete?", abort=True, err=True)
+    finish(plan, dry_run=dry_run, as_json=as_json)
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        old, equals, new = value.partition("=")
+        if not (equals and old and new):
+            raise click.BadParameter(f"{value!r} is not OLD=NEW")
+        pairs[old] = new
+    return pairs
+
+
+@examples(
+    "copick-core sync backup.json",
+    "copick-core sync shared.json 'TS_*/ribosome:me' --map-user me=alice",
+)
+@click.command
+@click.argument("target", metavar="TARGET_CONFIG")
+@click.argument("address", required=False, type=ADDRESS)
+@project_option
+@kind_option
+@click.option("--map-run", "runs", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of a run in the target.")
+@click.option("--map-object", "objects", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of an object there.")
+@click.option("--map-user", "users", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of a user there.")
+@if_exists_option("skip")
+@click.option("--delete", is_flag=True, help="Delete what the target has and the project has not.")
+@click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
+@plan_options
+def sync(
+    target: str,
+    address: str | None,
+    config: str,
+    kind: str | None,
+    runs: dict[str, str],
+    objects: dict[str, str],
+    users: dict[str, str],
+    if_exists: str,
+    delete: bool,
+    verify: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bring everything that the target lacks, or what ADDRESS matches, into the project of TARGET_CONFIG.
+
+    With --if-exists replace, what is different is replaced too. Nothing is deleted without --delete.
+    """
+    from copick_tools.transfers import plan_sync
+
+    root, other = opened(config), opened(target)
+    before = len(other.config.pickable_objects)
+    plan = plan_sync(
+        root,
+        other,
+        address,
+        kind=kind_of(kind),
+        runs=runs,
+        objects=objects,
+        users=users,
+        if_exists=if_exists,  # type: ignore[arg-type]
+        delete=delete,
+    )
+    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify)
+    save_objects(other, target, before)
+
+
+@click.group
+def add() -> None:
+    """Add an object or a run to a project."""
+
+
+@examples(
+    "copick-core add run TS_001",
+)
+@add.command("run")
+@click.argument("name")
+@project_option
+def add_run(name: str, config: str) -> None:
+    """Add the run NAME."""
+    opened(config).new_run(name)
+    click.echo(f"Added run {name}.")
+
+
+@examples(
+    "copick-core add object ribosome --radius 150 --pdb-id 6QZP",
+)
+@add.command("object")
+@click.argument("name")
+@project_option
+@click.option("--segmentation", is_flag=True, help="It is segmented, not picked.")
+@click.option("--label", type=int, help="Its value in segmentations; the next free one by default.")
+@click.option("--radius", type=float, metavar="ANGSTROM", help="Its radius.")
+@click.option("--pdb-id", metavar="ID", help="Its entry in the PDB.")
+@click.option("--emdb-id", metavar="ID", help="Its entry in the EMDB.")
+def add_object(
+    name: str,
+    config: str,
+    segmentation: bool,
+    label: int | None,
+    radius: float | None,
+    pdb_id: str | None,
+    emdb_id: str | None,
+) -> None:
+    """Add the object NAME to the config of a project."""
+    root = opened(config)
+    obj = root.new_object(name, not segmentation, label=label, radius=radius, pdb_id=pdb_id, emdb_id=emdb_id)
+    root.save_config(config)
+    click.echo(f"Added object {obj.name} with label {obj.label}.")

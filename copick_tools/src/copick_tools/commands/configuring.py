@@ -1,0 +1,142 @@
+"""``init``, ``config`` and ``completion``: commands that set things up."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from copick_core.cli.words import count
+from copick_core.plugins import known
+from copick_tools.commands.options import examples, opened, project_option
+
+
+@examples(
+    "copick-core init my-project --object ribosome --user-id alice",
+)
+@click.command
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="Name of the project; that of the folder by default.")
+@click.option("--user-id", metavar="NAME", help="User whose annotations are made by default.")
+@click.option("--object", "objects", multiple=True, metavar="NAME", help="An object that is picked; repeatable.")
+def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str, ...]) -> None:
+    """Make an empty project in FOLDER: config.json, and data in the folder "project" beside it.
+
+    For other kinds of storage, and data that are read-only, see: copick-core new-config --help
+    """
+    from copick_core.tree.schema import PickableObject
+
+    found = [PickableObject(name=name, is_particle=True, label=number) for number, name in enumerate(objects, 1)]
+    content: dict[str, Any] = {
+        "config_type": known()["default_config_type"],
+        "name": name or folder.resolve().name,
+        "overlay_root": "project",
+        "pickable_objects": [obj.model_dump(mode="json", exclude_none=True) for obj in found],
+    }
+    if user_id:
+        content["user_id"] = user_id
+    path = folder / "config.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+    click.echo(str(path))
+
+
+@click.group
+def config() -> None:
+    """Print, change and check the config of a project."""
+
+
+@examples(
+    "copick-core config show -c config.json",
+)
+@config.command("show")
+@project_option
+def config_show(config: str) -> None:
+    """Print the config as JSON, without credentials."""
+    click.echo(json.dumps(_without_credentials(opened(config).config.model_dump(mode="json", exclude_none=True)), indent=2))
+
+
+_CREDENTIAL = re.compile(r"key|secret|passw|token|credential", re.IGNORECASE)
+
+
+def _without_credentials(value: Any) -> Any:
+    """JSON values, with *** for those whose names sound like credentials, and in URLs."""
+    from copick_core.errors import redacted
+
+    if isinstance(value, dict):
+        return {
+            k: "***" if _CREDENTIAL.search(k) and isinstance(v, str) else _without_credentials(v) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in value]
+    return redacted(value) if isinstance(value, str) else value
+
+
+@examples(
+    "copick-core config set user_id alice",
+)
+@config.command("set")
+@click.argument("field")
+@click.argument("value")
+@project_option
+def config_set(field: str, value: str, config: str) -> None:
+    """Set a FIELD of the config to VALUE, which is JSON or text; the new config is checked before it is written."""
+    from copick_core.errors import ConfigError, closest
+
+    root = opened(config)
+    fields = type(root.config).model_fields
+    if field not in fields:
+        raise click.UsageError(f"A config of type {root.config.config_type!r} has no field {field!r}.{closest(field, fields)}")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = value
+    try:
+        checked = type(root.config).model_validate({**root.config.model_dump(), field: parsed})
+    except ValueError as error:
+        raise ConfigError(source=config, reason=f"{field} cannot be {value}: {error}") from error
+    setattr(root.config, field, getattr(checked, field))
+    root.save_config(config)
+    click.echo(f"{field} = {json.dumps(parsed)}")
+
+
+@examples(
+    "copick-core config check -c config.json",
+)
+@config.command("check")
+@project_option
+def config_check(config: str) -> None:
+    """Check that the config is valid and that every layer answers."""
+    from copick_core.tree.keys import ROOT, Kind
+
+    root = opened(config)
+    for layer in root.layers.all:
+        runs = [*layer.list(Kind.RUN, ROOT)]
+        click.echo(f"{layer.name}: {count(len(runs), 'run')}, {'read-only' if layer.read_only else 'writable'}")
+    click.echo("The config is valid.")
+
+
+@examples(
+    'eval "$(copick-core completion bash)"',
+    'eval "$(copick-core completion zsh)"',
+    "copick-core completion fish | source",
+)
+@click.command
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes a shell complete commands, options and addresses; load it where your shell starts."""
+    from click.shell_completion import get_completion_class
+
+    from copick_core.__main__ import COMPLETE
+    from copick_core.cli.frame import command_line
+
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    if shell == "bash":  # or addresses would be completed from their last colon on
+        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//[:@]/}")
+    click.echo(made(command_line, {}, "copick-core", COMPLETE).source())

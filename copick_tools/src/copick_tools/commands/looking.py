@@ -1,0 +1,202 @@
+"""``info``, ``ls``, ``show`` and ``stats``: commands that only look."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from copick_core.cli.words import count, times
+from copick_tools.commands.options import ADDRESS, examples, json_option, kind_of, kind_option, opened, project_option
+
+
+@examples(
+    "copick-core info -c config.json",
+)
+@click.command
+@project_option
+@json_option
+def info(config: str, as_json: bool) -> None:
+    """Print what a project is, where its layers are, and what it has."""
+    root = opened(config)
+    layers = [
+        {"name": layer.name, "read_only": layer.read_only, "type": type(layer.unwrap()).__name__} for layer in root.layers.all
+    ]
+    objects: list[dict[str, Any]] = [
+        {"name": obj.name, "label": obj.label, "is_particle": obj.is_particle} for obj in root.pickable_objects
+    ]
+    facts = {
+        "name": root.config.name,
+        "description": root.config.description,
+        "type": root.config.config_type,
+        "user": root.user_id,
+        "runs": root.select("*/").count(),
+        "objects": objects,
+        "layers": layers,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name in ("name", "description", "type", "user", "runs"):
+        click.echo(f"{name:<12} {facts[name] if facts[name] is not None else '-'}")
+    click.echo(f"{'objects':<12} {', '.join(obj['name'] for obj in objects) or '-'}")
+    for layer in layers:
+        click.echo(f"{'layer':<12} {layer['name']} ({'read-only' if layer['read_only'] else 'writable'})")
+
+
+@examples(
+    "copick-core ls",
+    "copick-core ls TS_001/",
+    "copick-core ls 'TS_*/ribosome:alice' --kind picks",
+)
+@click.command
+@click.argument("address", required=False, type=ADDRESS)
+@project_option
+@kind_option
+@click.option("-l", "--long", "long", is_flag=True, help="Print the layer of each entity, and whether it is read-only.")
+@click.option("--tree", "as_tree", is_flag=True, help="Print the whole project as a tree; reads every entity.")
+@json_option
+def ls(address: str | None, config: str, kind: str | None, long: bool, as_tree: bool, as_json: bool) -> None:
+    """List runs, or what ADDRESS matches; of a run, what is in it."""
+    from copick_core.tree.addresses import address_of, parse
+    from copick_core.tree.keys import Kind
+
+    root = opened(config)
+    if as_tree:
+        if address or as_json:
+            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS and --json")
+        from copick_tools.tree import project_tree
+
+        click.echo("\n".join(project_tree(root)))
+        return
+    parsed = parse(address or "*/")
+    texts = [parsed]
+    if address and parsed.kinds == {Kind.RUN} and kind is None:
+        inside = ("*@*:*", "*")
+        texts = [parse(f"{parsed!s}{text}") for text in inside][::-1]
+    rows = [row for text in texts for row in root.select(text, kind_of(kind)).rows()]
+    found: list[dict[str, Any]] = [
+        {
+            "kind": key.kind.value,
+            "address": str(address_of(key)),
+            "layer": None if layer is None else layer.name,
+            "read_only": None if layer is None else layer.read_only,
+        }
+        for key, layer in rows
+    ]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    wide = max((len(row["kind"]) for row in found), default=0)
+    longest = max((len(row["address"]) for row in found), default=0)
+    for row in found:
+        text = (
+            row["address"]
+            if len({row["kind"] for row in found}) == 1 and not long
+            else f"{row['kind']:<{wide}}  {row['address']}"
+        )
+        if long and row["layer"]:
+            text = f"{text}{' ' * (longest - len(row['address']))}  {row['layer']}{', read-only' if row['read_only'] else ''}"
+        click.echo(text)
+
+
+@examples(
+    "copick-core show TS_001/wbp@10.0 --kind tomogram",
+)
+@click.command
+@click.argument("address", type=ADDRESS)
+@project_option
+@kind_option
+@json_option
+def show(address: str, config: str, kind: str | None, as_json: bool) -> None:
+    """Print what is stored of the one entity that ADDRESS names, and where."""
+    facts = described(opened(config).entity(address, kind_of(kind)))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if name == "levels":
+            for level in value:
+                shape, chunks = times(tuple(level["shape"])), times(tuple(level["chunks"]))
+                click.echo(f"{'level ' + level['name']:<12} {shape}, {level['dtype']}, chunks {chunks}")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"{name.replace('_', ' '):<12} {'-' if shown is None else shown}")
+
+
+def described(entity: Any) -> dict[str, Any]:
+    """What is stored of an entity, as JSON values.
+
+    Args:
+        entity: A handle.
+
+    Returns:
+        Kind, address, layer and place; of volumes also levels, voxel size, number of stored files and bytes; of picks the
+        number of points; of files also bytes and revision.
+    """
+    from copick_core.tree.addresses import address_of
+    from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS
+
+    key = entity.key
+    facts: dict[str, Any] = {"kind": key.kind.value, "address": str(address_of(key)), "layer": entity.layer}
+    facts["read_only"] = entity.read_only
+    layer = entity._layer if hasattr(entity, "_layer") else None
+    if layer is None:
+        layers = getattr(entity, "layers", None)
+        return {**facts, "layers": layers} if isinstance(layers, list) else facts
+    facts["location"] = layer.location(key)
+    if key.kind in FILE_KINDS:
+        data, revision = layer.read_revised(key)
+        facts |= {"bytes": len(data), "revision": str(revision)}
+        if hasattr(entity, "points"):
+            facts["points"] = len(entity.points)
+    if key.kind in VOLUME_KINDS:
+        arrays = {name: entity.array(name) for name in entity.levels}
+        facts["voxel_size"] = key.voxel_size
+        facts["levels"] = [
+            {"name": name, "shape": [*a.shape], "dtype": str(a.dtype), "chunks": [*a.chunks]} for name, a in arrays.items()
+        ]
+        facts |= _stored(entity.zarr())
+    return facts
+
+
+def _stored(store: Any) -> dict[str, int]:
+    """How many files a volume has, and their bytes."""
+    from zarr.core.sync import sync
+
+    async def sizes() -> list[int]:
+        return [await store.getsize(name) async for name in store.list()]
+
+    found = sync(sizes())
+    return {"files": len(found), "bytes": sum(found)}
+
+
+@examples(
+    "copick-core stats 'TS_*/ribosome' --points",
+)
+@click.command
+@click.argument("address", default="*", type=ADDRESS)
+@project_option
+@kind_option
+@click.option("--points", is_flag=True, help="Count the points of picks too; reads all of them.")
+@json_option
+def stats(address: str, config: str, kind: str | None, points: bool, as_json: bool) -> None:
+    """Count what ADDRESS matches, by run, object, user and session."""
+    from copick_tools.stats import stats as counted
+
+    found = counted(opened(config), address, kind=kind_of(kind), points=points)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo(f"Nothing matches {address}.")
+    for name, counts in found.items():
+        points_text = f", {count(counts['points'], 'point')}" if "points" in counts else ""
+        click.echo(f"{name}: {counts['total']}{points_text}")
+        for by in ("object", "user", "session"):
+            if f"by_{by}" in counts:
+                values = ", ".join(f"{value} {number}" for value, number in counts[f"by_{by}"].items())
+                click.echo(f"  by {by:<8} {values}")
+        if "by_run" in counts:
+            click.echo(f"  in {count(len(counts['by_run']), 'run')}")

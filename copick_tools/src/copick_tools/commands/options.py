@@ -1,0 +1,129 @@
+"""What the commands share: the project, addresses that complete themselves, and how a plan is shown and run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from copick_core.overlay import CopickRootOverlay
+    from copick_tools.plans import Plan
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+KINDS = ("run", "spacing", "tomogram", "features", "picks", "mesh", "segmentation", "object")
+#: Most addresses that completion offers.
+_OFFERED = 500
+
+
+class AddressType(click.ParamType[str]):
+    """An address; the shell completes it from the project."""
+
+    name = "address"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Addresses of the project that begin like what was typed: first runs, then what is in one."""
+        from copick_core.tree.addresses import address_of
+
+        config = ctx.params.get("config") or os.environ.get("COPICK_CONFIG")
+        if not config:
+            return []
+        try:
+            root = opened(config)
+            run, slash, _ = incomplete.partition("/")
+            wanted = (f"{run}/*", f"{run}/*@*:*") if slash else ("*/",)
+            found = [str(address_of(key)) for text in wanted for key, _ in root.select(text).rows()]
+        except Exception:
+            return []
+        return [CompletionItem(text) for text in dict.fromkeys(found) if text.startswith(incomplete)][:_OFFERED]
+
+
+ADDRESS = AddressType()
+
+
+def examples(*lines: str) -> Callable[[click.Command], click.Command]:
+    """Add examples to the help of a command, one in each line."""
+
+    def add(command: click.Command) -> click.Command:
+        head = "Example:" if len(lines) == 1 else "Examples:"
+        command.help = "\n".join([inspect.cleandoc(command.help or ""), "", "\b", head, *(f"  {line}" for line in lines)])
+        return command
+
+    return add
+
+
+def project_option(command: F) -> F:
+    """Give a command ``-c/--config``, as ``config``."""
+    return click.option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        envvar="COPICK_CONFIG",
+        show_envvar=True,
+        required=True,
+        is_eager=True,
+        help="Config of the project, or a folder or URL.",
+    )(command)
+
+
+def kind_option(command: F) -> F:
+    """Give a command ``--kind``."""
+    return click.option("--kind", type=click.Choice(KINDS), help="The kind that the address means.")(command)
+
+
+def json_option(command: F) -> F:
+    """Give a command ``--json``, as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def plan_options(command: F) -> F:
+    """Give a command what all commands with a plan have."""
+    command = json_option(command)
+    return click.option("-n", "--dry-run", is_flag=True, help="Only print what would be changed.")(command)
+
+
+def if_exists_option(default: str) -> Callable[[F], F]:
+    """Give a command ``--if-exists``."""
+    return click.option(
+        "--if-exists",
+        type=click.Choice(["fail", "skip", "replace"]),
+        default=default,
+        show_default=True,
+        help="What to do with targets that hold something else.",
+    )
+
+
+def opened(config: str) -> CopickRootOverlay:
+    """Open a project."""
+    from copick_core import opening
+
+    return opening.open(config)
+
+
+def kind_of(kind: str | None) -> str | None:
+    """The kind of an option, as the library calls it."""
+    return "voxel spacing" if kind == "spacing" else kind
+
+
+def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False) -> None:
+    """Run a plan with progress on standard error, and print its report; with ``dry_run`` only print the plan."""
+    if dry_run:
+        click.echo(json.dumps(plan.to_json(), indent=2) if as_json else str(plan))
+        return
+    from copick_tools.progress import progress
+
+    with progress(len(plan.steps), plan.title) as advance:
+        report = plan.run(verify=verify, progress=lambda name, done, total: advance(name))
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
+
+
+def save_objects(root: CopickRootOverlay, config: str, before: int) -> None:
+    """Save the config of a project to which objects were added."""
+    if len(root.config.pickable_objects) != before and root.config._file is not None:
+        root.save_config(config)

@@ -1,0 +1,107 @@
+"""Pictures of the runs of a project: a tomogram's central slice with picks, and one page of all runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from copick_core.errors import NotFoundError
+from copick_tools.demo.render import PickMarks, draw
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from copick_core.overlay import CopickRootOverlay
+
+#: Longest side, in voxels, of the level that is drawn: finer ones show nothing more in a picture of this size.
+_LONGEST = 1024
+_COLOR = (120, 190, 255, 255)
+
+
+def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Image:
+    """Draw a tomogram's central slice with the picks of its run.
+
+    Args:
+        root: The project.
+        what: A tomogram, or the name of a run, whose tomogram of the smallest voxels is drawn.
+        users: Only picks of these users; of all by default.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        NotFoundError: There is no such run, or it has no tomogram.
+    """
+    tomogram = _finest(root, what) if isinstance(what, str) else what
+    run = tomogram.voxel_spacing.run
+    level = next((name for name in tomogram.levels if max(tomogram.view(name).shape) <= _LONGEST), tomogram.levels[-1])
+    density = tomogram.numpy(level)
+    voxel_size = tomogram.voxel_spacing.voxel_size * tomogram.view(tomogram.levels[0]).shape[2] / density.shape[2]
+    marks = []
+    for definition in root.pickable_objects:
+        sets = [p for p in run.get_picks(definition.name) if not users or p.user_id in users]
+        arrays = [picks.numpy() for picks in sets]
+        if sum(len(positions) for positions, _ in arrays):
+            positions, transforms = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
+            notes = tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True))
+            radius = definition.radius or 4 * voxel_size
+            marks.append(PickMarks(definition.name, definition.color or _COLOR, positions, transforms, radius, notes))
+    lines = [f"{tomogram.tomo_type}, {tomogram.voxel_spacing.voxel_size:g} Å"]
+    return draw(density, voxel_size, run.name, lines, marks)
+
+
+def contact_sheet(
+    root: CopickRootOverlay,
+    path: str,
+    runs: Sequence[str],
+    *,
+    tomograms: Sequence[Any] | None = None,
+    users: Sequence[str] = (),
+) -> int:
+    """Write one HTML page, complete in itself, with a picture of each run; runs without a tomogram are named.
+
+    Args:
+        root: The project.
+        path: File to write.
+        runs: Names of the runs.
+        tomograms: What is drawn instead of the runs.
+        users: Only picks of these users.
+
+    Returns:
+        How many pictures there are.
+    """
+    figures, drawn = [], 0
+    for what in runs if tomograms is None else tomograms:
+        name = what if isinstance(what, str) else what.voxel_spacing.run.name
+        try:
+            image = picture(root, what, users)
+        except NotFoundError:
+            figures.append(f"<figure><p>{html.escape(name)}: no tomogram</p></figure>")
+            continue
+        drawn += 1
+        png = io.BytesIO()
+        image.save(png, "PNG", optimize=True)
+        data = base64.b64encode(png.getvalue()).decode()
+        caption = html.escape(name)
+        figures.append(
+            f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+        )
+    title = html.escape(root.config.name or "Runs")
+    style = "body{background:#13161b;color:#eef0f3;font-family:sans-serif}main{display:flex;flex-wrap:wrap}img{width:32em}"
+    head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{head}<h1>{title}</h1><main>{''.join(figures)}</main>\n")
+    return drawn
+
+
+def _finest(root: CopickRootOverlay, name: str) -> Any:
+    run = root.get_run(name)
+    tomograms = [t for spacing in run.voxel_spacings for t in spacing.tomograms] if run is not None else []
+    if not tomograms:
+        raise NotFoundError(key=f"a tomogram of run {name!r}", layer=", ".join(layer.name for layer in root.layers.all))
+    return min(tomograms, key=lambda tomogram: tomogram.voxel_spacing.voxel_size)
