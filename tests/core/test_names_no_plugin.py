@@ -10,11 +10,13 @@ from copick_core.plugins import known
 
 CORE = Path(__file__).parents[2] / "copick_core" / "src" / "copick_core"
 KNOWN = known()
-#: Core's own word for what holds voxels is also the name of a command, and GLB is how core stores meshes.
-OWN = {"volume", "glb"}
+#: Core's own words for what holds voxels and for the configuration are also names of commands, and GLB is how core stores meshes.
+OWN = {"volume", "glb", "config"}
 NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - OWN
 #: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
-WORDS = {"copy", "demo", "em", "log", "memory", "tree"}
+WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
+    *("add", "compare", "completion", "cp", "info", "init", "ls", "mv", "render", "rm", "show", "stats", "sync")
+}
 PATTERN = re.compile(
     rf"(?i)(?<![a-z])({'|'.join(map(re.escape, sorted(NAMES - WORDS)))})(?![a-z])"
     r"|copick[_-](backend_(fs|memory|portal|volume)|tools|formats|layers|train|view|dropin)"
