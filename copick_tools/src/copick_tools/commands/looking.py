@@ -200,3 +200,28 @@ def stats(address: str, config: str, kind: str | None, points: bool, as_json: bo
                 click.echo(f"  by {by:<8} {values}")
         if "by_run" in counts:
             click.echo(f"  in {count(len(counts['by_run']), 'run')}")
+
+
+@examples("copick-core compare 'ribosome:alice' 'ribosome:model/0' --distance 100")
+@click.command
+@click.argument("truth", type=ADDRESS)
+@click.argument("prediction", type=ADDRESS)
+@project_option
+@click.option("--distance", type=float, required=True, metavar="ANGSTROM", help="How far apart the same point may be.")
+@json_option
+def compare(truth: str, prediction: str, config: str, distance: float, as_json: bool) -> None:
+    """Compare the picks of the address PREDICTION with those of TRUTH, or two annotators, in each run and in all."""
+    from copick_tools.comparing import compare as compared
+
+    root = opened(config)
+    found = compared(root.select(truth, "picks"), root.select(prediction, "picks"), distance)
+    if as_json:
+        runs = {run: agreement.to_json() for run, agreement in found.items() if run}
+        click.echo(json.dumps({"all": found[""].to_json(), "runs": runs}, indent=2))
+        return
+    wide = max(len(run) for run in [*found, "all runs"])
+    click.echo(f"{'':<{wide}}  matched  missed  false  distance  F-score")
+    for run, one in [*((run, one) for run, one in found.items() if run), ("all runs", found[""])]:
+        apart = "-" if one.distance is None else f"{one.distance:.1f} Å"
+        score = "-" if one.f_score is None else f"{one.f_score:.3f}"
+        click.echo(f"{run:<{wide}}  {one.matched:>7}  {one.missed:>6}  {one.false:>5}  {apart:>8}  {score:>7}")
