@@ -55,4 +55,5 @@ def _row(parameter: click.Parameter, context: click.Context) -> str | None:
     record = parameter.get_help_record(context)
     if record is None or not record[1]:
         return None  # an argument: the usage names it, and the text describes it
-    return f"| `{record[0]}` | {_markdown(record[1])} |".replace("\n", " ")
+    option, meaning = (text.replace("|", "\\|").replace("\n", " ") for text in (record[0], _markdown(record[1])))
+    return f"| `{option}` | {meaning} |"

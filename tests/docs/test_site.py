@@ -53,7 +53,7 @@ def test_every_command_and_option_is_in_the_reference():
     page = pages()["commands.md"]
 
     for name, command in commands.commands():
-        section = page.split(f" {name}\n\n```text\n")[1].split("\n#")[0]
+        section = page.split(f"# {name}\n\n```text\n")[1].split("\n#")[0]
         options = [o for p in command.params if isinstance(p, click.Option) and not p.hidden for o in p.opts]
         assert [o for o in options if o not in section] == [], name
 
