@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from copick_core.tree.keys import Kind
+
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
     from copick_tools.plans import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = ("run", "spacing", "tomogram", "features", "picks", "mesh", "segmentation", "object")
+#: Kinds as options name them.
+KINDS = tuple("spacing" if kind is Kind.VOXEL_SPACING else kind.value for kind in Kind)
 #: Most addresses that completion offers.
 _OFFERED = 500
 
