@@ -15,7 +15,24 @@ OWN = {"volume", "glb", "config"}
 NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - OWN
 #: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
 WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
-    *("add", "compare", "completion", "cp", "info", "init", "ls", "mv", "render", "rm", "show", "stats", "sync")
+    *(
+        "add",
+        "compare",
+        "completion",
+        "cp",
+        "export",
+        "import",
+        "info",
+        "init",
+        "ls",
+        "merge",
+        "mv",
+        "render",
+        "rm",
+        "show",
+        "stats",
+        "sync",
+    )
 }
 PATTERN = re.compile(
     rf"(?i)(?<![a-z])({'|'.join(map(re.escape, sorted(NAMES - WORDS)))})(?![a-z])"

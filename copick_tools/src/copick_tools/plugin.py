@@ -22,6 +22,7 @@ def copick_command() -> list[Command]:
         Command("info", 1, f"{looking}:info", "print what a project is and has"),
         Command("init", 1, f"{configuring}:init", "make an empty project in a folder"),
         Command("ls", 1, f"{looking}:ls", "list runs, or what an address matches"),
+        Command("merge", 1, f"{changing}:merge", "merge the picks of several annotators"),
         Command("mv", 1, f"{changing}:mv", "move entities to other addresses"),
         Command("render", 1, "copick_tools.commands.render:render", "draw a run, or all runs on one page"),
         Command("rm", 1, f"{changing}:rm", "delete entities"),

@@ -209,3 +209,26 @@ def add_object(
     obj = root.new_object(name, not segmentation, label=label, radius=radius, pdb_id=pdb_id, emdb_id=emdb_id)
     root.save_config(config)
     click.echo(f"Added object {obj.name} with label {obj.label}.")
+
+
+@examples("copick-core merge 'TS_*/ribosome:*/1' '*:merged/1' --distance 60 --at-least 2")
+@click.command
+@click.argument("address", type=ADDRESS)
+@click.argument("target", type=ADDRESS)
+@project_option
+@click.option("--distance", type=float, required=True, metavar="ANGSTROM", help="How far apart the same point may be.")
+@click.option("--at-least", type=click.IntRange(1), default=1, show_default=True, help="Leave out points that fewer found.")
+@if_exists_option("fail")
+@plan_options
+def merge(
+    address: str, target: str, config: str, distance: float, at_least: int, if_exists: str, dry_run: bool, as_json: bool
+) -> None:
+    """Merge the picks of several annotators, which ADDRESS matches, into the picks TARGET, run by run.
+
+    The merged picks remember who found each point. --dry-run prints how many points were not found by everybody.
+    """
+    from copick_tools.merging import plan_merge
+
+    selection = opened(config).select(address, "picks")
+    plan = plan_merge(selection, target, distance, at_least=at_least, if_exists=if_exists)  # type: ignore[arg-type]
+    finish(plan, dry_run=dry_run, as_json=as_json)
