@@ -95,14 +95,27 @@ Numbers = dict[str, Any]
 Side = Callable[[Job], Numbers]
 
 
-def timed(action: Callable[[], Any]) -> tuple[Any, Numbers]:
-    """Run an action, and return its result, its seconds and the peak memory of this process meanwhile."""
+def timed(action: Callable[[], Any], warm_up: Callable[[], Any] | None = None) -> tuple[Any, Numbers]:
+    """Run an action, and return its result, its seconds and the peak memory of this process meanwhile.
+
+    Args:
+        action: What is measured.
+        warm_up: The like elsewhere, run first: what a library imports when it is first used is not its speed.
+
+    Raises:
+        SystemExit: Something was imported after the warm-up, and so measured too.
+    """
+    if warm_up is not None:
+        warm_up()
     gc.collect()
+    before = {*sys.modules}
     reset_peak()
     with Sampler() if _profiling else nullcontext() as sampler:
         start = time.perf_counter()
         result = action()
         seconds = time.perf_counter() - start
+    if warm_up is not None and not _profiling and (imported := sorted({*sys.modules} - before)):
+        raise SystemExit(f"measured together with the import of {len(imported)} modules: {', '.join(imported[:10])}")
     numbers = {"seconds": seconds, "peak_mib": round(peak_mib(), 1)}
     return result, {**numbers, "profile": sampler.shares()} if sampler else numbers
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from projects import RUN, VOXEL_SIZE, import_now, new_tomogram, open_project
@@ -32,15 +33,17 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
 
 
 def library(job: Job) -> Numbers:
-    import_now("zarr.storage", "copick_core.volumes.ome")
-    with job.scratch() as folder:
+    def handle(folder: Path) -> Any:
         root = open_project(job.library, folder)
         if job.case == TOMOGRAM:
-            handle = new_tomogram(root)
-        else:
-            handle = root.new_run(RUN).new_segmentation(VOXEL_SIZE, "membrane", "1", is_multilabel=False, user_id="alice")
-        data = np.load(Path(job.folder, f"{job.case}.npy"))
-        _, numbers = timed(lambda: handle.from_numpy(data, levels=LEVELS))
+            return new_tomogram(root)
+        return root.new_run(RUN).new_segmentation(VOXEL_SIZE, "membrane", "1", is_multilabel=False, user_id="alice")
+
+    import_now("zarr.storage", "copick_core.volumes.ome")
+    data = np.load(Path(job.folder, f"{job.case}.npy"))
+    with job.scratch() as folder, job.scratch() as other:
+        first, second = handle(folder), handle(other)
+        _, numbers = timed(lambda: first.from_numpy(data, levels=LEVELS), lambda: second.from_numpy(data, levels=LEVELS))
         return {**numbers, **_sizes(folder / "project")}
 
 
@@ -48,8 +51,11 @@ def limit(job: Job) -> Numbers:
     from raw_volumes import write_pyramid
 
     data = np.load(Path(job.folder, f"{job.case}.npy"))
-    with job.scratch() as folder:
-        _, numbers = timed(lambda: write_pyramid(folder, data, LEVELS, mean=job.case == TOMOGRAM))
+    with job.scratch() as folder, job.scratch() as other:
+        mean = job.case == TOMOGRAM
+        _, numbers = timed(
+            lambda: write_pyramid(folder, data, LEVELS, mean=mean), lambda: write_pyramid(other, data, LEVELS, mean=mean)
+        )
         return {**numbers, **_sizes(folder)}
 
 

@@ -29,19 +29,23 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
 def reference(job: Job) -> Numbers:
     from copick.ops.add import add_tomogram_from_file
 
-    with job.scratch() as folder:
-        root = open_project(job.library, folder)
-        path = str(Path(job.folder, "volume.mrc"))
-        return timed(lambda: add_tomogram_from_file(root, RUN, TOMOGRAM, path, voxel_spacing=VOXEL_SIZE))[1]
+    path = str(Path(job.folder, "volume.mrc"))
+    with job.scratch() as folder, job.scratch() as other:
+        first, second = open_project(job.library, folder), open_project(job.library, other)
+        return timed(
+            lambda: add_tomogram_from_file(first, RUN, TOMOGRAM, path, voxel_spacing=VOXEL_SIZE),
+            lambda: add_tomogram_from_file(second, RUN, TOMOGRAM, path, voxel_spacing=VOXEL_SIZE),
+        )[1]
 
 
 def ours(job: Job) -> Numbers:
     from copick_core import import_tomogram
 
     import_now("zarr.storage", "mrcfile", "copick_core.volumes.importing", "copick_formats.mrc")
-    with job.scratch() as folder:
-        run = open_project(job.library, folder).new_run(RUN)
-        return timed(lambda: import_tomogram(run, Path(job.folder, "volume.mrc"), TOMOGRAM))[1]
+    path = Path(job.folder, "volume.mrc")
+    with job.scratch() as folder, job.scratch() as other:
+        first, second = (open_project(job.library, place).new_run(RUN) for place in (folder, other))
+        return timed(lambda: import_tomogram(first, path, TOMOGRAM), lambda: import_tomogram(second, path, TOMOGRAM))[1]
 
 
 def limit(job: Job) -> Numbers:
