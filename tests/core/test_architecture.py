@@ -20,12 +20,13 @@ WINGS = {
     "tree": {"callers"},
     "meshes": set(),
     "picks": {"tree"},
+    "filaments": set(),
     "layers": {"tree", "picks", "meshes"},
     "volumes": {"tree", "layers", "plugins"},
     "plugins": {"layers", "tree"},
-    "models": {"tree", "layers", "picks", "meshes", "volumes", "callers"},
+    "models": {"tree", "layers", "picks", "filaments", "meshes", "volumes", "callers"},
     "projects": {"tree", "layers", "picks", "volumes", "plugins", "callers"},
-    "overlay": {"tree", "layers", "picks", "meshes", "volumes", "models", "projects"},
+    "overlay": {"tree", "layers", "picks", "filaments", "meshes", "volumes", "models", "projects"},
     "opening": {"tree", "layers", "plugins", "models", "overlay", "callers"},
     "cli": {"tree", "layers", "plugins", "projects", "opening", "testing"},
     "testing": {"tree", "layers", "picks", "meshes", "volumes", "plugins", "models", "overlay", "projects", "opening"},
@@ -159,3 +160,32 @@ def test_an_import_for_type_checking_makes_no_circle(tmp_path):
     one, two = "from copick_core.b import x", "if TYPE_CHECKING:\n    from copick_core.a import y\n"
 
     assert circle(write_package(tmp_path, a=one, b=two)) == []
+
+
+#: Files that name the kind of filaments: what another kind has to touch.
+FILAMENTS = {
+    "copick_core.tree.keys",
+    "copick_core.tree.layout",
+    "copick_core.models",
+    "copick_core.models.filaments",
+    "copick_core.models.run",
+    "copick_core.overlay",
+    "copick_core.overlay.leaves",
+    "copick_backend_fs.filesystem",
+    "copick_backend_fs.guess",
+}
+
+
+def names_of(path: Path) -> set[str]:
+    """Names and attributes that a file uses."""
+    nodes = [*ast.walk(ast.parse(path.read_text()))]
+    names = {ast.unparse(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)}
+    return names | {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def test_a_kind_is_named_by_the_table_the_layout_its_model_its_overlay_class_and_the_kit_alone():
+    """Listing, tables, prefetching, copying, deleting, addresses and the other backends read the table."""
+    kind = {"Kind.FILAMENTS", "FilamentsKey", "CopickFilaments", "CopickFilamentsOverlay", "FilamentsOfRun"}
+    named = {module for package in PACKAGES for module, path in files_of(package).items() if kind & names_of(path)}
+
+    assert {module for module in named if not module.startswith(("copick_core.testing", "copick_formats"))} == FILAMENTS

@@ -13,6 +13,7 @@ from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.opening import open_layers
 from copick_core.overlay import (
     CopickFeaturesOverlay,
+    CopickFilamentsOverlay,
     CopickMeshOverlay,
     CopickObjectOverlay,
     CopickPicksOverlay,
@@ -23,7 +24,7 @@ from copick_core.overlay import (
     CopickVoxelSpacingOverlay,
 )
 from copick_core.tree import layout
-from copick_core.tree.keys import Key, Kind
+from copick_core.tree.keys import PARENT_KIND, Key
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -44,16 +45,7 @@ if TYPE_CHECKING:
     FilesLayer = LocalLayer | FsspecLayer
 
 #: Attribute of an entity that leads to its parent.
-_PARENT = {
-    Kind.RUN: "root",
-    Kind.OBJECT: "root",
-    Kind.VOXEL_SPACING: "run",
-    Kind.PICKS: "run",
-    Kind.MESH: "run",
-    Kind.SEGMENTATION: "run",
-    Kind.TOMOGRAM: "voxel_spacing",
-    Kind.FEATURES: "tomogram",
-}
+_PARENT = {kind: "root" if above is None else above.value.replace(" ", "_") for kind, above in PARENT_KIND.items()}
 
 
 class _Placed:
@@ -153,6 +145,12 @@ class CopickMeshFSSpec(_PlacedFile, CopickMeshOverlay):
     __slots__ = ()
 
 
+class CopickFilamentsFSSpec(_PlacedFile, CopickFilamentsOverlay):
+    """Filaments on a file system."""
+
+    __slots__ = ()
+
+
 class CopickSegmentationFSSpec(_Placed, CopickSegmentationOverlay):
     """A segmentation on a file system."""
 
@@ -205,6 +203,9 @@ class CopickRunFSSpec(_Placed, CopickRunOverlay):
 
     def _mesh_factory(self) -> tuple[type[CopickMeshFSSpec], type[CopickMeshMeta]]:
         return CopickMeshFSSpec, super()._mesh_factory()[1]
+
+    def _filaments_factory(self) -> type[CopickFilamentsFSSpec]:
+        return CopickFilamentsFSSpec
 
     def _segmentation_factory(self) -> tuple[type[CopickSegmentationFSSpec], type[CopickSegmentationMeta]]:
         return CopickSegmentationFSSpec, super()._segmentation_factory()[1]

@@ -81,12 +81,13 @@ def _spread(runs: Sequence[RunKey], count: int) -> Sequence[RunKey]:
 
 
 def _objects(layer: Layer, runs: Sequence[RunKey]) -> list[dict[str, Any]]:
-    """The objects that a project's files are named after, sorted; those with picks or a map count as particles."""
-    picks, meshes, segmentations = (
+    """The objects that a project's files are named after, sorted; those with picks, filaments or a map are particles."""
+    picks, filaments, meshes, segmentations = (
         [key for keys in layer.list_many(kind, runs).values() for key in keys]
-        for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION)
+        for kind in (Kind.PICKS, Kind.FILAMENTS, Kind.MESH, Kind.SEGMENTATION)
     )
     particles = {str(key.object_name) for key in picks if key.kind is Kind.PICKS}
+    particles |= {str(key.object_name) for key in filaments if key.kind is Kind.FILAMENTS}
     particles |= {key.name for key in layer.list(Kind.OBJECT, ROOT) if key.kind is Kind.OBJECT}
     others = {str(key.object_name) for key in meshes if key.kind is Kind.MESH}
     others |= {k.name for k in segmentations if k.kind is Kind.SEGMENTATION and k.segmentation_type == "binary"}

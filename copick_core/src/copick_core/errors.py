@@ -16,6 +16,7 @@ from them::
     │   └── UnknownFormatError   LookupError         a file that no installed format reads, or that several claim
     ├── LevelNotFoundError       KeyError            a resolution level that a volume does not have
     │   └── VolumeNotFoundError  FileNotFoundError   … because the volume is not stored (a NotFoundError too)
+    ├── FilamentNotFoundError    KeyError            an id that none of some filaments has
     ├── RegionTooLargeError      ValueError          a region that does not fit into free memory
     ├── ConfigError              ValueError          a configuration that cannot be used
     │   ├── ConfigNotFoundError  FileNotFoundError   a config file that does not exist
@@ -352,6 +353,25 @@ class VolumeNotFoundError(NotFoundError, LevelNotFoundError):
         message = f"{key} is not in layer {layer!r}{where}: nothing has been written to it yet, or it was deleted."
         fields = {"key": key, "layer": layer, "location": location, "source": key, "level": level, "levels": []}
         CopickError.__init__(self, message, **fields)
+
+
+class FilamentNotFoundError(CopickError, KeyError):
+    """None of some filaments has an id.
+
+    Attributes:
+        key: Address of the filaments.
+        instance_id: The id that was asked for.
+        instance_ids: The ids that there are.
+    """
+
+    key: Any
+    instance_id: int
+    instance_ids: list[int]
+
+    def __init__(self, *, key: Any, instance_id: int, instance_ids: list[int]) -> None:
+        there = f"their ids are {', '.join(map(str, instance_ids))}" if instance_ids else "there are none"
+        message = f"{key}: no filament has the id {instance_id}; {there}."
+        super().__init__(message, key=key, instance_id=instance_id, instance_ids=instance_ids)
 
 
 class RegionTooLargeError(CopickError, ValueError):

@@ -605,7 +605,7 @@ def test_of_two_who_replace_the_same_mesh_the_second_is_told(project_config):
     mine.store()
 
 
-@pytest.mark.parametrize("plural", ["voxel_spacings", "picks", "meshes", "segmentations"])
+@pytest.mark.parametrize("plural", ["voxel_spacings", "picks", "meshes", "filaments", "segmentations"])
 def test_a_backend_may_list_one_kind_of_a_run_differently(layered, plural, monkeypatch):
     run = layered[0].get_run("TS_1")
     monkeypatch.setattr(type(run), f"_query_static_{plural}", lambda self: [])

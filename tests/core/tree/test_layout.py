@@ -10,6 +10,7 @@ from copick_core.errors import InvalidNameError
 from copick_core.tree import layout
 from copick_core.tree.keys import (
     FeaturesKey,
+    FilamentsKey,
     Kind,
     MeshKey,
     ObjectKey,
@@ -37,6 +38,7 @@ keys = st.one_of(
     st.builds(FeaturesKey, runs, sizes, names, names, variants),
     st.builds(PicksKey, runs, names, names, names),
     st.builds(MeshKey, runs, names, names, names),
+    st.builds(FilamentsKey, runs, names, names, names),
     st.builds(
         SegmentationKey, runs, sizes, names, names, names, st.sampled_from(["binary", "multilabel", "instance", "panoptic"])
     ).filter(lambda k: not (k.segmentation_type == "binary" and k.name.endswith("-multilabel"))),

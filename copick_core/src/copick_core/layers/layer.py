@@ -67,7 +67,7 @@ class Layer(ABC):
 
     @abstractmethod
     def read(self, key: Key) -> bytes:
-        """Read picks (copick JSON) or a mesh (GLB), whole. A reader gets exactly the bytes that were written.
+        """Read a file (JSON of picks or filaments, GLB of a mesh), whole. A reader gets exactly the bytes that were written.
 
         Raises:
             NotFoundError: Nothing is stored under the key.
@@ -102,7 +102,7 @@ class Layer(ABC):
         return {parent: [*self.list(kind, parent)] for parent in parents}
 
     def revision(self, key: Key) -> Revision | None:
-        """Token of what is stored under a picks or mesh key now; None where nothing is.
+        """Token of what is stored under the key of a file now; None where nothing is.
 
         Two different contents never have one token; a rewrite of equal content may change it.
         """
@@ -158,12 +158,12 @@ class Layer(ABC):
     # ------------------------------------------------------------------ writing
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
-        """Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture.
+        """Store a file, all or nothing: a reader sees the old bytes or the new ones, never a mixture.
 
         Folders that are missing are made.
 
         Args:
-            key: Picks or mesh key.
+            key: Key of picks, filaments or a mesh.
             data: The file's bytes.
             if_revision: Write only if this is the revision that is stored (None: only if nothing is).
 

@@ -19,7 +19,7 @@ from copick_core.layers.layer import Layer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_abandoned, staged_name
 from copick_core.tree import layout
-from copick_core.tree.keys import CONTAINER_KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
+from copick_core.tree.keys import CONTAINER_KINDS, KINDS, Key, Kind, ParentKey, RunKey, TomogramKey, VoxelSpacingKey
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -36,7 +36,7 @@ _SHARING = frozenset({Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES})
 
 
 def _present(folders: Sequence[str], run: str, there: Listing) -> Sequence[str]:
-    """Those of several folders of a run that there are: most runs have one of three, and one question tells which."""
+    """Those of some folders of a run that there are: most runs lack them, and one question tells for all kinds."""
     return [folder for folder in folders if folder[len(run) + 1 :] in there]
 
 
@@ -191,7 +191,7 @@ class PathLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Sequence[Key]:
         """List the entities of a kind below a parent."""
         folders = layout.folders(kind, parent)
-        if len(folders) > 1:
+        if folders and KINDS[kind].sparse:
             run = folders[0].rpartition("/")[0]
             folders = _present(folders, run, self._listing(run))
         if len(folders) != 1:
@@ -204,7 +204,7 @@ class PathLayer(Layer):
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents, asking each folder once."""
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
-        if kind is Kind.SEGMENTATION:
+        if KINDS[kind].sparse:
             runs = {parent: folders[0].rpartition("/")[0] for parent, folders in wanted.items() if folders}
             there = self._listings([*runs.values()])
             wanted.update({parent: _present(wanted[parent], run, there.get(run, {})) for parent, run in runs.items()})
@@ -304,11 +304,11 @@ class PathLayer(Layer):
         return layout.is_listable(key) and self.path_exists(layout.path(key), folder=layout.is_folder(key.kind))
 
     def read(self, key: Key) -> bytes:
-        """Read picks or a mesh."""
+        """Read a file."""
         return self.read_revised(key)[0]
 
     def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
-        """Read picks or a mesh with their revision."""
+        """Read a file with its revision."""
         import hashlib
 
         with self.finding(key):
@@ -334,7 +334,7 @@ class PathLayer(Layer):
     # ------------------------------------------------------------------ writing
 
     def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
-        """Store picks or a mesh, all or nothing."""
+        """Store a file, all or nothing."""
         self.check_writable(key)
         try:
             return self.write_file(layout.path(key), data, if_revision)

@@ -7,7 +7,9 @@ layers.
 
 from __future__ import annotations
 
+from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
 from copick_core.models.features import CopickFeatures
+from copick_core.models.filaments import CopickFilaments
 from copick_core.models.mesh import CopickMesh
 from copick_core.models.object import CopickObject
 from copick_core.models.picks import CopickPicks
@@ -16,6 +18,7 @@ from copick_core.models.run import CopickRun
 from copick_core.models.segmentation import PANOPTIC_CHANNELS, CopickSegmentation
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
+from copick_core.tree.filament_spec import FilamentSpec
 from copick_core.tree.schema import (
     CopickConfig,
     CopickFeaturesMeta,
@@ -35,6 +38,10 @@ __all__ = [
     "CopickConfig",
     "CopickFeatures",
     "CopickFeaturesMeta",
+    "CopickFilament",
+    "CopickFilamentCurve",
+    "CopickFilaments",
+    "CopickFilamentsFile",
     "CopickLocation",
     "CopickMesh",
     "CopickMeshMeta",
@@ -51,5 +58,6 @@ __all__ = [
     "CopickTomogramMeta",
     "CopickVoxelSpacing",
     "CopickVoxelSpacingMeta",
+    "FilamentSpec",
     "PickableObject",
 ]

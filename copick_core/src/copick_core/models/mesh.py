@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from copick_core.layers.revisions import ANY
+from copick_core.models.annotation_file import AnnotationFile
 from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import Annotation, StringFilter, check_metadata, wanted
+from copick_core.models.entity import StringFilter, check_metadata, wanted
 from copick_core.tree.keys import Kind, MeshKey
 from copick_core.tree.schema import CopickMeshMeta
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
-    from copick_core.layers.revisions import AnyRevision, Revision
+    from copick_core.layers.revisions import Revision
     from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
 
 
-class CopickMesh(Annotation[MeshKey]):
+class CopickMesh(AnnotationFile[MeshKey]):
     """A triangle mesh of an object, in angstrom (x, y, z).
 
     Args:
@@ -34,8 +35,6 @@ class CopickMesh(Annotation[MeshKey]):
     __slots__ = ("_mesh", "_revision", "run")
 
     _mesh: Geometry | None
-    #: Revision that the mesh in memory is based on; ANY if that is not known.
-    _revision: Revision | AnyRevision | None
 
     def __init__(self, run: CopickRun, meta: CopickMeshMeta, mesh: Geometry | None = None) -> None:
         self.run = run
@@ -43,20 +42,6 @@ class CopickMesh(Annotation[MeshKey]):
         self._meta = meta
         self._mesh = mesh
         self._revision = ANY
-
-    @property
-    def pickable_object_name(self) -> str:
-        """Name of the object."""
-        return self._key.object_name
-
-    @property
-    def color(self) -> tuple[int, int, int, int]:
-        """RGBA color of the object.
-
-        Raises:
-            UnknownObjectError: The project does not list the object.
-        """
-        return self.run._object(self.pickable_object_name).color
 
     @property
     def mesh(self) -> Geometry:
@@ -94,16 +79,6 @@ class CopickMesh(Annotation[MeshKey]):
         self._mesh = None
         self._revision = ANY
 
-    def delete(self) -> None:
-        """Delete the mesh from storage.
-
-        Raises:
-            ReadOnlyError: It is read-only.
-        """
-        self._check_deletable()
-        self._delete_data()
-        self.run._meshes.remove(self)
-
     def _load(self) -> tuple[Geometry, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")
 
@@ -112,16 +87,6 @@ class CopickMesh(Annotation[MeshKey]):
 
     def _store(self, mesh: Geometry) -> Revision | None:
         raise NotImplementedError(f"{type(self).__name__} must implement _store()")
-
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
-    def _repr_fields(self) -> Iterable[tuple[str, Any]]:
-        return (
-            ("pickable_object_name", self.pickable_object_name),
-            ("user_id", self.user_id),
-            ("session_id", self.session_id),
-        )
 
 
 class MeshesOfRun(AnnotationsOfRun):

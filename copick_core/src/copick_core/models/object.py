@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.root import CopickRoot
     from copick_core.models.volume import Index
+    from copick_core.tree.filament_spec import FilamentSpec
     from copick_core.tree.schema import PickableObject
     from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
@@ -94,6 +95,16 @@ class CopickObject(Volume[ObjectKey]):
     def metadata(self) -> dict[str, Any]:
         """Anything else that is known of it."""
         return self.meta.metadata
+
+    @property
+    def filament(self) -> FilamentSpec | None:
+        """What is declared of it as a filament; None for an object that is none."""
+        return self.meta.filament
+
+    @property
+    def is_filament(self) -> bool:
+        """Whether it is declared a filament."""
+        return self.meta.is_filament
 
     def numpy(self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> NDArray[Any] | None:
         """Read the density map, or a region of it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.layers.revisions import ANY
+from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import Annotation, StringFilter, wanted
+from copick_core.models.entity import StringFilter, wanted
 from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pandas import DataFrame
 
-    from copick_core.layers.revisions import AnyRevision, Revision
+    from copick_core.layers.revisions import Revision
     from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
     from copick_core.picks import PicksArrays
 
-#: Fields of the file's header that say which entity it is.
-_IDENTITY_FIELDS = ("pickable_object_name", "user_id", "session_id")
 
-
-class CopickPicks(Annotation[PicksKey]):
+class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
     """Points of an object, in angstrom.
 
     Points are kept as arrays (:meth:`numpy`, :meth:`from_numpy`), which is fast; :attr:`points` builds objects from them when
@@ -41,14 +38,11 @@ class CopickPicks(Annotation[PicksKey]):
         run: The run.
     """
 
-    __slots__ = ("_arrays", "_loaded", "_revision", "run")
+    __slots__ = ("_arrays", "run")
 
+    _content_field = "points"
     #: The points while no list of them is in use; the list, ``meta.points``, wins where there is one.
     _arrays: PicksArrays | None
-    #: Whether memory holds content (read, or set by the user) rather than nothing.
-    _loaded: bool
-    #: Revision that the content in memory is based on (None: nothing was stored); ANY if that is not known.
-    _revision: Revision | AnyRevision | None
 
     def __init__(self, run: CopickRun, file: CopickPicksFile) -> None:
         self.run = run
@@ -59,11 +53,6 @@ class CopickPicks(Annotation[PicksKey]):
         self._revision = ANY
 
     # ------------------------------------------------------------------ content
-
-    @property
-    def pickable_object_name(self) -> str:
-        """Name of the object."""
-        return self._key.object_name
 
     @property
     def meta(self) -> CopickPicksFile:
@@ -87,7 +76,7 @@ class CopickPicks(Annotation[PicksKey]):
     def points(self, value: Iterable[CopickPoint]) -> None:
         meta = self._meta_to_keep()
         meta.points = list(value)
-        self._hold(meta, None)
+        self._hold(meta)
 
     def numpy(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Locations and transforms as arrays.
@@ -188,15 +177,6 @@ class CopickPicks(Annotation[PicksKey]):
         value = self._content()[0].trust_orientation
         return True if value is None else value
 
-    @property
-    def color(self) -> tuple[int, int, int, int]:
-        """RGBA color of the object.
-
-        Raises:
-            UnknownObjectError: The project does not list the object.
-        """
-        return self.run._object(self.pickable_object_name).color
-
     def _content(self) -> tuple[CopickPicksFile, PicksArrays | None]:
         """What is in memory, read if there is nothing; taken together, since another thread may refresh() at any moment."""
         loaded, meta, arrays = self._loaded, self._meta, self._arrays
@@ -204,7 +184,7 @@ class CopickPicks(Annotation[PicksKey]):
             return meta, arrays
         return self._read()
 
-    def _hold(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> None:
+    def _hold(self, meta: CopickPicksFile, arrays: PicksArrays | None = None) -> None:
         self._meta, self._arrays, self._loaded = meta, arrays, True
 
     def _points_in(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> list[CopickPoint]:
@@ -239,15 +219,13 @@ class CopickPicks(Annotation[PicksKey]):
         self._points_in(meta, arrays)  # whoever loads wants the objects; numpy() and the like read without making them
         return meta
 
+    def _read_file(self) -> CopickPicksFile:
+        return self._read()[0]
+
     def _read(self) -> tuple[CopickPicksFile, PicksArrays]:
         """Read the picks from storage, points as arrays."""
         arrays, self._revision = self._load()
-        header = dict(arrays.header)
-        for field, value in zip(_IDENTITY_FIELDS, self._identity(), strict=True):
-            found = header.get(field)
-            if found not in (None, value):
-                warn_caller(f"{self._key}: the file says {field}={found!r}; its name is believed.")
-            header[field] = value
+        header = self._named(arrays.header)
         meta = CopickPicksFile.model_validate({**header, "points": None})
         self._hold(meta, arrays)
         return meta, arrays
@@ -279,16 +257,6 @@ class CopickPicks(Annotation[PicksKey]):
         self._arrays = None
         self._revision = ANY
 
-    def delete(self) -> None:
-        """Delete the picks from storage.
-
-        Raises:
-            ReadOnlyError: They are read-only.
-        """
-        self._check_deletable()
-        self._delete_data()
-        self.run._picks.remove(self)
-
     def _header(self, meta: CopickPicksFile) -> dict[str, Any]:
         """Everything but the points, as it is to be stored."""
         from pydantic_core import PydanticSerializationError
@@ -297,47 +265,13 @@ class CopickPicks(Annotation[PicksKey]):
             header = meta.model_dump(mode="json", exclude={"points"})
         except PydanticSerializationError:  # of NumPy's numbers, which the codec takes, or of what it names
             header = meta.model_dump(exclude={"points"}, warnings=False)
-        header.update(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
+        header.update(self._identity())
         if header.get("run_name") is None:
             header["run_name"] = self.run.name
         return header
 
-    def _identity(self) -> tuple[str, str, str]:
-        return self._key.object_name, self._key.user_id, self._key.session_id
-
     def _make_meta(self) -> CopickPicksFile:
-        fields: dict[str, Any] = dict(zip(_IDENTITY_FIELDS, self._identity(), strict=True))
-        return CopickPicksFile.model_validate({**fields, "run_name": self.run.name, "points": None})
-
-    def _edits(self) -> dict[str, Any]:
-        """Fields that were assigned on ``meta`` before the file was read."""
-        meta = self._meta
-        if meta is None:
-            return {}
-        known = self._make_meta().model_dump(exclude={"points"})
-        return {k: v for k, v in meta.model_dump(exclude={"points"}).items() if k not in known or known[k] != v}
-
-    def _meta_to_keep(self) -> CopickPicksFile:
-        """Everything but the points, which are going to be replaced; read if nothing is in memory."""
-        loaded, meta = self._loaded, self._meta
-        return meta if loaded and meta is not None else self._load_header()
-
-    def _load_header(self) -> CopickPicksFile:
-        """Read what is stored before it is replaced: what is not replaced stays, and a conflict can be noticed."""
-        edits = self._edits()
-        try:
-            meta, _ = self._read()
-        except (FileNotFoundError, InvalidDataError) as error:
-            if isinstance(error, FileNotFoundError):
-                self._revision = None
-            else:
-                warn_caller(f"{error} It will be replaced.")
-            meta = self.meta
-            meta.points = []
-            self._hold(meta, None)
-        for field, value in edits.items():
-            setattr(meta, field, value)
-        return meta
+        return CopickPicksFile.model_validate({**self._identity(), "run_name": self.run.name, "points": None})
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")
@@ -345,19 +279,11 @@ class CopickPicks(Annotation[PicksKey]):
     def _store(self, arrays: PicksArrays) -> Revision | None:
         raise NotImplementedError(f"{type(self).__name__} must implement _store()")
 
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         points = None
         if self._loaded:
             points = len(self.meta.points or ()) if self._arrays is None else len(self._arrays)
-        return (
-            ("pickable_object_name", self.pickable_object_name),
-            ("user_id", self.user_id),
-            ("session_id", self.session_id),
-            ("len(points)", points),
-        )
+        return (*super()._repr_fields(), ("len(points)", points))
 
 
 class PicksOfRun(AnnotationsOfRun):

@@ -13,6 +13,7 @@ from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
+from copick_core.tree.filament_spec import with_declaration
 from copick_core.tree.keys import RunKey
 from copick_core.tree.names import check_run_name, checked_name, sanitize_name
 from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
@@ -20,6 +21,7 @@ from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
 if TYPE_CHECKING:
     import os
 
+    from copick_core.tree.filament_spec import FilamentSpec
     from copick_core.volumes.chunk_cache import ChunkCache
 
 
@@ -176,6 +178,7 @@ class CopickRoot:
         radius: float | None = None,
         metadata: dict[str, Any] | None = None,
         exist_ok: bool = False,
+        filament: FilamentSpec | dict[str, Any] | None = None,
     ) -> CopickObject:
         """Add an object to the configuration in memory; :meth:`save_config` makes it permanent.
 
@@ -191,6 +194,8 @@ class CopickRoot:
             radius: Radius in angstrom.
             metadata: Anything else.
             exist_ok: Update the existing one (fields that are not given keep their values) instead of failing.
+            filament: Declares that the object is a filament: a :class:`FilamentSpec` or its fields, such as
+                ``{"polar": True, "helical_rise_a": 40.0}``; ``{}`` declares no more than that.
 
         Raises:
             InvalidNameError: The name has characters that cannot be stored.
@@ -221,7 +226,11 @@ class CopickRoot:
         if existing is not None and not exist_ok:
             raise AlreadyExistsError(key=existing.key, way_out="Pass exist_ok=True to update it.")
         others = {o.label: o.name for o in self.pickable_objects if o.name != name and o.label is not None}
-        before = {"name": name, "label": max(others, default=0) + 1} if existing is None else existing.meta.model_dump()
+        before: dict[str, Any] = {"name": name, "label": max(others, default=0) + 1}
+        if existing is not None:
+            before = existing.meta.model_dump()
+        if filament is not None:
+            fields["metadata"] = with_declaration(fields.get("metadata", before.get("metadata", {})), filament)
         object_cls, meta_cls = self._object_factory()
         meta = meta_cls.model_validate({**before, "is_particle": is_particle, **fields})
         if label is not None and meta.label in others:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 from copick_core.errors import AlreadyExistsError
 from copick_core.models.children import Children
 from copick_core.models.entity import SizeFilter, check_metadata, count, wanted_sizes
+from copick_core.models.filaments import FilamentsOfRun
 from copick_core.models.mesh import CopickMesh, MeshesOfRun
 from copick_core.models.parent import E
 from copick_core.models.picks import CopickPicks, PicksOfRun
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _SLOTS = tuple(f"_{KINDS[kind].plural}" for kind in child_kinds(Kind.RUN))
 
 
-class CopickRun(PicksOfRun, MeshesOfRun, SegmentationsOfRun):
+class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
     """A run: everything that belongs to one tilt series.
 
     Args:

@@ -1,4 +1,4 @@
-"""Entities that live in one layer: picks, meshes, segmentations, feature maps and object maps."""
+"""Entities that live in one layer: picks, meshes, filaments, segmentations, feature maps and object maps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from copick_core.layers.revisions import ANY, note_change
 from copick_core.models import (
     CopickFeatures,
+    CopickFilaments,
     CopickMesh,
     CopickObject,
     CopickPicks,
@@ -19,6 +20,7 @@ from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Leaf, LeafVolume, of_kind, reopened
 from copick_core.tree.keys import (
     FeaturesKey,
+    FilamentsKey,
     Kind,
     MeshKey,
     PicksKey,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.filaments.values import CopickFilamentsFile
     from copick_core.layers import Layer, Revision
     from copick_core.overlay.containers import CopickRunOverlay, CopickTomogramOverlay
     from copick_core.overlay.root import CopickRootOverlay
@@ -144,6 +147,49 @@ class CopickMeshOverlay(Leaf[MeshKey], CopickMesh):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._mesh, self._revision = state
+
+
+@of_kind(Kind.FILAMENTS)
+class CopickFilamentsOverlay(Leaf[FilamentsKey], CopickFilaments):
+    """Filaments in one layer."""
+
+    __slots__ = ("_layer",)
+
+    run: CopickRunOverlay
+
+    def __init__(self, run: CopickRunOverlay, file: CopickFilamentsFile) -> None:
+        super().__init__(run, file)
+        self._layer = run._root._writable(self._key)
+
+    @classmethod
+    def _at(cls, run: CopickRunOverlay, key: FilamentsKey, layer: Layer) -> Self:
+        self = cls.__new__(cls)
+        self.run = run
+        self._key = key
+        self._layer = layer
+        self.refresh()
+        return self
+
+    def _make_meta(self) -> CopickFilamentsFile:
+        return super()._make_meta().model_copy(update=dict(self._layer.details(self._key)))
+
+    def _load(self) -> tuple[CopickFilamentsFile, Revision | None]:
+        from copick_core.filaments.codec import decode
+
+        data, revision = self._layer.read_revised(self._key)
+        return decode(data, str(self._key)), revision
+
+    def _store(self, file: CopickFilamentsFile) -> Revision | None:
+        from copick_core.filaments.codec import encode
+
+        return self._layer.write(self._key, encode(file, str(self._key)), if_revision=self._revision)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reopened, (self.run, self._key, self.layer), (self._meta, self._revision) if self._loaded else None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._meta, self._revision = state
+        self._loaded = True
 
 
 @of_kind(Kind.SEGMENTATION)

@@ -19,6 +19,7 @@ from copick_core.tree.keys import (
     ParentKey,
     RunKey,
     TomogramKey,
+    child_kinds,
 )
 from copick_core.tree.schema import DEFAULT_LABEL
 
@@ -172,7 +173,7 @@ def copy_project(
         What was done.
 
     Raises:
-        AlreadyExistsError: The target has picks or a mesh with other content, and not ``overwrite``.
+        AlreadyExistsError: The target has picks, filaments or a mesh with other content, and not ``overwrite``.
         ConflictError: Somebody else made an entity in the target while it was copied, and not ``overwrite``.
         InvalidDataError: A copy is not what the source has (``verify``), objects contradict, or a run does not exist.
         NotFoundError: Somebody else deleted an entity of the source before it was copied.
@@ -253,7 +254,9 @@ def _plan(source: CopickRootOverlay, runs: list[str] | None) -> Iterator[tuple[L
     for name in names if runs is None else runs:
         run = RunKey(name)
         yield source.layers.all[0], run, run
-        for kind in (Kind.PICKS, Kind.MESH, Kind.SEGMENTATION):
+        for kind in child_kinds(Kind.RUN):
+            if kind in CONTAINER_KINDS:
+                continue
             yield from ((layer, key, key) for key, layer in _held(source, kind, run).items())
         for spacing, holder in _held(source, Kind.VOXEL_SPACING, run).items():
             yield holder, spacing, spacing

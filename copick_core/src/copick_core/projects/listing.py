@@ -16,7 +16,6 @@ from copick_core.tree.keys import (
     KINDS,
     PARENT_KIND,
     ROOT,
-    VOLUME_KINDS,
     Key,
     Kind,
     ParentKey,
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
     from copick_core.layers import Layer
     from copick_core.overlay import CopickRootOverlay
 
-#: Kinds by when they can be listed: each needs what the stages before it have found or remembered. Segmentations could be
-#: listed with picks, but ask the listing of the run's folder, which voxel spacings bring.
+#: Kinds by when they can be listed: each needs what the stages before it have found or remembered. Sparse kinds ask the
+#: listing of the run's folder, which voxel spacings bring.
 _STAGES = (
-    [kind for kind in child_kinds(Kind.RUN) if kind not in VOLUME_KINDS],
-    [kind for kind in child_kinds(Kind.RUN) if kind in VOLUME_KINDS] + child_kinds(Kind.VOXEL_SPACING),
+    [kind for kind in child_kinds(Kind.RUN) if not KINDS[kind].sparse],
+    [kind for kind in child_kinds(Kind.RUN) if KINDS[kind].sparse] + child_kinds(Kind.VOXEL_SPACING),
     child_kinds(Kind.TOMOGRAM),
 )
 #: Kinds as the hierarchy names their lists: ``run.meshes``.

@@ -25,6 +25,7 @@ pytest.register_assert_rewrite(
             "layers",
             "machines",
             "project_base",
+            "project_filaments",
             "project_hierarchy",
             "project_kills",
             "project_leaves",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copick_core.testing.project_filaments import ProjectFilamentsChecks
 from copick_core.testing.project_hierarchy import ProjectHierarchyChecks, ProjectPluginChecks
 from copick_core.testing.project_kills import ProjectKillChecks
 from copick_core.testing.project_layers import (
@@ -23,6 +24,7 @@ class BackendTests(
     ProjectLazinessChecks,
     ProjectOverlayChecks,
     ProjectVolumeChecks,
+    ProjectFilamentsChecks,
     ProjectMeshChecks,
     ProjectPicksChecks,
     ProjectHierarchyChecks,

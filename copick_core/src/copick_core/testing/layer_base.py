@@ -9,12 +9,12 @@ import pytest
 
 from copick_core.layers import Layer
 from copick_core.testing import samples
-from copick_core.tree.keys import ROOT, Key, Kind
+from copick_core.tree.keys import KINDS, ROOT, Key, Kind, child_kinds
 
 ALL_KINDS = [*Kind]
-FILE_KINDS = [Kind.PICKS, Kind.MESH]
-VOLUME_KINDS = [Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT]
-CONTAINER_KINDS = [Kind.RUN, Kind.VOXEL_SPACING]
+FILE_KINDS = [kind for kind in KINDS if KINDS[kind].content == "file"]
+VOLUME_KINDS = [kind for kind in KINDS if KINDS[kind].content == "volume"]
+CONTAINER_KINDS = [kind for kind in KINDS if KINDS[kind].content == "children"]
 
 
 class LayerChecks:
@@ -82,7 +82,7 @@ class LayerChecks:
             found += layer.list(kind, ROOT)
         for run in runs or ("TS_1",):
             parent = samples.key(Kind.RUN, run)
-            for kind in (Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION):
+            for kind in child_kinds(Kind.RUN):
                 found += layer.list(kind, parent)  # type: ignore[arg-type]
             for spacing in [k for k in found if k.kind is Kind.VOXEL_SPACING and k.parent == parent]:
                 tomograms = [*layer.list(Kind.TOMOGRAM, spacing)]

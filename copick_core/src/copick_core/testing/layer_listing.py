@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
-from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, LayerChecks
+from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, LayerChecks
 from copick_core.testing.model import Model
-from copick_core.tree.keys import ROOT, FeaturesKey, Key, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
+from copick_core.tree.keys import ROOT, FeaturesKey, Key, Kind, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 
 UNKNOWN_PARENT = "An unknown parent, or one without such entities, gives nothing; it is never an error."
 ONCE = "a listing yields each entity once, in any order"
@@ -240,9 +241,9 @@ class HostileNameChecks(LayerChecks):
     @promises(NAMES)
     def test_a_name_is_taken_as_it_is(self, layer: Layer, name: str) -> None:
         keys: list[Key] = [samples.key(kind, name=name) for kind in Kind if kind not in CONTAINER_KINDS and kind in self.kinds]
-        keys += [
-            key for key in (PicksKey("TS_1", "ribo", name, "1"), MeshKey("TS_1", "ribo", "me", name)) if key.kind in self.kinds
-        ]
+        for kind in [kind for kind in FILE_KINDS if kind in self.kinds]:
+            key: Any = samples.key(kind)
+            keys += [key._replace(user_id=name), key._replace(session_id=name)]
         for key in keys:
             samples.fill(layer, key)
 

@@ -66,12 +66,14 @@ class FileChecks(LayerChecks):
         assert [layer.read(key) == samples.file_bytes(kind, n) for n, key in enumerate(keys)] == [True] * len(keys)
 
     @promises(BYTES)
-    def test_picks_and_meshes_of_one_name_are_two_entities(self, layer: Layer) -> None:
-        self.need(Kind.PICKS, Kind.MESH)
-        layer.write(samples.key(Kind.PICKS), b"picks")
-        layer.write(samples.key(Kind.MESH), b"mesh")
+    def test_files_of_one_name_and_several_kinds_are_several_entities(self, layer: Layer) -> None:
+        kinds = [kind for kind in FILE_KINDS if kind in self.kinds]
+        for kind in kinds:
+            layer.write(samples.key(kind), kind.value.encode())
 
-        assert (layer.read(samples.key(Kind.PICKS)), layer.read(samples.key(Kind.MESH))) == (b"picks", b"mesh")
+        assert [layer.read(samples.key(kind)) for kind in kinds] == [kind.value.encode() for kind in kinds]
+        for kind in kinds:
+            assert [*layer.list(kind, RunKey("TS_1"))] == [samples.key(kind)]
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
     @promises(NOT_FOUND)
@@ -241,9 +243,7 @@ class DeletionChecks(LayerChecks):
         assert [str(c) for c in below if layer.exists(c)] == []
         assert [str(c) for c in below if c in [*layer.list(c.kind, c.parent)]] == []
 
-    @pytest.mark.parametrize(
-        "kind", [Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION]
-    )
+    @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.RUN, Kind.OBJECT)])
     @promises(DELETE)
     def test_the_run_of_a_deleted_entity_stays(self, layer: Layer, kind: Kind) -> None:
         self.need(kind, Kind.RUN)

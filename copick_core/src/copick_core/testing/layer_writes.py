@@ -20,11 +20,11 @@ from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
 
 DISTINCT = "Two different contents never have one token; a rewrite of equal content may change it."
 STORED_NOW = "The revision of what is stored now."
-NOW = "Token of what is stored under a picks or mesh key now; None where nothing is."
+NOW = "Token of what is stored under the key of a file now; None where nothing is."
 OF_WHAT_WAS_READ = "Read like :meth:`read`, with the revision of what was read; override where one request gives both."
 ONLY_IF = "Write only if this is the revision that is stored (None: only if nothing is)."
 CONFLICT = "ConflictError: Another revision is stored. Nothing was written."
-WHOLE = "Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture."
+WHOLE = "Store a file, all or nothing: a reader sees the old bytes or the new ones, never a mixture."
 THREADS = "methods may be called from several threads at once."
 READ_ONLY = "Whether every write is refused."
 LATER = "A stack may set it, and the name, after the layer was opened."

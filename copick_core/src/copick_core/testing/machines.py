@@ -23,6 +23,7 @@ from copick_core.tree.keys import (
     ROOT,
     VOLUME_KINDS,
     FeaturesKey,
+    FilamentsKey,
     Key,
     Kind,
     MeshKey,
@@ -32,6 +33,7 @@ from copick_core.tree.keys import (
     SegmentationKey,
     TomogramKey,
     VoxelSpacingKey,
+    child_kinds,
 )
 
 RUNS = ("TS_1", "TS_10", "T[S]*")
@@ -45,6 +47,7 @@ UNIVERSE: tuple[Key, ...] = (
     *(FeaturesKey("TS_1", size, t, "sobel") for size in SIZES for t in ("wbp", "wbp-2")),
     *(PicksKey(run, o, "me", s) for run in RUNS for o, s in (("ribo", "0"), ("ribo", "1"), ("mt", "1"))),
     *(MeshKey(run, "ribo", "me", "1") for run in RUNS[:2]),
+    *(FilamentsKey(run, "ribo", "me", "1") for run in RUNS[:2]),
     *(
         SegmentationKey("TS_1", size, "ribo", "me", "1", t)
         for size in SIZES
@@ -52,7 +55,7 @@ UNIVERSE: tuple[Key, ...] = (
     ),
     *(ObjectKey(name) for name in ("ribo", "ribo-2")),
 )
-CHILD_KINDS = (Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION)
+CHILD_KINDS = child_kinds(Kind.RUN)
 
 LISTED = "What a layer has written or deleted itself shows at once, in its listings too."
 CONTENT = "A reader gets exactly the bytes that were written."

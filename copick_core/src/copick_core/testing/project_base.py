@@ -24,6 +24,7 @@ from copick_core.tree.schema import CopickConfig
 OBJECTS: list[dict[str, Any]] = [
     {"name": "ribosome", "is_particle": True, "label": 1, "color": [230, 60, 60, 255], "radius": 120.0},
     {"name": "membrane", "is_particle": False, "label": 2, "color": [60, 160, 230, 255]},
+    {"name": "microtubule", "is_particle": True, "label": 3, "metadata": {"copick": {"filament": {"polar": True}}}},
     {"name": "proteasome", "is_particle": True, "label": 7, "color": [10, 20, 30, 255]},
 ]
 FIELDS: dict[str, Any] = {"pickable_objects": OBJECTS, "user_id": "alice"}
@@ -35,7 +36,7 @@ SEGMENTATION_TYPES: dict[str, dict[str, bool]] = {
     "instance": {"is_instance": True},
     "panoptic": {"is_panoptic": True},
 }
-LEAVES = ("picks", "mesh", "binary", "multilabel", "instance", "panoptic", "tomogram", "features")
+LEAVES = ("picks", "mesh", "filaments", "binary", "multilabel", "instance", "panoptic", "tomogram", "features")
 
 
 class ProjectChecks:
@@ -163,6 +164,8 @@ def leaf(root: CopickRootOverlay, what: str, *, exist_ok: bool = False) -> Any:
         return run.new_picks("ribosome", "1", "alice", exist_ok=exist_ok)
     if what == "mesh":
         return run.new_mesh("membrane", "1", "alice", exist_ok=exist_ok)
+    if what == "filaments":
+        return run.new_filaments("microtubule", "1", "alice", exist_ok=exist_ok)
     if what in SEGMENTATION_TYPES:
         name = "painting" if what in ("multilabel", "panoptic") else "membrane"
         return run.new_segmentation(10.0, name, "1", user_id="alice", exist_ok=exist_ok, **SEGMENTATION_TYPES[what])
@@ -183,6 +186,8 @@ def put(entity: Any, what: str, seed: int = 0) -> None:
     elif what == "mesh":
         entity.mesh = triangle(seed)
         entity.store()
+    elif what == "filaments":
+        entity.from_numpy([[[seed, 2.0, 3.0], [4.0, 5.0, 6.5]]])
     elif what in SEGMENTATION_TYPES:
         entity.from_numpy(labels(what, seed))
     else:
@@ -196,6 +201,8 @@ def holds(entity: Any, what: str, seed: int = 0) -> bool:
         return bool(np.array_equal(entity.numpy()[0], [[seed, 2.0, 3.0], [4.0, 5.0, 6.5]]))
     if what == "mesh":
         return bool(np.array_equal(entity.mesh.bounds, triangle(seed).bounds))
+    if what == "filaments":
+        return [points.tolist() for points in entity.numpy()] == [[[seed, 2.0, 3.0], [4.0, 5.0, 6.5]]]
     if what in SEGMENTATION_TYPES:
         return bool(np.array_equal(entity.numpy(), labels(what, seed)))
     return bool(np.array_equal(entity.numpy(), samples.volume(seed, (4, 5, 6))))
@@ -210,6 +217,8 @@ def listed(root: CopickRootOverlay, what: str, run: str = "TS_1") -> list[Any]:
         return [*handle.picks]
     if what == "mesh":
         return [*handle.meshes]
+    if what == "filaments":
+        return [*handle.filaments]
     if what in SEGMENTATION_TYPES:
         return [s for s in handle.segmentations if s.segmentation_type == what]
     tomograms = [t for spacing in handle.voxel_spacings for t in spacing.tomograms]
@@ -243,20 +252,11 @@ def contents(root: CopickRootOverlay) -> dict[str, str]:
 
 def everything(layer: Layer) -> list[Any]:
     """List all entities of a layer, freshly."""
-    from copick_core.tree.keys import PARENT_KIND, ROOT, Kind
+    from copick_core.tree.keys import KINDS, PARENT_KIND, ROOT
 
     layer.forget(ROOT)
     found: list[Any] = []
-    for kind in (
-        Kind.RUN,
-        Kind.OBJECT,
-        Kind.VOXEL_SPACING,
-        Kind.PICKS,
-        Kind.MESH,
-        Kind.SEGMENTATION,
-        Kind.TOMOGRAM,
-        Kind.FEATURES,
-    ):
+    for kind in KINDS:
         above = PARENT_KIND[kind]
         parents: list[Any] = [ROOT] if above is None else [key for key in found if key.kind is above]
         found += [key for parent in parents for key in layer.list(kind, parent)]

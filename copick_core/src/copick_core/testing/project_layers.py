@@ -37,7 +37,7 @@ from copick_core.testing.project_base import (
 from copick_core.testing.wrappers import CountingLayer, FlakyLayer, SlowLayer
 from copick_core.tree.keys import RunKey
 
-VOLUMES = tuple(what for what in LEAVES if what not in ("picks", "mesh"))
+VOLUMES = tuple(what for what in LEAVES if what not in ("picks", "mesh", "filaments"))
 
 NEVER_CHANGES = "A static layer never changes."
 STATIC_FIRST = "Entries of every layer are listed, static ones first, the overlay's last; each says where it lives."
@@ -153,7 +153,12 @@ class ProjectOverlayChecks(ProjectChecks):
         put(leaf(layered, what, exist_ok=True), what, seed=1)
         run: Any = layered.get_run("TS_1")
         spacing = run.get_voxel_spacing(10.0)
-        getters: dict[str, Any] = {"picks": run.get_picks, "mesh": run.get_meshes, "tomogram": spacing.get_tomograms}
+        getters: dict[str, Any] = {
+            "picks": run.get_picks,
+            "mesh": run.get_meshes,
+            "filaments": run.get_filaments,
+            "tomogram": spacing.get_tomograms,
+        }
         get = getters.get(what, run.get_segmentations)
         flags = SEGMENTATION_TYPES.get(what, {})
 
@@ -353,7 +358,7 @@ class ProjectFailureChecks(ProjectChecks):
 class ProjectSharingChecks(ProjectChecks):
     """Two roots on one place, threads, and processes."""
 
-    @pytest.mark.parametrize("what", ["picks", "mesh"])
+    @pytest.mark.parametrize("what", ["picks", "mesh", "filaments"])
     @promises("ConflictError: Someone else has stored since it was read; nothing was written.")
     def test_a_change_by_somebody_else_is_a_conflict(self, root: CopickRootOverlay, config: dict[str, Any], what: str) -> None:
         mine = leaf(root, what)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
     FILE_KINDS,
+    KEY_CLASSES,
     ROOT,
     FeaturesKey,
     Key,
     Kind,
-    MeshKey,
     ObjectKey,
     ParentKey,
-    PicksKey,
     RunKey,
     SegmentationKey,
     TomogramKey,
     VoxelSpacingKey,
+    child_kinds,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ FOREIGN_FILES = (
     "ExperimentRuns/TS_1/Picks/me_1_ribo.json.bak",
     "ExperimentRuns/TS_1/Picks/me__ribo.json",
     "ExperimentRuns/TS_1/Meshes/readme.glb",
+    "ExperimentRuns/TS_1/Filaments/notes.txt",
+    "ExperimentRuns/TS_1/Filaments/me_1.json",
     "ExperimentRuns/TS_1/VoxelSpacing10.000_old/.meta",
     "ExperimentRuns/TS_1/VoxelSpacing10/.meta",
     "ExperimentRuns/TS_1/VoxelSpacing-1.000/.meta",
@@ -125,13 +128,16 @@ def key(kind: Kind, run: str = "TS_1", name: str = "ribo") -> Key:
         return TomogramKey(run, 10.0, name)
     if kind is Kind.FEATURES:
         return FeaturesKey(run, 10.0, "wbp", name)
-    if kind is Kind.PICKS:
-        return PicksKey(run, name, "me", "1")
-    if kind is Kind.MESH:
-        return MeshKey(run, name, "me", "1")
+    if kind in FILE_KINDS:
+        return _file_key(kind, run, name, "me", "1")
     if kind is Kind.SEGMENTATION:
         return SegmentationKey(run, 10.0, name, "me", "1")
     return ObjectKey(name)
+
+
+def _file_key(kind: Kind, *fields: str) -> Key:
+    key_cls: Any = KEY_CLASSES[kind]
+    return cast("Key", key_cls(*fields))
 
 
 def siblings(kind: Kind) -> list[Key]:
@@ -144,9 +150,9 @@ def siblings(kind: Kind) -> list[Key]:
         return [TomogramKey("TS_1", 10.0, t) for t in ("wbp", "wbp-denoised", "wb", "features")]
     if kind is Kind.FEATURES:
         return [FeaturesKey("TS_1", 10.0, "wbp", t) for t in ("sobel", "sobel-2", "features", "s")]
-    if kind is Kind.PICKS or kind is Kind.MESH:
+    if kind in FILE_KINDS:
         ids = [("ribo", "me", "1"), ("ribo", "me", "10"), ("ribo", "1", "me"), ("ribo-2", "me", "1"), ("me", "ribo", "0")]
-        return [(PicksKey if kind is Kind.PICKS else MeshKey)("TS_1", *i) for i in ids]
+        return [_file_key(kind, "TS_1", *i) for i in ids]
     if kind is Kind.SEGMENTATION:
         return [
             SegmentationKey("TS_1", 10.0, "ribo", "me", "1", "binary"),
@@ -178,12 +184,8 @@ def children(of: Key) -> list[Key]:
 
 #: A parent of each kind that no storage holds.
 UNKNOWN_PARENTS: dict[Kind, ParentKey] = {
-    Kind.RUN: ROOT,
-    Kind.OBJECT: ROOT,
-    Kind.VOXEL_SPACING: RunKey("nowhere"),
-    Kind.PICKS: RunKey("nowhere"),
-    Kind.MESH: RunKey("nowhere"),
-    Kind.SEGMENTATION: RunKey("nowhere"),
+    **dict.fromkeys(child_kinds(None), ROOT),
+    **dict.fromkeys(child_kinds(Kind.RUN), RunKey("nowhere")),
     Kind.TOMOGRAM: VoxelSpacingKey("nowhere", 7.0),
     Kind.FEATURES: TomogramKey("nowhere", 7.0, "wbp"),
 }
@@ -247,9 +249,41 @@ def mesh_glb(seed: int = 0) -> bytes:
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
+def filaments_json(seed: int = 0, run: str = "TS_1") -> bytes:
+    """Make a filaments file, as copick 1.28 and later write it."""
+    filament = {
+        "instance_id": 1,
+        "points": [[float(seed), 0.0, 0.5], [float(seed), 40.0, 0.5]],
+        "polarity_known": False,
+        "score": 1.0,
+        "radius": 125.0,
+        "metadata": {},
+        "curve": None,
+    }
+    content = {
+        "pickable_object_name": "ribo",
+        "user_id": "me",
+        "session_id": "1",
+        "run_name": run,
+        "voxel_spacing": 10.0,
+        "unit": "angstrom",
+        "version": 1,
+        "filaments": [filament],
+    }
+    return json.dumps(content, indent=4).encode()
+
+
+#: What makes the content of a file of each kind.
+_FILES: dict[Kind, Callable[[int], bytes]] = {
+    Kind.PICKS: picks_json,
+    Kind.MESH: mesh_glb,
+    Kind.FILAMENTS: filaments_json,
+}
+
+
 def file_bytes(kind: Kind, seed: int = 0) -> bytes:
-    """Make the content of a picks or mesh file."""
-    return picks_json(seed) if kind is Kind.PICKS else mesh_glb(seed)
+    """Make the content of a file of a kind."""
+    return _FILES[kind](seed)
 
 
 def volume(seed: int = 0, shape: tuple[int, ...] = (4, 4, 4)) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ Parts that are left out match everything. ``*`` and ``[…]`` are those of :mod:
 a pattern. ``%XX`` stands for one character without its special meaning. It is needed only for ``/ : @ ? * [ %`` inside names,
 and for white space at either end.
 
-An address has no kind: ``ribosome:alice/1`` may be picks and a mesh. Callers that want one kind say which.
+An address has no kind: ``ribosome:alice/1`` may be picks, filaments and a mesh. Callers that want one kind say which.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from copick_core.errors import AddressError
-from copick_core.tree.keys import KEY_CLASSES, Key, Kind, SegmentationType, voxel_size_key
+from copick_core.tree.keys import FILE_KINDS, KEY_CLASSES, Key, Kind, SegmentationType, voxel_size_key
 
 Syntax = Literal["glob", "regex", "exact"]
 
@@ -140,7 +140,7 @@ class Address:
         return tests
 
 
-_WITH_USER = frozenset({Kind.PICKS, Kind.MESH, Kind.SEGMENTATION})
+_WITH_USER = FILE_KINDS | {Kind.SEGMENTATION}
 _AT_A_SIZE = frozenset({Kind.TOMOGRAM, Kind.SEGMENTATION})
 _WITHOUT_USER = frozenset({Kind.TOMOGRAM})
 
@@ -153,8 +153,7 @@ _FIELDS: dict[Kind, dict[str, str]] = {
     Kind.VOXEL_SPACING: {"run": "run", "voxel_size": "voxel_size"},
     Kind.TOMOGRAM: _TOMOGRAM,
     Kind.FEATURES: {**_TOMOGRAM, "feature_type": "feature_type"},
-    Kind.PICKS: _OWNED,
-    Kind.MESH: _OWNED,
+    **dict.fromkeys(FILE_KINDS, _OWNED),
     Kind.SEGMENTATION: {
         "run": "run",
         "voxel_size": "voxel_size",

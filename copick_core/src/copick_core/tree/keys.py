@@ -33,6 +33,7 @@ class Kind(Enum):
     FEATURES = "features"
     PICKS = "picks"
     MESH = "mesh"
+    FILAMENTS = "filaments"
     SEGMENTATION = "segmentation"
     OBJECT = "object"
 
@@ -178,6 +179,24 @@ class MeshKey(NamedTuple):
         return f"mesh {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
 
 
+class FilamentsKey(NamedTuple):
+    """Address of filaments."""
+
+    run: str
+    object_name: str
+    user_id: str
+    session_id: str
+    kind: Literal[Kind.FILAMENTS] = Kind.FILAMENTS
+
+    @property
+    def parent(self) -> RunKey:
+        """Key of the run."""
+        return RunKey(self.run)
+
+    def __str__(self) -> str:
+        return f"filaments {self.object_name!r} of {self.user_id}/{self.session_id} in run {self.run!r}"
+
+
 class SegmentationKey(NamedTuple):
     """Address of a segmentation; ``voxel_size`` in angstrom, as :func:`voxel_size_key` rounds it."""
 
@@ -216,11 +235,11 @@ class ObjectKey(NamedTuple):
         return f"object {self.name!r}"
 
 
-Key = RunKey | VoxelSpacingKey | TomogramKey | FeaturesKey | PicksKey | MeshKey | SegmentationKey | ObjectKey
+Key = RunKey | VoxelSpacingKey | TomogramKey | FeaturesKey | PicksKey | MeshKey | FilamentsKey | SegmentationKey | ObjectKey
 ParentKey = RootKey | RunKey | VoxelSpacingKey | TomogramKey
 
 #: Keys of what is one file of a run.
-FileKey = PicksKey | MeshKey
+FileKey = PicksKey | MeshKey | FilamentsKey
 #: Keys of what somebody made in a run: all of them have a ``user_id`` and a ``session_id``.
 AnnotationKey = FileKey | SegmentationKey
 
@@ -236,6 +255,8 @@ class KindFacts(NamedTuple):
     plural: str
     #: What is stored: one file, one volume (an OME-Zarr store), or nothing but the entities below.
     content: Literal["file", "volume", "children"]
+    #: Whether most parents lack some or all folders of this kind: only those are listed that the parent's folder shows.
+    sparse: bool = False
 
 
 #: The table of kinds: everything that is the same for all kinds reads it.
@@ -245,7 +266,8 @@ KINDS: dict[Kind, KindFacts] = {
     Kind.VOXEL_SPACING: KindFacts(VoxelSpacingKey, Kind.RUN, "voxel_spacings", "children"),
     Kind.PICKS: KindFacts(PicksKey, Kind.RUN, "picks", "file"),
     Kind.MESH: KindFacts(MeshKey, Kind.RUN, "meshes", "file"),
-    Kind.SEGMENTATION: KindFacts(SegmentationKey, Kind.RUN, "segmentations", "volume"),
+    Kind.FILAMENTS: KindFacts(FilamentsKey, Kind.RUN, "filaments", "file", sparse=True),
+    Kind.SEGMENTATION: KindFacts(SegmentationKey, Kind.RUN, "segmentations", "volume", sparse=True),
     Kind.TOMOGRAM: KindFacts(TomogramKey, Kind.VOXEL_SPACING, "tomograms", "volume"),
     Kind.FEATURES: KindFacts(FeaturesKey, Kind.TOMOGRAM, "features", "volume"),
 }

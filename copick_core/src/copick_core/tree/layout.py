@@ -11,6 +11,7 @@ The layout is that of copick 1.x::
     ExperimentRuns/{run}/VoxelSpacing{size:.3f}/{tomo_type}_{feature_type}_features.zarr
     ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json
     ExperimentRuns/{run}/Meshes/{user}_{session}_{object}.glb
+    ExperimentRuns/{run}/Filaments/{user}_{session}_{object}.json
     ExperimentRuns/{run}/Segmentations/{size:.3f}_{user}_{session}_{name}[-multilabel].zarr
     ExperimentRuns/{run}/InstanceSegmentations/{size:.3f}_{user}_{session}_{name}.zarr
     ExperimentRuns/{run}/PanopticSegmentations/{size:.3f}_{user}_{session}_{name}.zarr
@@ -63,6 +64,7 @@ SEGMENTATION_FOLDERS: dict[SegmentationType, str] = {
 _FILES_IN_RUN: dict[Kind, tuple[str, str]] = {
     Kind.PICKS: ("Picks", ".json"),
     Kind.MESH: ("Meshes", ".glb"),
+    Kind.FILAMENTS: ("Filaments", ".json"),
 }
 #: Folders that hold entities of a kind.
 _FOLDERS_IN_PROJECT = {Kind.RUN: (RUNS_FOLDER,), Kind.OBJECT: (OBJECTS_FOLDER,)}
@@ -194,7 +196,7 @@ def parse(kind: Kind, parent: ParentKey, name: str, folder: str = "") -> Key | N
 def is_of_another_kind(kind: Kind, name: str) -> bool:
     """Whether a name is that of something else which lies beside the entities of a kind, and is none of them."""
     if kind is Kind.VOXEL_SPACING:
-        return name == "Filaments" or any(f"/{name}" in folders for folders in _FOLDERS_IN_RUN.values())
+        return any(f"/{name}" in folders for folders in _FOLDERS_IN_RUN.values())
     return kind is Kind.FEATURES or (kind is Kind.TOMOGRAM and name.endswith(_FEATURES))
 
 

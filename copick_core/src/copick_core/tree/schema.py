@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from copick_core.errors import redacted
+from copick_core.tree.filament_spec import FilamentSpec, declared, with_declaration
 from copick_core.tree.keys import voxel_size_key
 from copick_core.tree.names import check_run_name, sanitize_name
 
@@ -54,8 +55,8 @@ class PickableObject(BaseModel):
         pdb_id: PDB id.
         identifier: Gene Ontology id, UniProtKB accession or the like; ``go_id`` is its old name.
         map_threshold: Density threshold for isosurfaces of its map.
-        radius: Radius in angstrom of the spheres that show particles.
-        metadata: Anything else; the key ``"copick"`` is reserved.
+        radius: Radius in angstrom of the spheres that show particles, or of the tube that shows a filament.
+        metadata: Anything else; the key ``"copick"`` is reserved, and ``metadata["copick"]["filament"]`` declares a filament.
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, defer_build=True)
@@ -95,6 +96,34 @@ class PickableObject(BaseModel):
     @classmethod
     def _no_metadata_is_empty(cls, value: Any) -> Any:
         return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _filament_is_possible(self) -> Self:
+        spec = declared(self.metadata)
+        if spec is not None:
+            if not self.is_particle:
+                raise ValueError(f"object {self.name!r} is a filament: points represent it, so is_particle must be True")
+            self.metadata = with_declaration(self.metadata, spec)
+        return self
+
+    @property
+    def filament(self) -> FilamentSpec | None:
+        """What is declared of the object as a filament; None for an object that is none."""
+        return declared(self.metadata)
+
+    @property
+    def is_filament(self) -> bool:
+        """Whether the object is declared a filament."""
+        return self.filament is not None
+
+    def set_filament(self, spec: FilamentSpec | dict[str, Any] | None) -> None:
+        """Declare the object a filament, or with None remove the declaration.
+
+        Raises:
+            pydantic.ValidationError: The declaration is not possible; the object stays as it was.
+        """
+        metadata = with_declaration(self.metadata, spec)
+        self.metadata = type(self).model_validate({**self.model_dump(), "metadata": metadata}).metadata
 
     @property
     def go_id(self) -> str | None:

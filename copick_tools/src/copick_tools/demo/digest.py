@@ -6,20 +6,13 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from copick_core.tree.keys import FILE_KINDS, ROOT, VOLUME_KINDS, Key, Kind
+from copick_core.tree.keys import FILE_KINDS, ROOT, VOLUME_KINDS, Key, Kind, child_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from copick_core.layers import Layer
     from copick_core.tree.keys import ParentKey
-
-_BELOW = {
-    None: (Kind.OBJECT, Kind.RUN),
-    Kind.RUN: (Kind.VOXEL_SPACING, Kind.PICKS, Kind.MESH, Kind.SEGMENTATION),
-    Kind.VOXEL_SPACING: (Kind.TOMOGRAM,),
-    Kind.TOMOGRAM: (Kind.FEATURES,),
-}
 
 
 class Digest(NamedTuple):
@@ -63,7 +56,7 @@ def _folder_items(folder: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _layer_items(layer: Layer, kind: Kind | None, parent: ParentKey) -> Iterator[tuple[str, bytes]]:
-    for below in _BELOW.get(kind, ()):
+    for below in child_kinds(kind):
         for key in sorted(layer.list(below, parent), key=str):
             yield from _entity_items(layer, key)
             yield from _layer_items(layer, below, key)  # type: ignore[arg-type]
