@@ -51,12 +51,11 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
 @functools.cache
 def segmentation_types(
     is_multilabel: bool | None, is_instance: bool | None, is_panoptic: bool | None
-) -> frozenset[SegmentationType]:
-    """The types that three flags let through, of which None stands for both values."""
+) -> frozenset[SegmentationType] | None:
+    """The types that three flags let through, of which None stands for both values; None for all types."""
     flags = {"multilabel": is_multilabel, "instance": is_instance, "panoptic": is_panoptic}
-    return frozenset(
-        t for t in SEGMENTATION_FOLDERS if all(flag is None or flag == (t == name) for name, flag in flags.items())
-    )
+    types = frozenset(t for t in SEGMENTATION_FOLDERS if all(f is None or f == (t == name) for name, f in flags.items()))
+    return types if len(types) < len(SEGMENTATION_FOLDERS) else None
 
 
 class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):

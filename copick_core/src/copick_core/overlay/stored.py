@@ -144,7 +144,7 @@ class StoredParent(Parent):
 
     def _child_class(self, kind: Kind) -> Any:
         made = getattr(self, _FACTORIES[kind])()
-        return made[0] if isinstance(made, tuple) else made
+        return made[0] if made.__class__ is tuple else made
 
     def _handle(self, key: Key, layer: Layer | None) -> Any:
         """The handle of a child."""
@@ -164,8 +164,6 @@ class StoredParent(Parent):
             RuntimeError: A static layer would let itself be written: a mistake of its backend.
         """
         handles: list[Any] = []
-        if not layers:
-            return handles
         root, parent_key = self._root, self._key
         for layer in layers:
             if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
@@ -194,10 +192,12 @@ def _add_queries(kind: Kind) -> None:
     """Give parents the two methods that list a kind: ``_query_static_picks`` and ``_query_overlay_picks`` for picks."""
 
     def static(self: StoredParent) -> list[Any]:
-        return self._leaves(kind, self._root.layers.static)
+        layers = self._root.layers.static
+        return self._leaves(kind, layers) if layers else []
 
     def overlay(self: StoredParent) -> list[Any]:
-        return self._leaves(kind, self._root._overlays)
+        layers = self._root._overlays
+        return self._leaves(kind, layers) if layers else []
 
     for name, method in zip(_QUERIES[kind], (static, overlay), strict=True):
         method.__name__, method.__qualname__ = name, f"StoredParent.{name}"

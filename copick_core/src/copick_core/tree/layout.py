@@ -94,8 +94,8 @@ _KEPT_NAMES = 4096
 def folders(kind: Kind, parent: ParentKey) -> Sequence[str]:
     """Folders that hold the entities of a kind below a parent, relative to the project's root."""
     if isinstance(parent, RunKey):
-        here = f"{RUNS_FOLDER}/{parent.name}"
-        return [f"{here}{name}" for name in _FOLDERS_IN_RUN.get(kind, ())]
+        here, names = f"{RUNS_FOLDER}/{parent.name}", _FOLDERS_IN_RUN.get(kind, ())
+        return (here + names[0],) if len(names) == 1 else [here + name for name in names]
     if isinstance(parent, RootKey):
         return _FOLDERS_IN_PROJECT.get(kind, ())
     if isinstance(parent, _PARENTS_AT_SPACING.get(kind, ())):
