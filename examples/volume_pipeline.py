@@ -1,5 +1,6 @@
 """From a folder of slices to a mesh, without the app: upload, convert, train, segment, publish, mesh, open.
 
+    pip install "copick-core[volume]" scikit-learn scipy
     python examples/volume_pipeline.py SLICES VOLUME
 
 The folder of slices holds grey images in text order, and below ``masks/`` some masks of the same names, in which whatever
@@ -68,7 +69,7 @@ def pipeline(slices: Path, volume: Path, title: str = "pipeline") -> dict[str, A
 
     # Anybody opens the result, now without the right to write.
     reopened = copick_core.open({**config, "write_back": False}).get_run(run.name)
-    segmentation, mesh = reopened.segmentations[-1], reopened.meshes[-1]
+    segmentation, mesh = reopened.latest_segmentation, reopened.latest_mesh
     surface = next(iter(mesh.mesh.geometry.values()))
     return {
         "job": run.name,

@@ -53,7 +53,7 @@ def reference_python() -> Path:
     return python_with("copick", REFERENCE_VERSION, os.environ.get("COPICK_REFERENCE_ENV"))
 
 
-def python_with(package: str, version: str, folder: str | Path | None = None) -> Path:
+def python_with(package: str, version: str, folder: str | Path | None = None, also: tuple[str, ...] = ()) -> Path:
     """Return the interpreter of an environment that has a package; makes it on first use.
 
     Two processes may ask at once: the second one waits for the first. A half-made environment is made anew.
@@ -62,6 +62,7 @@ def python_with(package: str, version: str, folder: str | Path | None = None) ->
         package: Its name in the index.
         version: The version to install.
         folder: Where the environment is; by default ``.cache/PACKAGE-VERSION`` in the repository.
+        also: Further requirements.
 
     Raises:
         IndexUnreachableError: No package index answers.
@@ -76,22 +77,22 @@ def python_with(package: str, version: str, folder: str | Path | None = None) ->
         if not complete.exists():
             if folder.exists():
                 shutil.rmtree(folder)
-            _make(folder, python, f"{package}=={version}")
+            _make(folder, python, [f"{package}=={version}", *also])
             complete.write_text(version)
     return python
 
 
-def _make(folder: Path, python: Path, requirement: str) -> None:
+def _make(folder: Path, python: Path, requirements: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     options = ["--quiet", "--disable-pip-version-check", "--retries", "1"]
-    install = [str(python), "-m", "pip", "install", *options, requirement]
+    install = [str(python), "-m", "pip", "install", *options, *requirements]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     output = done.stdout + done.stderr
     if any(sign in output for sign in _UNREACHABLE):
-        raise IndexUnreachableError(f"pip reached no package index to install {requirement}")
-    raise UnusableEnvironmentError(f"pip could not install {requirement}:\n{output}")
+        raise IndexUnreachableError(f"pip reached no package index to install {requirements}")
+    raise UnusableEnvironmentError(f"pip could not install {requirements}:\n{output}")
 
 
 def _installed_version(python: Path) -> str | None:

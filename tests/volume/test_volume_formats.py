@@ -153,6 +153,52 @@ def test_voxels_of_dicom_that_are_no_cubes_are_reported_and_not_used(run, upload
     assert not run.voxel_size_info.calibrated
 
 
+def test_the_voxel_size_of_dicom_stays_when_uploads_and_reader_are_gone(run, uploads, volume, monkeypatch):
+    for k in range(4):
+        dicom(uploads / f"s{k}.dcm", STACK[k], z=k)
+    run.convert()
+    for path in uploads.iterdir():
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+
+    info = open_volume(volume.root).get_run("D1C0").voxel_size_info
+
+    assert (info.angstrom, info.source, info.calibrated) == (200_000.0, "dicom", True)
+
+
+def test_sizes_of_voxels_that_are_no_cubes_are_noted(run, uploads, volume):
+    for k in range(4):
+        dicom(uploads / f"s{k}.dcm", STACK[k], z=k, thickness=0.05)
+    run.convert()
+    for path in uploads.iterdir():
+        path.unlink()
+
+    info = open_volume(volume.root).get_run("D1C0").voxel_size_info
+
+    assert (info.zyx, info.calibrated) == ((500_000.0, 200_000.0, 200_000.0), False)
+
+
+def test_a_voxel_size_that_cannot_be_read_for_want_of_a_reader_is_told_once(uploads, volume, monkeypatch):
+    dicom(uploads / "s.dcm", STACK[0], z=0)
+    volume.job("D1C0", "CONVERTED")
+    volume.image("D1C0")
+    volume.save()
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    run = open_volume(volume.root).get_run("D1C0")
+
+    with pytest.warns(UserWarning, match=r"D1C0.*copick-backend-volume\[dicom\]"):
+        assert not run.voxel_size_info.calibrated
+    assert not run.voxel_size_info.calibrated
+
+
+def test_the_order_of_dicom_slices_is_no_error_where_nothing_reads_them(run, uploads, monkeypatch):
+    for k in (2, 10):
+        dicom(uploads / f"s{k}.dcm", STACK[0], z=k)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+
+    assert codes(run) == {"no-dicom-reader"}
+
+
 def test_without_the_extra_dicom_says_what_to_install(run, uploads, volume, monkeypatch):
     dicom(uploads / "s.dcm", STACK[0], z=0)
     monkeypatch.setitem(sys.modules, "pydicom", None)

@@ -501,3 +501,24 @@ def test_a_project_pickles_by_its_configuration(either):
 def test_a_project_without_a_volume_says_so(tmp_path):
     with pytest.raises(ConfigError, match="not a folder"):
         open_volume(tmp_path / "nothing")
+
+
+# The latest
+
+
+def test_the_latest_segmentation_and_mesh_are_those_of_the_last_id_whatever_the_names_of_users(generated):
+    generated.segmentation("CC7651", "1720199999")
+    generated.model("CC7651", "1720199999", {"model_class": "AAA"})
+    generated.mesh("CC7651", "1720199999")
+    run = open_volume(generated.root).get_run("CC7651")
+
+    assert run.segmentations[-1].model_id != "1720199999"
+    assert run.latest_segmentation.model_id == "1720199999"
+    assert (run.latest_mesh.user_id, run.latest_mesh.session_id) == ("AAA", "1720199999")
+
+
+def test_a_job_without_segmentations_has_no_latest_one(generated):
+    run = open_volume(generated.root).get_run("4F09A2")
+
+    assert run.latest_segmentation is None
+    assert run.latest_mesh is None

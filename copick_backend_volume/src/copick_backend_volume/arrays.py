@@ -23,6 +23,7 @@ from copick_backend_volume.places import is_label
 from copick_core.errors import InvalidDataError
 
 ARRAY_FILE = ".zarray"
+ATTRIBUTES_FILE = ".zattrs"
 #: What the app compresses with.
 COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from copick_backend_volume.arrays import ArrayWriter
+from copick_backend_volume.arrays import ATTRIBUTES_FILE, ArrayWriter, write_synced
 from copick_backend_volume.claims import claimed
+from copick_backend_volume.dicom import cube
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.records import Job
@@ -92,9 +95,21 @@ def _write(
                     store.update(report.job, progress=z / depth)
                     told = time.monotonic()
             write_slab(writer, slab[: stop - start], start // chunks[2])
+        note_voxel_size(staged.folder, report.spacing_zyx)
         writer.finish()
         staged.publish(volume.chunks(report.job), replace=True)
     return width, height, depth
+
+
+def note_voxel_size(folder: str, spacing: tuple[float, float, float] | None) -> None:
+    """Note in the image's attributes what DICOM tells of its voxels, which later depends on no upload and no reader."""
+    if spacing is None:
+        return
+    note: dict[str, Any] = {"voxel_spacing_zyx": spacing, "unit": "angstrom", "source": "dicom"}
+    size = cube(spacing)
+    if size is not None:
+        note["voxel_size"] = size
+    write_synced(os.path.join(folder, ATTRIBUTES_FILE), json.dumps(note).encode())
 
 
 def write_slab(writer: ArrayWriter, slab: np.ndarray[Any, Any], k: int) -> None:

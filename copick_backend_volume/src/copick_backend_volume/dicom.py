@@ -35,11 +35,16 @@ class DicomHeader:
     spacing: tuple[float, float, float] | None
 
     @property
-    def voxel_size(self) -> float | None:
-        """Voxel size in millimetres; None where it is not told, or not the same along all axes."""
-        if self.spacing is None or min(self.spacing) <= 0:
-            return None
-        return self.spacing[1] if max(self.spacing) - min(self.spacing) <= _ISOTROPIC * max(self.spacing) else None
+    def is_isotropic(self) -> bool:
+        """Whether its voxels are cubes."""
+        return self.spacing is not None and cube(self.spacing) is not None
+
+
+def cube(spacing: tuple[float, float, float]) -> float | None:
+    """The voxel size, where it is the same along (z, y, x) and positive; None otherwise."""
+    if min(spacing) <= 0 or max(spacing) - min(spacing) > _ISOTROPIC * max(spacing):
+        return None
+    return spacing[1]
 
 
 def is_dicom(file: BinaryIO, name: str) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from copick_backend_volume.arrays import StoredArray, open_array
+from copick_backend_volume.arrays import ATTRIBUTES_FILE, StoredArray, open_array
+from copick_backend_volume.dicom import cube
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
 from copick_backend_volume.models import PUBLISHED_BY, read_sidecar, used_pairs
@@ -23,8 +24,9 @@ from copick_backend_volume.places import (
 )
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
-from copick_backend_volume.uploads import dicom_voxel_size
-from copick_core.errors import InvalidDataError, NotFoundError
+from copick_backend_volume.uploads import dicom_spacing
+from copick_core.callers import warn_caller
+from copick_core.errors import InvalidDataError, MissingDependencyError, NotFoundError
 from copick_core.layers import Layer, Problem, Revision
 from copick_core.tree.keys import (
     Key,
@@ -61,11 +63,14 @@ class VoxelSize:
         angstrom: The size; 1 where it is not known.
         source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"dicom"`` or ``"default"``.
         calibrated: Whether anything told it. Otherwise lengths are voxels.
+        zyx: Size along (z, y, x) in angstrom, where DICOM tells it. Of voxels that are no cubes, ``angstrom`` is not taken
+            from it.
     """
 
     angstrom: float
     source: str
     calibrated: bool
+    zyx: tuple[float, float, float] | None = None
 
 
 class VolumeLayer(Layer):
@@ -87,7 +92,7 @@ class VolumeLayer(Layer):
         self.volume = Volume(config.volume_root)
         self.jobs = JobStore(self.volume, writable=config.write_back)
         self._values: dict[str, tuple[Any, _Values]] = {}
-        self._dicom_sizes: dict[str, tuple[int, float | None]] = {}
+        self._dicom_sizes: dict[str, tuple[int, tuple[float, float, float] | None]] = {}
 
     # ------------------------------------------------------------------ listing
 
@@ -171,30 +176,46 @@ class VolumeLayer(Layer):
         from copick_core.volumes.multiscales import to_angstrom
 
         unit = self.config.voxel_size_unit
+        zyx = self._spacing(job)
         if job in self.config.job_voxel_sizes:
-            return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True)
-        places = {"chunks": os.path.join(self.volume.chunks(job), ".zattrs")}
+            return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True, zyx)
+        places = {"chunks": os.path.join(self.volume.chunks(job), ATTRIBUTES_FILE)}
         folder = local_folder(self.overlay_root) if self.overlay_root else None
         if folder is not None:
             places["overlay"] = os.path.join(folder, job, "volume.json")
         for source, path in places.items():
-            size = _noted_size(path)
-            if size is not None:
-                return VoxelSize(size, source, True)
-        size = self._dicom_size(job)
+            noted = _noted_size(path)
+            if noted is not None:
+                return VoxelSize(noted[0], noted[1] or source, True, zyx)
+        size = None if zyx is None else cube(zyx)
         if size is not None:
-            return VoxelSize(voxel_size_key(size), "dicom", True)
+            return VoxelSize(voxel_size_key(size), "dicom", True, zyx)
         if self.config.voxel_size is not None:
-            return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True)
-        return VoxelSize(1.0, "default", False)
+            return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True, zyx)
+        return VoxelSize(1.0, "default", False, zyx)
 
-    def _dicom_size(self, job: str) -> float | None:
-        """Voxel size in angstrom that the uploads tell; looked at again when a file has come or gone."""
+    def _spacing(self, job: str) -> tuple[float, float, float] | None:
+        """Voxel size (z, y, x) in angstrom that DICOM tells: as noted at conversion, else in the uploads.
+
+        Those are looked at again when a file has come or gone. Without their reader a UserWarning tells so, once.
+        """
+        noted = _json_or_none(os.path.join(self.volume.chunks(job), ATTRIBUTES_FILE)) or {}
+        try:
+            z, y, x = map(float, noted["voxel_spacing_zyx"])
+        except (KeyError, TypeError, ValueError):
+            pass
+        else:
+            return z, y, x
         if not self.volume.has("uploads", job):
             return None
         changed = os.stat(self.volume.folder("uploads", job)).st_mtime_ns
         if self._dicom_sizes.get(job, (0, None))[0] != changed:
-            self._dicom_sizes[job] = (changed, dicom_voxel_size(self.volume, job))
+            spacing = None
+            try:
+                spacing = dicom_spacing(self.volume, job)
+            except MissingDependencyError as error:
+                warn_caller(f"The voxel size of job {job!r} stands in its DICOM uploads, and is not known. {error}")
+            self._dicom_sizes[job] = (changed, spacing)
         return self._dicom_sizes[job][1]
 
     def object_name(self, value: int) -> str:
@@ -367,15 +388,33 @@ def _open_sane(folder: str) -> StoredArray | None:
         return None
 
 
-def _noted_size(path: str) -> float | None:
-    """Voxel size in angstrom that a JSON file notes as ``voxel_size`` and ``unit``; None where it does not."""
+def _noted_size(path: str) -> tuple[float, str | None] | None:
+    """Voxel size in angstrom that a JSON file notes as ``voxel_size`` and ``unit``, and its ``source``; None without."""
     from copick_core.volumes.multiscales import to_angstrom
 
+    note = _json_or_none(path)
+    if note is None or "voxel_size" not in note:
+        return None
     try:
-        with open(path, "rb") as file:
-            note = json.load(file)
-        return voxel_size_key(to_angstrom(float(note["voxel_size"]), str(note.get("unit", "angstrom"))))
-    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError):
+        size = voxel_size_key(to_angstrom(float(note["voxel_size"]), str(note.get("unit", "angstrom"))))
+    except TypeError:
         return None
     except ValueError as error:
         raise InvalidDataError(source=path, reason=f"its voxel size cannot be read ({error})") from error
+    return size, str(note["source"]) if "source" in note else None
+
+
+def _json_or_none(path: str) -> Mapping[str, Any] | None:
+    """An object of JSON in a file; None where the file is missing, or holds none.
+
+    Raises:
+        InvalidDataError: It is no JSON.
+    """
+    try:
+        with open(path, "rb") as file:
+            note = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError(source=path, reason=f"its voxel size cannot be read ({error})") from error
+    return note if isinstance(note, dict) else None

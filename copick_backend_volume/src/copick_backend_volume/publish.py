@@ -49,14 +49,16 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
         volume: The volume.
         store: Its database.
         job_id: The job.
-        slices: An array (z, y, x) (8 and 16 bits unsigned become PNG, others TIFF), or paths of files in order, or one path:
-            images, DICOM, and zips of them.
+        slices: An array (z, y, x), or paths of files in order, or one path: images, DICOM, and zips of them. Of arrays, bool
+            becomes uint8, other integers int32 and reals float32 (rounded), which with uint8 and uint16 are the types that the
+            app reads right.
 
     Returns:
         The names of the new files: zero-padded, so that text order is the order given.
 
     Raises:
-        InvalidDataError: The job is not UPLOADING any more, the array is not (z, y, x), or there are slices from elsewhere
+        InvalidDataError: The job is not UPLOADING any more, the array is not (z, y, x) or has values that
+            the app cannot read, or there are slices from elsewhere
             that would sort after these.
     """
     store._check_writable()
@@ -113,18 +115,37 @@ def _encoded(slices: Any) -> Iterable[tuple[str, bytes | os.PathLike[str]]]:
 
 
 def _encode(plane: np.ndarray[Any, Any]) -> tuple[str, bytes]:
+    """A slice as a file that the app, which reads with Pillow, gives back with the same values."""
     import io
 
+    from PIL import Image
+
     buffer = io.BytesIO()
-    if plane.dtype in (np.uint8, np.uint16):
-        from PIL import Image
+    stored = _as_the_app_reads(plane)
+    suffix = ".png" if stored.dtype in (np.uint8, np.uint16) else ".tif"
+    Image.fromarray(np.ascontiguousarray(stored)).save(buffer, "png" if suffix == ".png" else "tiff")
+    return suffix, buffer.getvalue()
 
-        Image.fromarray(np.ascontiguousarray(plane)).save(buffer, "png")
-        return ".png", buffer.getvalue()
-    import tifffile
 
-    tifffile.imwrite(buffer, plane)
-    return ".tif", buffer.getvalue()
+def _as_the_app_reads(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same values in one of the four types that go through the app unchanged: uint8, uint16, int32 and float32.
+
+    Raises:
+        InvalidDataError: No such type holds them.
+    """
+    kind, size = plane.dtype.kind, plane.dtype.itemsize
+    if kind == "b" or (kind == "u" and size == 1):
+        return plane.astype(np.uint8, copy=False)
+    if kind == "u" and size == 2:
+        return plane.astype("<u2", copy=False)
+    target = np.dtype("<f4" if kind == "f" else "<i4")
+    with np.errstate(over="ignore"):
+        stored = plane.astype(target, copy=False)
+    changed = np.isfinite(plane) & ~np.isfinite(stored) if kind == "f" else stored != plane
+    if changed.any():
+        reason = f"{plane.dtype} has the value {plane[changed].flat[0]}, which the app's {target.name} does not hold"
+        raise InvalidDataError(source="slices", reason=reason)
+    return stored
 
 
 def publish_segmentation(

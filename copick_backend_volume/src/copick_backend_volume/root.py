@@ -119,6 +119,27 @@ class CopickRunVolume(CopickRunOverlay):
         return trained_models(self._volume, self.name)
 
     @property
+    def latest_segmentation(self) -> CopickSegmentationVolume | None:
+        """The segmentation of the volume that the app takes for the latest: the last by id; None if there is none to see.
+
+        ``segmentations`` are in the order of users and sessions, so its last one may be another.
+        """
+        layer = self._volume_layer
+        return max(
+            (s for s in self.segmentations if isinstance(s, CopickSegmentationVolume) and s._layer is layer),
+            key=lambda s: s.model_id or "",
+            default=None,
+        )
+
+    @property
+    def latest_mesh(self) -> CopickMeshVolume | None:
+        """The mesh of the latest segmentation that has meshes, of several values the first; None if there is none."""
+        layer = self._volume_layer
+        found = sorted(layer.meshes(self.name), key=lambda mesh: (mesh[1], -mesh[2]))
+        by_key = {m.key: m for m in self.meshes if isinstance(m, CopickMeshVolume) and m._layer is layer}
+        return next((by_key[key] for key, _, _ in reversed(found) if key in by_key), None)
+
+    @property
     def voxel_size_info(self) -> VoxelSize:
         """Its voxel size, where that is from, and whether it is calibrated."""
         return self._volume_layer.voxel_size(self.name)

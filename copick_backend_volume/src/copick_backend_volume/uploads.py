@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Severity = Literal["error", "warning"]
-_TIFF = (".tif", ".tiff")
 #: Code of the finding that there are DICOM slices and nothing to read them with.
 NO_DICOM_READER = "no-dicom-reader"
 _MILLIMETRE = 1e7
@@ -122,6 +121,11 @@ class UploadReport:
         return None if first is None or first.shape_yx is None else (len(self.slices), *first.shape_yx)
 
     @property
+    def spacing_zyx(self) -> tuple[float, float, float] | None:
+        """Voxel size in angstrom that the slices tell, which DICOM does."""
+        return in_angstrom(self.slices[0].dicom) if self.slices else None
+
+    @property
     def dtype(self) -> np.dtype[Any] | None:
         """Type of the image that conversion would make: that of the first slice."""
         first = next(iter(self.slices), None)
@@ -173,8 +177,12 @@ def _stacked(uploads: list[Upload]) -> tuple[list[Upload], list[str]]:
     return [kept[i] for i in order] if order else kept, [u.name for u in uploads if u not in kept]
 
 
-def dicom_voxel_size(volume: Volume, job: str) -> float | None:
-    """Voxel size in angstrom that the first upload tells, if that is DICOM and its voxels are cubes; None otherwise."""
+def dicom_spacing(volume: Volume, job: str) -> tuple[float, float, float] | None:
+    """Voxel size (z, y, x) in angstrom that the first upload tells, if that is DICOM; None otherwise.
+
+    Raises:
+        MissingDependencyError: It is DICOM, and the extra that reads it is not installed.
+    """
     folder = volume.folder("uploads", job)
     found, _ = sources([os.path.join(folder, name) for name in upload_names(volume, job)])
     first = next((s for s in found if not s.is_junk and not s.problem), None)
@@ -182,10 +190,19 @@ def dicom_voxel_size(volume: Volume, job: str) -> float | None:
         return None
     try:
         with Opener() as opener, opener.open(first.path, first.member) as file:
-            size = read_header(file).voxel_size if is_dicom(file, first.base_name) else None
-    except Exception:  # no reader, or whatever a damaged file makes it raise: the size is not known
+            return in_angstrom(read_header(file)) if is_dicom(file, first.base_name) else None
+    except MissingDependencyError:
+        raise
+    except Exception:  # whatever a damaged file makes the reader raise: the size is not known
         return None
-    return None if size is None else size * _MILLIMETRE
+
+
+def in_angstrom(header: DicomHeader | None) -> tuple[float, float, float] | None:
+    """Voxel size (z, y, x) in angstrom that a DICOM header tells."""
+    if header is None or header.spacing is None or min(header.spacing) <= 0:
+        return None
+    z, y, x = (size * _MILLIMETRE for size in header.spacing)
+    return z, y, x
 
 
 class _Findings:
@@ -219,7 +236,7 @@ class _Findings:
         names = [_base_name(s) for s in slices]
         natural = sorted(names, key=_natural)
         ordered = slices and all(s.dicom for s in slices) and in_order([s.dicom for s in slices if s.dicom])
-        if natural != names and not ordered:
+        if natural != names and not ordered and not unread:  # what DICOM tells of the order, nobody could read
             moved = [a for a, b in zip(names, natural, strict=True) if a != b]
             self.add("order", "error", "text order is not the order of the numbers; pad them with zeros", moved)
 
@@ -255,8 +272,10 @@ class _Findings:
             groups.append(("mixed-kinds", "error", "DICOM among images, which the app refuses", [s.name for s in dicom]))
         else:
             groups.append(("same-position", "warning", "where another DICOM slice is too", _at_one_place(dicom)))
-            odd = [s.name for s in dicom if s.dicom and s.dicom.spacing and s.dicom.voxel_size is None]
-            groups.append(("anisotropic", "warning", "voxels that are no cubes; their size is not taken from DICOM", odd))
+            odd = [s.name for s in dicom if s.dicom and s.dicom.spacing and not s.dicom.is_isotropic]
+            groups.append(
+                ("anisotropic", "warning", "voxels that are no cubes; see voxel_size_info.zyx, and give job_voxel_sizes", odd)
+            )
         for code, severity, message, files in groups:
             if files:
                 self.add(code, severity, message, files)
@@ -315,23 +334,28 @@ def _decode(file: BinaryIO, name: str) -> tuple[NDArray[Any], int, DicomHeader |
     header = None
     if is_dicom(file, name):
         pixels, pages, header = read_pixels(file)
-    elif name.lower().endswith(_TIFF):
-        import tifffile
-
-        with tifffile.TiffFile(file) as tiff:
-            pixels, pages = tiff.pages[0].asarray(), len(tiff.pages)
     else:
-        from PIL import Image
+        pixels, pages = _read_image(file)
+    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
+        raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are no image")
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages, header
 
+
+def _read_image(file: BinaryIO) -> tuple[NDArray[Any], int]:
+    """Pixels and number of pages as Pillow gives them, also of TIFFs: the app reads with Pillow, and others differ."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
         with Image.open(file) as image:
             image.load()
             pixels, pages = np.asarray(image), getattr(image, "n_frames", 1)
-    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
-        raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are no image")
-    # 16-bit PNG arrives big-endian from some decoders, and as int32 from older ones.
-    if header is None and pixels.dtype == np.int32 and pixels.size and pixels.min() >= 0 and pixels.max() < 1 << 16:
+            is_png = image.format == "PNG"
+    except UnidentifiedImageError:  # its message names an object in memory
+        raise ValueError("it is in no image format that is known") from None
+    # Pillow before 11.3 gives 16-bit PNG as int32.
+    if is_png and pixels.dtype == np.int32:
         pixels = pixels.astype("<u2")
-    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages, header
+    return pixels, pages
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
