@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from copick_backend_volume.arrays import ATTRIBUTES_FILE, StoredArray, open_array
@@ -70,7 +70,7 @@ class VoxelSize:
     angstrom: float
     source: str
     calibrated: bool
-    zyx: tuple[float, float, float] | None = None
+    zyx: tuple[float, float, float] | None = field(default=None, repr=False)
 
 
 class VolumeLayer(Layer):
