@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from support import volume_app, volume_generator
 
@@ -110,8 +111,9 @@ class App:
             for block in range(3):
                 self.set(job, current_job_progress=block / 3)
                 time.sleep(0.005)
-            width = box_width(model)
-            volume_generator.GeneratedVolume(self.root).mesh(job, model, low=(1.5, 1.5, 1.5), high=(1.5 + width, 4.5, 4.5))
+            where = np.nonzero(zarr.open_array(self.root / "segmented" / job / names[-1], mode="r")[:])
+            low, high = [int(w.min()) - 0.5 for w in where], [int(w.max()) + 0.5 for w in where]
+            volume_generator.GeneratedVolume(self.root).mesh(job, model, low=low, high=high)
         self.status(job, "MESHED")
 
 

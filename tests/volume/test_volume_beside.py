@@ -217,6 +217,30 @@ def test_progress_of_ours_does_not_undo_a_status_that_the_app_writes_at_the_same
     assert (run.job.status, run.job.progress) == (JobStatus.ANNOTATED, 0.5)
 
 
+def test_what_the_app_writes_beside_ours_does_not_undo_what_it_writes_after(generated, run, root, monkeypatch):
+    """The app opens the file before ours takes its place, writes there late, and goes on with ours before we look."""
+    store = root.volume_layer.jobs
+    settle, pending = time.sleep, [True]
+    entries = volume_app.read(str(generated.root / "jobs.json"))
+    opened = (generated.root / "jobs.json").open("r+")
+
+    def app_works(seconds):
+        if pending:
+            pending.pop()
+            entries[JOB] |= {"status": "JobStatus.MESHING", "last_updated_at": datetime.now().isoformat()}
+            opened.truncate(0)
+            json.dump(entries, opened)
+            opened.close()
+            app_sets(generated, status="JobStatus.SEGMENTED")
+        settle(seconds)
+
+    monkeypatch.setattr(database.time, "sleep", app_works)
+
+    store.update(JOB, progress=0.5)
+
+    assert run.job.status is JobStatus.SEGMENTED
+
+
 def test_a_title_that_the_app_writes_over_ours_does_not_undo_our_status(generated, run, root, monkeypatch):
     store = root.volume_layer.jobs
     crossing(monkeypatch, store, stale_write(generated, name="Renamed"), when="after")

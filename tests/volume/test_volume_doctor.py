@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.projects.doctor import doctor
+from copick_core.projects.doctor import doctor, repair
 from support.volumes import open_volume
 
 # Uploads
@@ -159,7 +159,7 @@ def test_a_database_that_stays_torn_is_an_error_and_stays(either):
     root = open_volume(either)
     root.volume_layer.jobs.patience = 0.05
 
-    with pytest.raises(InvalidDataError, match="torn"):
+    with pytest.warns(UserWarning, match="torn"):
         root.jobs()
     assert "torn-database" in {f.code for f in root.doctor()}
     assert path.read_text() == '{"CC7651": {'
@@ -172,3 +172,33 @@ def test_the_doctor_of_a_project_finds_what_the_doctor_of_the_volume_finds(gener
     found = [item.problem for item in doctor(root) if item.problem.id == "torn-database"]
 
     assert [(problem.severity, problem.repair) for problem in found] == [("error", None)]
+
+
+def test_repairs_that_guess_nothing_are_offered_and_made_where_the_project_writes_back(generated):
+    lost = json.loads((generated.root / "jobs.json").read_text())
+    entry = lost.pop("CC7651")
+    (generated.root / "jobs.json").write_text(json.dumps(lost))
+    (generated.root / "jobs.json.1720000000.5").write_text(json.dumps({"CC7651": entry}))
+    (generated.root / "segmented/.staging-old").mkdir()
+    (generated.root / "models/CC7651/1720300000.json").write_text('{"published_by": "copick-backend-volume"}')
+    mendable = {"lost-job", "remains", "unfinished-publication"}
+    assert all(item.problem.repair is None for item in doctor(open_volume(generated.root)))
+    root = open_volume(generated.root, write_back=True)
+    found = doctor(root)
+    assert {item.problem.id for item in found if item.problem.repair} == mendable
+
+    left = repair(found)
+
+    assert not mendable & {item.problem.id for item in left}
+    assert not mendable & {item.problem.id for item in doctor(root)}
+    assert json.loads((generated.root / "jobs.json").read_text())["CC7651"] == entry
+
+
+def test_a_torn_database_is_repaired_by_what_is_whole_in_it(generated):
+    text = (generated.root / "jobs.json").read_text()
+    (generated.root / "jobs.json").write_text(text[: text.index('"123456"')])
+    root = open_volume(generated.root, write_back=True)
+
+    repair(doctor(root))
+
+    assert {*json.loads((generated.root / "jobs.json").read_text())} == {"CC7651", "4F09A2", "12E345"}

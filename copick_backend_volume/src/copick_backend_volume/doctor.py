@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.claims import is_abandoned
+from copick_backend_volume.damage import broken_json, broken_whole_meshes, damaged_chunks, odd_places, stale_blocks
 from copick_backend_volume.jobs import JobStore
-from copick_backend_volume.mesh_files import is_whole_stl, read_stl
 from copick_backend_volume.models import unfinished_publications
 from copick_backend_volume.places import (
     JOB_FOLDERS,
     Volume,
     combined_meshes,
-    entries,
     is_job_id,
     mesh_blocks,
 )
@@ -24,8 +25,9 @@ from copick_backend_volume.staging import remains
 from copick_backend_volume.status import BUSY, WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.training import training_pairs, unpaired
 from copick_backend_volume.uploads import Finding, preflight
+from copick_core.cli.words import count
 from copick_core.errors import InvalidDataError
-from copick_core.layers import Problem
+from copick_core.layers import Problem, Repair
 from copick_core.tree.keys import RunKey
 
 #: Hours without an update after which a job that somebody works on counts as stuck.
@@ -68,12 +70,12 @@ def examine(
         document, jobs = {}, {job: Job(job) for job in sorted(volume.job_folders())}
     unsafe = [name for name in document if not is_job_id(name)]
     found += [Finding("unsafe-id", "error", f"job id {name!r} is no name of a folder") for name in unsafe]
-    found += _links(volume)
+    found += [Finding("link" if os.path.islink(p) else "odd-place", "error", why, None, (p,)) for p, why in odd_places(volume)]
     if not document and not any(os.path.isdir(os.path.join(volume.root, kind)) for kind in JOB_FOLDERS):
         message = f"{volume.root} has neither jobs.json nor any of the folders of a volume; is it the right one?"
         found.append(Finding("no-volume", "error", message))
     for done, job in enumerate(jobs.values(), start=1):
-        for part in (_of_job, _of_image, _of_segmentations, _of_meshes, _of_training, _of_uploads):
+        for part in (_of_job, _of_image, _of_segmentations, _of_meshes, _of_descriptions, _of_training, _of_uploads):
             found += part(volume, job, stuck_hours)
         if progress:
             progress(done, len(jobs))
@@ -89,11 +91,36 @@ def examine(
     return sorted(found, key=lambda f: (f.severity, f.job or "", f.code))
 
 
-def problem_of(volume: Volume, finding: Finding) -> Problem:
-    """A finding as a problem of the layer: none is mended without a person, since the app may be working on it."""
+def problem_of(volume: Volume, store: JobStore, finding: Finding) -> Problem:
+    """A finding as a problem of the layer, with a repair where that guesses nothing and the project may write back."""
     place = ", ".join(finding.files) or (f"{volume.root}, job {finding.job}" if finding.job else volume.root)
     key = RunKey(finding.job) if finding.job else None
-    return Problem(finding.code, key, place, finding.severity, finding.message)
+    repair = _repair(store, finding) if store.writable else None
+    return Problem(finding.code, key, place, finding.severity, finding.message, repair)
+
+
+def _repair(store: JobStore, finding: Finding) -> Repair | None:
+    if finding.code in ("remains", "unfinished-publication"):
+        return Repair(f"delete {', '.join(finding.files)}", partial(_delete, finding.files))
+    if finding.code == "lost-job" and finding.job is not None:
+        source = os.path.basename(finding.files[0])
+        return Repair(f"put job {finding.job} back as it stands in {source}", partial(_restore, store, [finding.job]))
+    if finding.code == "torn-database":
+        whole = [r.job.id for r in store.recoverable() if r.source == store.volume.database]
+        if whole:
+            what = f"move jobs.json aside and put back what is whole in it: {', '.join(whole)}"
+            return Repair(what, partial(_restore, store, whole))
+    return None
+
+
+def _delete(paths: Sequence[str]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def _restore(store: JobStore, jobs: Sequence[str]) -> None:
+    for job in jobs:
+        store.restore(job)
 
 
 def _of_job(volume: Volume, job: Job, stuck_hours: float) -> Iterator[Finding]:
@@ -126,9 +153,17 @@ def _of_image(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
         return
     if image.missing() and job.status is not JobStatus.CONVERTING:
         yield Finding("incomplete-image", "error", f"{image.missing()} chunks of the image are missing", job.id)
+    yield from _of_chunks(image, "the image", job.id)
     if job.shape is not None and job.shape != image.shape:
         message = f"the database says shape {job.shape} (x, y, z), the image has {image.shape}"
         yield Finding("shape-mismatch", "error", message, job.id)
+
+
+def _of_chunks(array: StoredArray, what: str, job: str) -> Iterator[Finding]:
+    damaged = damaged_chunks(array)
+    if damaged:
+        message = f"{count(len(damaged), 'chunk')} of {what} are empty or cut off, such as {damaged[0]}; make it again"
+        yield Finding("damaged-chunk", "error", message, job, tuple(damaged))
 
 
 def _of_segmentations(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
@@ -138,6 +173,7 @@ def _of_segmentations(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
         if array is None:
             yield Finding("broken-array", "error", f"segmentation {model}: {problem or 'no array'}", job.id)
             continue
+        yield from _of_chunks(array, f"segmentation {model}", job.id)
         if array.missing():
             message = f"{array.missing()} chunks of segmentation {model} are missing"
             yield Finding("incomplete-segmentation", "warning", message, job.id)
@@ -150,43 +186,28 @@ def _of_meshes(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
     for model in volume.mesh_ids(job.id):
         folder = volume.meshes(job.id, model)
         blocks = mesh_blocks(folder)
-        combined = [files["stl"] for files in combined_meshes(folder).values() if "stl" in files]
-        broken = [path for path in combined if not is_whole_stl(path)]
+        broken = broken_whole_meshes(folder)
         if broken:
             yield Finding("broken-mesh", "error", f"a whole mesh of {model} is cut off: {broken[0]}", job.id, tuple(broken))
         try:
-            stale = _stale(folder)
+            stale = stale_blocks(folder)
         except InvalidDataError as error:
             yield Finding("broken-mesh", "error", f"a block of mesh {model} cannot be read: {error}", job.id)
             stale = []
         if stale:
-            message = f"blocks of mesh {model} of an earlier block size; the combined mesh holds some surfaces twice"
+            message = (
+                f"blocks of mesh {model} of an earlier block size, such as {stale[0]}; the whole mesh holds surfaces twice. "
+                f'Mesh it again: python -m copick_core volume mesh "{volume.root}" --job {job.id} --segmentation {model}'
+            )
             yield Finding("stale-blocks", "warning", message, job.id, tuple(stale))
         for value in sorted({b.value for b in blocks} - combined_meshes(folder).keys()):
             yield Finding("no-combined-mesh", "warning", f"mesh {model} has blocks of {value}, but no whole mesh", job.id)
 
 
-def _stale(folder: str) -> list[str]:
-    """Blocks that lie inside the bounds of another one's surface: left over from meshing with another block size.
-
-    Blocks tile the volume, so the surface of one never begins before its first voxel, nor ends after the first voxel of the
-    next one along the same axis.
-    """
-    found = []
-    blocks = mesh_blocks(folder)
-    starts = [sorted({b.start[axis] for b in blocks}) for axis in range(3)]
-    for block in blocks:
-        triangles = read_stl(os.path.join(folder, block.file_name))
-        if not len(triangles):
-            continue
-        high = triangles.reshape(-1, 3)[:, ::-1].max(axis=0)
-        for axis in range(3):
-            later = [s for s in starts[axis] if s > block.start[axis]]
-            # A voxel of overlap, and the error that simplification may make.
-            if later and float(high[axis]) > later[0] + 1.5:
-                found.append(block.file_name)
-                break
-    return found
+def _of_descriptions(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
+    for path, problem in broken_json(volume, job.id):
+        message = f"{path}: {problem}. What it tells is unknown; put back a copy, or delete it"
+        yield Finding("broken-description", "error", message, job.id, (path,))
 
 
 def _of_training(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
@@ -204,15 +225,6 @@ def _of_training(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
 def _of_uploads(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
     if volume.has("uploads", job.id):
         yield from (f for f in preflight(volume, job.id).findings if f.code != "empty")
-
-
-def _links(volume: Volume) -> Iterator[Finding]:
-    for kind in JOB_FOLDERS:
-        folder = os.path.join(volume.root, kind)
-        known = {name for name, _ in entries(folder)}
-        names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        for name in sorted(names - known):
-            yield Finding("link", "error", f"{kind}/{name} is a link; it is not followed", None, (name,))
 
 
 def _opened(folder: str) -> tuple[StoredArray | None, str | None]:

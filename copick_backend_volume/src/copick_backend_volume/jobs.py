@@ -353,10 +353,13 @@ class JobStore:
             nonlocal refused
             if job != job_id:
                 return joined(old, ours, theirs)
+            untouched = ours == self._written[job_id].entry
             try:
                 result = change(copy.deepcopy(theirs))
             except CopickError as error:
                 refused, result = error, theirs
+            if not untouched:  # the app has gone on from what we wrote: that is later than what it wrote beside it
+                result = joined(old, ours, theirs)
             self._written[job_id] = _Written(result, time.monotonic())
             return result
 

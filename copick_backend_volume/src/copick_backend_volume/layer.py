@@ -232,8 +232,9 @@ class VolumeLayer(Layer):
         return (sanitized_or_none(str(model_class)) if model_class else None) or "unknown"
 
     def is_tool(self, job: str, session_id: str) -> bool:
-        """Whether what has this session id was made by a model or tool that left a trace."""
-        return any(sanitized_or_none(model) == session_id for model in self.volume.model_ids(job))
+        """Whether what has this session id was made by a model or tool that left a trace, and not published by a person."""
+        models = [model for model in self.volume.model_ids(job) if sanitized_or_none(model) == session_id]
+        return any(read_sidecar(self.volume, job, model).get("from_tool") is not False for model in models)
 
     def values(self, job: str, model: str) -> _Values:
         """Voxel values of a segmentation but zero.
@@ -288,7 +289,7 @@ class VolumeLayer(Layer):
         """Examine the volume, as the command ``volume doctor`` does."""
         from copick_backend_volume.doctor import examine, problem_of
 
-        return [problem_of(self.volume, finding) for finding in examine(self.volume, self.jobs)]
+        return [problem_of(self.volume, self.jobs, finding) for finding in examine(self.volume, self.jobs)]
 
     def location(self, key: Key) -> str | None:
         """Folder of an entity."""

@@ -119,7 +119,7 @@ def read_sidecar(volume: Volume, job: str, model_id: str) -> dict[str, Any]:
     try:
         with open(volume.sidecar(job, model_id), "rb") as file:
             content = json.load(file)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.layer import VolumeLayer
-from copick_backend_volume.places import local_folder
+from copick_backend_volume.places import DATABASE, JOB_FOLDERS, local_folder
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers import Layer, Layers
 from copick_core.tree.schema import PickableObject
@@ -22,6 +22,14 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     root = local_folder(config.volume_root)
     if root is None or not os.path.isdir(root):
         raise ConfigError(source="<config>", reason=f"volume_root: {redacted(config.volume_root)} is not a folder here")
+    found = {name for name in os.listdir(root) if not name.startswith(".")} - {"lost+found"}
+    is_volume = any(name in JOB_FOLDERS or name.startswith(DATABASE) for name in found)
+    if not is_volume and (found or not config.write_back):
+        has = f"has neither {DATABASE} nor any of the folders {', '.join(JOB_FOLDERS)}"
+        reason = (
+            f'volume_root: {root} {has}; is it the right one? A new volume begins as an empty folder with "write_back": true'
+        )
+        raise ConfigError(source="<config>", reason=reason)
     config.volume_root = root
     static = VolumeLayer("volume", config)
     config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]

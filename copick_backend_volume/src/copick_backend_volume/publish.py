@@ -23,7 +23,8 @@ from copick_backend_volume.places import Volume, is_label
 from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging
 from copick_backend_volume.status import RESTING, JobStatus
-from copick_core.errors import ConflictError, InvalidDataError
+from copick_backend_volume.uploads import upload_names
+from copick_core.errors import ConflictError, InvalidDataError, NotFoundError
 from copick_core.tree.keys import RunKey
 from copick_core.tree.names import sanitize_name
 
@@ -87,6 +88,37 @@ def _check_uploading(store: JobStore, job_id: str) -> None:
     if status is not JobStatus.UPLOADING:
         now = "not in the database" if status is None else status.name
         raise InvalidDataError(source=f"job {job_id!r}", reason=f"it is {now}; slices are added while it is UPLOADING")
+
+
+def delete_upload(volume: Volume, store: JobStore, job_id: str, name: str) -> None:
+    """Delete an uploaded file of a job that is UPLOADING; see :meth:`CopickRunVolume.delete_upload`."""
+    with _upload_locked(volume, store, job_id, name) as path:
+        os.unlink(path)
+
+
+def replace_upload(volume: Volume, store: JobStore, job_id: str, name: str, file: str | os.PathLike[str]) -> None:
+    """Replace an uploaded file of a job that is UPLOADING; see :meth:`CopickRunVolume.replace_upload`."""
+    kinds = [os.path.splitext(os.fspath(n))[1].lower() for n in (name, file)]
+    if kinds[0] != kinds[1]:
+        reason = f"{os.fspath(file)!r} is of another kind by its name: {kinds[1] or 'no suffix'}, not {kinds[0] or 'none'}"
+        raise InvalidDataError(source=f"upload {name!r} of job {job_id!r}", reason=reason)
+    with staging(volume, "uploads") as staged:
+        copy = os.path.join(staged.folder, "copy")
+        copy_synced(Path(file), copy)
+        with _upload_locked(volume, store, job_id, name) as path:
+            os.replace(copy, path)
+
+
+@contextlib.contextmanager
+def _upload_locked(volume: Volume, store: JobStore, job_id: str, name: str) -> Iterator[str]:
+    """Path of an uploaded file, while nobody of ours ends the upload."""
+    store._check_writable()
+    with store._locked():
+        _check_uploading(store, job_id)
+        if name not in upload_names(volume, job_id):
+            location = volume.folder("uploads", job_id)
+            raise NotFoundError(key=f"upload {name!r} of job {job_id!r}", layer="volume", location=location)
+        yield os.path.join(volume.folder("uploads", job_id), name)
 
 
 def _next_names(job_id: str, present: list[str], suffixes: list[str]) -> list[str]:
@@ -156,6 +188,7 @@ def publish_segmentation(
     tool: str,
     *,
     value: int | None = 255,
+    from_tool: bool | None = None,
     provenance: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -171,6 +204,7 @@ def publish_segmentation(
         segmentation: Labels (z, y, x): an array, a lazy one, or a copick segmentation.
         tool: What made it; shown as the user.
         value: What every label becomes; the app knows 255 only. None keeps the labels.
+        from_tool: Whether a tool made it, and not a person; None: as the copick segmentation tells, and True for arrays.
         provenance: More to keep in the sidecar.
         progress: Called with (chunks done, all chunks).
 
@@ -183,7 +217,10 @@ def publish_segmentation(
         ConflictError: The latest id lies more than 5 s in the future: the clocks of two computers differ.
     """
     store._check_writable()
-    labels = segmentation.view("0") if hasattr(segmentation, "segmentation_type") else segmentation
+    is_entity = hasattr(segmentation, "segmentation_type")
+    labels = segmentation.view("0") if is_entity else segmentation
+    if from_tool is None:
+        from_tool = bool(segmentation.from_tool) if is_entity else True
     job = store.job(job_id)
     image = open_array(volume.chunks(job_id))
     source = f"segmentation for job {job_id!r}"
@@ -204,6 +241,7 @@ def publish_segmentation(
             "model_class": tool,
             "rf_kwargs": {},
             "published_by": PUBLISHED_BY,
+            "from_tool": from_tool,
             "published_by_version": __version__,
             "values": values,
             "created_at": datetime.now(UTC).isoformat(),

@@ -16,7 +16,7 @@ from copick_backend_volume.records import Job, RecoverableJob
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
-from copick_core.errors import AlreadyExistsError, ConfigError, NotFoundError
+from copick_core.errors import AlreadyExistsError, ConfigError, InvalidDataError, NotFoundError
 from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
 from copick_core.tree.keys import RunKey
 
@@ -182,17 +182,60 @@ class CopickRunVolume(CopickRunOverlay):
 
         return add_slices(self._volume, self._store, self.name, slices)
 
-    def finish_upload(self) -> Job:
+    def finish_upload(self, *, force: bool = False) -> Job:
         """Tell that all slices are there (UPLOADED): the app converts them, if it runs.
 
+        Args:
+            force: Also if conversion would spoil some of them.
+
         Raises:
-            InvalidDataError: There is no slice, or the job is not UPLOADING.
+            InvalidDataError: There is no slice, the app's conversion would spoil some (see :attr:`uploads`), or the job is not
+                UPLOADING.
         """
         self._store._check_writable()
+        status = self._store.job(self.name).status
+        if status is not JobStatus.UPLOADING:
+            now = "not in the database" if status is None else status.name
+            reason = f"it is {now}; only the upload of a job that is UPLOADING can be finished"
+            raise InvalidDataError(source=f"job {self.name!r}", reason=reason)
         report = self.uploads
-        if not report.slices:
-            report.check()
+        if not report.slices or not force:
+            report.check_errors()
         return self._store.update(self.name, status=JobStatus.UPLOADED, expected=JobStatus.UPLOADING)
+
+    def reopen_upload(self) -> Job:
+        """Go back to UPLOADING, to add, replace or delete slices of an upload that is not converted yet.
+
+        Raises:
+            InvalidDataError: The job is neither UPLOADED nor CONVERT_ERROR.
+        """
+        return self._store.update(self.name, status=JobStatus.UPLOADING)
+
+    def delete_upload(self, name: str) -> None:
+        """Delete an uploaded file of a job that is UPLOADING.
+
+        Raises:
+            InvalidDataError: The job is not UPLOADING.
+            NotFoundError: There is no such file.
+        """
+        from copick_backend_volume.publish import delete_upload
+
+        delete_upload(self._volume, self._store, self.name, name)
+
+    def replace_upload(self, name: str, file: str | os.PathLike[str]) -> None:
+        """Put another file in the place of an uploaded one of a job that is UPLOADING.
+
+        Raises:
+            InvalidDataError: The job is not UPLOADING, or the file is of another kind by its suffix.
+            NotFoundError: There is no such uploaded file.
+        """
+        from copick_backend_volume.publish import replace_upload
+
+        replace_upload(self._volume, self._store, self.name, name, file)
+
+    def rename(self, title: str) -> Job:
+        """Give the job another title."""
+        return self._store.update(self.name, name=title)
 
     def convert(
         self, *, chunks: tuple[int, int, int] | None = None, retry: bool = False, progress: Progress | None = None
@@ -211,6 +254,7 @@ class CopickRunVolume(CopickRunOverlay):
         tool: str,
         *,
         value: int | None = 255,
+        from_tool: bool | None = None,
         provenance: dict[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> CopickSegmentationVolume:
@@ -224,6 +268,7 @@ class CopickRunVolume(CopickRunOverlay):
             segmentation,
             tool,
             value=value,
+            from_tool=from_tool,
             provenance=provenance,
             progress=progress,
         )
@@ -285,8 +330,12 @@ class CopickRunVolume(CopickRunOverlay):
         wanted = segmentation if isinstance(segmentation, str) else segmentation.model_id if segmentation else None
         if segmentation is None and ids:
             return ids[-1]
+        if segmentation is not None and wanted is None:
+            reason = "it is in the overlay; publish_segmentation() puts it into the volume"
+            raise InvalidDataError(source=f"segmentation of job {self.name!r}", reason=reason)
         if wanted is None or wanted not in ids:
-            raise NotFoundError(key=f"segmentation {wanted!r} of job {self.name!r}", layer="volume")
+            what = "segmentation" if wanted is None else f"segmentation {wanted!r}"
+            raise NotFoundError(key=f"{what} of job {self.name!r}", layer="volume", location=self._volume.root)
         return wanted
 
     def request(self, what: Literal["segment", "mesh"], segmentation: CopickSegmentationVolume | str | None = None) -> Job:

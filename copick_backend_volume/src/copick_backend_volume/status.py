@@ -62,13 +62,14 @@ RESTING = frozenset({_S.CONVERTED, _S.ANNOTATED, _S.TRAINED, _S.SEGMENTED, _S.ME
 WITHOUT_IMAGE = frozenset({_S.UPLOADING, _S.UPLOADED, _S.CONVERTING, _S.CONVERT_ERROR})
 _FROM_REST = frozenset({_S.ANNOTATED, _S.TRAINING_QUEUED, _S.TRAINING, _S.MESHING_QUEUED, _S.MESHING, _S.SEGMENTED})
 
-#: What may follow each status. SEGMENTED and MESHING follow rest directly where we, not the app's runners, do the work.
+#: What may follow each status. SEGMENTED and MESHING follow rest directly where we, not the app's runners, do the
+#: work. From UPLOADED the way leads back to UPLOADING, to replace slices that conversion would spoil.
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     _S.PENDING: frozenset({_S.UPLOADING}),
     _S.UPLOADING: frozenset({_S.UPLOADED}),
-    _S.UPLOADED: frozenset({_S.CONVERTING}),
+    _S.UPLOADED: frozenset({_S.CONVERTING, _S.UPLOADING}),
     _S.CONVERTING: frozenset({_S.CONVERTED, _S.CONVERT_ERROR}),
-    _S.CONVERT_ERROR: frozenset({_S.UPLOADED}),
+    _S.CONVERT_ERROR: frozenset({_S.UPLOADED, _S.UPLOADING}),
     **dict.fromkeys(RESTING, _FROM_REST),
     _S.TRAINING: frozenset({_S.TRAINED}),
     _S.TRAINING_QUEUED: frozenset({_S.SEGMENTING}),

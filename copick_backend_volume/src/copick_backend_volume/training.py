@@ -140,7 +140,7 @@ def _meta(folder: str, names: set[str], stem: str, timestamp: str) -> Mapping[st
     try:
         with open(os.path.join(folder, name), "rb") as file:
             meta = json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return meta if isinstance(meta, dict) else None
 

@@ -140,6 +140,14 @@ class UploadReport:
         """
         if any(f.code == NO_DICOM_READER for f in self.findings):
             library()
+        self.check_errors()
+
+    def check_errors(self) -> None:
+        """Refuse uploads that the app's conversion would spoil; what needs a reader that is missing here is left to it.
+
+        Raises:
+            InvalidDataError: Tells all errors.
+        """
         errors = [f.message for f in self.findings if f.severity == "error"]
         if errors:
             raise InvalidDataError(source=f"uploads of job {self.job!r}", reason="; ".join(errors))
