@@ -226,7 +226,7 @@ def test_uploads_that_conversion_would_spoil_are_refused_and_stay_uploaded(root,
     run = root.get_run("12E345")
     path = generated.root / "uploads/12E345/s_0001.png"
     path.write_bytes(path.read_bytes()[:100])
-    run.finish_upload()
+    run.finish_upload(force=True)
 
     with pytest.raises(InvalidDataError, match="s_0001"):
         run.convert()
