@@ -47,13 +47,14 @@ SECTIONS = {
     "Tutorial": ["quickstart", "day"],
     "How to": [
         "configuration",
+        "import-and-export",
         "portal",
         "compose-volume",
         "from-copick-1",
         "scaling",
         "writing-a-plugin",
     ],
-    "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format"],
+    "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format", "file-conventions"],
     "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],
     "Explanation": ["concepts", "architecture", "performance", "platforms", "releasing"],
 }
