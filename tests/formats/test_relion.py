@@ -186,6 +186,14 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, text):
         read(particles(tmp_path, text, GROUPED))
 
 
+def test_text_that_is_not_utf_8_is_refused(tmp_path):
+    path = particles(tmp_path, "TS_1 1 2 3 1", GROUPED)
+    path.write_bytes(path.read_bytes().replace(b"TS_1", b"TS_\xfb"))
+
+    with pytest.raises(InvalidDataError, match="no readable STAR file"):
+        read(path)
+
+
 def test_an_optics_group_that_does_not_exist_is_named_by_row(tmp_path):
     with pytest.raises(InvalidDataError, match="row 2: the optics group 7"):
         read(particles(tmp_path, "TS_1 1 2 3 1\nTS_1 1 2 3 7", GROUPED))

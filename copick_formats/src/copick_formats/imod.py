@@ -205,7 +205,12 @@ class _Reader:
     def floats(self, n: int) -> npt.NDArray[np.float64]:
         if n < 0:
             raise InvalidDataError(source=self.path, reason=f"byte {self.at}: a count is {n}")
-        return np.frombuffer(self.take(4 * n), ">f4").astype(np.float64)
+        return _doubles(np.frombuffer(self.take(4 * n), ">f4"))
+
+
+def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # of NaN, which is refused later
+        return values.astype(np.float64)
 
 
 def _parse(path: str) -> tuple[float | None, float, list[_Object]]:
@@ -240,7 +245,7 @@ def _parse(path: str) -> tuple[float | None, float, list[_Object]]:
         else:
             content = reader.take(struct.unpack(">i", reader.take(4))[0])
             if chunk == b"SIZE" and objects and objects[-1].contours:
-                sizes = np.frombuffer(content, ">f4", len(content) // 4).astype(np.float64)
+                sizes = _doubles(np.frombuffer(content, ">f4", len(content) // 4))
                 if len(sizes) == len(objects[-1].contours[-1]):
                     objects[-1].sizes[len(objects[-1].contours) - 1] = np.where(sizes < 0, np.nan, sizes)
 

@@ -259,7 +259,8 @@ def _rows(path: str) -> Floats:
         else:
             reason = f"is no motive list: its sizes x, y, z are {x}, {y}, {z}, and x is not {_ROWS}"
             raise InvalidDataError(source=path, reason=reason)
-    rows = np.asarray(content, np.float64)
+    with np.errstate(invalid="ignore"):  # of NaN, which is refused below
+        rows = np.asarray(content, np.float64)
     if not (finite := np.isfinite(rows)).all():
         row, index = (int(i) for i in np.argwhere(~finite)[0])
         reason = f"row {row + 1} of particle {index + 1} is not finite"

@@ -221,14 +221,15 @@ def _pixel_sizes(
 
 def _of_groups(path: str, columns: Mapping[str, Sequence[str]], optics: Mapping[str, Sequence[str]]) -> Floats:
     of_group = dict(zip(optics[GROUP], numbers(path, TILT_SERIES_SIZE, optics[TILT_SERIES_SIZE]).tolist(), strict=True))
-    images = dict(zip(optics[GROUP], optics.get("rlnImagePixelSize", optics[TILT_SERIES_SIZE]), strict=True))
+    label = "rlnImagePixelSize" if "rlnImagePixelSize" in optics else TILT_SERIES_SIZE
+    images = dict(zip(optics[GROUP], numbers(path, label, optics[label]).tolist(), strict=True))
     names = columns.get(RUN, ())
     # Warp up to 2.0dev39 gives the tilt series' pixel size and counts coordinates in pixels of what it extracted.
     if names and all(name.endswith(".tomostar") for name in {*names}):
         for group, size in of_group.items():
-            if abs(size - float(images[group])) > 1e-6:
+            if abs(size - images[group]) > 1e-6:
                 reason = (
-                    f"is Warp's with two pixel sizes in its optics table: {size:g} (tilt series) and {images[group]} (image); "
+                    f"is Warp's with two pixel sizes in its optics: {size:g} (tilt series) and {images[group]:g} (image); "
                     f"versions differ in which of them {PIXELS[0]} counts in. Give pixel_size"
                 )
                 raise InvalidDataError(source=path, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from copick_core.errors import InvalidDataError
 
@@ -35,25 +35,25 @@ def read_star(path: str) -> list[Block]:
     from gemmi import cif
 
     try:
-        document = cif.read(path)
-    except (ValueError, RuntimeError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        return [_block(path, block) for block in cif.read(path)]
+    except InvalidDataError:
+        raise
+    except (ValueError, RuntimeError) as error:  # also of text that is not UTF-8, which gemmi finds when it is asked for
         raise InvalidDataError(source=path, reason=f"is no readable STAR file: {error}") from error
-    blocks = []
-    for block in document:
-        columns: dict[str, Sequence[str]] = {}
-        for item in block:
-            if item.loop is not None:
-                tags, values = item.loop.tags, item.loop.values
-                columns |= {_label(tag): _unquoted(values[index :: len(tags)]) for index, tag in enumerate(tags)}
-            elif item.pair is not None:
-                columns[_label(item.pair[0])] = _unquoted([item.pair[1]])
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) > 1:
-            raise InvalidDataError(source=path, reason=f"the block data_{block.name} has several loops; one is expected")
-        blocks.append(Block(block.name.strip(), columns))
-    return blocks
+
+
+def _block(path: str, block: Any) -> Block:
+    columns: dict[str, Sequence[str]] = {}
+    for item in block:
+        if item.loop is not None:
+            tags, values = item.loop.tags, item.loop.values
+            columns |= {_label(tag): _unquoted(values[index :: len(tags)]) for index, tag in enumerate(tags)}
+        elif item.pair is not None:
+            columns[_label(item.pair[0])] = _unquoted([item.pair[1]])
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise InvalidDataError(source=path, reason=f"the block data_{block.name} has several loops; one is expected")
+    return Block(block.name.strip(), columns)
 
 
 def write_block(file: IO[str], name: str, labels: Sequence[str], rows: Iterable[str]) -> None:
