@@ -21,7 +21,7 @@ WINGS = {
     "meshes": set(),
     "picks": {"tree"},
     "filaments": set(),
-    "layers": {"tree", "picks", "meshes"},
+    "layers": {"tree", "picks", "meshes", "callers"},
     "volumes": {"tree", "layers", "plugins"},
     "plugins": {"layers", "tree"},
     "models": {"tree", "layers", "picks", "filaments", "meshes", "volumes", "callers"},

@@ -60,7 +60,7 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
         (folder / name).write_text("x")
     for name in (
         "VoxelSpacing10.000_old",
-        "VoxelSpacing10.000/x_y.zarr",
+        "VoxelSpacing10.000/x_y.zar",
         "Segmentations/readme.zarr",
         "Picks/me_3_ribosome.json",
     ):
@@ -78,7 +78,7 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
         "me_1_cyto_ribo.json",
         "notes.json",
         "readme.zarr",
-        "x_y.zarr",
+        "x_y.zar",
     ]
 
 
@@ -199,7 +199,7 @@ def test_metadata_of_another_shape_are_told_with_their_volume(project, document)
     "use",
     [
         lambda s: s.numpy(),
-        lambda s: s.instance_ids(),
+        lambda s: s.instance_ids(object_name="ribosome"),
         lambda s: s.segments(),
         lambda s: s.set_region(1, z=0, channel="label"),
         lambda s: s.set_region(0),

@@ -7,19 +7,21 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
+import copick_core
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.layer import local
 from copick_backend_fs.layer.local import LocalLayer
 from copick_backend_fs.opening import open_layers
-from copick_core.errors import ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
+from copick_core.errors import AlreadyExistsError, ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
 from copick_core.layers.staged import STAGED_SECONDS
 from copick_core.tree.keys import ROOT, FeaturesKey, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 
@@ -517,3 +519,46 @@ def test_auto_mkdir_is_accepted_and_not_needed(tmp_path: Path) -> None:
     layers.overlay.write(PICKS, b"{}")  # type: ignore[union-attr]
 
     assert (tmp_path / "a" / "b" / "ExperimentRuns" / "TS_1" / "Picks" / "alice_1_ribosome.json").exists()
+
+
+@pytest.fixture
+def old_project(project_config: Callable[..., Any]) -> Any:
+    """A project with the tomogram denoised_isonet, as copick made it before 2025."""
+    config = project_config()
+    spacing = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0)
+    spacing.new_tomogram("wbp").from_numpy(np.ones((1, 1, 2)))
+    folder = Path(config["overlay_root"], "ExperimentRuns/TS_1/VoxelSpacing10.000")
+    (folder / "wbp.zarr").rename(folder / "denoised_isonet.zarr")
+    return config, folder
+
+
+def spacing_of(config: Any) -> Any:
+    return copick_core.open(config).get_run("TS_1").get_voxel_spacing(10.0)
+
+
+def test_a_tomogram_with_an_underscore_is_listed_found_and_read(old_project: Any) -> None:
+    spacing = spacing_of(old_project[0])
+
+    assert [t.tomo_type for t in spacing.tomograms] == ["denoised_isonet"]
+    assert spacing_of(old_project[0]).get_tomogram("denoised_isonet").numpy().tolist() == [[[1, 1]]]
+
+
+@pytest.mark.parametrize("name", ["denoised_isonet", "denoised-isonet"])
+@pytest.mark.filterwarnings("ignore:Name 'denoised_isonet'")
+def test_an_old_tomogram_gets_no_twin_and_is_overwritten_in_place(old_project: Any, name: str) -> None:
+    config, folder = old_project
+
+    with pytest.raises(AlreadyExistsError):
+        spacing_of(config).new_tomogram(name)
+    spacing_of(config).new_tomogram(name, exist_ok=True).from_numpy(np.zeros((1, 1, 2)))
+
+    assert [entry.name for entry in folder.iterdir() if entry.suffix == ".zarr"] == ["denoised_isonet.zarr"]
+    assert spacing_of(config).tomograms[0].numpy().tolist() == [[[0, 0]]]
+
+
+def test_of_two_spellings_the_one_that_was_asked_for_is_given(old_project: Any) -> None:
+    config, folder = old_project
+    shutil.copytree(folder / "denoised_isonet.zarr", folder / "denoised-isonet.zarr")
+
+    for name in ("denoised_isonet", "denoised-isonet"):
+        assert spacing_of(config).get_tomogram(name).tomo_type == name

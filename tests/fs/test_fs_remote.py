@@ -30,6 +30,7 @@ from copick_core.errors import (
     MissingDependencyError,
     NotFoundError,
     ReadOnlyError,
+    UnreachableError,
     redacted,
 )
 from copick_core.tree.keys import (
@@ -102,7 +103,48 @@ class Flaky(MemoryFileSystem):
             raise self.lost_answers.pop()
 
 
+class Shallow(LocalFileSystem):
+    """A server that moves a folder without what is in it unless it is asked for that too, as WebDAV ones do."""
+
+    protocol = "shallow"
+    heeds: ClassVar[bool] = True
+
+    def mv(self, path1: str, path2: str, recursive: bool = False) -> None:
+        source, target = (Path(self._strip_protocol(path)) for path in (path1, path2))
+        if source.is_file() or (recursive and self.heeds):
+            source.rename(target)
+        else:
+            target.mkdir()
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(LocalFileSystem._strip_protocol(path.removeprefix("shallow://")))
+
+
+class Coded(Flaky):
+    """A server whose library has an error of its own for what is missing, as smbprotocol has."""
+
+    protocol = "coded"
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **kwargs: Any) -> bytes:
+        raise CodedError("[Error 2] [NtStatus 0xc0000034] No such file or directory")
+
+    ls = info = cat_file
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.removeprefix("coded://")))
+
+
+class CodedError(OSError):
+    """An OSError whose number alone says that nothing is there."""
+
+    errno = errno.ENOENT
+
+
 fsspec.register_implementation("renaming", Renaming, clobber=True)
+fsspec.register_implementation("shallow", Shallow, clobber=True)
+fsspec.register_implementation("coded", Coded, clobber=True)
 fsspec.register_implementation("flaky", Flaky, clobber=True)
 
 
@@ -345,7 +387,7 @@ def test_a_broken_connection_is_renewed_and_the_call_repeated(flaky, error: Exce
 def test_a_connection_that_stays_broken_is_tried_twice(flaky) -> None:
     Flaky.breaks += [ConnectionResetError("first"), ConnectionResetError("second"), ConnectionResetError("third")]
 
-    with pytest.raises(ConnectionResetError, match="second"):
+    with pytest.raises(UnreachableError, match=r"^flaky://project cannot be reached: second"):
         flaky.read(PICKS)
 
 
@@ -552,3 +594,35 @@ def test_an_unknown_protocol_is_an_error_of_the_configuration() -> None:
 )
 def test_secrets_in_a_url_are_not_shown(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+def test_a_server_that_moves_folders_only_when_it_is_asked_to_keeps_volumes_and_deletes_runs(tmp_path: Path) -> None:
+    layer: Any = open_layer("overlay", f"shallow://{tmp_path}/project")
+    for value in (1, 2):
+        fill(layer, TOMOGRAM, value)
+        assert value_of(layer, TOMOGRAM) == value
+
+    layer.delete(RUN)
+
+    assert not layer.exists(RUN)
+    assert [*layer.list(Kind.RUN, ROOT)] == []
+
+
+def test_a_server_that_does_not_move_what_it_says_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer: Any = open_layer("overlay", f"shallow://{tmp_path}/project")
+    fill(layer, TOMOGRAM, 1)
+    monkeypatch.setattr(Shallow, "heeds", False)
+
+    with pytest.raises(OSError, match="reports that it has moved this, but it has not"):
+        layer.delete(RUN)
+
+    assert value_of(layer, TOMOGRAM) == 1
+
+
+def test_an_error_whose_number_alone_says_missing_is_no_failure() -> None:
+    layer = open_layer("static", "coded://project", read_only=True)
+
+    assert [*layer.list(Kind.RUN, ROOT)] == []
+    assert not layer.exists(RUN)
+    with pytest.raises(NotFoundError):
+        layer.read(PICKS)

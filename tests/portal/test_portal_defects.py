@@ -13,7 +13,10 @@ import pytest
 
 import copick_core
 from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
+from copick_backend_portal.rows import Objects, annotated
 from copick_core.errors import InvalidDataError
+from copick_core.models import PickableObject
+from copick_core.tree.keys import Kind
 from support.portal_loopback import Fault
 from support.portal_loopback.content import RIBOSOME, VOLUME
 from support.portals import OBJECTS, open_project
@@ -110,6 +113,20 @@ def test_09_a_point_file_without_a_spacing_is_left_out_alone(portal, overlay):
     text = " ".join(str(w.message) for w in warned)
     assert all(f"annotation file {n}" in text for n in (1092, 1093, 1094, 1095))
     assert len(warned) == 4
+
+
+def test_09_a_file_without_a_spacing_does_not_take_that_of_its_annotation():
+    shape = {"id": 1, "annotationId": 2, "shapeType": "Point"}
+    annotation = {"id": 2, "objectId": "GO:1", "objectName": "ribosome", "tomogramVoxelSpacingId": 7}
+    file = {"id": 3, "annotationShapeId": 1, "tomogramVoxelSpacingId": None, "format": "ndjson", "s3Path": "s3://a"}
+    rows = {"files": [file], "shapes": [shape], "annotations": [annotation]}
+    objects = Objects([PickableObject(name="ribosome", is_particle=True, identifier="GO:1")])
+    said = []
+
+    found = annotated("901", rows, [{"id": 7, "voxelSpacing": 10.0}], objects, lambda *what: said.append(what))
+
+    assert found == {}
+    assert said[0][1] == "it has no voxel spacing, so that its voxels have no size"
 
 
 def test_09_a_line_that_is_no_point_is_named(portal, overlay):
@@ -240,6 +257,18 @@ def test_13_a_batch_that_is_refused_for_its_size_is_halved(portal, root):
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize(
+    "refusal", [{"status": 502}, {"status": 504}, {"error": "canceling statement due to statement timeout"}]
+)
+def test_13_a_batch_that_takes_too_long_is_halved(portal, root, refusal):
+    portal.graphql.faults.append(Fault(row_limit=5, fields=frozenset({"tomograms"}), **refusal))
+
+    found = root.layers.static[0].list_many(Kind.TOMOGRAM, [s.key for r in root.runs for s in r.voxel_spacings])
+
+    assert sum(map(len, found.values())) == 6
+    assert portal.graphql.counts["tomograms"] == 5  # 5 runs are refused twice; 2, 1 and 2 are not
+
+
 def test_13_one_run_that_is_refused_for_its_size_fails_with_the_reason(portal, root):
     portal.graphql.faults.append(Fault(row_limit=0, fields=frozenset({"tomograms"})))
 
@@ -291,6 +320,25 @@ def test_17_a_stale_cache_is_used_while_the_portal_is_away(portal, overlay):
 
     with pytest.warns(PortalWarning, match="kept on disk"):
         assert len(root.runs) == 5
+
+
+def test_17_a_stale_cache_is_used_while_the_database_is_too_slow(portal, overlay):
+    assert len(open_project(portal, overlay).runs) == 5
+    portal.graphql.faults.append(Fault(error="canceling statement due to statement timeout"))
+    root = open_project(portal, overlay, portal_cache_ttl_seconds=1e-9, portal_timeout_seconds=0.3)
+
+    with pytest.warns(PortalWarning, match="kept on disk"):
+        assert len(root.runs) == 5
+
+
+def test_a_dataset_without_runs_is_warned_of(portal):
+    with pytest.warns(PortalWarning, match="no runs of dataset_ids 99999"):
+        assert copick_core.open(portal.config(10001, 99999)).runs
+
+
+def test_making_a_config_of_a_dataset_without_runs_warns(portal):
+    with pytest.warns(PortalWarning, match="no runs of dataset_ids 99999"):
+        copick_core.from_czcdp_datasets([99999], None, graphql_url=portal.graphql.url)
 
 
 def test_17_the_overlay_opens_offline(portal, overlay, root):

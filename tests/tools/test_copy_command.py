@@ -30,9 +30,19 @@ def test_the_command_copies_reports_and_updates_the_targets_objects(layered, pro
 def test_the_command_fails_with_one_line_for_a_run_that_does_not_exist(layered, project_config, tmp_path, capsys):
     source, target = tmp_path / "source.json", tmp_path / "target.json"
     source.write_text(json.dumps(project_config("overlay", "reference")))
-    target.write_text(json.dumps({"config_type": "memory"}))
+    target.write_text(json.dumps({"config_type": "filesystem", "overlay_root": "copied"}))
     assert main(["copy", str(source), str(target), "--runs", "nothing"]) == 1
     assert "'nothing'" in capsys.readouterr().err
+
+
+def test_the_command_refuses_to_copy_into_what_ends_with_its_process(layered, project_config, tmp_path, capsys):
+    source, target = tmp_path / "source.json", tmp_path / "target.json"
+    source.write_text(json.dumps(project_config("overlay", "reference")))
+    target.write_text(json.dumps({"config_type": "memory"}))
+
+    assert main(["copy", str(source), str(target)]) == 1
+
+    assert "gone when this command ends" in capsys.readouterr().err
 
 
 def test_the_command_updates_the_objects_of_a_config_at_a_url_also_if_it_fails_half_way(layered, project_config, tmp_path):
@@ -54,7 +64,9 @@ def test_a_config_that_cannot_be_written_is_named(tmp_path):
     config, target = tmp_path / "config.json", tmp_path / "into" / "config.json"
     for path, name in [(config, "from"), (target, "to")]:
         objects = [{"name": "ribosome", "is_particle": True}] if path == config else []
-        path.write_text(json.dumps({"config_type": "memory", "place": name, "pickable_objects": objects}))
+        path.write_text(
+            json.dumps({"config_type": "filesystem", "overlay_root": str(tmp_path / name), "pickable_objects": objects})
+        )
     target.parent.chmod(0o555)
     command = [*bound_by_modes(), sys.executable, "-m", "copick_core", "copy", str(config), str(target)]
 

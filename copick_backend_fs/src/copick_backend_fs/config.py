@@ -14,14 +14,20 @@ def _as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _no_arguments(value: Any) -> Any:
+    return {} if value is None else value
+
+
 _Location = Annotated[str | None, BeforeValidator(_as_text)]
+_Arguments = Annotated[dict[str, Any], BeforeValidator(_no_arguments)]
 
 
 class CopickConfigFSSpec(CopickConfig):
     """Configuration of a project on file systems.
 
-    A location is a local path (``~`` works, a relative one starts at the config file's folder) or a URL that fsspec knows:
-    ``local://``, ``file://``, ``s3://``, ``ssh://``, ``smb://``, ``zip://…::…`` (static only), ...
+    A location is a local path (``~``, ``$HOME`` and ``$USER`` are filled in, a relative one starts at the config file's
+    folder) or a URL that fsspec knows: ``local://``, ``file://``, ``s3://``, ``ssh://``,
+    ``smb://``, ``zip://…::…`` (static only), ...
 
     Attributes:
         overlay_root: Where the project is written; may be left out of a project that is only read.
@@ -36,8 +42,8 @@ class CopickConfigFSSpec(CopickConfig):
     config_type: Literal["filesystem"] = "filesystem"
     overlay_root: _Location = None
     static_root: _Location = None
-    overlay_fs_args: dict[str, Any] = Field(default_factory=dict, repr=False)
-    static_fs_args: dict[str, Any] = Field(default_factory=dict, repr=False)
+    overlay_fs_args: _Arguments = Field(default_factory=dict, repr=False)
+    static_fs_args: _Arguments = Field(default_factory=dict, repr=False)
     obstore: bool = True
 
     @model_validator(mode="after")

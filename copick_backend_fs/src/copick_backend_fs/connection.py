@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from copick_backend_fs.live import Live, is_broken_connection
-from copick_core.errors import ConfigError, MissingDependencyError, redacted
+from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -76,7 +77,8 @@ class Connection:
         """The file system and what belongs to it."""
         live = self._live
         if live is None or live.pid != os.getpid():
-            live = self._live = self._connect()
+            with self._naming_place():
+                live = self._live = self._connect()
         return live
 
     @property
@@ -121,26 +123,43 @@ class Connection:
         """Ask the file system, from any thread but that of fsspec's loop."""
         from fsspec.asyn import get_loop, sync
 
-        live = self.live
-        try:
-            return sync(get_loop(), question, live, *args, **kwargs)  # type: ignore[no-any-return]
-        except Exception as error:
-            if not is_broken_connection(error):
-                raise
-            self._drop(live)
-        return sync(get_loop(), question, self.live, *args, **kwargs)  # type: ignore[no-any-return]
+        with self._naming_place():
+            live = self.live
+            try:
+                return sync(get_loop(), question, live, *args, **kwargs)  # type: ignore[no-any-return]
+            except Exception as error:
+                if not is_broken_connection(error):
+                    raise
+                self._drop(live)
+            return sync(get_loop(), question, self.live, *args, **kwargs)  # type: ignore[no-any-return]
 
     async def ask_async(self, question: Callable[Concatenate[Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the file system, from any event loop."""
-        live = await asyncio.to_thread(lambda: self.live) if self._live is None else self.live
-        try:
+        with self._naming_place():
+            live = await asyncio.to_thread(lambda: self.live) if self._live is None else self.live
+            try:
+                return await _on_loop(question(live, *args, **kwargs))
+            except Exception as error:
+                if not is_broken_connection(error):
+                    raise
+                self._drop(live)
+            live = await asyncio.to_thread(lambda: self.live)
             return await _on_loop(question(live, *args, **kwargs))
+
+    @contextlib.contextmanager
+    def _naming_place(self) -> Iterator[None]:
+        """Name the place in errors of connecting: libraries name an address at best, mostly nothing."""
+        try:
+            yield
+        except UnreachableError:
+            raise
         except Exception as error:
+            if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+                reason = f"an argument of its file system (overlay_fs_args, static_fs_args) is unknown: {redacted(str(error))}"
+                raise ConfigError(source=self.url, reason=reason) from error
             if not is_broken_connection(error):
                 raise
-            self._drop(live)
-        live = await asyncio.to_thread(lambda: self.live)
-        return await _on_loop(question(live, *args, **kwargs))
+            raise UnreachableError(location=self.url, reason=str(error) or type(error).__name__) from error
 
     def _drop(self, broken: Live) -> None:
         if self._live is broken:

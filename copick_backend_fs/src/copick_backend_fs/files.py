@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import inspect
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.live import do, is_broken_connection
+from copick_backend_fs.live import do, is_broken_connection, refusal_of
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.layers.staged import staged_name
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
 _WEB = {"http", "https"}
-#: HTTP statuses from which on a server has failed, and not answered.
-_FAILED = 500
+#: Protocols that rename as they say; of others, each move is checked.
+_TRIED = {"sftp", "smb", "ssh"}
+#: HTTP statuses that say that there is nothing; all others leave that open.
+_ABSENT = {404, 410}
 #: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
@@ -79,8 +82,9 @@ class RemoteFiles:
             kind = (await do(live, "info", path))["type"]
         except _MISSING as error:
             cause = error.__cause__
-            if self.protocol in _WEB and cause is not None and getattr(cause, "status", _FAILED) >= _FAILED:
-                raise cause from None  # whatever fails with a web server, fsspec says that there is no such file
+            if self.protocol in _WEB and cause is not None and getattr(cause, "status", None) not in _ABSENT:
+                # Whatever fails with a web server, fsspec says that there is no such file.
+                raise refusal_of(cause) or cause from None
             return False
         return self.protocol in _WEB or (kind == "directory") is folder
 
@@ -169,7 +173,10 @@ class RemoteFiles:
     async def _move(self, live: Live, source: str, target: str) -> None:
         """Move a file or folder to where nothing is."""
         if _renames(live.fs):
-            await do(live, "mv", source, target)
+            await do(live, "mv", source, target, **_whole_folders(live.fs))
+            if self.protocol not in _TRIED and await self._is_there(live, source):
+                reason = "The file system reports that it has moved this, but it has not. Nothing was replaced or deleted"
+                raise OSError(errno.EIO, reason, source)
             return
         names = await self.find(live, source) if await self.exists(live, source, folder=True) else [""]
         pairs = [(f"{source}/{name}".rstrip("/"), f"{target}/{name}".rstrip("/")) for name in names]
@@ -177,6 +184,9 @@ class RemoteFiles:
             await do(live, "makedirs", folder, exist_ok=True)
         await self.copy(live, pairs)
         await self._delete(live, source)
+
+    async def _is_there(self, live: Live, path: str) -> bool:
+        return await self.exists(live, path, folder=True) or await self.exists(live, path, folder=False)
 
     async def swap(self, live: Live, staged: str, path: str, *, again: bool) -> None:
         """Put a staged folder in the place of another one, or of nothing, by renaming.
@@ -246,6 +256,12 @@ def _renames(fs: AbstractFileSystem) -> bool:
     if fs.async_impl and hasattr(fs, "_mv"):
         return getattr(type(fs), "_mv", None) is not getattr(AsyncFileSystem, "_mv", None)
     return type(fs).mv is not AbstractFileSystem.mv
+
+
+def _whole_folders(fs: AbstractFileSystem) -> dict[str, bool]:
+    """What tells a file system's own ``mv`` to move what is in a folder too: some make an empty one otherwise."""
+    mv = fs._mv if fs.async_impl and hasattr(fs, "_mv") else fs.mv
+    return {"recursive": True} if "recursive" in inspect.signature(mv).parameters else {}
 
 
 def _folder(path: str) -> str:

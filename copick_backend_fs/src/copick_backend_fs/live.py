@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import redacted
 
 if TYPE_CHECKING:
     from copick_backend_fs.files import RemoteFiles
@@ -74,6 +77,27 @@ class Live:
 async def do(live: Live, method: str, *args: Any, **kwargs: Any) -> Any:
     """Call a method of the file system, whether it is asynchronous or not, when there is a slot for it."""
     async with live.slots:
-        if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
-            return await getattr(live.fs, f"_{method}")(*args, **kwargs)
-        return await asyncio.to_thread(getattr(live.fs, method), *args, **kwargs)
+        try:
+            if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
+                return await getattr(live.fs, f"_{method}")(*args, **kwargs)
+            return await asyncio.to_thread(getattr(live.fs, method), *args, **kwargs)
+        except Exception as error:
+            if (refusal := refusal_of(error)) is not None:
+                raise refusal from error
+            if isinstance(error, OSError) and error.errno == errno.ENOENT and not isinstance(error, FileNotFoundError):
+                # smbprotocol's errors have classes of their own.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.filename or str(args[0])) from error
+            raise
+
+
+def refusal_of(error: BaseException) -> OSError | None:
+    """What an error of a web server means as one of Python's: that it refuses, or that there is nothing any more."""
+    status = getattr(error, "status", None)
+    if status not in (401, 403, 410) or not hasattr(error, "request_info"):  # of aiohttp, which need not be installed
+        return None
+    url = redacted(str(error.request_info.real_url))
+    if status == 410:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+    return PermissionError(
+        errno.EACCES, f"The server refuses access (HTTP status {status}); check the arguments of the location", url
+    )

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 #: HTTP statuses after which the same request may succeed.
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOO_LARGE_STATUS = 413
+#: Statuses of servers, and of gateways before them, that may mean that the answer takes too long to make.
+_TOO_SLOW = frozenset({502, 504})
+#: Errors of a database that took too long: the same query may pass later, a smaller one sooner.
+_TIMED_OUT = re.compile(r"time.?out|timed out|canceling statement", re.I)
 #: How servers refuse an answer for its size.
 _TOO_LARGE = re.compile(r"too (large|big|many|long|complex)|(limit|maximum).{0,20}exceeded|exceeds?\b.{0,40}(limit|max)", re.I)
 #: Seconds before the first retry; each further one waits twice as long, give or take a half.
@@ -26,6 +30,10 @@ _FIRST_PAUSE = 0.1
 
 class _TooLargeError(Exception):
     """The portal refused an answer for its size."""
+
+
+class _SlowError(PortalUnreachableError):
+    """The portal, or a gateway before it, gave up making an answer: a smaller one may succeed."""
 
 
 class Connection:
@@ -80,22 +88,31 @@ class Connection:
                 waiting += [part[middle:], part[:middle]]
                 continue
             try:
-                rows += self._request(query, query.where(part, identifiers), give_up)
+                rows += self._request(query, query.where(part, identifiers), len(part) > 1, give_up)
             except _TooLargeError as error:
                 if len(part) < 2:
-                    raise PortalQueryError(query=query.name, url=self.url, reason=str(error)) from error
+                    way_out = "lower portal_batch_runs" if self._batch > 1 else "one run alone is too much for the portal"
+                    raise PortalQueryError(query=query.name, url=self.url, reason=f"{error} ({way_out})") from error
                 self._batch = max(1, min(self._batch, len(part) // 2))  # others need not find out for themselves
                 waiting.append(part)
         return rows
 
-    def _request(self, query: Query, where: Any, give_up: threading.Event | None) -> list[Row]:
-        """One request, repeated while its failure may pass and there is time."""
+    def _request(self, query: Query, where: Any, divisible: bool, give_up: threading.Event | None) -> list[Row]:
+        """One request, repeated while its failure may pass and there is time.
+
+        Raises:
+            _TooLargeError: The portal refuses it for its size, or (of one that is ``divisible``) has twice taken too long.
+        """
         deadline = time.monotonic() + self._timeout
         pause = _FIRST_PAUSE
+        slow = 0
         while True:
             try:
                 return self._execute(query, where, deadline - time.monotonic())
-            except PortalUnreachableError:
+            except PortalUnreachableError as error:
+                slow += isinstance(error, _SlowError)
+                if divisible and slow > 1:
+                    raise _TooLargeError(error.reason) from error
                 wait_for = pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, hides nothing
                 if time.monotonic() + wait_for >= deadline or (give_up is not None and give_up.is_set()):
                     raise
@@ -120,11 +137,15 @@ class Connection:
             reason = "; ".join(str(e.get("message", e)) for e in error.errors or []) or str(error)
             if _TOO_LARGE.search(reason):
                 raise _TooLargeError(reason) from error
+            if _TIMED_OUT.search(reason):
+                raise _SlowError(query=query.name, url=self.url, reason=reason) from error
             raise PortalQueryError(query=query.name, url=self.url, reason=reason) from error
         except TransportServerError as error:
             if error.code == _TOO_LARGE_STATUS:
                 raise _TooLargeError(str(error)) from error
             kind: type[PortalError] = PortalUnreachableError if error.code in _TRANSIENT else PortalQueryError
+            if error.code in _TOO_SLOW:
+                kind = _SlowError
             raise kind(query=query.name, url=self.url, reason=str(error)) from error
         except (TransportError, OSError) as error:
             raise PortalUnreachableError(query=query.name, url=self.url, reason=_short(error)) from error

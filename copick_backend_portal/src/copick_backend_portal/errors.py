@@ -26,6 +26,10 @@ class PortalError(CopickError, RuntimeError):
         reason: Why it failed.
     """
 
+    query: str
+    url: str
+    reason: str
+
     def __init__(self, *, query: str, url: str, reason: str) -> None:
         reason, url = reason.replace(url, redacted(url)), redacted(url)
         super().__init__(self._text(query, url, reason), query=query, url=url, reason=reason)
@@ -40,7 +44,8 @@ class PortalUnreachableError(PortalError, ConnectionError):
     def _text(self, query: str, url: str, reason: str) -> str:
         return (
             f"The CryoET Data Portal at {url} cannot be reached (query {query!r}): {reason}. What is in the overlay and in "
-            "the cache can be used without it; raise portal_timeout_seconds if the connection is slow."
+            "the cache can be used without it; raise portal_timeout_seconds if the connection is slow, lower "
+            "portal_batch_runs if the portal takes too long."
         )
 
 

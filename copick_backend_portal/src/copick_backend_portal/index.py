@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 RunRows = dict[str, list[Row]]
 
 
+def warn_of_empty(dataset_ids: Iterable[int], runs: Iterable[Row]) -> None:
+    """Warn of datasets that have no runs in the portal: most likely their ids are wrong."""
+    if empty := sorted({*dataset_ids} - {row["datasetId"] for row in runs}):
+        names = ", ".join(map(str, empty))
+        warn_caller(f"The portal has no runs of dataset_ids {names}. Check the ids.", PortalWarning)
+
+
 class PortalIndex:
     """The portal's rows about some datasets.
 
@@ -68,6 +75,7 @@ class PortalIndex:
                 if self._runs is None:
                     (rows,) = self._fetch([("runs", [(RUNS, self._dataset_ids)])])
                     ordered = sorted(rows[0], key=lambda row: int(row["id"]))
+                    warn_of_empty(self._dataset_ids, ordered)
                     self._batches = [
                         [row["id"] for row in ordered[i : i + self._batch]] for i in range(0, len(ordered), self._batch)
                     ]

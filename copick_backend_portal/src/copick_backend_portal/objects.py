@@ -9,6 +9,7 @@ from typing import Any
 
 from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.connection import Connection
+from copick_backend_portal.index import warn_of_empty
 from copick_backend_portal.queries import OBJECT_QUERIES, RUNS, Row
 from copick_core.opening import save_config, validated
 from copick_core.tree.names import sanitize_name
@@ -60,7 +61,9 @@ def objects_of(config: CopickConfigCDP) -> list[PickableObject]:
     connection = Connection(
         config.graphql_url, config.portal_timeout_seconds, config.portal_batch_runs, config.portal_connections
     )
-    runs = sorted(row["id"] for row in connection.ask(RUNS, config.dataset_ids, []))
+    rows_of_runs = connection.ask(RUNS, config.dataset_ids, [])
+    warn_of_empty(config.dataset_ids, rows_of_runs)
+    runs = sorted(row["id"] for row in rows_of_runs)
     batches = [runs[i : i + config.portal_batch_runs] for i in range(0, len(runs), config.portal_batch_runs)]
     asked = [(query, batch) for query in OBJECT_QUERIES for batch in batches]
     answers = connection.ask_all(asked, []) if asked else []

@@ -129,7 +129,7 @@ def annotated(
         name = objects.name_of(annotation)
         if name is None or _is_twin(shape["shapeType"], file["format"]):
             continue
-        spacing = sizes.get(file["tomogramVoxelSpacingId"]) or sizes.get(annotation["tomogramVoxelSpacingId"])
+        spacing = sizes.get(file["tomogramVoxelSpacingId"])  # never the annotation's: that is of another of its files
         item = PortalAnnotation(file, shape, annotation, spacing)
         problem = _problem(item)
         if problem:

@@ -24,6 +24,7 @@ from them::
     ├── UnknownPluginError       LookupError         no installed command, format or wrapper has a name
     ├── PluginError              RuntimeError        an installed plugin that cannot be used
     │   └── BackendError         RuntimeError        … that is a backend
+    ├── UnreachableError         ConnectionError     a place that does not answer
     ├── MissingDependencyError   ImportError         an optional package that a request needs
     ├── NotPicklableError        TypeError           what lives in one process only, or cannot be sent to another
     ├── RunsFailedError          RuntimeError        a function failed for some of many runs
@@ -539,6 +540,27 @@ class MissingDependencyError(CopickError, ImportError):
             f"{feature} needs a package that is not installed. Install it with: {install}",
             feature=feature,
             install=install,
+        )
+
+
+class UnreachableError(CopickError, ConnectionError):
+    """A place that does not answer.
+
+    Attributes:
+        location: The place: a URL without its secrets.
+        reason: What its library says.
+    """
+
+    location: str
+    reason: str
+
+    def __init__(self, *, location: str, reason: str) -> None:
+        location, reason = redacted(location), redacted(reason)
+        super().__init__(
+            f"{location} cannot be reached: {reason}. Check the location and the arguments of its file system in the "
+            "configuration, and whether the server runs.",
+            location=location,
+            reason=reason,
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import click
 
 from copick_core import opening
+from copick_core.errors import ConfigError
 from copick_core.projects.copying import copy_project
 from copick_core.tree.keys import Key
 from copick_tools.progress import progress
@@ -26,6 +27,13 @@ def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: 
     updated. Calling it again resumes a copy that was interrupted.
     """
     source, target = opening.open(source_config), opening.open(target_config)
+    overlay = target.layers.overlay
+    if overlay is not None and overlay.process_bound is not None:
+        raise ConfigError(
+            source=target_config,
+            reason="what is copied there is gone when this command ends, since it lies in the memory of the process. Name a "
+            "config of another backend, or call copick_core.copy_project in Python",
+        )
     objects = len(target.config.pickable_objects)
     with ExitStack() as bar:
         advance: Callable[[str], None] | None = None

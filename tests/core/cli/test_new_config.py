@@ -66,7 +66,7 @@ def test_a_compose_volume_has_its_options(tmp_path):
 
     assert content["volume_root"] == "volume"
     assert {value: label["name"] for value, label in content["labels"].items()} == {"1": "membrane", "2": "nucleus"}
-    assert (content["voxel_size"], content["include_orphans"], content["write_back"]) == (7.5, False, False)
+    assert (content["voxel_size"], content["include_orphans"]) == (7.5, False)
 
 
 def test_a_stack_is_made_of_config_files():
@@ -121,7 +121,10 @@ def test_a_file_that_exists_is_kept_without_force(tmp_path, capsys):
 
     assert main(["new-config", "memory"]) == 1
 
-    assert capsys.readouterr().err == "error: config.json exists. Name another file, or replace it (--force, overwrite=True)\n"
+    assert capsys.readouterr().err == (
+        "error: config.json exists. Open it with copick_core.open, name another file, or replace it "
+        "(--force, overwrite=True).\n"
+    )
     assert (tmp_path / "config.json").read_text() == "mine"
 
 

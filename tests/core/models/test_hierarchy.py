@@ -230,9 +230,10 @@ def test_a_missing_level_lists_the_levels(tomogram):
 
 
 def test_a_region_larger_than_free_memory_is_refused_with_both_sizes(tomogram, monkeypatch):
-    from copick_core.volumes import level_view
+    from copick_core.volumes import free_memory
 
-    monkeypatch.setattr(level_view, "available_memory", lambda: 100)
+    monkeypatch.setattr(free_memory, "SMALL", 0)
+    monkeypatch.setattr(free_memory, "available_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"240 bytes.*100 bytes"):
         tomogram.numpy()
     assert tomogram.numpy(z=0).nbytes == 80
@@ -772,7 +773,8 @@ def test_panoptic_contents_can_be_asked_for(run):
     volume[0, 1, 0], volume[1, 1, 0] = 7, 9
     segmentation.from_numpy(volume)
     assert segmentation.segments() == [("proteasome", 9), ("ribosome", 4)]
-    assert segmentation.instance_ids().tolist() == [4, 9]
+    with pytest.raises(ValueError, match="Pass object_name, or use segments"):
+        segmentation.instance_ids()
     assert segmentation.instance_ids(object_name="ribosome").tolist() == [4]
     np.testing.assert_array_equal(segmentation.label_volume(), volume[0])
     np.testing.assert_array_equal(segmentation.instance_volume("ribosome"), np.where(volume[0] == 1, volume[1], 0))
@@ -876,3 +878,52 @@ def test_fields_that_are_assigned_before_reading_are_stored_with_the_points_that
     last = root.get_run("TS_1").picks[0]
     assert [p.location.x for p in last.load().points] == [4]
     assert (last.meta.trust_orientation, last.meta.voxel_spacing) == (False, 10.0)
+
+
+@pytest.mark.parametrize("make", ["new_picks", "new_mesh", "new_segmentation"])
+def test_a_name_that_is_sanitised_to_that_of_an_object_makes_something_of_the_object(root, make):
+    root.new_object("my-object", is_particle=False)
+    run = root.new_run("TS_names")
+    size = (10,) if make == "new_segmentation" else ()
+
+    with pytest.warns(UserWarning, match="'my_object' contains invalid characters and was changed to 'my-object'"):
+        made = getattr(run, make)(*size, "my_object", session_id="1", user_id="ana")
+
+    assert "my-object" in (made.key.name if size else made.key.object_name)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "wrong"),
+    [
+        ("new_segmentation", (10.52, "ribosome", "5", "ana"), "is_multilabel"),
+        ("new_segmentation", (10.52, "ribosome", "5", False, "ana", "x"), "exist_ok"),
+        ("new_picks", ("ribosome", "5", "ana", "x"), "exist_ok"),
+        ("new_mesh", ("ribosome", "5", "ana", 7), "exist_ok"),
+        ("new_voxel_spacing", (10.52, "x"), "exist_ok"),
+    ],
+)
+def test_an_argument_in_the_place_of_a_flag_is_refused_by_name(run, method, arguments, wrong):
+    with pytest.raises(InvalidDataError, match=f"^{wrong}: .* neither True nor False") as caught:
+        getattr(run, method)(*arguments)
+
+    assert caught.value.source == wrong
+
+
+def test_an_object_tells_the_voxel_size_of_its_map(root):
+    particle = root.get_object("ribosome")
+    assert particle.voxel_size is None
+
+    particle.from_numpy(np.zeros((2, 3, 4)), voxel_size=7.5)
+
+    assert particle.voxel_size == 7.5
+
+
+def test_a_label_that_objects_share_is_warned_of_where_it_tells_them_apart(root):
+    for obj in root.config.pickable_objects[:2]:
+        obj.label = 1
+    names = [obj.name for obj in root.config.pickable_objects[:2]]
+    segmentation = root.new_run("TS_labels").new_segmentation(10, "all", "1", user_id="ana", is_panoptic=True)
+    segmentation.from_numpy(np.ones((2, 2, 3, 4), int))
+
+    with pytest.warns(UserWarning, match=f"Objects '{names[0]}', '{names[1]}' have the same label 1"):
+        segmentation.instance_ids(object_name=names[0])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from copick_core.errors import InvalidDataError
 from copick_core.picks import PicksArrays, decode, decoding, encode, encoding, from_arrays
 from copick_core.picks.collector import collector_paused
 from copick_core.tree.schema import CopickPicksFile
@@ -124,7 +125,7 @@ def any_picks(draw):
     header = draw(st.dictionaries(text.filter(lambda key: key not in CopickPicksFile.model_fields), json_values, max_size=3))
     header |= draw(
         st.fixed_dictionaries(
-            {"pickable_object_name": text, "user_id": text, "session_id": text, "unit": text},
+            {"pickable_object_name": text, "user_id": text, "session_id": text, "unit": st.just("angstrom")},
             optional={"run_name": text, "voxel_spacing": finite, "trust_orientation": st.booleans()},
         )
     )
@@ -198,12 +199,48 @@ def test_integers_and_whole_float_ids_read_as_numbers():
     assert read.instance_ids.tolist() == [3]
 
 
-def test_nan_tokens_of_the_released_library_read_but_are_not_written():
-    read = decode(picks_file([point(), point(location={"x": float("nan"), "y": float("-inf"), "z": 0.0})]), "a")
+@pytest.mark.parametrize(
+    "bad",
+    [
+        point(location={"x": float("nan"), "y": 1.0, "z": 0.0}),
+        point(location={"x": 1.0, "y": float("-inf"), "z": 0.0}),
+        point(score=float("inf")),
+        point(transformation_=matrix(1, 3, float("nan"))),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_by_the_index_of_their_point(bad):
+    with pytest.raises(InvalidDataError, match=r"^a: point 1: .* not finite") as caught:
+        decode(picks_file([point(), bad]), "a")
 
-    assert np.isnan(read.positions[1, 0])
-    with pytest.raises(ValueError, match=r"^b: point 1: positions "):
-        encode(read, "b")
+    assert caught.value.index == 1
+
+
+def test_a_number_beyond_the_largest_is_refused_by_the_index_of_its_point():
+    data = picks_file([point(), point(location={"x": 1.0, "y": 123.25, "z": 0.0})]).replace(b"123.25", b"1e999")
+
+    with pytest.raises(InvalidDataError, match=r"^a: point 1: location holds a value that is not finite"):
+        decode(data, "a")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("nm", 10), ("Nanometers", 10), ("Å", 1), ("µm", 10_000), ("pm", 0.01)])
+def test_other_units_of_length_are_converted_to_angstrom(unit, factor):
+    shifted = matrix(0, 3, 2.0)
+    data = picks_file([point(location={"x": 1.0, "y": 2.0, "z": 3.0}, transformation_=shifted)], unit=unit)
+
+    read = decode(data, "a")
+
+    np.testing.assert_allclose(read.positions, [[factor, 2 * factor, 3 * factor]])
+    np.testing.assert_allclose(read.transforms[0, :3, 3], [2 * factor, 0, 0])
+    assert read.header["unit"] == "angstrom"
+
+
+def test_an_unknown_unit_is_refused_with_those_that_are_known():
+    with pytest.raises(InvalidDataError, match=r"'pixel' is none of angstrom, nm"):
+        decode(picks_file([point()], unit="pixel"), "a")
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert len(decode(b"\xef\xbb\xbf" + picks_file([point()]), "a")) == 1
 
 
 def test_negative_ids_read_but_are_not_written():
@@ -454,6 +491,7 @@ def test_unknown_keys_of_a_point_that_is_not_there_are_refused(index):
         {"points": []},
         {"user_id": 3},
         {"unit": None},
+        {"unit": "pixel"},
     ],
 )
 def test_headers_that_cannot_be_written_are_refused(change):

@@ -5,9 +5,9 @@ import pytest
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, ReadOnlyError
-from copick_core.projects.copying import copy_content, copy_project, same_content
+from copick_core.projects.copying import CopyReport, copy_content, copy_project, same_content
 from copick_core.tree import layout
-from copick_core.tree.keys import Kind, PicksKey
+from copick_core.tree.keys import Kind, PicksKey, RunKey
 from support.objects import OBJECTS
 
 
@@ -213,3 +213,9 @@ def test_a_copy_of_picks_under_another_key_has_its_names_inside_and_everything_e
     names = {"user_id": "bob", "session_id": "2", "run_name": "TS_2"}
     assert after == {**before, **names}
     assert same_content(layer, picks.key, layer, target)
+
+
+def test_a_report_is_one_short_line():
+    report = CopyReport(copied=[RunKey(f"TS_{n}") for n in range(1200)])
+
+    assert repr(report) == str(report) == "<CopyReport copied=1,200, skipped=0, verified=0>"

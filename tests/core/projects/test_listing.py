@@ -39,12 +39,13 @@ class MadeUpLayer(PathLayer):
             return {f"TS_{n:05d}": True for n in range(self.runs if path == "ExperimentRuns" else 0)}
         if len(parts) == 2:
             return {".meta": False, "VoxelSpacing10.000": True, "Picks": True, "Meshes": True, "Segmentations": True}
-        return {
+        folders = {
             "VoxelSpacing10.000": {f"tomogram{n}.zarr": True for n in range(listing_project.TOMOGRAMS)},
             "Picks": {f"user{n}_1_ribosome.json": False for n in range(listing_project.PICKS)},
             "Meshes": {f"user{n}_1_ribosome.glb": False for n in range(listing_project.MESHES)},
             "Segmentations": {f"10.000_user{n}_1_ribosome.zarr": True for n in range(listing_project.SEGMENTATIONS)},
-        }[parts[2]]
+        }
+        return folders.get(parts[2], {})
 
     def path_exists(self, path, *, folder):
         raise AssertionError("nobody asks for single paths")
@@ -56,10 +57,13 @@ class MadeUpLayer(PathLayer):
         raise AssertionError("nobody opens volumes")
 
 
+def project_over(layer: MadeUpLayer) -> CopickRootOverlay:
+    return CopickRootOverlay(CopickConfigFSSpec(static_root="/nowhere"), lambda _: Layers(static=[layer]))
+
+
 def made_up(runs: int) -> tuple[CopickRootOverlay, MadeUpLayer]:
     layer = MadeUpLayer(runs)
-    config = CopickConfigFSSpec(static_root="/nowhere")
-    return CopickRootOverlay(config, lambda _: Layers(static=[layer])), layer
+    return project_over(layer), layer
 
 
 def walk(root: CopickRootOverlay) -> dict[Kind, list[tuple]]:
@@ -334,3 +338,50 @@ class _Nothing(list):
 
     def append(self, _):
         pass
+
+
+class PartlyPrivateLayer(MadeUpLayer):
+    """Like a share on which some folders belong to others."""
+
+    private = ("ExperimentRuns/TS_00001",)
+
+    def list_folder(self, path):
+        if any(f"{path}/".startswith(f"{folder}/") for folder in self.private):
+            raise PermissionError(13, "Permission denied", path)
+        return super().list_folder(path)
+
+
+@pytest.mark.parametrize("kind", ["picks", "segmentations", "tomograms"])
+def test_a_folder_that_may_not_be_read_does_not_hide_the_others(kind):
+    root = project_over(PartlyPrivateLayer(4))
+
+    with pytest.warns(UserWarning, match="TS_00001.* could not be listed and are left out .*Permission denied"):
+        table = root.table(kind)
+
+    assert {*table["run"]} == {"TS_00000", "TS_00002", "TS_00003"}
+
+
+def test_what_could_not_be_prefetched_stays_unlisted_and_says_why():
+    root = project_over(PartlyPrivateLayer(3))
+
+    with pytest.warns(UserWarning, match="could not be listed"):
+        root.prefetch()
+
+    assert len(root.runs[0].picks) == listing_project.PICKS
+    assert len(root.runs[2].voxel_spacings[0].tomograms) == listing_project.TOMOGRAMS
+    with pytest.raises(PermissionError, match="TS_00001"):
+        root.runs[1].picks  # noqa: B018
+
+
+def test_a_place_of_which_nothing_may_be_read_is_an_error():
+    layer = PartlyPrivateLayer(3)
+    layer.private = ("ExperimentRuns",)
+
+    with pytest.raises(PermissionError):
+        project_over(layer).table("runs")
+
+
+def test_the_doctor_names_each_folder_that_may_not_be_read():
+    found = project_over(PartlyPrivateLayer(2)).problems()
+
+    assert {(f.problem.id, f.problem.place.rpartition("TS_00001")[2]) for f in found} >= {("unlisted-folder", "/Picks")}

@@ -429,3 +429,43 @@ def test_batches_grow_smaller_until_no_worker_waits_for_another_ones_last():
 def test_batches_hold_every_run(runs, chunksize, sizes):
     assert [part.stop - part.start for part in _parts(runs, chunksize, 2)] == sizes
     assert [n for part in _parts(runs, chunksize, 2) for n in range(runs)[part]] == [*range(runs)]
+
+
+NOTEBOOK = """
+import functools, sys, threading, time
+import copick_core
+
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # as a notebook's server has: no process is forked
+{before}
+root = copick_core.open({config!r})
+scale = 3
+
+def scaled(run, factor):
+    return len(run.name) * factor * scale
+
+try:
+    print(copick_core.map_runs(functools.partial(scaled, factor=2), root, workers=1).results)
+except TypeError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def printed_by_notebook(project, before=""):
+    config = project.config.model_dump(mode="json")
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK.format(config=config, before=before)], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_a_function_that_a_notebook_defines_runs_in_processes(project):
+    pytest.importorskip("cloudpickle")
+
+    assert "'TS_5': 24" in printed_by_notebook(project)
+
+
+def test_without_cloudpickle_a_function_of_a_notebook_is_refused_with_the_ways_out(project):
+    said = printed_by_notebook(project, before="sys.modules['cloudpickle'] = None")
+
+    assert said.startswith("NotPicklableError Function scaled cannot be pickled: it is defined in a notebook or console")
+    assert all(way in said for way in ("in a module", "pip install cloudpickle", 'executor="thread"'))

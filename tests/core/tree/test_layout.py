@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from copick_core.errors import InvalidNameError
 from copick_core.tree import layout
 from copick_core.tree.keys import (
+    ROOT,
     FeaturesKey,
     FilamentsKey,
     Kind,
@@ -83,6 +84,27 @@ def test_foreign_names_are_no_entities(kind, name):
     assert layout.parse(kind, RunKey("r"), name, "Segmentations") is None
 
 
+@pytest.mark.parametrize("tomo_type", ["denoised_isonet", "_wbp", "wbp_", "a_b_c"])
+def test_an_old_tomogram_with_underscores_is_read_under_its_own_name(tomo_type):
+    key = TomogramKey("r", 10.0, tomo_type)
+
+    assert layout.parse(Kind.TOMOGRAM, key.parent, f"{tomo_type}.zarr") == key
+    assert layout.path(key).endswith(f"/{tomo_type}.zarr")
+
+
+def test_features_of_an_old_tomogram_are_its_own():
+    old, other = TomogramKey("r", 10.0, "denoised_isonet"), TomogramKey("r", 10.0, "denoised")
+    name = "denoised_isonet_sobel_features.zarr"
+
+    assert layout.parse(Kind.FEATURES, old, name) == FeaturesKey("r", 10.0, "denoised_isonet", "sobel")
+    assert layout.parse(Kind.FEATURES, other, name) is None
+    assert layout.parse(Kind.TOMOGRAM, old.parent, name) is None
+
+
+def test_an_object_with_underscores_is_none():
+    assert layout.parse(Kind.OBJECT, ROOT, "cyto_ribo.zarr") is None
+
+
 def test_a_tomogram_type_may_contain_the_word_features():
     key = TomogramKey("r", 10.0, "wbp-features-denoised")
     assert layout.parse(Kind.TOMOGRAM, key.parent, layout.file_name(key)) == key
@@ -103,3 +125,16 @@ def test_a_binary_segmentation_that_would_be_read_as_multilabel_is_refused():
 def test_a_file_name_that_is_too_long_is_refused():
     with pytest.raises(InvalidNameError, match="255"):
         layout.path(PicksKey("r", "o" * 100, "u" * 100, "s" * 100))
+
+
+ODD_KEYS = [
+    RunKey("a\x1f"),
+    PicksKey("r", "a\nb", "me", "1"),
+    TomogramKey("r", 10.0, "wbp\x00"),
+    SegmentationKey("r", 1.0, "a\n", "m", "1", "binary"),
+]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_a_name_with_a_control_character_is_that_of_nothing(key):
+    assert not layout.is_listable(key)

@@ -36,7 +36,7 @@ class Fault:
         delay: Seconds before the answer.
         status: HTTP status of an answer without data.
         error: Message of a GraphQL error, with status 200.
-        row_limit: Answers with more rows are refused by a GraphQL error.
+        row_limit: Answers with more rows are refused: by the error or status given here, else by a GraphQL error of its own.
         fields: Only requests for these root fields; all if empty.
     """
 
@@ -106,6 +106,7 @@ class GraphQLServer:
             fault = self._fault({node.name.value for node in roots})
         if fault is not None:
             time.sleep(fault.delay)
+        if fault is not None and fault.row_limit is None:
             if fault.status != 200:
                 return fault.status, {}
             if fault.error:
@@ -116,7 +117,8 @@ class GraphQLServer:
             return 200, {"data": None, "errors": [error.formatted]}
         rows = sum(len(v) for v in data.values() if isinstance(v, list))
         if fault is not None and fault.row_limit is not None and rows > fault.row_limit:
-            return 200, {"data": None, "errors": [{"message": f"Query result too large: {rows} rows"}]}
+            message = fault.error or f"Query result too large: {rows} rows"
+            return fault.status, {"data": None, "errors": [{"message": message}]} if fault.status == 200 else {}
         return 200, {"data": data}
 
     def _fault(self, roots: set[str]) -> Fault | None:

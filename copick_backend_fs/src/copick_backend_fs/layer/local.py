@@ -13,9 +13,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidNameError, ReadOnlyError
-from copick_core.layers.atomic import locked
+from copick_core.layers.atomic import check_regular, locked, where_possible
 from copick_core.layers.path_layer import Listing, PathLayer
-from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
+from copick_core.layers.revisions import (
+    ANY,
+    AnyRevision,
+    FileChangedError,
+    Revision,
+    checksum,
+    checksum_of,
+    is_still,
+    stamp,
+)
 from copick_core.layers.staged import is_staged, staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import Key
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BINARY = getattr(os, "O_BINARY", 0)
+#: Opening a named pipe does not wait for its writer; for files, the flag means nothing.
+_READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
 _MISSING = (FileNotFoundError, NotADirectoryError)
 #: How often a write makes its folder again while others delete it.
@@ -111,18 +122,25 @@ class LocalLayer(PathLayer):
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""
-        fd = os.open(self.full_path(path), os.O_RDONLY | _BINARY)
-        with open(fd, "rb", buffering=0) as file:
+        target = self.full_path(path)
+        with open(os.open(target, _READ), "rb", buffering=0) as file:
             # Writers put another file in this one's place, so both answers are about the same bytes.
-            revision = _revision(os.fstat(fd))
-            return file.readall(), revision
+            found = os.fstat(file.fileno())
+            check_regular(found, target)
+            data = file.readall()
+            return data, stamp(found, checksum(data))
 
     def load_mesh(self, key: Key) -> tuple[Geometry, Revision | None]:
         """Read a mesh from its open file: there is no second copy of its bytes."""
         from copick_core.meshes import decode_mesh
 
-        with self.finding(key), open(self.location(key), "rb") as file:
-            return decode_mesh(file, str(key)), _revision(os.fstat(file.fileno()))
+        target = self.location(key)
+        with self.finding(key), open(target, "rb", opener=lambda path, _: os.open(path, _READ)) as file:
+            found = os.fstat(file.fileno())
+            check_regular(found, target)
+            revision = stamp(found, checksum_of(file))
+            file.seek(0)
+            return decode_mesh(file, str(key)), revision
 
     def file_revision(self, path: str) -> Revision | None:
         """Revision of a file, without reading it."""
@@ -230,17 +248,20 @@ def _write_once(target: str, data: bytes, if_revision: Revision | AnyRevision | 
         revision = _write_synced(staged, data)
         with locked(folder) as fd:
             found = _stat_or_none(target)
-            known = _revision(found) if found else None
-            if if_revision is not ANY and if_revision != known:
+            known = stamp(found) if found else None
+            if found:
+                check_regular(found, target)
+            if if_revision is not ANY and not (is_still(if_revision, known, target) if known else if_revision is None):
                 raise FileChangedError(known)
             if found:
                 writable = os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
                 if not writable and os.path.exists(target):  # nobody may write what was deleted meanwhile
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
-                os.chmod(staged, found.st_mode & 0o7777)
+                mode = found.st_mode & 0o7777
+                where_possible("chmod", staged, lambda: os.chmod(staged, mode))
             os.replace(staged, target)
             if fd is not None:
-                os.fsync(fd)
+                where_possible("fsync", target, lambda: os.fsync(fd))
         return revision
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
@@ -277,10 +298,6 @@ def _remove_folder(path: str) -> None:
         return
 
 
-def _revision(stat: os.stat_result) -> Revision:
-    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-
 def _stat_or_none(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
@@ -290,7 +307,7 @@ def _stat_or_none(path: str) -> os.stat_result | None:
 
 def _revision_or_none(path: str) -> Revision | None:
     stat = _stat_or_none(path)
-    return _revision(stat) if stat else None
+    return stamp(stat) if stat else None
 
 
 def _write_synced(path: str, data: bytes) -> Revision:
@@ -303,9 +320,9 @@ def _write_synced(path: str, data: bytes) -> Revision:
         # Kernels stamp files in ticks of milliseconds and use inode numbers again: two writes within one tick could get
         # one revision. The clock itself is finer.
         now = time.time_ns()
-        os.utime(fd if os.utime in os.supports_fd else path, ns=(now, now))
+        where_possible("utime", path, lambda: os.utime(fd if os.utime in os.supports_fd else path, ns=(now, now)))
         os.fsync(fd)
-        return _revision(os.fstat(fd))
+        return stamp(os.fstat(fd), checksum(data))
 
 
 @cache

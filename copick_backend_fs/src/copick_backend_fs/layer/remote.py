@@ -11,6 +11,7 @@ from copick_backend_fs.connection import Connection
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
 from copick_backend_fs.replacing import PREFIX, RecordTakenError, Replacement, volume_of
+from copick_core.callers import warn_caller
 from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 #: Protocols whose files lie in an archive, which lies somewhere else.
 _ARCHIVES = {"tar", "zip"}
 #: Protocols that cannot be written to.
-_READ_ONLY = {"http", "https", *_ARCHIVES}
+_WEB = {"http", "https"}
+_READ_ONLY = {*_WEB, *_ARCHIVES}
 #: Seconds to wait for another writer who replaces a volume.
 _PATIENCE = 5.0
 _CUT_OFF = "reading it with a project that may write it finishes the work."
@@ -148,6 +150,12 @@ class FsspecLayer(PathLayer):
             return {}
         full = [self.full_path(path) for path in paths]
         listings = self._connection.ask(self._files.list_folders, full)
+        runs = self.full_path(layout.RUNS_FOLDER) if self._connection.protocol in _WEB else ""
+        if runs in full and not listings[runs]:
+            warn_caller(
+                f"Layer {self.name!r}: {redacted(self._connection.url)} lists no runs. Check the address; if the server lists "
+                "no folders, name what there is in the configuration: runs, voxel_spacings, tomograms."
+            )
         return {path: listings[f] for path, f in zip(paths, full, strict=True)}
 
     def path_exists(self, path: str, *, folder: bool) -> bool:

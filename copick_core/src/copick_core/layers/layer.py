@@ -98,7 +98,11 @@ class Layer(ABC):
         return None
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
-        """List the entities of a kind below many parents; remote layers overlap their requests."""
+        """List the entities of a kind below many parents; remote layers overlap their requests.
+
+        Parents that cannot be listed, while others can, are left out of a
+        :class:`~copick_core.layers.layer.PartialListing`, which has their errors.
+        """
         return {parent: [*self.list(kind, parent)] for parent in parents}
 
     def revision(self, key: Key) -> Revision | None:
@@ -243,6 +247,16 @@ class Layer(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}{', read-only' if self.read_only else ''}>"
+
+
+class PartialListing(dict[ParentKey, Sequence[Key]]):
+    """Entities below those of many parents that could be listed.
+
+    Attributes:
+        failures: The parents that could not be, each with the error.
+    """
+
+    failures: Mapping[ParentKey, Exception]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from copick_core.errors import BeingReplacedError, ConflictError, NotFoundError
-from copick_core.layers.layer import Layer
+from copick_core.layers.layer import Layer, PartialListing
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_abandoned, staged_name
 from copick_core.tree import layout
@@ -202,15 +202,31 @@ class PathLayer(Layer):
         return self._keys(kind, parent, folder, self.list_folder(folder))
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
-        """List the entities of a kind below many parents, asking each folder once."""
+        """List the entities of a kind below many parents, asking each folder once.
+
+        Returns:
+            What each parent holds; a :class:`~copick_core.layers.layer.PartialListing` where some cannot be listed.
+        """
+        from copick_core.layers.partial import list_what_can_be
+
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
+        failures: dict[str, OSError] = {}
         if KINDS[kind].sparse:
             runs = {parent: folders[0].rpartition("/")[0] for parent, folders in wanted.items() if folders}
-            there = self._listings([*runs.values()])
-            wanted.update({parent: _present(wanted[parent], run, there.get(run, {})) for parent, run in runs.items()})
-        folders = [*dict.fromkeys(folder for folders in wanted.values() for folder in folders)]
-        listed = self._listings(folders) if kind in _SHARING else self.list_folders(folders)
-        return {parent: self._all_keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
+            there, failures = list_what_can_be([*runs.values()], self._listings)
+            for parent, run in runs.items():
+                wanted[parent] = [run] if run in failures else _present(wanted[parent], run, there.get(run, {}))
+        folders = [*dict.fromkeys(folder for folders in wanted.values() for folder in folders if folder not in failures)]
+        listed, failed = list_what_can_be(folders, self._listings if kind in _SHARING else self.list_folders)
+        failures = {**failures, **failed}
+        if not failures:
+            return {parent: self._all_keys(kind, parent, folders, listed) for parent, folders in wanted.items()}
+        broken = {parent: errors[0] for parent, at in wanted.items() if (errors := [failures[f] for f in at if f in failures])}
+        partial = PartialListing(
+            {parent: self._all_keys(kind, parent, at, listed) for parent, at in wanted.items() if parent not in broken}
+        )
+        partial.failures = broken
+        return partial
 
     def _listing(self, folder: str) -> Listing:
         """List a folder that serves several kinds, once until :meth:`forget`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Hashable
-from typing import Final
+from typing import BinaryIO, Final
 
 from copick_core.tree.keys import Key, RootKey
 
@@ -73,3 +74,61 @@ def changes(key: Key) -> Hashable:
         counts.append(_changes[above])
         above = above.parent
     return tuple(counts)
+
+
+#: Bytes of a file that are read at once for its checksum.
+_BLOCK = 2**20
+
+
+class Stamp(tuple[int, int, int]):
+    """Modification time in nanoseconds, size and inode number of a file.
+
+    The number alone may change while the file stays: sshfs gives new ones after it was mounted again, so does a restored
+    backup. For that case a stamp of bytes that were read or written has their checksum, which equality leaves out.
+
+    Attributes:
+        checksum: CRC-32 of the bytes, or None where they were not read.
+    """
+
+    checksum: int | None = None
+
+
+def stamp(stat: os.stat_result, checksum: int | None = None) -> Stamp:
+    """The stamp of a file."""
+    made = Stamp((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    made.checksum = checksum
+    return made
+
+
+def checksum(data: bytes) -> int:
+    """Checksum of bytes."""
+    import zlib
+
+    return zlib.crc32(data)
+
+
+def checksum_of(file: BinaryIO) -> int:
+    """Checksum of an open file."""
+    import zlib
+
+    file.seek(0)
+    value = 0
+    while block := file.read(_BLOCK):
+        value = zlib.crc32(block, value)
+    return value
+
+
+def is_still(known: Revision | None, found: Stamp, path: str) -> bool:
+    """Whether a file still holds what somebody has read or written, though its inode number may have changed.
+
+    Args:
+        known: The stamp of what was read.
+        found: The stamp of the file now.
+        path: The file; it is read only if nothing but the number differs.
+    """
+    if known == found:
+        return True
+    if not isinstance(known, Stamp) or known.checksum is None or known[:2] != found[:2]:
+        return False
+    with open(path, "rb") as file:
+        return checksum_of(file) == known.checksum

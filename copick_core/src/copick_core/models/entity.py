@@ -134,6 +134,20 @@ def check_metadata(method: Callable[..., Any], given: Mapping[str, Any]) -> None
             raise TypeError(f"{method.__name__}() has no argument {name!r}.{hint}")
 
 
+def check_flags(**flags: Any) -> None:
+    """Refuse values of flags that are neither true nor false: they were meant for another argument.
+
+    Raises:
+        InvalidDataError: One is of another type; names the argument.
+    """
+    for name, value in flags.items():
+        if value is not None and not (isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")):
+            raise InvalidDataError(
+                source=name,
+                reason=f"{value!r} is neither True nor False; pass what it was meant for by name, such as user_id={value!r}",
+            )
+
+
 def count(children: list[Any] | None) -> int | None:
     """Number of loaded children, None if they have not been loaded; for ``repr``."""
     return None if children is None else len(children)

@@ -106,6 +106,18 @@ class CopickObject(Volume[ObjectKey]):
         """Whether it is declared a filament."""
         return self.meta.is_filament
 
+    @property
+    def voxel_size(self) -> float | None:
+        """Voxel size of the density map in angstrom; None where the object has no map, or its metadata no size.
+
+        Raises:
+            InvalidDataError: The sizes along z, y and x differ.
+        """
+        from copick_core.volumes.ome import voxel_size_of
+
+        store = self.zarr()
+        return None if store is None else voxel_size_of(store, source=str(self._key))
+
     def numpy(self, zarr_group: str | int = "0", x: Index = ALL, y: Index = ALL, z: Index = ALL) -> NDArray[Any] | None:
         """Read the density map, or a region of it.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import ConflictError
+from copick_core.models.entity import check_flags
 from copick_core.tree.keys import KINDS
 from copick_core.tree.layout import file_name
 
@@ -42,6 +43,7 @@ class Parent:
 
     def _new(self, children: Children[E], key: Any, exist_ok: bool, make: Callable[[], E]) -> E:
         """The handle that ``new_…`` returns for a key."""
+        check_flags(exist_ok=exist_ok)
         file_name(key)  # refuses names that would be ambiguous or too long, before anything is made
         existing = children.current(key, lambda: self._probe(key))
         return children.add(self._existing(existing, exist_ok) if existing else make())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
 from copick_core.models.children import Children
-from copick_core.models.entity import check_metadata, count
+from copick_core.models.entity import check_flags, check_metadata, count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
 from copick_core.tree.filament_spec import with_declaration
@@ -123,6 +123,7 @@ class CopickRoot:
             ReadOnlyError: The project has no writable overlay.
         """
         check_metadata(self.new_run, kwargs)
+        check_flags(exist_ok=exist_ok)
         key = RunKey(check_run_name(name))
         existing = self._run_children.current(key, lambda: self._probe_runs(key))
         if existing:
@@ -203,6 +204,7 @@ class CopickRoot:
             InvalidDataError: Another object has the label, or a layer of a stack says another one for this object.
             pydantic.ValidationError: A value is not possible.
         """
+        check_flags(is_particle=is_particle, exist_ok=exist_ok)
         if sanitize_name(name, suppress_warnings=True) != name or checked_name("object name", name) != name:
             raise InvalidNameError(
                 what="object name",
@@ -256,10 +258,18 @@ class CopickRoot:
             self._objects = [o for o in self._objects if o is not obj]
 
     def _pickable_object(self, name: str) -> PickableObject:
-        """An object of the configuration; UnknownObjectError if there is none of that name."""
-        for meta in self.config.pickable_objects:
-            if meta.name == name:
-                return meta
+        """An object of the configuration, by its name or what that is sanitised to, with a warning.
+
+        Raises:
+            InvalidNameError: It is no name.
+            UnknownObjectError: There is none of that name.
+        """
+        objects = {meta.name: meta for meta in self.config.pickable_objects}
+        for spelling in (name, checked_name("object name", name, suppress_warnings=True)):
+            if spelling in objects:
+                if spelling != name:
+                    checked_name("object name", name)  # warns
+                return objects[spelling]
         raise UnknownObjectError(name=name, known=[m.name for m in self.config.pickable_objects])
 
     def _object_factory(self) -> tuple[type[CopickObject], type[PickableObject]]:

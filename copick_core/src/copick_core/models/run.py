@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from copick_core.errors import AlreadyExistsError
 from copick_core.models.children import Children
-from copick_core.models.entity import SizeFilter, check_metadata, count, wanted_sizes
+from copick_core.models.entity import SizeFilter, check_flags, check_metadata, count, wanted_sizes
 from copick_core.models.filaments import FilamentsOfRun
 from copick_core.models.mesh import CopickMesh, MeshesOfRun
 from copick_core.models.parent import E
@@ -95,6 +95,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
             ReadOnlyError: The project has no writable overlay.
         """
         check_metadata(self.new_voxel_spacing, kwargs)
+        check_flags(exist_ok=exist_ok)
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
         existing = self._voxel_spacings.current(key, lambda: self._probe(key))
         if existing:

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
+from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
-from copick_core.models.entity import Annotation
+from copick_core.models.entity import Annotation, check_flags
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.tree.keys import SegmentationKey, SegmentationType, voxel_size_key
 from copick_core.tree.layout import SEGMENTATION_FOLDERS
@@ -35,8 +36,9 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
     """The type that three flags name.
 
     Raises:
-        InvalidDataError: More than one is set.
+        InvalidDataError: More than one is set, or one is neither true nor false.
     """
+    check_flags(is_multilabel=is_multilabel, is_instance=is_instance, is_panoptic=is_panoptic)
     flags: dict[SegmentationType, bool | None] = {
         "multilabel": is_multilabel,
         "instance": is_instance,
@@ -302,10 +304,11 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
         Args:
             zarr_group: Resolution level.
-            object_name: Only instances of this object (panoptic segmentations).
+            object_name: The object whose instances are wanted; needed for panoptic segmentations, where each object counts
+                its own. :meth:`segments` lists those of all objects.
 
         Raises:
-            InvalidDataError: The segmentation has no instances.
+            InvalidDataError: The segmentation has no instances, or it is panoptic and no object is given.
         """
         import numpy as np
 
@@ -314,8 +317,14 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         if self.is_instance:
             found = [np.unique(block) for block in self._blocks(zarr_group)]
         else:
-            label = None if object_name is None else self._object_label(object_name)
-            found = [np.unique(b[1] if label is None else b[1][b[0] == label]) for b in self._blocks(zarr_group)]
+            if object_name is None:
+                raise InvalidDataError(
+                    source=self._key,
+                    reason="each object of a panoptic segmentation counts its own instances. Pass object_name, or use "
+                    "segments() for those of all objects",
+                )
+            label = self._object_label(object_name)
+            found = [np.unique(b[1][b[0] == label]) for b in self._blocks(zarr_group)]
         ids = np.unique(np.concatenate(found)) if found else np.empty(0, self.view(zarr_group).dtype)
         present: NDArray[np.integer[Any]] = ids[ids != 0]
         return present
@@ -399,6 +408,12 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         label = self.run._object(object_name).label
         if label is None:
             raise InvalidDataError(source=f"object {object_name!r}", reason="it has no label")
+        sharing = [o.name for o in self.run.root.pickable_objects if o.label == label]
+        if len(sharing) > 1:
+            warn_caller(
+                f"Objects {', '.join(map(repr, sharing))} have the same label {label}, so that {self._key} cannot tell them "
+                "apart. Give each a label of its own in the configuration."
+            )
         return label
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:

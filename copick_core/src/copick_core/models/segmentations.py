@@ -98,7 +98,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
             UnknownObjectError: A binary or instance segmentation of something that is no object of the project.
             AlreadyExistsError: It exists, and not ``exist_ok``.
             InvalidNameError: A name cannot be stored, or there is no user id.
-            InvalidDataError: More than one type is set.
+            InvalidDataError: More than one type is set, or an argument is in the place of another.
             ReadOnlyError: The project has no writable overlay.
         """
         check_metadata(self.new_segmentation, kwargs)
@@ -147,7 +147,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
     ) -> SegmentationKey:
         """Key of a new segmentation, from values that have been checked."""
         if kind in ("binary", "instance"):
-            self._object(name)
+            name = self._object(name).name
         size = voxel_size_key(voxel_size)
         return SegmentationKey(
             self.name, size, checked_name("segmentation name", name), *self._made_by(user_id, session_id), kind

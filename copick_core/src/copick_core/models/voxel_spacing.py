@@ -10,7 +10,7 @@ from copick_core.models.entity import Entity, StringFilter, check_metadata, coun
 from copick_core.models.parent import Parent
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.tree.keys import Kind, TomogramKey, VoxelSpacingKey, voxel_size_key
-from copick_core.tree.names import checked_name
+from copick_core.tree.names import checked_name, sanitize_name
 from copick_core.tree.schema import CopickConfig, CopickTomogramMeta, CopickVoxelSpacingMeta
 
 if TYPE_CHECKING:
@@ -57,8 +57,12 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         return self._query(Kind.TOMOGRAM)
 
     def get_tomogram(self, tomo_type: str) -> CopickTomogram | None:
-        """The tomogram of a type (the first one if there are several, static ones first), or None."""
-        return next(iter(self.get_tomograms(tomo_type)), None)
+        """The tomogram of a type (the first one if there are several, static ones first), or None.
+
+        Of ``"my_type"`` and ``"my-type"``, which old projects may have both, the one that was asked for is preferred.
+        """
+        found = self.get_tomograms(tomo_type)
+        return next((t for t in found if t.tomo_type == tomo_type), found[0] if found else None)
 
     def get_tomograms(self, tomo_type: StringFilter = None, *, layer: str | None = None) -> list[CopickTomogram]:
         """Tomograms of a type.
@@ -95,10 +99,17 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         """
         check_metadata(self.new_tomogram, kwargs)
         key = TomogramKey(self._key.run, self._key.voxel_size, checked_name("tomo_type", tomo_type))
+        if "-" in key.tomo_type and (old := self._old_forms_of(key.tomo_type)):
+            return self._tomograms.add(self._existing(old, exist_ok))
         tomogram_cls, meta_cls = self._tomogram_factory()
         return self._new(
             self._tomograms, key, exist_ok, lambda: tomogram_cls(self, meta_cls(tomo_type=key.tomo_type, **kwargs))
         )
+
+    def _old_forms_of(self, tomo_type: str) -> list[CopickTomogram]:
+        """Tomograms that an old project has under a name with underscores: they are overwritten, and get no twin."""
+        others = [t for t in self.tomograms if t.tomo_type != tomo_type]
+        return [t for t in others if sanitize_name(t.tomo_type, suppress_warnings=True) == tomo_type]
 
     def delete_tomograms(self, tomo_type: StringFilter = None) -> None:
         """Delete the tomograms of a type, or all of them.

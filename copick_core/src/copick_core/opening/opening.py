@@ -92,6 +92,10 @@ def new_config(
     proj_name: str = "copick project",
     proj_description: str = "",
     pickable_objects: list[Any] | None = None,
+    *,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    overwrite: bool = False,
 ) -> CopickRootOverlay:
     """Write the configuration of a new filesystem project, and open it.
 
@@ -101,8 +105,12 @@ def new_config(
         proj_name: Name of the project.
         proj_description: Description of the project.
         pickable_objects: Objects, as :class:`~copick_core.models.PickableObject` or dicts; those without a label get one.
+        user_id: User whose annotations are made by default.
+        session_id: Session of that user.
+        overwrite: Replace a file that exists. Data stay; objects that were added to the old file are lost.
 
     Raises:
+        FileExistsError: The file exists, and not ``overwrite``. Nothing was written.
         ConfigError: A value is not possible.
     """
     config_type = plugins.known()["default_config_type"]
@@ -111,9 +119,11 @@ def new_config(
 
     def content() -> dict[str, Any]:
         fields = {"name": proj_name, "description": proj_description, "pickable_objects": objects}
+        names = {"user_id": user_id, "session_id": session_id}
+        fields.update({field: name for field, name in names.items() if name is not None})
         return {"config_type": config_type, **make(overlay_root=os.fspath(overlay_root)), **fields}
 
-    return write_new(content, config, overwrite=True)
+    return write_new(content, config, overwrite=overwrite)
 
 
 def write_new(
@@ -136,7 +146,10 @@ def write_new(
 
     name = os.fspath(path)
     if not overwrite and _exists(name):
-        raise FileExistsError(f"{redacted(name)} exists. Name another file, or replace it (--force, overwrite=True)")
+        raise FileExistsError(
+            f"{redacted(name)} exists. Open it with copick_core.open, name another file, or replace it "
+            "(--force, overwrite=True)."
+        )
     content = {"name": "copick project", "description": "", "version": __version__, "pickable_objects": [], **make()}
     objects = content["pickable_objects"] = [dict(obj) for obj in content["pickable_objects"]]
     label = max((obj.get("label") or 0 for obj in objects), default=0)

@@ -42,12 +42,15 @@ def validated(config_cls: type[C], content: Mapping[str, Any], source: str, fold
     for field in config_cls.location_fields:
         written = getattr(config, field)
         if isinstance(written, str) and written:  # an empty one is none, not the file's folder
-            location = resolved(written, folder)
+            path = f"{prefix}.{field}".lstrip(".")
+            try:
+                location = resolved(written, folder)
+            except ConfigError as error:
+                raise ConfigError(source=source, reason=f"{path}: {error.reason}") from None
             if location != written:
                 setattr(config, field, location)
                 config._as_written[field,] = (location, written)
                 if before := only_in_working_folder(written, location):
-                    path = f"{prefix}.{field}".lstrip(".")
                     warn_caller(
                         f"Configuration {redacted(source)}: {path} is relative to its folder, where there is no "
                         f"{local_path(location)}. There is {before}, which copick 1.x would open from this working folder. "
@@ -84,7 +87,8 @@ def _misspelt(config_cls: type[CopickConfig], content: Mapping[str, Any], prefix
         if not isinstance(part, Mapping):
             continue
         for name in part.keys() - model.model_fields.keys():
-            if hint := closest(str(name), model.model_fields.keys() - part.keys(), cutoff=0.85):
+            # Capitals are a slip too: "user_ID".
+            if hint := closest(str(name).lower(), model.model_fields.keys() - part.keys(), cutoff=0.85):
                 yield f"{path}.{name}: there is no such field.{hint}".lstrip(".")
 
 

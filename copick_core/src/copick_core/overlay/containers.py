@@ -107,6 +107,13 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
             return [self._child(key, layers[0]) for key in keys]
         return [self._child(key, layer) for layer in layers for key in keys if layer.exists(key)]
 
+    def _probe(self, key: Key) -> list[Any]:
+        """Handles of a key in the layers that hold it; what the configuration lists of a static layer is not asked of it."""
+        static, indexed = self._root.layers.static, self._root._index.tomogram_keys(self._key) or ()
+        if len(static) != 1 or key not in indexed:
+            return super()._probe(key)
+        return [self._child(key, static[0]), *(self._child(key, layer) for layer in self._root._overlays if layer.exists(key))]
+
     def ensure(self, create: bool = False) -> bool:
         """Whether any layer holds the spacing; with ``create``, make it in the overlay if none does."""
         return self._ensure(create)

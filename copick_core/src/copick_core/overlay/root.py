@@ -31,6 +31,7 @@ from copick_core.tree.keys import (
 if TYPE_CHECKING:
     from copick_core.layers import Layer, Layers
     from copick_core.models.entity import Entity
+    from copick_core.projects.doctor import Found
     from copick_core.projects.selection import Selection
     from copick_core.tree.addresses import Address
     from copick_core.tree.keys import ParentKey
@@ -218,6 +219,19 @@ class CopickRootOverlay(CopickRoot):
         from copick_core.projects.listing import table
 
         return table(self, kind)
+
+    def problems(self) -> list[Found]:
+        """Examine all layers for what could not be read or is wrong, as ``copick-core doctor`` does; changes nothing.
+
+        Storage is asked, every folder of it: folders that cannot be listed, names that are not those of entities, remains
+        of writers that died.
+
+        Returns:
+            Each problem with the name of its layer, errors first.
+        """
+        from copick_core.projects.doctor import doctor
+
+        return doctor(self)
 
     def _details(self, key: Key) -> dict[str, Any]:
         """What the layers know of a container beyond its key; the first one that says something is believed."""

@@ -5,9 +5,10 @@ the released copick library and the compact ones that ``encode`` writes; the arr
 values bit for bit. Keys that this version does not know, of the file, of a point and of its location,
 survive ``encode(decode(data, source))``.
 
-Reading is as tolerant as the files that exist: non-finite numbers (the released library writes the non-JSON
-tokens ``NaN`` and ``Infinity``) and negative instance ids are read as they are. Writing is strict: ``encode``
-and ``from_arrays`` refuse them, so that a broken file can be looked at and mended but is never produced.
+Reading is as tolerant as the files that exist: other units of length are converted to angstrom, and negative instance ids
+are read as they are. Non-finite numbers (the released library writes the non-JSON tokens ``NaN`` and ``Infinity``) are
+refused by the index of their point, since every computation with them would be wrong. Writing is strict: ``encode`` and
+``from_arrays`` refuse negative ids too.
 """
 
 from __future__ import annotations

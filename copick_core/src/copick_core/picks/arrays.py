@@ -37,6 +37,16 @@ _HEADER_DEFAULTS: dict[str, Any] = {
 }
 _LAST_ROW = np.eye(4)[3]
 
+#: Unit of all lengths in memory.
+ANGSTROM = "angstrom"
+#: Angstroms in a unit of length, by its names in lower case.
+_ANGSTROMS_IN = {
+    **dict.fromkeys((ANGSTROM, "angstroms", "å", "a"), 1.0),
+    **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometers", "nanometres"), 10.0),
+    **dict.fromkeys(("um", "µm", "\u03bcm", "micrometer", "micrometre", "micrometers", "micrometres"), 1e4),
+    **dict.fromkeys(("pm", "picometer", "picometre", "picometers", "picometres"), 0.01),
+}
+
 
 @dataclass(slots=True)
 class PicksArrays:
@@ -153,7 +163,14 @@ def checked_header(header: Mapping[str, Any], source: str) -> dict[str, Any]:
             checked[key] = value = value.item()
         if type(value) not in types:
             raise invalid(f"{key} is {value!r:.80}, expected {' or '.join(kind.__name__ for kind in types)}", source)
+    if angstroms_in(checked["unit"]) is None:
+        raise invalid(f"the unit {checked['unit']!r} is none of angstrom, nm, um and pm", source)
     return checked
+
+
+def angstroms_in(unit: str) -> float | None:
+    """Angstroms in a unit of length; None if it is none that is known."""
+    return _ANGSTROMS_IN.get(unit.strip().lower())
 
 
 def check_last_rows(transforms: FloatArray, source: str) -> None:

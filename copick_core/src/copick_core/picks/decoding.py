@@ -12,11 +12,13 @@ import numpy as np
 from pydantic_core import from_json
 
 from copick_core.picks.arrays import (
+    ANGSTROM,
     AXES,
     POINT_KEYS,
     FloatArray,
     IntArray,
     PicksArrays,
+    angstroms_in,
     check_last_rows,
     checked_header,
     invalid,
@@ -27,6 +29,7 @@ from copick_core.picks.columns import KEY, Columns, columns_of, joined
 #: Bytes parsed in one go, about 500 points of the released library's files.
 PIECE_BYTES = 1 << 19
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _POINTS_OPENING = re.compile(rb'(?<!\\)"points"\s*:\s*\[(?=\s*\{)')
 _BETWEEN_POINTS = re.compile(rb'\}\s*,(?=\s*\{\s*"location"\s*:)')
 
@@ -35,7 +38,8 @@ def decode(data: bytes, source: str) -> PicksArrays:
     """Read a picks file.
 
     Missing keys take the specification's defaults (``transformation_`` the identity, ``instance_id`` 0,
-    ``score`` 1.0), as do a null ``instance_id`` and a null ``score``. Null or missing ``points`` are none.
+    ``score`` 1.0), as do a null ``instance_id`` and a null ``score``. Null or missing ``points`` are none. Other units of
+    length are converted to angstrom. A byte order mark is skipped.
 
     Args:
         data: The bytes of the file, UTF-8 JSON.
@@ -45,13 +49,32 @@ def decode(data: bytes, source: str) -> PicksArrays:
         The arrays, which own their memory.
 
     Raises:
-        InvalidDataError: The bytes are no JSON or no picks file. The message names the source and, where there is
-            one, the first point at fault.
+        InvalidDataError: The bytes are no JSON or no picks file, a number is not finite, or the unit is unknown. The message
+            names the source and, where there is one, the first point at fault.
     """
+    data = data.removeprefix(_BYTE_ORDER_MARK)
     with collector_paused():
-        if (read := _decode_in_pieces(data, source)) is not None:
-            return read
-        return _decode_whole(data, source)
+        read = _decode_in_pieces(data, source)
+        if read is None:
+            read = _decode_whole(data, source)
+    _check_finite(read, source)
+    _convert_to_angstrom(read)
+    return read
+
+
+def _check_finite(read: PicksArrays, source: str) -> None:
+    for name, values in (("location", read.positions), ("transformation_", read.transforms), ("score", read.scores)):
+        if not np.isfinite(values).all():
+            index = int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise invalid(f"{name} holds a value that is not finite", source, index)
+
+
+def _convert_to_angstrom(read: PicksArrays) -> None:
+    factor = angstroms_in(read.header["unit"]) or 1.0
+    if factor != 1.0:
+        read.positions *= factor
+        read.transforms[:, :3, 3] *= factor
+    read.header["unit"] = ANGSTROM
 
 
 def _decode_in_pieces(data: bytes, source: str) -> PicksArrays | None:

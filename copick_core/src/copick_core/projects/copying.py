@@ -131,7 +131,7 @@ def copy_store(source: Store, target: Store) -> bool:
 _METADATA = frozenset({".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"})
 
 
-@dataclass
+@dataclass(repr=False)
 class CopyReport:
     """What :func:`copy_project` did.
 
@@ -144,6 +144,10 @@ class CopyReport:
     copied: list[Key] = field(default_factory=list)
     skipped: list[Key] = field(default_factory=list)
     verified: list[Key] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={len(keys):,}" for name, keys in vars(self).items())
+        return f"<CopyReport {counts}>"
 
 
 def copy_project(

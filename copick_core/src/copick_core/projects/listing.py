@@ -6,12 +6,14 @@ Kinds that are listed from different folders, and layers, are asked at the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from copick_core.errors import InvalidDataError
+from copick_core.callers import warn_caller
+from copick_core.errors import InvalidDataError, redacted
+from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
     KINDS,
     PARENT_KIND,
@@ -62,15 +64,19 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
     for kind in (Kind.FEATURES, Kind.TOMOGRAM):
         if kind in wanted and (above := PARENT_KIND[kind]):
             wanted.add(above)
+    failed: set[tuple[Kind, ParentKey]] = set()
     # What is asked at which handle: its children of a kind, and the property that lists them.
     for stage in _STAGES:
-        asked = [(kind, *_unlisted(root, kind)) for kind in stage if kind in wanted]
-        found = list_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
+        asked = [(kind, *_unlisted(root, kind, failed)) for kind in stage if kind in wanted]
+        found, failures = _ask_all(root, [(kind, [handle.key for handle in handles]) for kind, handles, _ in asked])
+        failed |= failures
         root._prefetched.update(found)
         try:
             for kind, handles, name in asked:
                 children_of, list_children = attrgetter(f"_{name}"), attrgetter(name)
                 for handle in handles:
+                    if (kind, handle.key) in failures:
+                        continue  # stays unlisted: whoever asks it gets the error
                     children = children_of(handle)
                     with children.lock:
                         if children:  # perhaps of entities that were made since storage was asked, which are to stay
@@ -82,18 +88,20 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
                 root._prefetched.pop(question, None)
 
 
-def _unlisted(root: CopickRootOverlay, kind: Kind) -> tuple[list[Any], str]:
+def _unlisted(root: CopickRootOverlay, kind: Kind, failed: Container[tuple[Kind, ParentKey]]) -> tuple[list[Any], str]:
     """Handles whose children of a kind have not been listed yet, and the name of the property that lists them."""
-    name, handles = KINDS[kind].plural, _handles(root, PARENT_KIND[kind])
+    name, handles = KINDS[kind].plural, _handles(root, PARENT_KIND[kind], failed)
     return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], name
 
 
-def _handles(root: CopickRootOverlay, kind: Kind | None) -> list[Any]:
-    """All handles of a kind; the project where it is None."""
+def _handles(root: CopickRootOverlay, kind: Kind | None, failed: Container[tuple[Kind, ParentKey]]) -> list[Any]:
+    """All handles of a kind, but for those below what could not be listed; the project where it is None."""
     if kind is None:
         return [root]
-    children = attrgetter(KINDS[kind].plural)
-    return [handle for parent in _handles(root, KINDS[kind].parent) for handle in children(parent)]
+    children, parents = attrgetter(KINDS[kind].plural), _handles(root, KINDS[kind].parent, failed)
+    if failed:
+        parents = [parent for parent in parents if parent is root or (kind, parent.key) not in failed]
+    return [handle for parent in parents for handle in children(parent)]
 
 
 def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:
@@ -132,17 +140,43 @@ def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:
 def list_all(
     root: CopickRootOverlay, questions: Sequence[tuple[Kind, Sequence[ParentKey]]]
 ) -> dict[tuple[str, Kind, ParentKey], Sequence[Key]]:
-    """Ask all layers for the children of several kinds, all at once."""
+    """Ask all layers for the children of several kinds, all at once; what could not be listed is left out with a warning."""
+    return _ask_all(root, questions)[0]
+
+
+def _ask_all(
+    root: CopickRootOverlay, questions: Sequence[tuple[Kind, Sequence[ParentKey]]]
+) -> tuple[dict[tuple[str, Kind, ParentKey], Sequence[Key]], set[tuple[Kind, ParentKey]]]:
+    """Ask all layers for the children of several kinds, all at once.
+
+    Returns:
+        The children, and of what they could not be listed, which has been warned of.
+    """
     asked = [(layer, kind, parents) for layer in root.layers.all for kind, parents in questions if parents]
     if not asked:
-        return {}
+        return {}, set()
     with ThreadPoolExecutor(len(asked)) as pool:
-        answers = pool.map(lambda question: _list_many(root, *question), asked)
-        return {
-            (layer.name, kind, parent): found
-            for (layer, kind, _), answer in zip(asked, answers, strict=True)
-            for parent, found in answer.items()
-        }
+        answers = [*pool.map(lambda question: _list_many(root, *question), asked)]
+    failures: set[tuple[Kind, ParentKey]] = set()
+    for (layer, kind, _), answer in zip(asked, answers, strict=True):
+        if isinstance(answer, PartialListing):
+            failures.update((kind, parent) for parent in answer.failures)
+            _warn_of(layer, kind, answer.failures)
+    found = {
+        (layer.name, kind, parent): keys
+        for (layer, kind, _), answer in zip(asked, answers, strict=True)
+        for parent, keys in answer.items()
+    }
+    return found, failures
+
+
+def _warn_of(layer: Layer, kind: Kind, failures: Mapping[ParentKey, Exception]) -> None:
+    parent, error = next(iter(failures.items()))
+    others = f", and those of {len(failures) - 1:,} others" if len(failures) > 1 else ""
+    warn_caller(
+        f"Layer {layer.name!r}: the {KINDS[kind].plural.replace('_', ' ')} of {parent}{others} could not be listed and are "
+        f"left out ({redacted(str(error))}). `copick-core doctor` lists all folders that cannot be read."
+    )
 
 
 def _list_many(
@@ -159,5 +193,9 @@ def _list_many(
         if kind is Kind.TOMOGRAM and index.tomograms and len(root.layers.static) == 1:
             known = [(p, index.tomogram_keys(p)) for p in parents if isinstance(p, VoxelSpacingKey)]
             said: dict[ParentKey, Sequence[Key]] = {parent: keys for parent, keys in known if keys is not None}
-            return {**said, **layer.list_many(kind, [parent for parent in parents if parent not in said])}
+            listed = layer.list_many(kind, [parent for parent in parents if parent not in said])
+            if not isinstance(listed, PartialListing):
+                return {**said, **listed}
+            listed.update(said)
+            return listed
     return layer.list_many(kind, parents)

@@ -1,8 +1,9 @@
 """The on-disk layout: the only place that knows a file name.
 
 ``path(key)`` says where an entity lies below a project's root; ``parse_all(kind, parent, names)`` reads the names of a listed
-folder back, without those of foreign files, and ``parse`` reads one. The two directions are exact inverses: a name that
-``path`` would not write is foreign, so a listing never shows an entity that cannot be opened and never a truncated name.
+folder back, without those of foreign files, and ``parse`` reads one. ``path`` of what was read is the file that was read, so a
+listing never shows an entity that cannot be opened and never a truncated name; any other name is foreign. New names have no
+underscores; tomograms of copick before 2025 do (``denoised_isonet.zarr``), and are read under the names that they have.
 The layout is that of copick 1.x::
 
     ExperimentRuns/{run}/.meta
@@ -45,7 +46,7 @@ from copick_core.tree.keys import (
     TomogramKey,
     VoxelSpacingKey,
 )
-from copick_core.tree.names import MAX_NAME_BYTES, is_run_name
+from copick_core.tree.names import MAX_NAME_BYTES, has_control_characters, is_run_name
 
 #: File that marks the folder of a run or voxel spacing, and its content.
 MARKER = ".meta"
@@ -206,7 +207,7 @@ def is_listable(key: Key) -> bool:
         folder, _, name = path(key).rpartition("/")
     except InvalidNameError:
         return False
-    return parse(key.kind, key.parent, name, folder) == key
+    return not has_control_characters(name) and parse(key.kind, key.parent, name, folder) == key
 
 
 def parse_all(kind: Kind, parent: ParentKey, listing: Mapping[str, bool], folder: str = "") -> list[Key]:
@@ -244,7 +245,9 @@ def _parse_spacings(run: RunKey, names: _Names, folder: str) -> list[Key]:
 def _parse_tomograms(spacing: VoxelSpacingKey, names: _Names, folder: str) -> list[Key]:
     run, size, _ = spacing
     rest = ("", Kind.TOMOGRAM)
-    return [_new(TomogramKey, (run, size, stem, *rest)) for name, is_folder in names if is_folder and (stem := _volume(name))]
+    return [
+        _new(TomogramKey, (run, size, stem, *rest)) for name, is_folder in names if is_folder and (stem := _tomogram(name))
+    ]
 
 
 def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[Key]:
@@ -295,8 +298,14 @@ _new = tuple.__new__
 
 @lru_cache(_KEPT_NAMES)
 def _volume(name: str) -> str | None:
-    """Stem of a volume whose stem is one name: a tomogram or an object."""
+    """Stem of a volume whose stem is one name: an object."""
     return intern(name[:-5]) if name.endswith(".zarr") and "_" not in name and not is_hidden(name) else None
+
+
+@lru_cache(_KEPT_NAMES)
+def _tomogram(name: str) -> str | None:
+    """Type of a tomogram, with underscores where it is an old one; what lies beside it has a suffix of its own."""
+    return intern(name[:-5]) if name.endswith(".zarr") and not name.endswith(_FEATURES) and not is_hidden(name) else None
 
 
 @lru_cache(_KEPT_NAMES)

@@ -64,6 +64,11 @@ def spellings(name: str) -> tuple[str, ...]:
     return (name,) if clean == name else (name, clean)
 
 
+def has_control_characters(name: str) -> bool:
+    """Whether a name has characters that no name can have: what is looked for under it cannot exist."""
+    return not name.isprintable() and _CONTROL.search(name) is not None
+
+
 def check_run_name(name: str) -> str:
     """Check that a run name is safe as the name of one folder.
 

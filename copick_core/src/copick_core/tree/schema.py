@@ -6,7 +6,7 @@ angstrom; divided by the voxel size they are array indices, so the centre of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -251,8 +251,13 @@ class CopickConfig(BaseModel):
         return None
 
     def file_content(self) -> dict[str, Any]:
-        """The content of its file, as JSON values."""
-        return self.model_dump(mode="json")
+        """The content of its file, as JSON values: what was set or read, also keys that no model knows, and no defaults."""
+        content = _without_defaults(self, self.model_dump(mode="json"))
+        content["pickable_objects"] = [
+            _without_defaults(obj, dumped)
+            for obj, dumped in zip(self.pickable_objects, content.get("pickable_objects", ()), strict=False)
+        ]
+        return content
 
     def check_object(self, obj: PickableObject) -> None:
         """Refuse an object that a nested configuration contradicts: this one could not be opened again."""
@@ -260,6 +265,13 @@ class CopickConfig(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
         return _shown(self, super().__repr_args__())
+
+
+def _without_defaults(model: BaseModel, dumped: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's content without the fields that were never set and still have their defaults."""
+    changed = model.model_dump(mode="json", exclude_defaults=True).keys()
+    unset = type(model).model_fields.keys() - model.model_fields_set - changed - {"config_type"}
+    return {name: value for name, value in dumped.items() if name not in unset}
 
 
 class WrapperOptions(BaseModel):
@@ -284,7 +296,7 @@ def _shown(model: CopickConfig | WrapperOptions, fields: Iterable[tuple[str | No
     declared = type(model).model_fields
     for name, value in fields:
         if name in declared:
-            yield name, redacted(value) if name in model.location_fields and isinstance(value, str) else value
+            yield name, redacted(value) if isinstance(value, str) else value  # any field may hold an address
 
 
 class CopickLocation(BaseModel):

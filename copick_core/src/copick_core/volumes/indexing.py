@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
@@ -60,27 +59,6 @@ def region_shape(shape: Sequence[int], index: Index) -> tuple[int, ...]:
     """The shape of a region: axes with integers are dropped."""
     expanded = expand_index(shape, index)
     return tuple(len(range(n)[item]) for item, n in zip(expanded, shape, strict=True) if isinstance(item, slice))
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not tell."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import psutil  # type: ignore[import-untyped]
-
-        return int(psutil.virtual_memory().available)
-    except ImportError:
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def forward(region: Sequence[AxisIndex], shape: Sequence[int]) -> tuple[tuple[AxisIndex, ...], tuple[slice, ...]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.errors import InvalidDataError, RegionTooLargeError
+from copick_core.errors import InvalidDataError
 from copick_core.volumes import chunk_parts
+from copick_core.volumes.free_memory import check_fits
 from copick_core.volumes.image import Image, spatial
-from copick_core.volumes.indexing import AxisIndex, Index, available_memory, expand_index, forward, region_shape
+from copick_core.volumes.indexing import AxisIndex, Index, expand_index, forward, region_shape
 from copick_core.volumes.shards import Values, change
 
 if TYPE_CHECKING:
@@ -85,10 +86,7 @@ class LevelView:
     ) -> npt.NDArray[Any]:
         """Read a region; see :func:`copick_core.volumes.regions.read_region`."""
         region = expand_index(self.shape, index)
-        requested = math.prod(region_shape(self.shape, region)) * self.dtype.itemsize
-        available = available_memory()
-        if available is not None and requested > available:
-            raise RegionTooLargeError(requested=requested, available=available)
+        check_fits(math.prod(region_shape(self.shape, region)) * self.dtype.itemsize)
         steps, flips = forward(region, self.shape)
         values = self.read(steps) if read is None else read(steps)
         out = np.asarray(values[flips], self.dtype)  # a single voxel as NumPy's scalar forgets the byte order

@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.errors import InvalidDataError, RegionTooLargeError
-from copick_core.volumes.indexing import available_memory
+from copick_core.errors import InvalidDataError
+from copick_core.volumes.free_memory import check_fits
 from copick_core.volumes.multiscales import one_voxel_size
 
 _SLAB_BYTES = 64 * 2**20
@@ -95,10 +95,8 @@ class VolumeSource(ABC):
         Raises:
             ValueError: (`RegionTooLargeError`) If it takes more memory than is free.
         """
-        requested = math.prod(self.shape) * self.dtype.itemsize
-        available = available_memory()
-        if not self.in_memory and available is not None and requested > available:
-            raise RegionTooLargeError(requested=requested, available=available)
+        if not self.in_memory:
+            check_fits(math.prod(self.shape) * self.dtype.itemsize)
         return self.slabs(0, self.shape[0])
 
 

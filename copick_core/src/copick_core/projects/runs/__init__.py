@@ -46,8 +46,9 @@ def map_runs(
     """Call a function for each of many runs.
 
     The function may be called again for a run whose worker died, so it should be able to replace what it has stored before
-    (``exist_ok=True``). It is pickled for processes and clusters: define it in a module, and give arguments that are the
-    same for all runs with :func:`functools.partial`. In a script, call this below ``if __name__ == "__main__":``.
+    (``exist_ok=True``). It is pickled for processes and clusters: define it in a module (or, where cloudpickle is
+    installed, in a notebook), and give arguments that are the same for all runs with :func:`functools.partial`. In a script,
+    call this below ``if __name__ == "__main__":``.
 
     Args:
         function: Called as ``function(run, **arguments)``, where ``run`` belongs to a project that the worker has opened (with

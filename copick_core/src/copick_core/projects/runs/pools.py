@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import threading
@@ -127,9 +128,9 @@ class Processes(_Sending):
     attempts = 3
 
     def __init__(self, function: Callable[..., Any], root: CopickRootOverlay, workers: int) -> None:
-        super().__init__(function, root, None, workers)
-        self.under_way = workers * _UNDER_WAY
         self._context = process_context()
+        super().__init__(function, root, None, workers, _dumps_for(function, self._context))
+        self.under_way = workers * _UNDER_WAY
         self._stop = self._context.Event()
         self._first: Future[int] | None = None
         self.restart()
@@ -188,6 +189,34 @@ def pool_of(executor: Any, workers: int | None, function: Callable[..., Any], ro
     raise InvalidDataError(
         source="executor", reason=f"{executor!r} is not 'process', 'thread', an Executor or a distributed.Client"
     )
+
+
+def _dumps_for(function: Callable[..., Any], context: BaseContext) -> Callable[[Any], bytes]:
+    """What pickles a function for new processes: by its name, or by its code where a notebook or console has defined it.
+
+    Raises:
+        NotPicklableError: That would need cloudpickle, which is not installed.
+    """
+    import __main__
+
+    has_name = getattr(__main__, "__file__", None) is not None or getattr(__main__, "__spec__", None) is not None
+    if has_name or context.get_start_method() == "fork":  # a forked process has everything that was defined here
+        return pickle.dumps
+    try:
+        import cloudpickle  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        inner = function
+        while isinstance(inner, functools.partial):
+            inner = inner.func
+        if getattr(inner, "__module__", None) == "__main__":
+            raise NotPicklableError(
+                subject=f"Function {_name_of(inner)}",
+                reason="it is defined in a notebook or console, where other processes cannot import it. Define it in a "
+                'module, run `pip install cloudpickle`, or use executor="thread".',
+            ) from None
+        return pickle.dumps
+    dumps: Callable[[Any], bytes] = cloudpickle.dumps
+    return dumps
 
 
 def _name_of(function: Callable[..., Any]) -> str:
