@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from support import chaos
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")

@@ -14,8 +14,8 @@ import pytest
 import zarr
 
 import copick_core
-from copick_backend_fs.layer import local, volumes
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs import local, volumes
+from copick_backend_fs.local import LocalLayer
 from copick_core.errors import AlreadyExistsError, ConfigError, CopickError, ReadOnlyError
 from copick_core.layers.staged import STAGED_SECONDS, staged_name
 from copick_core.tree.keys import PicksKey, RunKey, TomogramKey

@@ -17,9 +17,9 @@ import pytest
 import zarr
 
 import copick_core
+from copick_backend_fs import local
 from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.layer import local
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layers
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
 from copick_core.layers.staged import STAGED_SECONDS

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from copick_backend_fs.layer.remote import BucketLayer
+from copick_backend_fs.layer import open_layer
 from copick_backend_fs.object_store import StoreConnection
-from copick_backend_fs.opening import open_layer
+from copick_backend_fs.remote import BucketLayer
 from copick_backend_fs.store_arguments import translate
 from copick_core.errors import ConfigError, ConflictError
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
@@ -244,7 +244,7 @@ def test_obstore_understands_what_was_translated(url: str, args: dict[str, Any])
 def test_a_place_is_opened_over_obstore_without_its_fsspec_file_system() -> None:
     code = (
         "import sys\n"
-        "from copick_backend_fs.opening import open_layer\n"
+        "from copick_backend_fs.layer import open_layer\n"
         f"layer = open_layer('overlay', 's3://lab/project', {S3!r})\n"
         "assert type(layer).__name__ == 'BucketLayer'\n"
         "print({'obstore._obstore', 's3fs', 'aiobotocore', 'botocore', 'numpy'} & {*sys.modules})"

@@ -19,10 +19,11 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.layer.local import LocalLayer
-from copick_backend_fs.layer.remote import FsspecLayer
+from copick_backend_fs.layer import open_layer
 from copick_backend_fs.live import is_broken_connection
-from copick_backend_fs.opening import open_layer, open_layers
+from copick_backend_fs.local import LocalLayer
+from copick_backend_fs.opening import open_layers
+from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import (
     ConfigError,
     ConflictError,

@@ -15,7 +15,7 @@ import copick_core
 from copick_backend_fs import replacing, s3
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
-from copick_backend_fs.opening import open_layer
+from copick_backend_fs.layer import open_layer
 from copick_backend_fs.replacing import Record, Replacement, decode, record_of, volume_of
 from copick_core.errors import BeingReplacedError
 from copick_core.tree.keys import TomogramKey
@@ -187,7 +187,7 @@ def record(**fields: Any) -> Record:
 def test_a_volume_that_a_living_writer_replaces_is_waited_for_and_then_refused(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copick_backend_fs.layer.remote._PATIENCE", 0.1)
+    monkeypatch.setattr("copick_backend_fs.remote._PATIENCE", 0.1)
     server.put("lab", {f"project/{RECORD}": record().encoded(), f"project/{PATH}/0/0": b"x"})
 
     with pytest.raises(BeingReplacedError, match="wbp"):

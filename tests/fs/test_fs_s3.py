@@ -12,9 +12,10 @@ import pytest
 import zarr
 
 from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.layer.remote import FsspecLayer
+from copick_backend_fs.layer import open_layer
 from copick_backend_fs.object_store import StoreConnection
-from copick_backend_fs.opening import open_layer, open_layers
+from copick_backend_fs.opening import open_layers
+from copick_backend_fs.remote import FsspecLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 

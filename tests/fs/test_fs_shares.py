@@ -15,7 +15,7 @@ import pytest
 import trimesh
 
 import copick_core
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.layers import atomic
 from copick_core.tree.keys import MeshKey, PicksKey

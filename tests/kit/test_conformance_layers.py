@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from copick_backend_fs.opening import open_layer
+from copick_backend_fs.layer import open_layer
 from copick_backend_memory.layer import MemoryLayer
 from copick_core.testing import LayerTests
 

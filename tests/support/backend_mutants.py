@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_core.layers import ANY, Layers
 from copick_core.overlay import CopickRootOverlay
 from copick_core.plugins import Backend

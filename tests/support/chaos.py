@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.tree.keys import Kind, PicksKey, TomogramKey
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_core.testing import BackendTests, LayerTests
 from support.backend_mutants import BACKENDS, HONEST, HONEST_FOLDER
 from support.mutants import LAYERS

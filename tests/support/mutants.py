@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import ANY
 from copick_core.testing.dict_layer import DictLayer, DictStore, Place

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from copick_backend_fs.config import CopickConfigFSSpec
     from copick_backend_fs.filesystem import CopickRootFSSpec
-    from copick_backend_fs.opening import open_layer
+    from copick_backend_fs.layer import open_layer
 
 __all__ = ["CopickConfigFSSpec", "CopickRootFSSpec", "open_layer"]
 

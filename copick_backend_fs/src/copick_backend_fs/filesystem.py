@@ -29,8 +29,8 @@ from copick_core.tree.keys import PARENT_KIND, Key
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from copick_backend_fs.layer.local import LocalLayer
-    from copick_backend_fs.layer.remote import FsspecLayer
+    from copick_backend_fs.local import LocalLayer
+    from copick_backend_fs.remote import FsspecLayer
     from copick_core.layers import Layer, Layers
     from copick_core.tree.schema import (
         CopickFeaturesMeta,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from copick_backend_fs.opening import local_path, open_layer
+from copick_backend_fs.layer import local_path, open_layer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layer
 from copick_core.tree import layout

@@ -1,19 +1,18 @@
-"""From locations to layers."""
+"""From a configuration to its layers."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from copick_backend_fs.layer.local import LocalLayer
+from copick_backend_fs.layer import open_layer, place_of
+from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layers
 
 if TYPE_CHECKING:
     from copick_backend_fs.config import CopickConfigFSSpec
-    from copick_backend_fs.layer.remote import FsspecLayer
 
 logger = logging.getLogger(__name__)
 
@@ -46,52 +45,3 @@ def _check_apart(static: str, overlay: str) -> None:
     for field, above, below in (("overlay_root", outer, inner), ("static_root", inner, outer)):
         if below.startswith(above.rstrip(os.sep) + os.sep):
             raise ConfigError(source=below, reason=f"{field} lies inside of {above}; choose two folders that lie apart")
-
-
-def open_layer(
-    name: str,
-    location: str,
-    fs_args: Mapping[str, Any] | None = None,
-    *,
-    read_only: bool = False,
-    obstore: bool = True,
-) -> LocalLayer | FsspecLayer:
-    """Open one location as a layer. Nothing is connected to, read or made before the first call.
-
-    Args:
-        name: Name of the layer.
-        location: Local path or URL.
-        fs_args: Arguments of the fsspec filesystem.
-        read_only: Refuse writes.
-        obstore: Go over obstore where it is installed and the arguments can be translated for it.
-
-    Raises:
-        MissingDependencyError: The URL's protocol needs a package that is not installed.
-        ConfigError: The location is a local file, or its protocol is unknown, or cannot be written to although it should.
-    """
-    path = local_path(location)
-    if path is not None:
-        if os.path.isfile(path):  # it would be listed as empty
-            archive = f". For what is in an archive, write zip://::{path} as static_root" if path.endswith(".zip") else ""
-            raise ConfigError(source=path, reason=f"it is a file, not a folder{archive}")
-        return LocalLayer(name, path, read_only=read_only)
-    from copick_backend_fs.layer.remote import open_remote
-
-    return open_remote(name, location, fs_args or {}, read_only=read_only, obstore=obstore)
-
-
-def local_path(location: str) -> str | None:
-    """The local path that a location means, or None if it is a URL of anything else."""
-    for scheme in ("local://", "file://"):
-        if location.startswith(scheme) and "::" not in location:
-            location = location[len(scheme) :]
-            break
-    else:
-        if "://" in location or "::" in location:
-            return None
-    return os.path.abspath(os.path.expanduser(location))
-
-
-def place_of(layer: LocalLayer | FsspecLayer) -> Hashable:
-    """What is equal for two layers that keep their entities in the same place, whoever they connect as."""
-    return ("local", os.path.realpath(layer.root)) if isinstance(layer, LocalLayer) else layer.place

@@ -129,7 +129,7 @@ class PortalLayer(Layer):
         """Where answers of the portal are kept on disk."""
         from importlib.metadata import version
 
-        from copick_backend_fs.opening import local_path
+        from copick_backend_fs.layer import local_path
         from copick_backend_portal.disk_cache import DiskCache, default_folders
 
         c = self._config

@@ -148,7 +148,7 @@ class LocalLayer(PathLayer):
 
     def open_store(self, path: str) -> Store:
         """Open a volume."""
-        from copick_backend_fs.layer.volumes import LocalVolume
+        from copick_backend_fs.volumes import LocalVolume
 
         target = self.full_path(path)
         if is_staged(path.rpartition("/")[2]):

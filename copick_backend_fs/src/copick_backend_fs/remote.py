@@ -169,7 +169,7 @@ class FsspecLayer(PathLayer):
 
     def open_store(self, path: str) -> Store:
         """Open a volume."""
-        from copick_backend_fs.layer.volumes import RemoteVolume
+        from copick_backend_fs.volumes import RemoteVolume
 
         written: set[str] | None = set() if is_staged(path.rpartition("/")[2]) else None
         return RemoteVolume(self._connection, path, read_only=self.read_only, written=written, documents=self._documents)
