@@ -283,7 +283,7 @@ class TranslatesLineEnds(Mutant):
 
 
 class MixesPicksAndMeshes(Mutant):
-    caught_by, seen = "test_files_of_one_name_and_several_kinds_are_several_entities", "b'filaments', b'filaments'"
+    caught_by, seen = "test_files_of_one_name_and_several_kinds_are_several_entities", "b'filaments' != b'picks'"
 
     def write(self, key, data, *, if_revision=ANY):
         return super().write(PicksKey(key.run, key.object_name, key.user_id, key.session_id), data, if_revision=if_revision)
