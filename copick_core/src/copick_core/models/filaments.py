@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import FilamentNotFoundError, InvalidDataError
 from copick_core.filaments.kinds import CURVE_KINDS, DEFAULT_ALPHA, INTERPOLATING_KINDS
-from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
     from copick_core.layers.revisions import Revision
     from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class CopickFilaments(HeadedFile[FilamentsKey, CopickFilamentsFile]):
+class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
     """Filaments of an object: polylines in angstrom, with the curves that they were made from.
 
     :attr:`filaments` is a list of :class:`CopickFilament`; :meth:`store` writes it as it is, however it was changed.
@@ -312,6 +312,8 @@ class CopickFilaments(HeadedFile[FilamentsKey, CopickFilamentsFile]):
         self._revision = ANY
 
     def _make_meta(self) -> CopickFilamentsFile:
+        from copick_core.filaments.values import CopickFilamentsFile
+
         return CopickFilamentsFile.model_validate({**self._identity(), "run_name": self.run.name})
 
     def _load(self) -> tuple[CopickFilamentsFile, Revision | None]:
@@ -393,4 +395,6 @@ class FilamentsOfRun(AnnotationsOfRun):
 
     def _empty_filaments(self, key: FilamentsKey) -> CopickFilaments:
         names: dict[str, Any] = {"pickable_object_name": key.object_name, "user_id": key.user_id, "session_id": key.session_id}
+        from copick_core.filaments.values import CopickFilamentsFile
+
         return self._filaments_factory()(self._run, CopickFilamentsFile(**names, run_name=self.name))
