@@ -64,7 +64,7 @@ def project(tmp_path, *wrappers, **fields):
 
 
 def two_layers(tmp_path, *wrappers):
-    return project(tmp_path, *wrappers, static_root=str(tmp_path))
+    return project(tmp_path, *wrappers, static_root=str(tmp_path / "reference"))
 
 
 def wrapper(tag="", **options):
