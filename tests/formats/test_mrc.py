@@ -165,7 +165,8 @@ def test_voxels_that_are_no_cubes_are_refused_unless_told(tmp_path: Path) -> Non
 
 def test_data_larger_than_memory_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = read_volume(write_mrc(tmp_path / "a.mrc"))
-    monkeypatch.setattr("copick_core.volumes.sources.available_memory", lambda: 100)
+    monkeypatch.setattr("copick_core.volumes.free_memory.available_memory", lambda: 100)
+    monkeypatch.setattr("copick_core.volumes.free_memory.SMALL", 0)
 
     with pytest.raises(RegionTooLargeError, match="840 bytes"):
         _ = volume.data

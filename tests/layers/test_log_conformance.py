@@ -25,7 +25,7 @@ def test_a_logged_store_knows_which_volume_it_has_read(s3_url):
     samples.fill(layer, key, seed=1)
     store = layer.zarr(key)
 
-    zarr.open_group(store, mode="r")
+    zarr.open_group(store, mode="r+")  # with "r" zarr opens a read-only copy of the store
 
     assert store.seen_version == layer.volume_version(key) is not None
 

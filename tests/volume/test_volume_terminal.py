@@ -99,7 +99,7 @@ def test_exit_codes_are_zero_where_all_is_well(volume, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["doctor", "elsewhere"], 1, "no-volume"),
+        (["doctor", "elsewhere"], 1, "is it the right one?"),
         (["doctor", "nothing"], 1, "error: 'nothing' is not a folder"),
         (["jobs", "nothing"], 1, "not a folder"),
         (["convert", "volume", "--job", "CC7651"], 1, "it is MESHED"),
@@ -121,6 +121,8 @@ def test_exit_codes_are_not_zero_where_something_is_wrong(volume, tmp_path, monk
 
 
 def test_a_folder_without_jobs_is_said_beside_an_empty_list(tmp_path, capsys):
+    (tmp_path / "uploads").mkdir()
+
     assert main(["volume", "jobs", str(tmp_path)]) == 0
 
     printed = capsys.readouterr()

@@ -141,6 +141,7 @@ def test_a_warning_is_one_line_on_standard_error(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="the shell of other systems cannot close a stream")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
+    (tmp_path / "uploads").mkdir()  # a folder of a volume
     command = f"{sys.executable} -m copick_core volume jobs {tmp_path} {closed}"
 
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)

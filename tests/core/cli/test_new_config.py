@@ -59,7 +59,7 @@ def test_each_project_in_memory_has_a_place_of_its_own():
 
 
 def test_a_compose_volume_has_its_options(tmp_path):
-    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "uploads").mkdir(parents=True)
     arguments = ["--volume-root", "volume", "--label", "1=membrane", "--label", "2=nucleus", "--voxel-size", "7.5"]
 
     content = new("compose_volume", *arguments, "--no-orphans")

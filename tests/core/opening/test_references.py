@@ -208,7 +208,7 @@ def test_a_stack_of_references_can_be_pickled(lab, mine, tmp_path, monkeypatch):
 def test_the_root_class_of_a_referred_project_is_used(lab, mine):
     from copick_backend_volume.root import CopickRootVolume
 
-    (lab / "volume").mkdir()
+    (lab / "volume" / "uploads").mkdir(parents=True)
     (lab / "volume.json").write_text(json.dumps({"config_type": "compose_volume", "volume_root": "volume"}))
 
     assert isinstance(copick_core.open(mine("../lab/volume.json")), CopickRootVolume)

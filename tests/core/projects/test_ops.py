@@ -272,11 +272,6 @@ def test_a_project_in_memory_works_with_threads(memory):
     assert all(len(run.voxel_spacings) == 1 for run in memory.runs)
 
 
-def test_a_function_that_processes_cannot_import_is_refused_at_once(project):
-    with pytest.raises(NotPicklableError, match="top level of a module"):
-        map_runs(lambda run: run.name, project)
-
-
 def test_a_run_that_kills_its_worker_fails_and_no_other_one(project):
     job = functools.partial(map_jobs.die_for, names=["TS_3"])
 

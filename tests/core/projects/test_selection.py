@@ -128,7 +128,7 @@ def test_deleting_a_selection_with_something_read_only_deletes_nothing(layered):
 
 
 def test_a_kind_that_an_address_cannot_have_is_refused(filled):
-    with pytest.raises(AddressError, match="it can mean picks or mesh or segmentation, not tomogram"):
+    with pytest.raises(AddressError, match="it can mean picks or mesh or filaments or segmentation, not tomogram"):
         filled.select("ribosome:alice/1", kind="tomogram")
 
 

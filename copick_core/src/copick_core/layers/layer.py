@@ -100,8 +100,9 @@ class Layer(ABC):
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
         """List the entities of a kind below many parents; remote layers overlap their requests.
 
-        Parents that cannot be listed, while others can, are left out of a
-        :class:`~copick_core.layers.layer.PartialListing`, which has their errors.
+        Returns:
+            What each parent holds. A layer that can list only some of them may return a
+            :class:`~copick_core.layers.layer.PartialListing`, which has the errors of the others.
         """
         return {parent: [*self.list(kind, parent)] for parent in parents}
 

@@ -59,7 +59,7 @@ CHILD_KINDS = child_kinds(Kind.RUN)
 
 LISTED = "What a layer has written or deleted itself shows at once, in its listings too."
 CONTENT = "A reader gets exactly the bytes that were written."
-WHOLE = "Store picks or a mesh, all or nothing: a reader sees the old bytes or the new ones, never a mixture."
+WHOLE = "Store a file, all or nothing: a reader sees the old bytes or the new ones, never a mixture."
 CONFLICT = "ConflictError: Another revision is stored. Nothing was written."
 MARKER = "Make a container (run, voxel spacing) with its marker; one that exists stays as it is."
 SWAP = (

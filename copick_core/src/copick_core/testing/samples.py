@@ -99,7 +99,6 @@ FOREIGN_FILES = (
     "ExperimentRuns/TS_1/VoxelSpacing10.000_old/.meta",
     "ExperimentRuns/TS_1/VoxelSpacing10/.meta",
     "ExperimentRuns/TS_1/VoxelSpacing-1.000/.meta",
-    "ExperimentRuns/TS_1/VoxelSpacing10.000/a_b.zarr/.zgroup",
     "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr.tmp/.zgroup",
     "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc",
     "ExperimentRuns/TS_1/Segmentations/10.000_me_1.zarr/.zgroup",
