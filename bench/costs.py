@@ -23,8 +23,8 @@ KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
 #: Requests of one run whose volumes have one chunk in each level, counted in tests/bench/test_costs.py.
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 4},
-    "segmentation": {"LIST": 6, "PUT": 8, "COPY": 8},
-    "picks": {"PUT": 3, "GET and HEAD": 1},
+    "segmentation": {"LIST": 6, "PUT": 11, "COPY": 7, "GET and HEAD": 1},
+    "picks": {"PUT": 2, "GET and HEAD": 1},
 }
 #: Requests of each further chunk: volumes are staged, then copied.
 FURTHER = {"read": ("GET and HEAD",), "segmentation": ("PUT", "COPY"), "picks": ()}
