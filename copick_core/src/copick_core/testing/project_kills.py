@@ -29,12 +29,13 @@ class ProjectKillChecks(ProjectChecks):
     """Writers that are killed.
 
     Attributes:
-        kills: How many writers of files, and how many writers of volumes, are killed.
+        kills: How many writers of files, and how many writers of volumes, are killed. About one kill of ten catches a backend
+            that copies a volume over the old one.
         whole_volumes: Whether a reader finds the old volume or the new one whenever its writer is killed. False only where
             the storage cannot rename, so that a volume is copied to its place.
     """
 
-    kills = 10
+    kills = 20
     whole_volumes = True
 
     @promises(KILLED)
