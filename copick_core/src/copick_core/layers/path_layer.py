@@ -33,6 +33,7 @@ Listing = dict[str, bool]
 
 #: Kinds that are listed from folders that other kinds are listed from too.
 _SHARING = frozenset({Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES})
+_SPARSE = frozenset(kind for kind, facts in KINDS.items() if facts.sparse)
 
 
 def _present(folders: Sequence[str], run: str, there: Listing) -> Sequence[str]:
@@ -191,7 +192,7 @@ class PathLayer(Layer):
     def list(self, kind: Kind, parent: ParentKey) -> Sequence[Key]:
         """List the entities of a kind below a parent."""
         folders = layout.folders(kind, parent)
-        if folders and KINDS[kind].sparse:
+        if folders and kind in _SPARSE:
             run = folders[0].rpartition("/")[0]
             folders = _present(folders, run, self._listing(run))
         if len(folders) != 1:
@@ -211,7 +212,7 @@ class PathLayer(Layer):
 
         wanted = {parent: layout.folders(kind, parent) for parent in parents}
         failures: dict[str, OSError] = {}
-        if KINDS[kind].sparse:
+        if kind in _SPARSE:
             runs = {parent: folders[0].rpartition("/")[0] for parent, folders in wanted.items() if folders}
             there, failures = list_what_can_be([*runs.values()], self._listings)
             for parent, run in runs.items():

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FILAMENTS = Kind.FILAMENTS
+
 
 class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
     """Filaments of an object: polylines in angstrom, with the curves that they were made from.
@@ -340,7 +342,7 @@ class FilamentsOfRun(AnnotationsOfRun):
 
     def query_filaments(self) -> list[CopickFilaments]:
         """List the filaments from storage."""
-        return self._query(Kind.FILAMENTS)
+        return self._query(_FILAMENTS)
 
     def user_filaments(self) -> list[CopickFilaments]:
         """Filaments that users made."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
 
+_MESH = Kind.MESH
+
 
 class CopickMesh(AnnotationFile[MeshKey]):
     """A triangle mesh of an object, in angstrom (x, y, z).
@@ -103,7 +105,7 @@ class MeshesOfRun(AnnotationsOfRun):
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes from storage."""
-        return self._query(Kind.MESH)
+        return self._query(_MESH)
 
     def user_meshes(self) -> list[CopickMesh]:
         """Meshes that users made."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
     from copick_core.picks import PicksArrays
 
+_PICKS = Kind.PICKS
+
 
 class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
     """Points of an object, in angstrom.
@@ -300,7 +302,7 @@ class PicksOfRun(AnnotationsOfRun):
 
     def query_picks(self) -> list[CopickPicks]:
         """List the picks from storage."""
-        return self._query(Kind.PICKS)
+        return self._query(_PICKS)
 
     def user_picks(self) -> list[CopickPicks]:
         """Picks that users made."""

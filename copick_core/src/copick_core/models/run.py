@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
 
 
+_VOXEL_SPACING = Kind.VOXEL_SPACING
 #: Where a run keeps its children, by the table of kinds: ``_picks`` for picks.
 _SLOTS = tuple(f"_{KINDS[kind].plural}" for kind in child_kinds(Kind.RUN))
 
@@ -66,7 +67,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
 
     def query_voxelspacings(self) -> list[CopickVoxelSpacing]:
         """List the voxel spacings from storage."""
-        return self._query(Kind.VOXEL_SPACING)
+        return self._query(_VOXEL_SPACING)
 
     def get_voxel_spacing(self, voxel_size: SupportsFloat, **kwargs: Any) -> CopickVoxelSpacing | None:
         """The voxel spacing of a size, or None.

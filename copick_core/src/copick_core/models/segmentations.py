@@ -15,6 +15,8 @@ from copick_core.tree.schema import CopickSegmentationMeta
 if TYPE_CHECKING:
     from copick_core.models.children import Children
 
+_SEGMENTATION = Kind.SEGMENTATION
+
 
 class SegmentationsOfRun(AnnotationsOfRun):
     """A run, as the holder of segmentations."""
@@ -30,7 +32,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations from storage."""
-        return self._query(Kind.SEGMENTATION)
+        return self._query(_SEGMENTATION)
 
     def user_segmentations(self) -> list[CopickSegmentation]:
         """Segmentations that users made."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
 
+_FEATURES = Kind.FEATURES
+
 
 class CopickTomogram(Parent, Volume[TomogramKey]):
     """A tomogram of a certain type at a voxel spacing.
@@ -69,7 +71,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
 
     def query_features(self) -> list[CopickFeatures]:
         """List the feature maps from storage."""
-        return self._query(Kind.FEATURES)
+        return self._query(_FEATURES)
 
     def get_features(self, feature_type: str) -> CopickFeatures | None:
         """The feature map of a type (the static one if there are two), or None."""

@@ -16,6 +16,8 @@ from copick_core.tree.schema import CopickConfig, CopickTomogramMeta, CopickVoxe
 if TYPE_CHECKING:
     from copick_core.models.run import CopickRun
 
+_TOMOGRAM = Kind.TOMOGRAM
+
 
 class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
     """A voxel spacing (resolution) of a run.
@@ -54,7 +56,7 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
 
     def query_tomograms(self) -> list[CopickTomogram]:
         """List the tomograms from storage."""
-        return self._query(Kind.TOMOGRAM)
+        return self._query(_TOMOGRAM)
 
     def get_tomogram(self, tomo_type: str) -> CopickTomogram | None:
         """The tomogram of a type (the first one if there are several, static ones first), or None.

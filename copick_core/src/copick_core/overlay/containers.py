@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from copick_core.overlay.root import CopickRootOverlay
     from copick_core.tree.schema import CopickConfig
 
+_TOMOGRAM, _VOXEL_SPACING = Kind.TOMOGRAM, Kind.VOXEL_SPACING
+
 
 @of_kind(Kind.TOMOGRAM)
 class CopickTomogramOverlay(StoredParent, LeafVolume[TomogramKey], CopickTomogram):
@@ -101,7 +103,7 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
     def _query_static_tomograms(self) -> list[CopickTomogram]:
         keys = self._root._index.tomogram_keys(self._key)
         if keys is None:
-            return self._leaves(Kind.TOMOGRAM, self._root.layers.static)
+            return self._leaves(_TOMOGRAM, self._root.layers.static)
         layers = self._root.layers.static
         if len(layers) == 1:
             return [self._child(key, layers[0]) for key in keys]
@@ -166,7 +168,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         return self._list_voxel_spacings(self.root._overlays)
 
     def _list_voxel_spacings(self, layers: Sequence[Layer]) -> list[VoxelSpacingKey]:
-        keys = [key for layer in layers for key in self.root._listed(layer, Kind.VOXEL_SPACING, self._key)]
+        keys = [key for layer in layers for key in self.root._listed(layer, _VOXEL_SPACING, self._key)]
         return cast("list[VoxelSpacingKey]", keys)
 
     def _probe(self, key: Key) -> list[Any]:

@@ -94,6 +94,8 @@ class CopickRootOverlay(CopickRoot):
         self._prefetched: dict[tuple[str, Kind, ParentKey], Sequence[Key]] = {}
         #: Handles of which nobody has asked storage, by key and layer; the children of their parents do not know them.
         self._assumed: WeakValueDictionary[tuple[Key, str | None], Any] = WeakValueDictionary()
+        #: Whether there ever was one; asking the dictionary for its length would slow down every listing.
+        self._assumes = False
 
     @property
     def read_only(self) -> bool:
@@ -261,6 +263,7 @@ class CopickRootOverlay(CopickRoot):
         known = parent._known_child(key, name) or self._assumed.get((key, name))
         if known is None:
             made = self._run_at(key) if isinstance(key, RunKey) else parent._child(key, layer)
+            self._assumes = True
             known = self._assumed.setdefault((key, name), made)
         return known
 
@@ -268,7 +271,7 @@ class CopickRootOverlay(CopickRoot):
         return self._run_children.known(key, layer)
 
     def _run_at(self, key: RunKey) -> CopickRun:
-        assumed = self._assumed.pop((key, None), None) if self._assumed else None
+        assumed = self._assumed.pop((key, None), None) if self._assumes else None
         if assumed is not None:
             return cast("CopickRun", assumed)
         run_cls, _ = self._run_factory()
@@ -286,7 +289,7 @@ class CopickRootOverlay(CopickRoot):
     def query(self) -> list[CopickRun]:
         """List the runs of all layers; each name is there once."""
         found = {*self._query_static_runs(), *self._query_overlay_runs()}
-        if self._assumed:
+        if self._assumes:
             return [self._run_at(key) for key in sorted(found)]
         run_cls, _ = self._run_factory()
         return [run_cls._at(self, key) for key in sorted(found)]

@@ -134,8 +134,8 @@ class StoredParent(Parent):
 
     def _child(self, key: Key, layer: Layer | None) -> Any:
         """A new handle of a child in a layer, or the one that was assumed before anybody asked storage."""
-        assumed = self._root._assumed
-        known = assumed.pop((key, None if layer is None else layer.name), None) if assumed else None
+        root = self._root
+        known = root._assumed.pop((key, None if layer is None else layer.name), None) if root._assumes else None
         return self._child_class(key.kind)._at(self, key, layer) if known is None else known
 
     def _known_child(self, key: Key, layer: str | None) -> Any:
@@ -169,7 +169,7 @@ class StoredParent(Parent):
             if found := root._listed(layer, kind, parent_key) if root._prefetched else layer.list(kind, parent_key):
                 if not layer.read_only and layer is not root.layers.overlay:
                     raise RuntimeError(f"static layer {layer.name!r} is not read-only")
-                if root._assumed:
+                if root._assumes:
                     handles += [self._child(key, layer) for key in sorted(found)]
                     continue
                 at = self._child_class(kind)._at

@@ -25,7 +25,11 @@ VOXEL_SIZE_DECIMALS = 3
 
 
 class Kind(Enum):
-    """The kinds of entities below the root."""
+    """The kinds of entities below the root.
+
+    What is done once for each entity or listing has the member that it needs in a global of its file: Python 3.11 takes
+    0.2 µs to look up ``Kind.RUN``.
+    """
 
     RUN = "run"
     VOXEL_SPACING = "voxel spacing"

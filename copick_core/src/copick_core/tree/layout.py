@@ -244,9 +244,10 @@ def _parse_spacings(run: RunKey, names: _Names, folder: str) -> list[Key]:
 
 def _parse_tomograms(spacing: VoxelSpacingKey, names: _Names, folder: str) -> list[Key]:
     run, size, _ = spacing
-    rest = ("", Kind.TOMOGRAM)
     return [
-        _new(TomogramKey, (run, size, stem, *rest)) for name, is_folder in names if is_folder and (stem := _tomogram(name))
+        _new(TomogramKey, (run, size, stem, "", _TOMOGRAM))
+        for name, is_folder in names
+        if is_folder and (stem := _tomogram(name))
     ]
 
 
@@ -256,7 +257,7 @@ def _parse_features(tomogram: TomogramKey, names: _Names, folder: str) -> list[K
         return []
     run, size, tomo_type, variant, _ = tomogram
     stem = _tomogram_stem(tomogram)
-    first, rest = (run, size, tomo_type), (variant, Kind.FEATURES)
+    first, rest = (run, size, tomo_type), (variant, _FEATURES_OF_TOMOGRAM)
     return [_new(FeaturesKey, (*first, feature_type, *rest)) for owner, feature_type in found if owner == stem]
 
 
@@ -292,6 +293,7 @@ def _parse_segmentations(run: RunKey, names: _Names, folder: str) -> list[Key]:
 
 #: Makes a key of all its fields; a NamedTuple's own constructor is a Python function that does no more.
 _new = tuple.__new__
+_TOMOGRAM, _FEATURES_OF_TOMOGRAM = Kind.TOMOGRAM, Kind.FEATURES
 
 # What single names say. Names repeat from run to run, so what they say is kept; that also keeps each text once.
 
