@@ -28,6 +28,7 @@ WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
         "merge",
         "mv",
         "render",
+        "review",
         "rm",
         "show",
         "stats",

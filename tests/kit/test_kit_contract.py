@@ -36,7 +36,7 @@ def prose(docstring):
 
 
 #: What implementers call, and nobody else.
-HELPERS = {"check_writable", "refusal", "unwrap"}
+HELPERS = {"check_writable", "no_record", "refusal", "unwrap"}
 
 PROSE = [
     sentence

@@ -670,6 +670,87 @@ class ReplacesThoughReadOnly(Mutant):
         return DictLayer(self.place).replace_zarr(key)
 
 
+# ---------------------------------------------------------------------------------------------------------------- records
+
+
+class StoresRecordsThoughReadOnly(Mutant):
+    caught_by, seen = "test_a_read_only_layer_stores_no_record", "DID NOT RAISE"
+
+    def write_record(self, run, name, data, *, if_revision=ANY):
+        return DictLayer(self.place).write_record(run, name, data, if_revision=if_revision)
+
+
+class SharesRecords(Mutant):
+    """Runs have one record together."""
+
+    caught_by, seen = "test_a_record_that_is_not_stored_is_not_found", "DID NOT RAISE"
+
+    def read_record(self, run, name):
+        return next(iter(self.place.records.values()))
+
+
+class KeepsTheFirstRecord(Mutant):
+    caught_by, seen = "test_a_record_comes_back_with_its_revision", "a first one"
+
+    def write_record(self, run, name, data, *, if_revision=ANY):
+        if (run, name) in self.place.records:
+            return self.place.records[run, name][1]
+        return super().write_record(run, name, data, if_revision=if_revision)
+
+
+class ListsRecordsAsPicks(Mutant):
+    caught_by, seen = "test_no_listing_shows_a_record", "reviews"
+
+    def list(self, kind, parent):
+        records = [PicksKey(run.name, name, "me", "1") for run, name in self.place.records if run == parent]
+        return super().list(kind, parent) + (records if kind is Kind.PICKS else [])
+
+
+class HidesRunsWithRecords(Mutant):
+    caught_by, seen = "test_a_run_with_a_record_exists", "assert False"
+
+    def exists(self, key):
+        return super().exists(key) and (key in self.place.containers or (key, "reviews") not in self.place.records)
+
+
+class LeavesRecordsBehind(Mutant):
+    caught_by, seen = "test_deleting_a_run_deletes_its_records", "DID NOT RAISE"
+
+    def delete(self, key):
+        records = dict(self.place.records)
+        super().delete(key)
+        self.place.records = records
+
+
+class ReplacesRecordsBlindly(Mutant):
+    caught_by, seen = "test_a_record_that_somebody_changed_is_not_replaced", "DID NOT RAISE"
+
+    def write_record(self, run, name, data, *, if_revision=ANY):
+        return super().write_record(run, name, data)
+
+
+class ChecksRecordsBeforeItWrites(Mutant):
+    """Check and write of a record are two steps."""
+
+    caught_by, seen = "test_one_of_several_threads_stores_a_record", "False"
+
+    def write_record(self, run, name, data, *, if_revision=ANY):
+        if if_revision is None and (run, name) in self.place.records:
+            raise ConflictError(key=run, layer=self.name, expected=None, found=1)
+        time.sleep(0.05)
+        return super().write_record(run, name, data)
+
+
+class AcceptsRecordsThatItLoses(Mutant):
+    """It says that it keeps no records, and takes them."""
+
+    caught_by, seen = "test_a_layer_without_records_has_none_and_refuses_them", "DID NOT RAISE"
+    keeps_records = False
+
+    def write_record(self, run, name, data, *, if_revision=ANY):
+        return 1
+
+
 class CannotReadWhatIsNotThere(Mutant):
     """Opening an empty place for reading fails."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import Layer
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
-from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey
+from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, Key, Kind, ParentKey, RootKey, RunKey
 
 if TYPE_CHECKING:
     from copick_backend_memory.volumes import MemoryVolume
@@ -31,6 +31,8 @@ class Place:
         self.lock = threading.Lock()
         self.files: dict[Key, tuple[bytes, int]] = {}
         self.volumes: dict[Key, Volume] = {}
+        #: Records of each run, by their names.
+        self.records: dict[Key, dict[str, tuple[bytes, int]]] = {}
         #: Number of the replacement that each volume is from.
         self.versions: dict[Key, int] = {}
         #: Below each parent: whether a key is stored, or only what lies below it is.
@@ -58,6 +60,7 @@ class Place:
         self.children.get(key.parent, {}).pop(key, None)
         self.files.pop(key, None)
         self.volumes.pop(key, None)
+        self.records.pop(key, None)
         self.versions.pop(key, None)
         for child in self.children.pop(cast("ParentKey", key), {}):
             self.remove(child)
@@ -125,6 +128,15 @@ class MemoryLayer(Layer):
         stored = self.place.files.get(key)
         return stored[1] if stored else None
 
+    keeps_records = True
+
+    def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
+        """Read a record of a run."""
+        try:
+            return self.place.records[run][name]
+        except KeyError:
+            raise self.no_record(run, name) from None
+
     def volume_version(self, key: Key) -> int | None:
         """Number of the replacement that the volume is from; 0 for one that was made by setting values."""
         return self.place.versions.get(key, 0 if key in self.place.volumes else None)
@@ -150,6 +162,21 @@ class MemoryLayer(Layer):
             revision = next(self.place.revisions)
             self.place.files[key] = (bytes(data), revision)
             self.place.add(key)
+        return revision
+
+    def write_record(
+        self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY
+    ) -> Revision | None:
+        """Store a record of a run."""
+        self.check_writable(run)
+        with self.place.lock:
+            stored = self.place.records.get(run, {}).get(name)
+            found = stored[1] if stored else None
+            if if_revision is not ANY and if_revision != found:
+                raise ConflictError(key=f"The {name} of {run}", layer=self.name, expected=if_revision, found=found)
+            revision = next(self.place.revisions)
+            self.place.records.setdefault(run, {})[name] = (bytes(data), revision)
+            self.place.add(run)
         return revision
 
     def ensure(self, key: Key) -> None:

@@ -63,7 +63,9 @@ def contact_sheet(
     tomograms: Sequence[Any] | None = None,
     users: Sequence[str] = (),
 ) -> int:
-    """Write one HTML page, complete in itself, with a picture of each run; runs without a tomogram are named.
+    """Write one HTML page, complete in itself, with a picture of each run and its state of review.
+
+    Runs without a tomogram are named.
 
     Args:
         root: The project.
@@ -76,6 +78,8 @@ def contact_sheet(
         How many pictures there are.
     """
     figures, drawn = [], 0
+    wanted = [what if isinstance(what, str) else what.voxel_spacing.run.name for what in tomograms or runs]
+    reviews = root.reviews.of(dict.fromkeys(wanted))
     for what in runs if tomograms is None else tomograms:
         name = what if isinstance(what, str) else what.voxel_spacing.run.name
         try:
@@ -87,9 +91,10 @@ def contact_sheet(
         png = io.BytesIO()
         image.save(png, "PNG", optimize=True)
         data = base64.b64encode(png.getvalue()).decode()
-        caption = html.escape(name)
+        caption = "<br>".join(html.escape(line) for line in (name, *map(str, reviews.get(name, []))))
+        alt = html.escape(name)
         figures.append(
-            f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
         )
     title = html.escape(root.config.name or "Runs")
     style = "body{background:#13161b;color:#eef0f3;font-family:sans-serif}main{display:flex;flex-wrap:wrap}img{width:32em}"

@@ -8,7 +8,8 @@ from copick_core.plugins import Command, hookimpl
 @hookimpl
 def copick_command() -> list[Command]:
     """Bring the commands."""
-    changing, configuring, looking = (f"copick_tools.commands.{name}" for name in ("changing", "configuring", "looking"))
+    names = ("changing", "configuring", "looking", "reviewing")
+    changing, configuring, looking, reviewing = (f"copick_tools.commands.{name}" for name in names)
     return [
         Command("add", 1, f"{changing}:add", "add an object or a run to a project"),
         Command("compare", 1, f"{looking}:compare", "compare picks of two annotators, or with the truth"),
@@ -25,6 +26,7 @@ def copick_command() -> list[Command]:
         Command("merge", 1, f"{changing}:merge", "merge the picks of several annotators"),
         Command("mv", 1, f"{changing}:mv", "move entities to other addresses"),
         Command("render", 1, "copick_tools.commands.render:render", "draw a run, or all runs on one page"),
+        Command("review", 1, f"{reviewing}:review", "say and see who works on which run, and what is done or rejected"),
         Command("rm", 1, f"{changing}:rm", "delete entities"),
         Command("show", 1, f"{looking}:show", "print what is stored of an entity, and where"),
         Command("stats", 1, f"{looking}:stats", "count entities by run, object, user and session"),

@@ -36,7 +36,7 @@ def methods_of(cls):
 
 
 #: What a wrapper decides for itself: the refusal of a write names the layer, which is the same for both.
-OWN = {"check_writable", "refusal"}
+OWN = {"check_writable", "refusal", "no_record"}
 
 
 def test_every_public_method_of_a_layer_is_passed_on():

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from copick_core.errors import ReadOnlyError
+from copick_core.errors import NotFoundError, ReadOnlyError
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
-from copick_core.tree.keys import Key, Kind, ParentKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RunKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -44,11 +44,13 @@ class Layer(ABC):
         name: Name of the layer, unique in its stack; used in messages and by ``layer=`` filters.
         read_only: Whether every write is refused. A stack may set it, and the name, after the layer was opened.
         process_bound: Why this layer cannot be reopened in another process, or None where it can.
+        keeps_records: Whether the layer keeps records of runs: small files beside the entities (:meth:`read_record`).
     """
 
     name: str
     read_only: bool
     process_bound: str | None = None
+    keeps_records: bool = False
     #: Whether :meth:`volume_version` takes a request to a server. It is then asked after a read only.
     versions_take_requests: bool = False
 
@@ -113,8 +115,6 @@ class Layer(ABC):
         """
         import hashlib
 
-        from copick_core.errors import NotFoundError
-
         try:
             return hashlib.sha256(self.read(key)).hexdigest()
         except NotFoundError:
@@ -142,6 +142,22 @@ class Layer(ABC):
 
         data, revision = self.read_revised(key)
         return decode_mesh(data, str(key)), revision
+
+    def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
+        """Read a record of a run, with its revision.
+
+        A record is a small file about a run that is no entity, such as the states of its review: no listing shows it. By
+        default there is none, and none can be stored. A layer that keeps records overrides both methods and sets
+        ``keeps_records``.
+
+        Args:
+            run: The run; it need not be stored.
+            name: What the record is about: lower-case letters only, such as ``"reviews"``.
+
+        Raises:
+            NotFoundError: There is no such record.
+        """
+        raise self.no_record(run, name)
 
     def forget(self, parent: ParentKey) -> None:  # noqa: B027 - layers that remember nothing have nothing to forget
         """Drop whatever is remembered about a parent and everything below it; the next call asks storage."""
@@ -180,6 +196,28 @@ class Layer(ABC):
             ReadOnlyError: The layer is read-only.
         """
         raise self.refusal(key)
+
+    def write_record(
+        self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY
+    ) -> Revision | None:
+        """Store a record of a run, all or nothing.
+
+        The run exists afterwards. Deleting it deletes its records.
+
+        Args:
+            run: The run.
+            name: What the record is about: lower-case letters only.
+            data: The record's bytes.
+            if_revision: Write only if this is the revision that is stored (None: only if nothing is).
+
+        Returns:
+            The revision of what is stored now.
+
+        Raises:
+            ConflictError: Another revision is stored. Nothing was written.
+            ReadOnlyError: The layer is read-only, or keeps no records.
+        """
+        raise ReadOnlyError(subject=f"The {name} of {run}", reason=f"layer {self.name!r} keeps no records of runs.")
 
     def ensure(self, key: Key) -> None:
         """Make a container (run, voxel spacing) with its marker; one that exists stays as it is.
@@ -245,6 +283,10 @@ class Layer(ABC):
             subject=key,
             reason=f"layer {self.name!r} is not writable. Make a copy in the overlay with new_…(…, exist_ok=True).",
         )
+
+    def no_record(self, run: RunKey, name: str) -> NotFoundError:
+        """The error for a record that there is not."""
+        return NotFoundError(key=f"record {name!r} of {run}", layer=self.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}{', read-only' if self.read_only else ''}>"

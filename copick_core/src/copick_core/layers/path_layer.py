@@ -340,6 +340,18 @@ class PathLayer(Layer):
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error
 
+    keeps_records = True
+
+    def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
+        """Read a record of a run: a hidden file in its folder."""
+        import hashlib
+
+        try:
+            data, revision = self.read_file(layout.record(run, name))
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise self.no_record(run, name) from error
+        return data, revision if revision is not None else hashlib.sha256(data).hexdigest()
+
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
         return self.file_revision(layout.path(key))
@@ -359,6 +371,20 @@ class PathLayer(Layer):
             raise ConflictError(key=key, layer=self.name, expected=if_revision, found=error.found) from error
         finally:
             self._forget_around(key)
+
+    def write_record(
+        self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY
+    ) -> Revision | None:
+        """Store a record of a run, all or nothing."""
+        self.check_writable(run)
+        try:
+            return self.write_file(layout.record(run, name), data, if_revision)
+        except FileChangedError as error:
+            raise ConflictError(
+                key=f"The {name} of {run}", layer=self.name, expected=if_revision, found=error.found
+            ) from error
+        finally:
+            self._forget_around(run)
 
     def ensure(self, key: Key) -> None:
         """Make a container with its marker."""

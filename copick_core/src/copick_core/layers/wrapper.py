@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.layers.layer import ANY, Layer, Revision
-from copick_core.tree.keys import Key, Kind, ParentKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RunKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -139,6 +139,15 @@ class WrapperLayer(Layer):
         """Pass on."""
         return self.around("revision", key, lambda: self.inner.revision(key))
 
+    @property
+    def keeps_records(self) -> bool:  # type: ignore[override]
+        """That of the wrapped layer."""
+        return self.inner.keeps_records
+
+    def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
+        """Pass on."""
+        return self.around("read_record", run, lambda: self.inner.read_record(run, name))
+
     def zarr(self, key: Key) -> Store:
         """Pass on."""
         return self.wrap_store(key, self.around("zarr", key, lambda: self.inner.zarr(key)), staged=False)
@@ -188,6 +197,11 @@ class WrapperLayer(Layer):
         """Pass on."""
         self.check_writable(key)
         return self.around("write", key, lambda: self.inner.write(key, data, if_revision=if_revision))
+
+    def write_record(self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
+        """Pass on."""
+        self.check_writable(run)
+        return self.around("write_record", run, lambda: self.inner.write_record(run, name, data, if_revision=if_revision))
 
     def ensure(self, key: Key) -> None:
         """Pass on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from copick_core.layers import Layer, Layers
     from copick_core.models.entity import Entity
     from copick_core.projects.doctor import Found
+    from copick_core.projects.reviews import Reviews
     from copick_core.projects.selection import Selection
     from copick_core.tree.addresses import Address
     from copick_core.tree.keys import ParentKey
@@ -128,6 +129,13 @@ class CopickRootOverlay(CopickRoot):
         """List children in a layer, unless they have just been prefetched."""
         found = self._prefetched.pop((layer.name, kind, parent), None) if self._prefetched else None
         return layer.list(kind, parent) if found is None else found
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """The state of review of runs and objects: who works on what, what is done, checked or rejected, and why."""
+        from copick_core.projects.reviews import Reviews
+
+        return Reviews(self)
 
     def select(self, address: Address | str, kind: Kind | str | None = None) -> Selection:
         """The entities that an address matches, in all layers; listed when they are used.
@@ -323,6 +331,8 @@ class CopickRootOverlay(CopickRoot):
         for layer in self.layers.all:
             layer.forget(ROOT)
         self._forget_assumed(ROOT)
+        if "reviews" in vars(self):
+            self.reviews.refresh()
         super().refresh()
 
     def reconnect(self) -> None:

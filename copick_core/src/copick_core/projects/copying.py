@@ -163,7 +163,7 @@ def copy_project(
 
     Every entity is copied whole or not at all. A copy that was interrupted is resumed by calling this again: what the
     target has already is skipped. Where several layers of the source hold an entity, the overlay's is copied, else that
-    of the last static layer. The source's objects are added to the target's configuration in memory.
+    of the last static layer. The source's objects are added to the target's configuration in memory. Reviews are copied too.
 
     Args:
         source: Project to copy from.
@@ -204,6 +204,8 @@ def copy_project(
             _verify(layer, key, overlay, target_key)
             report.verified.append(target_key)
     target.refresh()
+    if target.layers.overlay is not None and target.layers.overlay.keeps_records:
+        target.reviews.bring(source.reviews, [key.name for _, key, _ in plan if key.kind is Kind.RUN], overwrite=overwrite)
     return report
 
 

@@ -14,7 +14,7 @@ from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import ANY, Layer, Layers, Revision
 from copick_core.layers.revisions import AnyRevision
 from copick_core.plugins import Backend
-from copick_core.tree.keys import Key, Kind, ParentKey, RootKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RootKey, RunKey
 from copick_core.tree.schema import CopickConfig
 
 
@@ -26,12 +26,14 @@ class Place:
         #: Values of each volume by name; a volume without values is not there.
         self.volumes: dict[Key, dict[str, Any]] = {}
         self.containers: set[Key] = set()
+        self.records: dict[tuple[RunKey, str], tuple[bytes, Revision | None]] = {}
         self.lock = threading.RLock()
         self.writes = 0
 
     def entities(self) -> set[Key]:
         """Keys of everything that is stored, and of the runs and spacings that hold it."""
         stored: set[Key] = {*self.containers, *self.files, *(k for k, v in [*self.volumes.items()] if v)}
+        stored |= {run for run, _ in [*self.records]}
         for key in [*stored]:
             parent = key.parent
             while not isinstance(parent, RootKey):
@@ -106,6 +108,28 @@ class DictLayer(Layer):
             self.place.files[key] = (bytes(data), self.place.writes)
             return self.place.writes
 
+    keeps_records = True
+
+    def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
+        """Read a record of a run."""
+        try:
+            return self.place.records[run, name]
+        except KeyError:
+            raise self.no_record(run, name) from None
+
+    def write_record(
+        self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY
+    ) -> Revision | None:
+        """Store a record of a run."""
+        self.check_writable(run)
+        with self.place.lock:
+            found = self.place.records.get((run, name), (b"", None))[1]
+            if if_revision is not ANY and if_revision != found:
+                raise ConflictError(key=f"The {name} of {run}", layer=self.name, expected=if_revision, found=found)
+            self.place.writes += 1
+            self.place.records[run, name] = (bytes(data), self.place.writes)
+            return self.place.writes
+
     def ensure(self, key: Key) -> None:
         """Make a run or a voxel spacing."""
         self.check_writable(key)
@@ -130,6 +154,7 @@ class DictLayer(Layer):
             for stored in (self.place.files, self.place.volumes):
                 for other in [k for k in stored if key in _lineage(k)]:
                     del stored[other]
+            self.place.records = {entry: value for entry, value in self.place.records.items() if entry[0] != key}
             self.place.containers -= {k for k in self.place.containers if key in _lineage(k)}
 
 

@@ -7,6 +7,7 @@ underscores; tomograms of copick before 2025 do (``denoised_isonet.zarr``), and 
 The layout is that of copick 1.x::
 
     ExperimentRuns/{run}/.meta
+    ExperimentRuns/{run}/.{record}.json
     ExperimentRuns/{run}/VoxelSpacing{size:.3f}/.meta
     ExperimentRuns/{run}/VoxelSpacing{size:.3f}/{tomo_type}.zarr
     ExperimentRuns/{run}/VoxelSpacing{size:.3f}/{tomo_type}_{feature_type}_features.zarr
@@ -112,6 +113,11 @@ def is_folder(kind: Kind) -> bool:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden: markers and what is being staged, never an entity."""
     return name.startswith(".")
+
+
+def record(run: RunKey, name: str) -> str:
+    """Path of a record of a run: a small file that is no entity, hidden from every listing, that of copick 1.x too."""
+    return f"{path(run)}/.{name}.json"
 
 
 def marker(key: Key) -> str | None:

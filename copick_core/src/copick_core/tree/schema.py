@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
+#: States of review of projects that name none: the first is that of what nobody has set, the second of what somebody has.
+REVIEW_STATES = ("open", "taken", "done", "checked", "rejected")
+
 #: Label of objects that are given none.
 DEFAULT_LABEL = 1
 
@@ -172,6 +175,8 @@ class CopickConfig(BaseModel):
         chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
         wrappers: Layers around the project's layers, such as ``[{"name": "log"}]``; the first is the outermost. Each has the
             ``name`` of a plugin, its options, and where there are several layers the ``layer`` that is meant.
+        review_states: States of review, at least two: that of what nobody has set, that of what somebody works on, and any
+            others. None for ``["open", "taken", "done", "checked", "rejected"]``.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
@@ -196,6 +201,7 @@ class CopickConfig(BaseModel):
     shards: tuple[int, int, int] | Literal["level"] | None = None
     chunk_cache_bytes: int = Field(default=0, ge=0)
     wrappers: list[dict[str, Any]] = Field(default_factory=list, repr=False)
+    review_states: list[str] | None = None
 
     _folder: str | None = PrivateAttr(default=None)
     _file: tuple[str, str] | None = PrivateAttr(default=None)
@@ -218,6 +224,13 @@ class CopickConfig(BaseModel):
     def _sizes_are_possible(cls, value: Any) -> Any:
         for size in value or ():
             voxel_size_key(size)
+        return value
+
+    @field_validator("review_states")
+    @classmethod
+    def _states_differ(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and (len(value) < 2 or len({*value}) < len(value) or not all(value)):
+            raise ValueError("review_states needs two or more different names")
         return value
 
     @model_validator(mode="after")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from copick_core.cli.words import count, times
 from copick_tools.commands.options import ADDRESS, examples, json_option, kind_of, kind_option, opened, project_option
+
+#: Value of ``--state`` that means every state.
+ANY_STATE = "*"
 
 
 @examples(
@@ -49,23 +53,34 @@ def info(config: str, as_json: bool) -> None:
     "copick-core ls",
     "copick-core ls TS_001/",
     "copick-core ls 'TS_*/ribosome:alice' --kind picks",
+    "copick-core ls --state",
+    "copick-core ls 'TS_*/ribosome' --state rejected",
 )
 @click.command
 @click.argument("address", required=False, type=ADDRESS)
 @project_option
 @kind_option
 @click.option("-l", "--long", "long", is_flag=True, help="Print the layer of each entity, and whether it is read-only.")
+@click.option(
+    "--state",
+    is_flag=False,
+    flag_value=ANY_STATE,
+    metavar="[STATE]",
+    help="Print the state of review of each, or only what is in STATE; give it after ADDRESS.",
+)
 @click.option("--tree", "as_tree", is_flag=True, help="Print the whole project as a tree; reads every entity.")
 @json_option
-def ls(address: str | None, config: str, kind: str | None, long: bool, as_tree: bool, as_json: bool) -> None:
+def ls(
+    address: str | None, config: str, kind: str | None, long: bool, state: str | None, as_tree: bool, as_json: bool
+) -> None:
     """List runs, or what ADDRESS matches; of a run, what is in it."""
     from copick_core.tree.addresses import address_of, parse
     from copick_core.tree.keys import Kind
 
     root = opened(config)
     if as_tree:
-        if address or as_json:
-            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS and --json")
+        if address or as_json or state:
+            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS, --state and --json")
         from copick_tools.tree import project_tree
 
         click.echo("\n".join(project_tree(root)))
@@ -85,8 +100,10 @@ def ls(address: str | None, config: str, kind: str | None, long: bool, as_tree: 
         }
         for key, layer in rows
     ]
+    if state is not None:
+        found = _in_state(root, [key for key, _ in rows], found, state)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found, indent=2, default=asdict))
         return
     wide = max((len(row["kind"]) for row in found), default=0)
     longest = max((len(row["address"]) for row in found), default=0)
@@ -96,9 +113,36 @@ def ls(address: str | None, config: str, kind: str | None, long: bool, as_tree: 
             if len({row["kind"] for row in found}) == 1 and not long
             else f"{row['kind']:<{wide}}  {row['address']}"
         )
+        pad = " " * (longest - len(row["address"]))
         if long and row["layer"]:
-            text = f"{text}{' ' * (longest - len(row['address']))}  {row['layer']}{', read-only' if row['read_only'] else ''}"
-        click.echo(text)
+            text, pad = f"{text}{pad}  {row['layer']}{', read-only' if row['read_only'] else ''}", ""
+        for one in row.get("reviews", [None]):
+            click.echo(text if one is None else f"{text}{pad}  {one}")
+
+
+def _in_state(root: Any, keys: list[Any], found: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
+    """Rows of a listing with their reviews: of a run all that were set, of anything else the one that applies to it."""
+    from copick_core.errors import InvalidDataError, closest
+    from copick_core.projects.reviews import Review
+    from copick_core.tree.keys import Kind
+
+    reviews = root.reviews
+    if state not in (ANY_STATE, *reviews.states):
+        reason = f"{state!r} is not one of: {', '.join(reviews.states)}.{closest(state, reviews.states)}".rstrip(".")
+        raise InvalidDataError(source="--state", reason=reason)
+    runs = [key.name if key.kind is Kind.RUN else getattr(key, "run", None) for key in keys]
+    of = reviews.of(dict.fromkeys(run for run in runs if run is not None))
+    rows = []
+    for key, run, row in zip(keys, runs, found, strict=True):
+        name = getattr(key, "object_name", key.name if key.kind is Kind.SEGMENTATION else None)
+        apply = of.get(run, [])
+        if key.kind is not Kind.RUN:
+            own = [one for one in apply if one.object_name == name]
+            apply = own or [one for one in apply if one.object_name is None]
+        kept = [one for one in apply or [Review(run or "", None, reviews.states[0])] if state in (ANY_STATE, one.state)]
+        if kept:
+            rows.append({**row, "reviews": kept})
+    return rows
 
 
 @examples(
