@@ -3,10 +3,12 @@
 import importlib
 import re
 import runpy
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent for path in ROOT.glob("copick_*/pyproject.toml"))
@@ -18,6 +20,18 @@ def test_the_newest_version_of_the_changelog_is_that_of_the_package(folder):
     package = next((folder / "src").glob("*/__init__.py")).parent.name
 
     assert newest == importlib.import_module(package).__version__
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_distribution_says_which_versions_of_the_others_it_needs(folder):
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+    needed = [Requirement(text) for requirements in lists for text in requirements]
+    ours = [one for one in needed if one.name.startswith("copick-") and one.name != project["name"]]
+    installed = {one.name: importlib.import_module(one.name.replace("-", "_")).__version__ for one in ours}
+
+    assert ours
+    assert not [str(one) for one in ours if not one.specifier or not one.specifier.contains(installed[one.name])]
 
 
 @pytest.fixture

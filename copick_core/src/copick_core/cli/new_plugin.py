@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from copick_core import plugins
+from copick_core import __version__, plugins
 from copick_core.errors import InvalidNameError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Skeleton:
         kind: The word in the package's name.
         group: Entry-point group.
         summary: The package in one line.
-        dependencies: What it needs.
+        dependencies: What it needs besides copick-core.
         extras: Extras of copick-core that its tests need.
     """
 
@@ -46,7 +46,7 @@ class Skeleton:
     kind: str
     group: str
     summary: str
-    dependencies: tuple[str, ...] = ("copick-core",)
+    dependencies: tuple[str, ...] = ()
     extras: str = "fs,testing"
 
 
@@ -54,7 +54,7 @@ SKELETONS = {
     "backend": Skeleton("backend", "backend", "copick.backends", "copick projects in $name", extras="testing"),
     "paths": Skeleton("paths", "backend", "copick.backends", "copick projects in $name", extras="testing"),
     "command": Skeleton(
-        "command", "command", "copick_core.commands", "count what the runs of a project hold", ("copick-core", "click")
+        "command", "command", "copick_core.commands", "count what the runs of a project hold", ("click>=8.2",)
     ),
     "format": Skeleton("format", "format", "copick.formats", "points as lines of x y z in angstrom"),
     "wrapper": Skeleton("wrapper", "wrapper", "copick.wrappers", "waits before every call of a layer"),
@@ -115,7 +115,8 @@ def write_package(kind: str, name: str, into: Path, *, paths: bool = False) -> P
         "dashed_package": package.replace("_", "-"),
         "group": skeleton.group,
         "summary": skeleton.summary.replace("$name", name),
-        "dependencies": ", ".join(f'"{dependency}"' for dependency in skeleton.dependencies),
+        "version": ".".join(__version__.split(".")[:2]),
+        "dependencies": "".join(f'"{dependency}", ' for dependency in skeleton.dependencies),
         "extras": skeleton.extras,
     }
     folder = into / package
