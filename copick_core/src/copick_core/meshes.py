@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from copick_core.errors import InvalidDataError
 
@@ -87,3 +87,32 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
     except Exception as error:
         raise InvalidDataError(source=source, reason=f"the mesh cannot be exported as GLB ({error})") from error
     return bytes(data)
+
+
+#: Header of the JSON chunk of a GLB file: 12 bytes of the file's header, then length and type of the chunk.
+_JSON_BEGINS = 20
+
+
+def extras_of(data: bytes) -> dict[str, Any]:
+    """The extras of the asset of a GLB file: what programs say of it that is no geometry (glTF 2.0, section 3.2)."""
+    extras = _document(data).get("asset", {}).get("extras", {})
+    return extras if isinstance(extras, dict) else {}
+
+
+def with_extras(data: bytes, **extras: Any) -> bytes:
+    """A GLB file with more extras of its asset; all else stays as it is, byte for byte."""
+    document = _document(data)
+    asset = document.setdefault("asset", {"version": "2.0"})
+    asset["extras"] = {**extras_of(data), **extras}
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    rest = data[_JSON_BEGINS + int.from_bytes(data[12:16], "little") :]
+    size = _JSON_BEGINS + len(text) + len(rest)
+    return data[:8] + size.to_bytes(4, "little") + len(text).to_bytes(4, "little") + data[16:20] + text + rest
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """The JSON chunk of a GLB file, which is its first one."""
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[_JSON_BEGINS : _JSON_BEGINS + length])
+    return document if isinstance(document, dict) else {}

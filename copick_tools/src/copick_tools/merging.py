@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from copick_core.errors import AddressError, AlreadyExistsError, InvalidDataError
+from copick_core.layers.provenance import recording
+from copick_core.layers.recording import KEY
 from copick_core.layers.revisions import ANY, note_change
 from copick_core.picks import encode, from_arrays
 from copick_core.tree.keys import Kind, PicksKey
+from copick_tools import __version__
 from copick_tools.comparing import match
 from copick_tools.plans import Change, Plan, Progress, Report, Skipped
 from copick_tools.targets import Target
@@ -112,6 +115,16 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
             raise AlreadyExistsError(key=key, layer=layer.name, way_out="Choose if_exists='skip' or 'replace' (--if-exists).")
         loaded = [held[source].load_picks(source)[0] for source in sources]
         merged, disputed = merged_picks(dict(zip(sources, loaded, strict=True)), key, distance, at_least)
+        with recording(
+            "copick-core merge",
+            function="copick_tools.merging:merge",
+            version=__version__,
+            by=root.user_id,
+            arguments={"distance": distance, "at_least": at_least},
+        ) as recorded:
+            for source in sources:
+                recorded.read(held[source], source)
+            merged.header[KEY] = recorded.provenance(layer, key)
         change = Change("replace" if exists else "create", key, layer.name)
         plan.steps.append(Merging(layer, key, encode(merged, str(key)), disputed, len(merged), (change,)))
     return plan

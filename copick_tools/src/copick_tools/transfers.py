@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from copick_core.errors import AddressError, AlreadyExistsError, ConflictError, InvalidDataError, ReadOnlyError
+from copick_core.layers.provenance import copy_provenance, note_copy
 from copick_core.layers.revisions import note_change
 from copick_core.projects.copying import add_objects, copy_content, same_content
 from copick_core.projects.selection import Row, Selection
 from copick_core.tree.addresses import Address
 from copick_core.tree.keys import CONTAINER_KINDS, ROOT, Key, Kind, ObjectKey
+from copick_tools import __version__
 from copick_tools.deletions import Deletion
 from copick_tools.plans import Action, Change, Plan, Progress, Report, Skipped, Step
 from copick_tools.targets import Target
@@ -51,6 +53,7 @@ class Transfer:
     action: Action | None
     delete_source: bool
     changes: tuple[Change, ...]
+    made_with: dict[str, Any] | None = None
 
     @property
     def source(self) -> str:
@@ -64,11 +67,16 @@ class Transfer:
             ConflictError: Somebody has meanwhile made features of a tomogram that is to be deleted.
             InvalidDataError: The copy is not what the source is; nothing was deleted.
         """
+        provenance = None
         if self.action is not None:
+            if self.made_with is not None:
+                provenance = copy_provenance(source=self.layer, key=self.key, **self.made_with)
             copy_content(self.layer, self.key, self.target, self.target_key, replace=self.action == "replace")
         if (verify or self.delete_source) and not same_content(self.layer, self.key, self.target, self.target_key):
             reason = f"the copy in layer {self.target.name!r} differs from {self.key}; copy it again with if_exists='replace'"
             raise InvalidDataError(source=self.target_key, reason=reason)
+        if provenance is not None:
+            note_copy(self.target, self.target_key, provenance)
         if self.delete_source:
             if self.key.kind is Kind.TOMOGRAM and (added := [*self.layer.list(Kind.FEATURES, self.key)]):
                 way_out = f"Deleting {self.key} would delete it: move again."
@@ -85,6 +93,7 @@ def plan_copy(
     *,
     to: CopickRootOverlay | None = None,
     if_exists: IfExists = "fail",
+    provenance: bool = True,
 ) -> Plan:
     """Plan to copy entities to other addresses, or into another project.
 
@@ -95,6 +104,7 @@ def plan_copy(
         to: The project to copy into; that of the selection by default. Objects that it lacks are added to its configuration
             in memory when the plan runs.
         if_exists: What happens where the target exists and holds something else. What equals its source is always skipped.
+        provenance: Note in a hidden record of each run what made the copies, and from what.
 
     Returns:
         The plan; nothing has been changed.
@@ -107,7 +117,8 @@ def plan_copy(
         UnknownObjectError: The target project has no object of the target's name.
     """
     root, rows = selection.root, selection.one_kind("copied")
-    return _plan("Copy", root, rows, Target(target).key, to or root, if_exists, move=False, text=target)
+    made_with = _made_with("cp", root) if provenance else None
+    return _plan("Copy", root, rows, Target(target).key, to or root, if_exists, move=False, text=target, made_with=made_with)
 
 
 def plan_move(
@@ -116,6 +127,7 @@ def plan_move(
     *,
     to: CopickRootOverlay | None = None,
     if_exists: IfExists = "fail",
+    provenance: bool = True,
 ) -> Plan:
     """Plan to move entities; see :func:`plan_copy`. Each source is deleted after its copy was compared with it.
 
@@ -125,15 +137,20 @@ def plan_move(
         ReadOnlyError: A source is in a read-only layer; copy it instead.
     """
     root, rows = selection.root, selection.one_kind("moved")
-    template = Target(target)
+    template, made_with = Target(target), _made_with("mv", root) if provenance else None
     tomograms: dict[Key, Layer] = {key: layer for key, layer in rows if key.kind is Kind.TOMOGRAM and layer is not None}
     if tomograms:
-        return _plan_move_of_tomograms(root, tomograms, template, to or root, if_exists)
-    return _plan("Move", root, rows, template.key, to or root, if_exists, move=True, text=target)
+        return _plan_move_of_tomograms(root, tomograms, template, to or root, if_exists, made_with)
+    return _plan("Move", root, rows, template.key, to or root, if_exists, move=True, text=target, made_with=made_with)
 
 
 def _plan_move_of_tomograms(
-    root: CopickRootOverlay, tomograms: dict[Key, Layer], template: Target, to: CopickRootOverlay, if_exists: IfExists
+    root: CopickRootOverlay,
+    tomograms: dict[Key, Layer],
+    template: Target,
+    to: CopickRootOverlay,
+    if_exists: IfExists,
+    made_with: dict[str, Any] | None,
 ) -> Plan:
     """Copy tomograms, move their features, then delete the tomograms: deleting one deletes its features."""
 
@@ -142,8 +159,9 @@ def _plan_move_of_tomograms(
         return key._replace(run=tomogram.run, tomo_type=tomogram.tomo_type)  # type: ignore[call-arg]
 
     features: list[Row] = [(f, layer) for key, layer in tomograms.items() for f in layer.list(Kind.FEATURES, key)]  # type: ignore[arg-type]
-    plan = _plan("Move", root, [*tomograms.items()], template.key, to, if_exists, move=True, text=template.text)
-    moved = _plan("Move", root, sorted(features), features_key, to, if_exists, move=True, text=template.text)
+    how: dict[str, Any] = {"move": True, "text": template.text, "made_with": made_with}
+    plan = _plan("Move", root, [*tomograms.items()], template.key, to, if_exists, **how)
+    moved = _plan("Move", root, sorted(features), features_key, to, if_exists, **how)
     transfers = [step for step in plan.steps if isinstance(step, Transfer)]
     others = [step for step in plan.steps if not isinstance(step, Transfer)]
     going = {transfer.key for transfer in transfers}
@@ -177,6 +195,7 @@ def plan_sync(
     users: Mapping[str, str] | None = None,
     if_exists: IfExists = "skip",
     delete: bool = False,
+    provenance: bool = True,
 ) -> Plan:
     """Plan to bring what a project has into another one.
 
@@ -190,6 +209,7 @@ def plan_sync(
         users: The same for users.
         if_exists: ``"skip"`` brings only what is missing; ``"replace"`` also replaces what is different.
         delete: Delete what the target's overlay has at such addresses and the source has not.
+        provenance: Note in a hidden record of each run what brought the copies, and from where.
 
     Raises:
         AddressError: Two entities would become one.
@@ -210,7 +230,9 @@ def plan_sync(
         return [row for a in addresses for row in Selection(root, a, kind).rows() if row[0].kind is not Kind.OBJECT]
 
     wanted = rows(source)
-    plan = _plan("Sync", source, wanted, renamed, target, if_exists, move=False, text=str(address or "*"))
+    made_with = _made_with("sync", source) if provenance else None
+    text = str(address or "*")
+    plan = _plan("Sync", source, wanted, renamed, target, if_exists, move=False, text=text, made_with=made_with)
     if delete:
         kept, overlay = {renamed(key) for key, _ in wanted}, target.layers.overlay
         for key, layer in rows(target):
@@ -257,6 +279,7 @@ def _plan(
     *,
     move: bool,
     text: str,
+    made_with: dict[str, Any] | None,
 ) -> Plan:
     held = {key: layer for key, layer in rows if key.kind is not Kind.OBJECT}  # of several layers the last one
     project = _name(to) if to is not root else ""
@@ -289,7 +312,7 @@ def _plan(
         if action != "same":
             changes.insert(0, Change(action, target_key, target.name, project))
         write = None if action == "same" else action
-        plan.steps.append(Transfer(layer, key, target, target_key, write, move, tuple(changes)))
+        plan.steps.append(Transfer(layer, key, target, target_key, write, move, tuple(changes), made_with))
     names = [step.target_key.object_name for step in plan.steps if hasattr(step.target_key, "object_name")]  # type: ignore[attr-defined]
     missing = tuple(name for name in dict.fromkeys(names) if to.get_object(name) is None)
     plan.steps[:0] = [*_objects(root, to, missing, project), *_containers(to, [*containers], project)]
@@ -351,6 +374,11 @@ def _action(
         return "replace"
     way_out = "It has other content than the source; choose if_exists='skip' or 'replace' (--if-exists)."
     raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
+
+
+def _made_with(command: str, root: CopickRootOverlay) -> dict[str, Any]:
+    """Fields of the provenance of what a command copies."""
+    return {"tool": f"copick-core {command}", "version": __version__, "by": root.user_id, "project": _name(root)}
 
 
 def _name(root: CopickRootOverlay) -> str:

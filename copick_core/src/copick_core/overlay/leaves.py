@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from copick_core.layers.recording import ATTRIBUTE, KEY, for_output, note_read
 from copick_core.layers.revisions import ANY, note_change
 from copick_core.models import (
     CopickFeatures,
@@ -81,11 +82,14 @@ class CopickPicksOverlay(Leaf[PicksKey], CopickPicks):
         return bool(known["trust_orientation"]) if "trust_orientation" in known else super().trust_orientation
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
+        note_read(self._layer, self._key)
         return self._layer.load_picks(self._key)
 
     def _store(self, arrays: PicksArrays) -> Revision | None:
         from copick_core.picks import encode
 
+        if (provenance := for_output(self._layer, self._key)) is not None:
+            arrays.header[KEY] = provenance
         return self._layer.write(self._key, encode(arrays, str(self._key)), if_revision=self._revision)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -131,15 +135,19 @@ class CopickMeshOverlay(Leaf[MeshKey], CopickMesh):
         )
 
     def _load(self) -> tuple[Geometry, Revision | None]:
+        note_read(self._layer, self._key)
         return self._layer.load_mesh(self._key)
 
     def _note_revision(self) -> None:
         self._revision = self._layer.revision(self._key)
 
     def _store(self, mesh: Geometry) -> Revision | None:
-        from copick_core.meshes import encode_mesh
+        from copick_core.meshes import encode_mesh, with_extras
 
-        return self._layer.write(self._key, encode_mesh(mesh, str(self._key)), if_revision=self._revision)
+        data = encode_mesh(mesh, str(self._key))
+        if (provenance := for_output(self._layer, self._key)) is not None:
+            data = with_extras(data, **{ATTRIBUTE: provenance})
+        return self._layer.write(self._key, data, if_revision=self._revision)
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self._mesh, self._revision) if self._mesh is not None else None
@@ -176,12 +184,15 @@ class CopickFilamentsOverlay(Leaf[FilamentsKey], CopickFilaments):
     def _load(self) -> tuple[CopickFilamentsFile, Revision | None]:
         from copick_core.filaments.codec import decode
 
+        note_read(self._layer, self._key)
         data, revision = self._layer.read_revised(self._key)
         return decode(data, str(self._key)), revision
 
     def _store(self, file: CopickFilamentsFile) -> Revision | None:
         from copick_core.filaments.codec import encode
 
+        if (provenance := for_output(self._layer, self._key)) is not None:
+            file = file.model_copy(update={KEY: provenance})
         return self._layer.write(self._key, encode(file, str(self._key)), if_revision=self._revision)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -323,6 +334,10 @@ class CopickObjectOverlay(CopickObject):
         overlay = self.root._writable(self._key)
         with overlay.replace_zarr(self._key) as store:
             yield store
+            if (provenance := for_output(overlay, self._key)) is not None:
+                from copick_core.layers.provenance import stamp_volume
+
+                stamp_volume(store, provenance)
         self._holder = overlay
 
     def _check_writable(self, way_out: str = COPY_FIRST) -> None:

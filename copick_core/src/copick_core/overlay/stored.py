@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import ConflictError, LevelNotFoundError, NotFoundError, ReadOnlyError, VolumeNotFoundError
+from copick_core.layers.recording import for_output, note_read
 from copick_core.layers.revisions import note_change
 from copick_core.models.entity import Entity, K
 from copick_core.models.parent import E, Parent
@@ -77,6 +78,7 @@ class LeafVolume(Leaf[K]):
 
     def zarr(self) -> Store:
         """The zarr store that holds the volume; read-only where the entity is."""
+        note_read(self._layer, self._key)
         return self._layer.zarr(self._key)
 
     def _is_stored(self) -> bool:
@@ -102,6 +104,10 @@ class LeafVolume(Leaf[K]):
     def _staged_store(self) -> Iterator[Store]:
         with self._layer.replace_zarr(self._key) as store:
             yield store
+            if (provenance := for_output(self._layer, self._key)) is not None:
+                from copick_core.layers.provenance import stamp_volume
+
+                stamp_volume(store, provenance)
             # Not before: staging may take hours, in which somebody else can make a volume of this address.
             if self._unsaved and self._is_stored():
                 raise ConflictError(key=self._key, layer=self.layer, expected=None, found="a volume")

@@ -8,7 +8,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from copick_core import __version__
 from copick_core.errors import CopickError, InvalidDataError, UnknownObjectError
+from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import format_that_reads, format_that_writes, function_of
 from copick_core.plugins.format_functions import Frame, PicksTable
 from copick_core.projects.runs import map_runs
@@ -301,7 +303,14 @@ def _store(
                 rows.append(Transfer(item.file, run.name, _address(found[-1]), "skipped", n))
                 continue
             picks = run.new_picks(item.object_name, session_id, user_id, exist_ok=exist_ok or (resume and bool(found)))
-            picks.from_numpy(table.positions, table.transforms, table.instance_ids, table.scores, table.columns)
+            with recording(
+                "copick-core import",
+                function="copick_core.projects.picks_files:import_picks",
+                version=__version__,
+                by=run.config.user_id,
+                inputs=[{"file": os.path.abspath(item.file)}],
+            ):
+                picks.from_numpy(table.positions, table.transforms, table.instance_ids, table.scores, table.columns)
         except (CopickError, OSError) as error:
             rows.append(Transfer(item.file, run.name, None, "failed", n, described(error)))
             continue

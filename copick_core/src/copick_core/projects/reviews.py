@@ -6,12 +6,12 @@ Records of all layers are read; of several reviews of one thing the overlay's co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError, closest
+from copick_core.layers.records import ATTEMPTS, read_document, record_source, write_document
 from copick_core.layers.revisions import Revision
 from copick_core.tree.keys import RunKey
 from copick_core.tree.schema import REVIEW_STATES
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 RECORD = "reviews"
 #: Runs whose records are read at the same time.
 _AT_ONCE = 16
-#: How often a write is tried again while others change reviews of the same run; each failure is somebody else's success.
-_ATTEMPTS = 1000
 
 #: Reviews of a run as they are stored: by object, "" for the run as a whole.
 Entries = dict[str, dict[str, Any]]
@@ -175,7 +173,7 @@ class Reviews:
             raise NotFoundError(key=RunKey(run), layer=", ".join(layer.name for layer in self._root.layers.all))
         expected = None if overwrite else self._seen.get(run)
         name = object_name or ""
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             entries, mine, revision = self._read_to_change(run)
             if expected is not None and entries.get(name) != expected.get(name):
                 raise self._conflict(run, object_name, expected.get(name), entries.get(name))
@@ -208,7 +206,7 @@ class Reviews:
         user = self._checked(working, object_name, by)
         name = object_name or ""
         for run in self._names(runs):
-            for _ in range(_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 entries, mine, revision = self._read_to_change(run)
                 asked = [entries[key] for key in ((name, "") if name else entries) if key in entries]
                 if any(entry["state"] != first for entry in asked):
@@ -229,10 +227,11 @@ class Reviews:
             ReadOnlyError: There are some, and this project has no writable layer, or one that keeps no records.
         """
         for run, theirs in others._read_all(runs).items():
-            for _ in range(_ATTEMPTS if theirs else 0):
+            for _ in range(ATTEMPTS if theirs else 0):
                 entries, mine, revision = self._read_to_change(run)
                 wanted = {**entries, **theirs} if overwrite else {**theirs, **entries}
-                if wanted == entries or self._store(run, {**mine, "reviews": wanted}, revision):
+                overlay, key = self._root._writable(RunKey(run)), RunKey(run)
+                if wanted == entries or write_document(overlay, key, RECORD, {**mine, "reviews": wanted}, revision):
                     break
 
     # ------------------------------------------------------------------ behind it
@@ -269,7 +268,7 @@ class Reviews:
     def _read(self, run: str) -> Entries:
         entries: Entries = {}
         for layer in self._layers():
-            entries |= _entries_of(*_stored(layer, run)[:2])
+            entries |= _entries_of(layer, run, read_document(layer, RunKey(run), RECORD)[0])
         self._seen[run] = entries
         return entries
 
@@ -281,9 +280,9 @@ class Reviews:
         entries: Entries = {}
         for layer in self._layers():
             if layer is not overlay:
-                entries |= _entries_of(*_stored(layer, run)[:2])
-        document, source, revision = _stored(overlay, run)
-        return {**entries, **_entries_of(document, source)}, document, revision
+                entries |= _entries_of(layer, run, read_document(layer, RunKey(run), RECORD)[0])
+        document, revision = read_document(overlay, RunKey(run), RECORD)
+        return {**entries, **_entries_of(overlay, run, document)}, document, revision
 
     def _write(
         self,
@@ -302,19 +301,11 @@ class Reviews:
         entry: dict[str, Any] = {"state": state, "by": user, "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         if note:
             entry["note"] = note
-        if not self._store(run, {**mine, "reviews": {**mine.get("reviews", {}), name: entry}}, revision):
+        document = {**mine, "reviews": {**mine.get("reviews", {}), name: entry}}
+        if not write_document(self._root._writable(RunKey(run)), RunKey(run), RECORD, document, revision):
             return None
         self._seen[run] = {**entries, name: entry}
         return self._review(run, name or None, entry)
-
-    def _store(self, run: str, document: Mapping[str, Any], revision: Revision | None) -> bool:
-        """Write the overlay's document of a run; False if somebody else has changed it meanwhile."""
-        data = json.dumps({"version": 1, **document}, indent=1, ensure_ascii=False).encode()
-        try:
-            self._root._writable(RunKey(run)).write_record(RunKey(run), RECORD, data, if_revision=revision)
-        except ConflictError:
-            return False
-        return True
 
     def _conflict(self, run: str, object_name: str | None, expected: object, found: object) -> ConflictError:
         what = f"review of {object_name!r} in {RunKey(run)}" if object_name else f"review of {RunKey(run)}"
@@ -332,27 +323,10 @@ class Reviews:
         return Review(run, object_name, entry["state"], entry.get("by"), entry.get("at"), entry.get("note") or "")
 
 
-def _stored(layer: Layer, run: str) -> tuple[dict[str, Any], str, Revision | None]:
-    """The document of a run in a layer, where it is from, and its revision; an empty one where there is none."""
-    key = RunKey(run)
-    source = f"the reviews of {key} in layer {layer.name!r}"
-    try:
-        data, revision = layer.read_record(key, RECORD)
-    except NotFoundError:
-        return {}, source, None
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise InvalidDataError(source=source, reason=f"it is not JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise InvalidDataError(source=source, reason="it is not a JSON object")
-    return document, source, revision
-
-
-def _entries_of(document: Mapping[str, Any], source: str) -> Entries:
+def _entries_of(layer: Layer, run: str, document: Mapping[str, Any]) -> Entries:
     entries = document.get("reviews", {})
     if not isinstance(entries, dict) or not all(
         isinstance(entry, dict) and isinstance(entry.get("state"), str) for entry in entries.values()
     ):
-        raise InvalidDataError(source=source, reason="a review has no state")
+        raise InvalidDataError(source=record_source(layer, RunKey(run), RECORD), reason="a review has no state")
     return dict(entries)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from copick_core import __version__
 from copick_core.errors import CopickError, InvalidDataError
+from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import format_that_writes, function_of
 from copick_core.projects.importing import import_tomogram
 from copick_core.projects.runs import map_runs
@@ -255,7 +257,15 @@ def _import(
             return "skipped", str(address_of(found.key))
     given = {name: value for name, value in options.items() if value}
     replace = exist_ok or found is not None
-    tomogram = import_tomogram(run, path, tomo_type, levels, dtype, exist_ok=replace, **given)
+    with recording(
+        "copick-core import",
+        function="copick_core.projects.volume_files:import_tomograms",
+        version=__version__,
+        by=run.config.user_id,
+        arguments={"levels": levels, **given},
+        inputs=[{"file": os.path.abspath(path)}],
+    ):
+        tomogram = import_tomogram(run, path, tomo_type, levels, dtype, exist_ok=replace, **given)
     return "done", str(address_of(tomogram.key))
 
 

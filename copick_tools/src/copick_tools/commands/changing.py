@@ -16,6 +16,7 @@ from copick_tools.commands.options import (
     opened,
     plan_options,
     project_option,
+    provenance_option,
     save_objects,
 )
 
@@ -33,6 +34,7 @@ from copick_tools.commands.options import (
 @click.option("--to", metavar="FILE", help="Config of the project to copy into.")
 @if_exists_option("fail")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
+@provenance_option
 @plan_options
 def cp(
     address: str,
@@ -42,6 +44,7 @@ def cp(
     to: str | None,
     if_exists: str,
     verify: bool,
+    provenance: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -55,7 +58,8 @@ def cp(
     root = opened(config)
     other = opened(to) if to else root
     before = len(other.config.pickable_objects)
-    plan = plan_copy(root.select(address, kind_of(kind)), target, to=other, if_exists=if_exists)  # type: ignore[arg-type]
+    selection = root.select(address, kind_of(kind))
+    plan = plan_copy(selection, target, to=other, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
     finish(plan, dry_run=dry_run, as_json=as_json, verify=verify)
     if to:
         save_objects(other, to, before)
@@ -70,15 +74,26 @@ def cp(
 @project_option
 @kind_option
 @if_exists_option("fail")
+@provenance_option
 @plan_options
-def mv(address: str, target: str, config: str, kind: str | None, if_exists: str, dry_run: bool, as_json: bool) -> None:
+def mv(
+    address: str,
+    target: str,
+    config: str,
+    kind: str | None,
+    if_exists: str,
+    provenance: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Move what ADDRESS matches to TARGET, which is written as for cp.
 
     Each source is deleted after its copy was compared with it, byte for byte. The features of a tomogram move with it.
     """
     from copick_tools.transfers import plan_move
 
-    plan = plan_move(opened(config).select(address, kind_of(kind)), target, if_exists=if_exists)  # type: ignore[arg-type]
+    selection = opened(config).select(address, kind_of(kind))
+    plan = plan_move(selection, target, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
     finish(plan, dry_run=dry_run, as_json=as_json)
 
 
@@ -129,6 +144,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @if_exists_option("skip")
 @click.option("--delete", is_flag=True, help="Delete what the target has and the project has not.")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
+@provenance_option
 @plan_options
 def sync(
     target: str,
@@ -141,6 +157,7 @@ def sync(
     if_exists: str,
     delete: bool,
     verify: bool,
+    provenance: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -162,6 +179,7 @@ def sync(
         users=users,
         if_exists=if_exists,  # type: ignore[arg-type]
         delete=delete,
+        provenance=provenance,
     )
     finish(plan, dry_run=dry_run, as_json=as_json, verify=verify)
     save_objects(other, target, before)

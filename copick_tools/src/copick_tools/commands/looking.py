@@ -68,10 +68,18 @@ def info(config: str, as_json: bool) -> None:
     metavar="[STATE]",
     help="Print the state of review of each, or only what is in STATE; give it after ADDRESS.",
 )
+@click.option("--made-by", metavar="NAME", help="Only what this tool, function or user made; reads every entity.")
 @click.option("--tree", "as_tree", is_flag=True, help="Print the whole project as a tree; reads every entity.")
 @json_option
 def ls(
-    address: str | None, config: str, kind: str | None, long: bool, state: str | None, as_tree: bool, as_json: bool
+    address: str | None,
+    config: str,
+    kind: str | None,
+    long: bool,
+    state: str | None,
+    made_by: str | None,
+    as_tree: bool,
+    as_json: bool,
 ) -> None:
     """List runs, or what ADDRESS matches; of a run, what is in it."""
     from copick_core.tree.addresses import address_of, parse
@@ -79,18 +87,22 @@ def ls(
 
     root = opened(config)
     if as_tree:
-        if address or as_json or state:
-            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS, --state and --json")
+        if address or as_json or state or made_by:
+            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS and the other options")
         from copick_tools.tree import project_tree
 
         click.echo("\n".join(project_tree(root)))
         return
-    parsed = parse(address or "*/")
+    parsed = parse(address or ("*/" if made_by is None else "*"))
     texts = [parsed]
     if address and parsed.kinds == {Kind.RUN} and kind is None:
         inside = ("*@*:*", "*")
         texts = [parse(f"{parsed!s}{text}") for text in inside][::-1]
     rows = [row for text in texts for row in root.select(text, kind_of(kind)).rows()]
+    if made_by is not None:
+        from copick_tools.stats import was_made_by
+
+        rows = [(key, layer) for key, layer in rows if layer is not None and was_made_by(layer, key, made_by)]
     found: list[dict[str, Any]] = [
         {
             "kind": key.kind.value,
@@ -160,13 +172,31 @@ def show(address: str, config: str, kind: str | None, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        if name == "levels":
+        if name == "provenance":
+            for line in _history(value):
+                click.echo(line)
+        elif name == "levels":
             for level in value:
                 shape, chunks = times(tuple(level["shape"])), times(tuple(level["chunks"]))
                 click.echo(f"{'level ' + level['name']:<12} {shape}, {level['dtype']}, chunks {chunks}")
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             click.echo(f"{name.replace('_', ' '):<12} {'-' if shown is None else shown}")
+
+
+def _history(provenance: dict[str, Any] | None) -> list[str]:
+    """What made an entity, what made that of which it is a copy, and so on, in lines."""
+    lines = []
+    while provenance:
+        made = " ".join(str(provenance[name]) for name in ("tool", "version") if name in provenance)
+        whose = f" by {provenance['by']}" if provenance.get("by") else ""
+        lines.append(f"{'made with':<12} {made}{whose} at {provenance.get('at', '-')}")
+        if arguments := provenance.get("arguments"):
+            lines.append(f"{'':<12} {', '.join(f'{name}={value}' for name, value in arguments.items())}")
+        inputs = provenance.get("inputs", ())
+        lines += [f"{'':<12} from {one.get('file') or ' '.join((one['kind'], one['address']))}" for one in inputs]
+        provenance = provenance.get("original")
+    return lines
 
 
 def described(entity: Any) -> dict[str, Any]:
@@ -176,9 +206,10 @@ def described(entity: Any) -> dict[str, Any]:
         entity: A handle.
 
     Returns:
-        Kind, address, layer and place; of volumes also levels, voxel size, number of stored files and bytes; of picks the
-        number of points; of files also bytes and revision.
+        Kind, address, layer, place and provenance; of volumes also levels, voxel size, number of stored files and bytes; of
+        picks the number of points; of files also bytes and revision.
     """
+    from copick_core.layers.provenance import provenance_of
     from copick_core.tree.addresses import address_of
     from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS
 
@@ -190,6 +221,7 @@ def described(entity: Any) -> dict[str, Any]:
         layers = getattr(entity, "layers", None)
         return {**facts, "layers": layers} if isinstance(layers, list) else facts
     facts["location"] = layer.location(key)
+    facts["provenance"] = provenance_of(layer, key)
     if key.kind in FILE_KINDS:
         data, revision = layer.read_revised(key)
         facts |= {"bytes": len(data), "revision": str(revision)}
@@ -224,12 +256,13 @@ def _stored(store: Any) -> dict[str, int]:
 @project_option
 @kind_option
 @click.option("--points", is_flag=True, help="Count the points of picks too; reads all of them.")
+@click.option("--by", type=click.Choice(["tool"]), help="Count by the tool that made them too; reads every entity.")
 @json_option
-def stats(address: str, config: str, kind: str | None, points: bool, as_json: bool) -> None:
+def stats(address: str, config: str, kind: str | None, points: bool, by: str | None, as_json: bool) -> None:
     """Count what ADDRESS matches, by run, object, user and session."""
     from copick_tools.stats import stats as counted
 
-    found = counted(opened(config), address, kind=kind_of(kind), points=points)
+    found = counted(opened(config), address, kind=kind_of(kind), points=points, tools=by == "tool")
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -238,10 +271,10 @@ def stats(address: str, config: str, kind: str | None, points: bool, as_json: bo
     for name, counts in found.items():
         points_text = f", {count(counts['points'], 'point')}" if "points" in counts else ""
         click.echo(f"{name}: {counts['total']}{points_text}")
-        for by in ("object", "user", "session"):
-            if f"by_{by}" in counts:
-                values = ", ".join(f"{value} {number}" for value, number in counts[f"by_{by}"].items())
-                click.echo(f"  by {by:<8} {values}")
+        for name_of in ("object", "user", "session", "tool"):
+            if f"by_{name_of}" in counts:
+                values = ", ".join(f"{value or 'unknown'} {number}" for value, number in counts[f"by_{name_of}"].items())
+                click.echo(f"  by {name_of:<8} {values}")
         if "by_run" in counts:
             click.echo(f"  in {count(len(counts['by_run']), 'run')}")
 

@@ -102,6 +102,12 @@ def if_exists_option(default: str) -> Callable[[F], F]:
     )
 
 
+def provenance_option(command: F) -> F:
+    """Give a command ``--no-provenance``."""
+    help_text = "Leave out the note in a hidden record of each run that says what made the copies, and from what."
+    return click.option("--no-provenance", "provenance", flag_value=False, default=True, type=bool, help=help_text)(command)
+
+
 def opened(config: str) -> CopickRootOverlay:
     """Open a project."""
     from copick_core import opening
