@@ -1,5 +1,6 @@
 """What may be uploaded to a compose volume besides plain slices: DICOM, and zips."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from copick_backend_volume.status import JobStatus
 from copick_core.__main__ import main
 from copick_core.errors import InvalidDataError, MissingDependencyError
 from support import volume_generator
+from support.syncs import assert_published, identity_of, recorded_syncs
 from support.volumes import open_volume
 
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
@@ -144,6 +146,18 @@ def test_cubic_voxels_of_dicom_are_the_voxel_size_unless_something_nearer_tells(
     assert open_volume(volume.root, voxel_size=3.0).get_run("D1C0").voxel_size_info.source == "dicom"
     (volume.root / "chunks/D1C0/.zattrs").write_text('{"voxel_size": 7}')
     assert run.voxel_size_info.source == "chunks"
+
+
+def test_the_voxel_size_of_dicom_is_on_disk_before_its_image_takes_its_place(run, uploads, volume):
+    target = volume.root / "chunks/D1C0"
+    for k in range(4):
+        dicom(uploads / f"s{k}.dcm", STACK[k], z=k)
+
+    with recorded_syncs(lambda: identity_of(target)) as syncs:
+        run.convert()
+
+    assert "voxel_spacing_zyx" in json.loads((target / ".zattrs").read_text())
+    assert_published(syncs, target)
 
 
 def test_voxels_of_dicom_that_are_no_cubes_are_reported_and_not_used(run, uploads):

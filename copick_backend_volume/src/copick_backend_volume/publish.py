@@ -21,7 +21,7 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume, is_label
 from copick_backend_volume.records import Job
-from copick_backend_volume.staging import hidden, staging
+from copick_backend_volume.staging import hidden, staging, sync_folder
 from copick_backend_volume.status import RESTING, JobStatus
 from copick_backend_volume.uploads import upload_names
 from copick_core.errors import ConflictError, InvalidDataError, NotFoundError
@@ -80,6 +80,7 @@ def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> lis
             names = _next_names(job_id, os.listdir(folder), suffixes)
             for number, name in enumerate(names):
                 os.rename(os.path.join(staged.folder, str(number)), os.path.join(folder, name))
+            sync_folder(folder)
     return names
 
 
@@ -107,6 +108,7 @@ def replace_upload(volume: Volume, store: JobStore, job_id: str, name: str, file
         copy_synced(Path(file), copy)
         with _upload_locked(volume, store, job_id, name) as path:
             os.replace(copy, path)
+            sync_folder(os.path.dirname(path))
 
 
 @contextlib.contextmanager
@@ -253,6 +255,7 @@ def publish_segmentation(
             description = hidden(os.path.join(volume.root, "models"))
             write_synced(description, json.dumps(sidecar, indent=4).encode())
             os.rename(description, volume.sidecar(job_id, model_id))
+            sync_folder(volume.folder("models", job_id))
             staged.publish(volume.segmentation(job_id, model_id))
     _rest_segmented(store, job_id)
     return model_id
