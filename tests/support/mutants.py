@@ -341,6 +341,17 @@ class StoresInSpiteOfTheConflict(Mutant):
         return revision
 
 
+class TakesEqualBytesForItsOwn(Mutant):
+    """As if each write were the second attempt of one whose answer was lost."""
+
+    caught_by, seen = "test_equal_bytes_do_not_hide_a_conflict", "DID NOT RAISE"
+
+    def write(self, key, data, *, if_revision=ANY):
+        if self.place.files.get(key, (None, None))[0] == data:
+            return self.revision(key)
+        return super().write(key, data, if_revision=if_revision)
+
+
 class TakesTheSizeForARevision(Mutant):
     caught_by, seen = "test_different_contents_of_one_size_have_different_revisions", "assert 1 == 30"
 
@@ -480,6 +491,21 @@ class LeaksWritableStores(Mutant):
 
     def zarr(self, key):
         return DictStore(self.place.volumes.setdefault(key, {}))
+
+
+class SetsValuesThoughReadOnly(Mutant):
+    """Its volumes say that they are read-only, and refuse deletions only."""
+
+    caught_by, seen = "test_volumes_of_a_read_only_layer_are_read_only", "DID NOT RAISE"
+
+    def zarr(self, key):
+        values = self.place.volumes.setdefault(key, {})
+
+        class Store(DictStore):
+            async def set(self, key, value, byte_range=None):
+                values[key] = value
+
+        return Store(values, read_only=self.read_only)
 
 
 class ReplacesInPlace(Mutant):

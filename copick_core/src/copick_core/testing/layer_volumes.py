@@ -51,7 +51,8 @@ async def _collected(names: Any) -> list[str]:
     return sorted([name async for name in names])
 
 
-def _buffer(data: bytes) -> Any:
+def as_buffer(data: bytes) -> Any:
+    """Bytes as a store takes them."""
     from zarr.core.buffer import default_buffer_prototype
 
     return default_buffer_prototype().buffer.from_bytes(data)
@@ -59,7 +60,7 @@ def _buffer(data: bytes) -> Any:
 
 def _put(store: Any, **values: bytes) -> None:
     for name, data in values.items():
-        run_async(store.set(name.replace("__", "/"), _buffer(data)))
+        run_async(store.set(name.replace("__", "/"), as_buffer(data)))
 
 
 def _get(store: Any, name: str, byte_range: Any = None) -> bytes | None:
@@ -185,7 +186,7 @@ class VolumeChecks(LayerChecks):
         run_async(layer.zarr(key).delete(name))
         without = samples.read_volume(layer.zarr(key))
         names = run_async(_collected(layer.zarr(key).list()))
-        run_async(layer.zarr(key).set(name, _buffer(chunk)))
+        run_async(layer.zarr(key).set(name, as_buffer(chunk)))
 
         assert name not in names
         assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
@@ -291,8 +292,8 @@ class VolumeChecks(LayerChecks):
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"long first")
         _put(store, a=b"2nd")
-        run_async(store.set_if_not_exists("a", _buffer(b"3rd")))
-        run_async(store.set_if_not_exists("b", _buffer(b"b")))
+        run_async(store.set_if_not_exists("a", as_buffer(b"3rd")))
+        run_async(store.set_if_not_exists("b", as_buffer(b"b")))
 
         assert (_get(store, "a"), _get(store, "b")) == (b"2nd", b"b")
 

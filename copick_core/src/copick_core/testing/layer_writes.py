@@ -15,7 +15,7 @@ from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.layer_base import ALL_KINDS, CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, LayerChecks
-from copick_core.testing.layer_volumes import run_async
+from copick_core.testing.layer_volumes import as_buffer, run_async
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
 
 DISTINCT = "Two different contents never have one token; a rewrite of equal content may change it."
@@ -149,6 +149,18 @@ class RevisionChecks(LayerChecks):
         assert layer.read(key) == b"2"
         error: Any = caught.value
         assert (error.key, error.layer, error.expected, error.found) == (key, layer.name, outdated, found)
+
+    @pytest.mark.parametrize("kind", FILE_KINDS)
+    @promises(CONFLICT)
+    def test_equal_bytes_do_not_hide_a_conflict(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        key = samples.key(kind)
+        outdated = layer.write(key, b"1")
+        layer.write(key, b"2")
+
+        for expected in (outdated, None):
+            with pytest.raises(ConflictError):
+                layer.write(key, b"2", if_revision=expected)
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
     @promises(CONFLICT)
@@ -480,7 +492,9 @@ class ReadOnlyChecks(LayerChecks):
         assert store.read_only is True
         with pytest.raises(ValueError, match=r"read-only|read only"):
             zarr.open_array(store, path="0", mode="r+")[0, 0, 0] = 99
-        for attempt in (store.delete("0/.zarray"), store.delete_dir("0"), store.clear()):
+        setting = (store.set(name, as_buffer(b"x")) for name in ("0/.zarray", "new"))
+        for attempt in (*setting, store.delete("0/.zarray"), store.delete_dir("0"), store.clear()):
             with pytest.raises((ValueError, PermissionError)):
                 run_async(attempt)
         assert samples.holds(layer, key, seed=1)
+        assert not run_async(layer.zarr(key).exists("new"))
