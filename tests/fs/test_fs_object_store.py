@@ -49,6 +49,27 @@ def test_arguments_of_s3_are_translated(args: dict[str, Any], config: dict[str, 
     assert found.credentials() == CREDENTIALS
 
 
+ABSENT = {
+    "s3://lab/project": (
+        S3,
+        ["token", "profile", "client_kwargs", "config_kwargs", "anon", "requester_pays", "version_aware"],
+    ),
+    "gs://lab/project": ({"token": "anon"}, ["project", "consistency", "endpoint_url"]),
+    "az://lab/project": ({"account_name": "mine", "account_key": SECRET}, ["sas_token", "connection_string", "credential"]),
+}
+
+
+@pytest.mark.parametrize(("url", "name"), [(url, name) for url, (_, names) in ABSENT.items() for name in names])
+def test_an_argument_that_is_none_is_as_if_it_was_missing(url: str, name: str) -> None:
+    args = ABSENT[url][0]
+
+    found, expected = translate(url, {**args, name: None}), translate(url, args)
+
+    assert found is not None
+    assert expected is not None
+    assert (found.config, found.client, found.retries) == (expected.config, expected.client, expected.retries)
+
+
 @pytest.mark.parametrize(
     "args",
     [

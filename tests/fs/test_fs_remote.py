@@ -103,6 +103,11 @@ class Flaky(MemoryFileSystem):
         if self.lost_answers:
             raise self.lost_answers.pop()
 
+    def rm_file(self, path: str) -> None:
+        super().rm_file(path)
+        if self.lost_answers:
+            raise self.lost_answers.pop()
+
 
 class Shallow(LocalFileSystem):
     """A server that moves a folder without what is in it unless it is asked for that too, as WebDAV ones do."""
@@ -426,6 +431,33 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(flaky) -> None
     flaky.write(PICKS, b"mine", if_revision=revision)
 
     assert flaky.read(PICKS) == b"mine"
+
+
+def test_bytes_that_somebody_else_wrote_are_a_conflict_though_they_are_equal(flaky) -> None:
+    revision = flaky.revision(PICKS)
+    open_layer("other", "flaky://project").write(PICKS, b"mine")
+
+    with pytest.raises(ConflictError):
+        flaky.write(PICKS, b"mine", if_revision=revision)
+
+
+@pytest.mark.parametrize("key", [PICKS, MESH, TOMOGRAM, SEGMENTATION], ids=lambda key: key.kind.value)
+def test_what_was_deleted_though_the_answer_was_lost_is_no_error(flaky, key: Any) -> None:
+    if key.kind in (Kind.TOMOGRAM, Kind.SEGMENTATION):
+        fill(flaky, key, 1)
+    else:
+        flaky.write(key, b"content")
+    Flaky.lost_answers.append(ConnectionResetError())
+
+    flaky.delete(key)
+
+    assert not Flaky.lost_answers
+    assert not flaky.exists(key)
+
+
+def test_deleting_what_is_not_there_is_an_error_though_the_connection_broke_before(flaky) -> None:
+    with pytest.raises(NotFoundError):
+        flaky.delete(MESH)
 
 
 def lose_answers_of_staged(monkeypatch: pytest.MonkeyPatch, cls: Any, method: str) -> list[str]:

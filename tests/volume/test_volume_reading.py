@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import trimesh
 from PIL import Image
 
 from copick_backend_volume import mesh_files
+from copick_backend_volume.records import parse_job
 from copick_backend_volume.status import JobStatus
 from copick_core.errors import ConfigError, NotFoundError, ReadOnlyError
 from support import volume_generator
@@ -50,6 +52,35 @@ def test_a_job_tells_status_times_progress_and_shape(sample):
 @pytest.mark.parametrize("text", ["JobStatus.MESHED", "MESHED", "meshed"])
 def test_a_status_is_read_in_every_spelling(text):
     assert JobStatus.parse(text) is JobStatus.MESHED
+
+
+REQUIRED = {"status": "JobStatus.UPLOADED", "created_at": "2024-07-05T16:24:13"}
+OPTIONAL = {"name": "Burrow", "last_updated_at": "2024-07-05T16:24:13", "current_job_progress": 0.5, "shape": [5, 4, 3]}
+OPTIONAL["source_type"] = "dicom"
+
+
+def test_a_job_needs_a_status_and_a_time_and_nothing_else():
+    job = parse_job("CC7651", REQUIRED)
+
+    assert job.problem is None
+    assert (job.name, job.last_updated_at, job.progress, job.shape, job.source_type) == (None,) * 5
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_a_job_without_its_status_or_time_says_so(missing):
+    entry = {name: value for name, value in {**REQUIRED, **OPTIONAL}.items() if name != missing}
+
+    assert parse_job("CC7651", entry).problem == f"{missing} is missing"
+
+
+@pytest.mark.parametrize("missing", OPTIONAL)
+def test_a_job_lacks_no_more_than_the_one_field_that_is_missing(missing):
+    whole = parse_job("CC7651", {**REQUIRED, **OPTIONAL})
+    job = parse_job("CC7651", {name: value for name, value in {**REQUIRED, **OPTIONAL}.items() if name != missing})
+
+    attribute = "progress" if missing == "current_job_progress" else missing
+    assert getattr(whole, attribute) is not None
+    assert job == replace(whole, **{attribute: None})
 
 
 def test_an_unknown_status_degrades_its_job_only(generated):
@@ -246,7 +277,10 @@ def test_a_segmentation_has_the_values_of_the_app_in_a_small_unsigned_type(eithe
 
 
 def test_a_segmentation_is_its_mask(generated):
-    for segmentation in open_volume(generated.root).get_run("CC7651").segmentations:
+    segmentations = open_volume(generated.root).get_run("CC7651").segmentations
+
+    assert [s.session_id for s in segmentations] == ["1720196800", "1720196900"]
+    for segmentation in segmentations:
         np.testing.assert_array_equal(segmentation.numpy(), generated.masks["CC7651", segmentation.session_id])
 
 
@@ -306,8 +340,8 @@ def test_there_is_an_object_for_every_value(generated):
 def test_segmentations_of_models_are_made_by_tools(either):
     run = open_volume(either).get_run("CC7651")
 
-    assert all(s.from_tool for s in run.segmentations)
-    assert all(m.from_tool for m in run.meshes)
+    assert {s.from_tool for s in run.segmentations} == {True}
+    assert {m.from_tool for m in run.meshes} == {True}
 
 
 # Meshes

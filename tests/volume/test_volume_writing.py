@@ -1,5 +1,7 @@
 """Writing into a compose volume: the state machine, conversion, publishing, meshing, and chaos."""
 
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -15,6 +17,7 @@ import zarr
 import copick_core
 from copick_backend_volume import mesh_files
 from copick_backend_volume.arrays import open_array
+from copick_backend_volume.claims import claimed
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.status import BUSY, RESTING, TRANSITIONS, JobStatus
@@ -37,6 +40,46 @@ def start(script, *args, **options):
 
 def database(generated):
     return json.loads((generated.root / "jobs.json").read_text())
+
+
+# Claims
+
+
+@contextlib.contextmanager
+def claiming(root, job, **options):
+    with claimed(
+        root.volume,
+        root.volume_layer.jobs,
+        job,
+        JobStatus.CONVERTING,
+        starts={JobStatus.UPLOADED},
+        failed=JobStatus.CONVERT_ERROR,
+        retry=False,
+        **options,
+    ):
+        yield
+
+
+def test_a_claim_that_its_holder_removed_while_one_waited_is_claimed_anew(root, monkeypatch):
+    job = root.new_job("stack")
+    job.add_slices(np.ones((3, 4, 5), np.uint8))
+    job.finish_upload()
+    flock, waited = fcntl.flock, []
+
+    def removed_meanwhile(descriptor, operation):
+        if not waited:
+            waited.append(descriptor)
+            Path(root.volume.claim(job.name)).unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+
+    with claiming(root, job.name):
+        with pytest.raises(ConflictError, match="another process works on job"), claiming(root, job.name):
+            pass
+        assert Path(root.volume.claim(job.name)).exists()
+    assert waited
+    assert not Path(root.volume.claim(job.name)).exists()
 
 
 # Statuses

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from copick_core.errors import ConflictError
 from copick_core.layers import FileChangedError
-from copick_core.layers.staged import is_staged
+from copick_core.layers.staged import STAGED_SECONDS, is_staged
 from copick_core.projects.copying import copy_content
 from copick_core.testing import samples
 from copick_core.testing.layer_volumes import run_async
-from copick_core.tree.keys import Kind
+from copick_core.tree.keys import FeaturesKey, Kind, RunKey, VoxelSpacingKey
 from copick_core.volumes.ome import VolumeFormat, write_volume
 from support.path_layer import DictPathLayer
 
@@ -132,3 +134,91 @@ def test_a_layer_without_a_primitive_says_to_open_it_read_only(primitive):
 
     with pytest.raises(NotImplementedError, match=rf"Reads has no {primitive}\(\); open it with read_only=True"):
         getattr(Reads(), primitive)(*arguments)
+
+
+# What is remembered, and what is forgotten
+
+
+RUN, SPACING, PICKS = RunKey(KEY.run), KEY.parent, samples.key(Kind.PICKS)
+OTHER_SPACING = VoxelSpacingKey(KEY.run, 20.0)
+
+
+class Interrupted(DictPathLayer):
+    """While a folder is being listed, something else happens: after it was read, before the answer arrives."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def list_folder(self, path):
+        listing = super().list_folder(path)
+        act, self.meanwhile = self.meanwhile, lambda: None
+        act()
+        return listing
+
+
+def replace(layer, key):
+    with layer.replace_zarr(key) as store:
+        samples.write_volume(store, samples.volume())
+
+
+def listed(layer, kind, parent, many):
+    return {*(layer.list_many(kind, [parent, parent])[parent] if many else layer.list(kind, parent))}
+
+
+CHANGES = {
+    "ensure": (Kind.VOXEL_SPACING, RUN, lambda layer: layer.ensure(OTHER_SPACING), {SPACING, OTHER_SPACING}),
+    "write": (Kind.PICKS, RUN, lambda layer: layer.write(PICKS, b"{}"), {PICKS}),
+    "replace_zarr": (Kind.TOMOGRAM, SPACING, lambda layer: replace(layer, KEY), {KEY}),
+    "delete": (Kind.VOXEL_SPACING, RUN, lambda layer: layer.delete(SPACING), set()),
+}
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["list", "list_many"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_listing_that_began_before_a_change_is_not_remembered(change, many):
+    kind, parent, act, expected = CHANGES[change]
+    layer = Interrupted()
+    layer.ensure(SPACING)
+    layer.meanwhile = lambda: act(layer)
+
+    listed(layer, kind, parent, many)
+
+    assert listed(layer, kind, parent, many) == expected
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["list", "list_many"])
+@pytest.mark.parametrize("forget", [lambda layer: layer.forget(RUN), lambda layer: layer.reconnect()])
+def test_a_listing_that_began_before_it_was_forgotten_is_not_remembered(forget, many):
+    layer = Interrupted()
+    layer.ensure(SPACING)
+    theirs = DictPathLayer(layer.disk)
+    layer.meanwhile = lambda: (theirs.ensure(OTHER_SPACING), forget(layer))
+
+    listed(layer, Kind.VOXEL_SPACING, RUN, many)
+
+    assert listed(layer, Kind.VOXEL_SPACING, RUN, many) == {SPACING, OTHER_SPACING}
+
+
+def test_features_that_somebody_else_wrote_since_they_were_listed_go_with_their_tomogram():
+    layer = DictPathLayer()
+    replace(layer, KEY)
+    assert not listed(layer, Kind.FEATURES, KEY, many=False)
+    theirs, features = DictPathLayer(layer.disk), FeaturesKey(*KEY[:3], "sobel")
+    replace(theirs, features)
+
+    layer.delete(KEY)
+
+    assert not theirs.exists(features)
+
+
+SECONDS = {"abandoned": STAGED_SECONDS + 1, "being written": STAGED_SECONDS - 60}
+
+
+@pytest.mark.parametrize("age", SECONDS)
+def test_replacing_a_volume_removes_what_dead_writers_have_staged_beside_it(age):
+    layer = DictPathLayer()
+    left = f"{PLACE}/.staged-{int(time.time()) - SECONDS[age]:x}-{0:032x}"
+    layer.disk.files[f"{left}/0/0.0.0"] = (b"", 1)
+
+    replace(layer, KEY)
+
+    assert layer.path_exists(left, folder=True) is (age == "being written")

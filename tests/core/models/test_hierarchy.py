@@ -17,6 +17,7 @@ from copick_core.errors import (
 )
 from copick_core.models import CopickPoint
 from copick_core.models.children import Children
+from copick_core.tree.schema import CopickSegmentationMeta
 
 VOLUME = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
 
@@ -711,6 +712,48 @@ def test_instance_and_panoptic_ones_are_given_only_where_asked_for(run):
     assert run.get_segmentations(is_instance=True, is_panoptic=True) == []
 
 
+def test_a_new_segmentation_has_no_type_but_the_one_that_was_asked_for(run):
+    segmentation = run.new_segmentation(10, "membrane", "1")
+    meta = CopickSegmentationMeta(user_id="alice", session_id="1", name="membrane", is_multilabel=False, voxel_size=10)
+
+    assert (segmentation.is_multilabel, segmentation.is_instance, segmentation.is_panoptic) == (False, False, False)
+    assert (meta.is_instance, meta.is_panoptic) == (False, False)
+
+
+def test_instance_and_panoptic_ones_are_deleted_only_where_asked_for(run):
+    for kind, flags in KINDS.items():
+        run.new_segmentation(10, "membrane", "1", **flags).from_numpy(labels(kind))
+    left = lambda: sorted(s.segmentation_type for s in run.get_segmentations(is_instance=None, is_panoptic=None))  # noqa: E731
+
+    run.delete_segmentations()
+    assert left() == ["instance", "panoptic"]
+    run.delete_segmentations(is_instance=True)
+    assert left() == ["panoptic"]
+
+
+CONTRADICTIONS = [{"is_multilabel": True, "is_panoptic": True}, {"is_multilabel": True, "is_instance": True}]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("flags", [*CONTRADICTIONS, {"is_instance": True, "is_panoptic": True}])
+def test_a_whole_address_of_two_types_at_once_finds_nothing(run, flags, listed):
+    for kind, of_kind in KINDS.items():
+        run.new_segmentation(10, "membrane", "1", **of_kind).from_numpy(labels(kind))
+    if listed:
+        assert len(run.segmentations) == len(KINDS)
+
+    assert run.get_segmentations("alice", "1", name="membrane", voxel_size=10, **flags) == []
+
+
+@pytest.mark.parametrize("empty", ["object_name", "user_id", "session_id"])
+def test_a_whole_address_with_an_empty_name_finds_nothing(run, empty):
+    address = {"object_name": "ribosome", "user_id": "alice", "session_id": "1"}
+    run.new_picks("ribosome", "1", "alice")
+
+    assert len(run.get_picks(**address)) == 1
+    assert run.get_picks(**{**address, empty: ""}) == []
+
+
 def test_positional_arguments_are_those_of_copick_1(run):
     segmentation = run.new_segmentation(10.0, "all", "1", True, "bob", True)
     assert (segmentation.is_multilabel, segmentation.user_id) == (True, "bob")
@@ -820,9 +863,21 @@ def test_a_map_round_trips(root):
     assert obj.numpy()[0].sum() == 0
 
 
-def test_only_particles_have_maps(root):
-    with pytest.raises(InvalidDataError, match="particles"):
-        root.get_object("membrane").from_numpy(VOLUME, 5.0)
+MAP_WRITES = {
+    "from_numpy": lambda obj: obj.from_numpy(VOLUME, 5.0),
+    "import_volume": lambda obj: obj.import_volume(VOLUME, voxel_size=5.0),
+    "set_region": lambda obj: obj.set_region(1),
+}
+
+
+@pytest.mark.parametrize("write", MAP_WRITES)
+def test_only_particles_have_maps(root, write):
+    membrane = root.get_object("membrane")
+
+    with pytest.raises(InvalidDataError, match="only particles have a density map"):
+        MAP_WRITES[write](membrane)
+
+    assert not root.layers.overlay.exists(membrane.key)
 
 
 def test_new_objects_get_the_next_label(root):

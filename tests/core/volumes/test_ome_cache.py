@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,11 +137,18 @@ def test_threads_read_the_same_voxels() -> None:
 # ------------------------------------------------------------------------------------------------------------- projects
 
 
-@pytest.fixture(params=["filesystem", "memory"])
+PLACES: dict[str, Callable[[Path], dict[str, str]]] = {
+    "filesystem": lambda folder: {"config_type": "filesystem", "overlay_root": str(folder / "data")},
+    "memory": lambda folder: {"config_type": "memory", "place": str(folder)},
+    # Here nothing tells one volume from another that has taken its place.
+    "memory://": lambda folder: {"config_type": "filesystem", "overlay_root": f"memory://{folder.name}"},
+}
+
+
+@pytest.fixture(params=PLACES)
 def projects(request: Any, tmp_path: Path) -> tuple[Any, Any]:
     """Two open projects over one place, with a cache."""
-    place = {"overlay_root": str(tmp_path / "data")} if request.param == "filesystem" else {"place": str(tmp_path)}
-    config = {"config_type": request.param, "pickable_objects": OBJECTS, "user_id": "alice", "chunks": (4, 4, 4), **place}
+    config = {"pickable_objects": OBJECTS, "user_id": "alice", "chunks": (4, 4, 4), **PLACES[request.param](tmp_path)}
     root = copick_core.open({**config, "chunk_cache_bytes": 2**20})
     tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
     tomogram.from_numpy(VOLUME)
@@ -197,20 +205,22 @@ def test_coarser_levels_that_were_updated_show_at_once(projects: Any) -> None:
     assert (tomogram.numpy("1") == 1).all()
 
 
-DELETIONS: dict[str, Callable[[Any], None]] = {
-    "the tomogram": lambda root: entities(root)["tomogram"].delete(),
-    "its voxel spacing": lambda root: root.get_run("TS_1").get_voxel_spacing(10.0).delete(),
-    "its run": lambda root: root.delete_run("TS_1"),
+DELETIONS: dict[str, tuple[str, Callable[[Any], None]]] = {
+    **{f"the {kind}": (kind, lambda root, kind=kind: entities(root)[kind].delete()) for kind in KINDS},
+    "its tomogram": ("features", lambda root: entities(root)["tomogram"].delete()),
+    "its voxel spacing": ("tomogram", lambda root: root.get_run("TS_1").get_voxel_spacing(10.0).delete()),
+    "its run": ("tomogram", lambda root: root.delete_run("TS_1")),
 }
 
 
 @pytest.mark.parametrize("deleted", DELETIONS)
 def test_what_was_deleted_and_made_again_is_not_answered_from_before(projects: Any, deleted: str) -> None:
     root, other = projects
-    old = entities(root)["tomogram"]
-    old.numpy()
+    kind, delete = DELETIONS[deleted]
+    old = entities(root)[kind]
+    assert not (old.numpy() == 1).all()
 
-    DELETIONS[deleted](other)
+    delete(other)
     with other.layers.overlay.replace_zarr(old.key) as store:  # as another program would make it
         write_volume(store, np.ones(SHAPE, "f4"), 10.0, levels=1, format=VolumeFormat(chunks=4))
 
@@ -252,7 +262,9 @@ def test_a_project_that_is_gone_leaves_no_chunks(tmp_path: Path) -> None:
     tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
     tomogram.from_numpy(VOLUME)
     tomogram.numpy()
+    cache = weakref.ref(root._chunk_cache)
+    assert cache() is not None
     del root, tomogram
     gc.collect()
 
-    assert not [cache for cache in gc.get_objects() if isinstance(cache, ChunkCache)]
+    assert cache() is None
