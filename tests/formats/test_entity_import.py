@@ -285,5 +285,6 @@ def test_many_files_are_imported_by_map_runs(tmp_path: Path, root: Any) -> None:
 
     copick_core.map_runs(copick_core.import_tomogram, root, files, run_args=files, executor="thread")
 
+    assert [run.name for run in root.runs] == ["TS_1", "TS_2"]
     for run in root.runs:
         np.testing.assert_array_equal(run.get_voxel_spacing(10).get_tomogram("wbp").numpy(), VOLUME)

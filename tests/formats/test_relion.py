@@ -262,6 +262,7 @@ def test_a_real_file_survives_with_its_columns(tmp_path):
         tomograms=tomograms,
     )
 
+    assert sum(len(one.positions) for one in before) == 62
     for one, two in zip(before, again, strict=True):
         np.testing.assert_allclose(two.positions, one.positions, atol=1e-6, rtol=0)
         assert apart(one.transforms, two.transforms) < 1e-7

@@ -195,12 +195,10 @@ def test_12_unknown_fields_are_refused_and_overlay_entities_pass_no_filter(root)
 def test_13_a_permanent_error_surfaces_at_once_with_the_name_of_its_query(portal, root):
     portal.graphql.faults.append(Fault(error="Cannot query field", fields=frozenset({"tomograms"})))
     run = root.get_run("501")
-    started = time.monotonic()
 
     with pytest.raises(PortalQueryError, match=r"'tomograms'.*Cannot query field") as caught:
         run.get_voxel_spacing(7.84)
 
-    assert time.monotonic() - started < 2
     assert caught.value.query == "tomograms"
     assert portal.graphql.counts["tomograms"] == 1
 

@@ -113,11 +113,13 @@ def test_files_read_are_in_our_formats(layer):
     from copick_core.meshes import decode_mesh
     from copick_core.picks import decode
 
-    for key in everything(layer):
-        if key.kind is Kind.PICKS:
-            assert decode(layer.read(key), "picks").header["session_id"] == key.session_id
-        elif key.kind is Kind.MESH:
-            assert decode_mesh(layer.read(key), "mesh").geometry
+    picks, meshes = ([key for key in everything(layer) if key.kind is kind] for kind in (Kind.PICKS, Kind.MESH))
+
+    assert picks
+    for key in picks:
+        assert decode(layer.read(key), "picks").header["session_id"] == key.session_id
+    for key in meshes:
+        assert decode_mesh(layer.read(key), "mesh").geometry
 
 
 def test_a_layer_survives_pickling_without_its_connections(layer):

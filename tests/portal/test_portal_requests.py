@@ -11,7 +11,7 @@ import pytest
 from graphql import parse, validate
 
 import copick_core
-from copick_backend_portal.disk_cache import DiskCache
+from copick_backend_portal.disk_cache import FOLDER, PREFIX, DiskCache
 from copick_backend_portal.queries import OBJECT_QUERIES, PARTS, RUNS
 from copick_core.errors import ConfigError
 from copick_core.tree.keys import Kind, RunKey
@@ -214,11 +214,23 @@ def test_another_address_is_another_cache(portal, overlay, root):
     assert portal.graphql.counts["runs"] == 2
 
 
-def test_an_old_cache_is_asked_again(portal, overlay, root):
-    assert len(root.runs) == 5
+def make_older(overlay, seconds):
+    """Set back the time of every kept answer."""
+    kept = [*overlay.glob(f"{FOLDER}/{PREFIX}*.json")]
+    assert kept
+    for path in kept:
+        header, _, body = path.read_bytes().partition(b"\n")
+        fields = json.loads(header)
+        path.write_bytes(json.dumps({**fields, "created": fields["created"] - seconds}).encode() + b"\n" + body)
 
-    assert len(open_project(portal, overlay, portal_cache_ttl_seconds=1e-9).runs) == 5
-    assert portal.graphql.counts["runs"] == 2
+
+@pytest.mark.parametrize(("age", "requests"), [(3000, 1), (3600, 2), (-60, 2)], ids=["young", "old", "of tomorrow"])
+def test_an_answer_is_asked_again_when_it_is_older_than_its_time_to_live(portal, overlay, age, requests):
+    assert len(open_project(portal, overlay, portal_cache_ttl_seconds=3600).runs) == 5
+    make_older(overlay, age)
+
+    assert len(open_project(portal, overlay, portal_cache_ttl_seconds=3600).runs) == 5
+    assert portal.graphql.counts["runs"] == requests
 
 
 def test_a_cache_that_never_ages_is_used(portal, overlay, root):

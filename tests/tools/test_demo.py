@@ -166,9 +166,12 @@ def test_a_kept_project_is_whole_and_can_be_opened_from_anywhere(kept):
 
 
 def test_the_picks_that_were_kept_are_oriented(kept):
-    for picks in copick_core.open(kept / "project.json").runs[0].picks:
-        _, transforms = picks.numpy()
+    (run,) = copick_core.open(kept / "project.json").runs
 
+    assert run.picks
+    for picks in run.picks:
+        _, transforms = picks.numpy()
+        assert len(transforms)
         assert np.allclose(np.linalg.det(transforms[:, :3, :3]), 1)
         assert not np.allclose(transforms[:, :3, :3], np.eye(3))
 

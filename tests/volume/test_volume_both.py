@@ -103,7 +103,10 @@ def test_models_without_description_and_descriptions_without_model_are_listed(ei
 
 
 def test_pairs_are_arrays_with_masks(either):
-    for pair in open_volume(either).get_run(JOB).training_pairs():
+    pairs = open_volume(either).get_run(JOB).training_pairs()
+
+    assert pairs
+    for pair in pairs:
         assert pair.image.shape == pair.mask.shape
         assert pair.mask.dtype == np.uint8
         assert set(np.unique(pair.mask)) == {0, 255}

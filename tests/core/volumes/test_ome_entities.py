@@ -68,7 +68,8 @@ def test_every_volume_is_a_dask_array_too(kind: str, zarr_format: int) -> None:
     entity = volumes(project(zarr_format=zarr_format))[kind]
     write(kind, entity, content(kind), levels=2)
 
-    for level in entity.levels:
+    assert entity.levels == ["0", "1"]
+    for level in ("0", "1"):
         lazy = entity.dask(level)
         assert lazy.chunksize == entity.array(level).chunks
         np.testing.assert_array_equal(lazy.compute(), entity.numpy(level))
@@ -184,6 +185,7 @@ def test_a_region_of_one_channel_is_updated_alone() -> None:
 
     ours.set_region(changed[1, 2:6], z=slice(2, 6), channel="instance", update_levels=True)
 
+    assert ours.levels == ["0", "1", "2"]
     for level in ours.levels:
         np.testing.assert_array_equal(ours.numpy(level), whole.numpy(level))
 
