@@ -11,7 +11,7 @@ import contextlib
 import errno
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -209,7 +209,7 @@ class RemoteFiles:
 
     async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy files, many at once."""
-        await asyncio.gather(*(do(live, "cp_file", source, target) for source, target in pairs))
+        await together(do(live, "cp_file", source, target) for source, target in pairs)
 
     async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete files that may be gone already, many at once."""
@@ -218,7 +218,7 @@ class RemoteFiles:
             with contextlib.suppress(FileNotFoundError):
                 await do(live, "rm_file", path)
 
-        await asyncio.gather(*map(one, paths))
+        await together(map(one, paths))
 
     async def delete(self, live: Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""
@@ -237,15 +237,26 @@ class RemoteFiles:
             await self.delete_files(live, [f"{path}/{name}" for name in await self.find(live, path)])
         else:
             entries = await do(live, "ls", path, detail=True)
-            await asyncio.gather(*(self._delete_entry(live, str(e["name"]).rstrip("/"), e["type"]) for e in entries))
+            await together(self._delete_entry(live, str(e["name"]).rstrip("/"), e["type"]) for e in entries)
             with contextlib.suppress(FileNotFoundError):  # memory:// has folders that are nothing but names
                 await do(live, "rmdir", path)
 
     async def _delete_entry(self, live: Live, path: str, kind: str) -> None:
-        if kind == "directory":
-            await self._delete(live, path)
-        else:
-            await do(live, "rm_file", path)
+        with contextlib.suppress(FileNotFoundError):  # an attempt that was cut off has deleted it
+            if kind == "directory":
+                await self._delete(live, path)
+            else:
+                await do(live, "rm_file", path)
+
+
+async def together(requests: Iterable[Awaitable[None]]) -> None:
+    """Make many requests at once; if one fails, none is still under way when that is raised.
+
+    Whoever repeats them over a new connection would be overtaken by those of the old one.
+    """
+    for outcome in await asyncio.gather(*requests, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _renames(fs: AbstractFileSystem) -> bool:

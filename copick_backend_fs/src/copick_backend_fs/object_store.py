@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
 from copick_backend_fs.connection import Connection, server
-from copick_backend_fs.files import PreconditionFailedError
+from copick_backend_fs.files import PreconditionFailedError, together
 from copick_backend_fs.live import Live
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
@@ -254,7 +254,7 @@ class StoreFiles(BucketFiles):
                 async with live.slots:
                     await self._store.copy_async(self._key(source), self._key(target))
 
-        await asyncio.gather(*(one(source, target) for source, target in pairs))
+        await together(one(source, target) for source, target in pairs)
 
     async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete objects, as many as the server takes with each request."""

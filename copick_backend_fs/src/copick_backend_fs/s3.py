@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
-from copick_backend_fs.files import PreconditionFailedError
+from copick_backend_fs.files import PreconditionFailedError, together
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
@@ -194,7 +193,7 @@ class S3Files(BucketFiles):
         async def one(source: str, target: str) -> None:
             await self._call(live, "copy_object", target, CopySource={"Bucket": bucket, "Key": source[len(bucket) + 1 :]})
 
-        await asyncio.gather(*(one(source, target) for source, target in pairs))
+        await together(one(source, target) for source, target in pairs)
 
     async def delete_files(self, live: Live, paths: Sequence[str]) -> None:
         """Delete objects, 1000 with each request."""
@@ -207,4 +206,4 @@ class S3Files(BucketFiles):
                 kind = PermissionError if error.get("Code") == "AccessDenied" else OSError
                 raise kind(f"{error.get('Key')}: {error.get('Code')} {error.get('Message', '')}".strip())
 
-        await asyncio.gather(*(some(paths[n : n + _DELETE_BATCH]) for n in range(0, len(paths), _DELETE_BATCH)))
+        await together(some(paths[n : n + _DELETE_BATCH]) for n in range(0, len(paths), _DELETE_BATCH))
