@@ -159,6 +159,15 @@ def open_array(folder: str) -> StoredArray | None:
     return StoredArray(folder, (shape[0], shape[1], shape[2]), (chunks[0], chunks[1], chunks[2]), dtype, document)
 
 
+def is_whole(folder: str) -> bool:
+    """Whether there is an array in a folder of which every chunk is there."""
+    try:
+        array = open_array(folder)
+    except InvalidDataError:
+        return False
+    return array is not None and not array.missing()
+
+
 class ArrayWriter:
     """Writes a new array chunk by chunk, as the app would.
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from copick_backend_volume.arrays import ATTRIBUTES_FILE, ArrayWriter, write_synced
+from copick_backend_volume.arrays import ArrayWriter
 from copick_backend_volume.claims import claimed
-from copick_backend_volume.dicom import cube
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.records import Job
@@ -20,6 +17,7 @@ from copick_backend_volume.sources import Opener
 from copick_backend_volume.staging import staging
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.uploads import UploadReport, preflight, read_slice
+from copick_backend_volume.voxel_notes import note_image, noted_upload
 from copick_core.errors import InvalidDataError
 
 #: Shape (x, y, z) of a chunk: that of the app since 2026.
@@ -81,7 +79,7 @@ def _write(
     if report.shape_zyx is None or report.dtype is None:
         raise InvalidDataError(source=f"uploads of job {report.job!r}", reason="there is no readable slice")
     depth, height, width = report.shape_zyx
-    told = time.monotonic()
+    updated = time.monotonic()
     with staging(volume, "chunks") as staged, Opener() as opener:
         writer = ArrayWriter(staged.folder, (width, height, depth), chunks, report.dtype)
         slab = np.zeros((min(chunks[2], depth), height, width), report.dtype)
@@ -91,25 +89,15 @@ def _write(
                 slab[z - start] = read_slice(report.slices[z], opener)
                 if progress:
                     progress(z + 1, depth)
-                if time.monotonic() - told > _PROGRESS_SECONDS:
+                if time.monotonic() - updated > _PROGRESS_SECONDS:
                     store.update(report.job, progress=z / depth)
-                    told = time.monotonic()
+                    updated = time.monotonic()
             write_slab(writer, slab[: stop - start], start // chunks[2])
-        note_voxel_size(staged.folder, report.spacing_zyx)
+        told, noted = report.spacing_zyx, noted_upload(volume, report.job)
+        note_image(staged.folder, told or noted, "dicom" if told else "upload")
         writer.finish()
         staged.publish(volume.chunks(report.job), replace=True)
     return width, height, depth
-
-
-def note_voxel_size(folder: str, spacing: tuple[float, float, float] | None) -> None:
-    """Note in the image's attributes what DICOM tells of its voxels, which later depends on no upload and no reader."""
-    if spacing is None:
-        return
-    note: dict[str, Any] = {"voxel_spacing_zyx": spacing, "unit": "angstrom", "source": "dicom"}
-    size = cube(spacing)
-    if size is not None:
-        note["voxel_size"] = size
-    write_synced(os.path.join(folder, ATTRIBUTES_FILE), json.dumps(note).encode())
 
 
 def write_slab(writer: ArrayWriter, slab: np.ndarray[Any, Any], k: int) -> None:

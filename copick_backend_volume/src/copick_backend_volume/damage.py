@@ -99,7 +99,7 @@ def _is_whole_obj(path: str, stl: str | None) -> bool:
 
 
 def stale_blocks(folder: str) -> list[str]:
-    """Names of blocks that were left over from meshing with another block size.
+    """Paths of blocks that were left over from meshing with another block size.
 
     Blocks tile the volume, so the surfaces of two of them never overlap, but for what simplification moves. Of two that do,
     the one that was written earlier is stale.
@@ -115,7 +115,7 @@ def stale_blocks(folder: str) -> list[str]:
             if block.value == value and len(triangles := read_stl(path)):
                 corners = triangles.reshape(-1, 3)[:, ::-1]
                 written = os.stat(path).st_mtime_ns
-                boxes.append((written, block.start, corners.min(axis=0), corners.max(axis=0), block.file_name))
+                boxes.append((written, block.start, corners.min(axis=0), corners.max(axis=0), path))
         boxes.sort(key=lambda box: box[0], reverse=True)
         lows, highs = np.array([b[2] for b in boxes]).reshape(-1, 3), np.array([b[3] for b in boxes]).reshape(-1, 3)
         for number in range(1, len(boxes)):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 
 from copick_backend_volume.arrays import StoredArray, open_array
 from copick_backend_volume.claims import is_abandoned
@@ -27,8 +25,6 @@ from copick_backend_volume.training import training_pairs, unpaired
 from copick_backend_volume.uploads import Finding, preflight
 from copick_core.cli.words import count
 from copick_core.errors import InvalidDataError
-from copick_core.layers import Problem, Repair
-from copick_core.tree.keys import RunKey
 
 #: Hours without an update after which a job that somebody works on counts as stuck.
 STUCK_HOURS = 6.0
@@ -36,10 +32,14 @@ STUCK_HOURS = 6.0
 _WAYS_OUT = {
     JobStatus.CONVERTING: 'python -m copick_core volume convert "{root}" --job {job} --retry',
     JobStatus.MESHING: 'python -m copick_core volume mesh "{root}" --job {job} --retry',
-    JobStatus.SEGMENTING: 'run.set_status("SEGMENT_ERROR")',
-    JobStatus.TRAINING: 'run.set_status("ANNOTATED", force=True)',
-    JobStatus.TRAINING_QUEUED: 'start the app, or run.set_status("ANNOTATED", force=True)',
-    JobStatus.MESHING_QUEUED: 'start the app, or run.set_status("SEGMENTED", force=True)',
+    JobStatus.SEGMENTING: 'python -m copick_core volume set-status "{root}" SEGMENT_ERROR --job {job}',
+    JobStatus.TRAINING: 'python -m copick_core volume set-status "{root}" ANNOTATED --job {job} --force',
+    JobStatus.TRAINING_QUEUED: (
+        'start the app, or python -m copick_core volume set-status "{root}" ANNOTATED --job {job} --force'
+    ),
+    JobStatus.MESHING_QUEUED: (
+        'start the app, or python -m copick_core volume set-status "{root}" SEGMENTED --job {job} --force'
+    ),
 }
 
 
@@ -82,50 +82,21 @@ def examine(
     for recoverable in store.recoverable():
         if recoverable.lost:
             job_id, source = recoverable.job.id, os.path.basename(recoverable.source)
-            message = f"the app has lost it; {source} has it, and root.restore_job({job_id!r}) puts it back"
+            way_out = f'python -m copick_core volume restore "{volume.root}" --job {job_id}'
+            message = f"the app has lost it; {source} has it, and this puts it back: {way_out}"
             found.append(Finding("lost-job", "error", message, job_id, (recoverable.source,)))
-    left = remains(volume)
+    stuck = {finding.job for finding in found if finding.code == "stuck"}
+    left = [path for path in remains(volume) if volume.claimed_job(path) not in stuck or volume.claimed_job(path) is None]
     if left:
         message = "writers died and left what nobody sees or uses; delete it, or the next writer after a week will: "
         found.append(Finding("remains", "warning", message + ", ".join(left), None, tuple(left)))
     return sorted(found, key=lambda f: (f.severity, f.job or "", f.code))
 
 
-def problem_of(volume: Volume, store: JobStore, finding: Finding) -> Problem:
-    """A finding as a problem of the layer, with a repair where that guesses nothing and the project may write back."""
-    place = ", ".join(finding.files) or (f"{volume.root}, job {finding.job}" if finding.job else volume.root)
-    key = RunKey(finding.job) if finding.job else None
-    repair = _repair(store, finding) if store.writable else None
-    return Problem(finding.code, key, place, finding.severity, finding.message, repair)
-
-
-def _repair(store: JobStore, finding: Finding) -> Repair | None:
-    if finding.code in ("remains", "unfinished-publication"):
-        return Repair(f"delete {', '.join(finding.files)}", partial(_delete, finding.files))
-    if finding.code == "lost-job" and finding.job is not None:
-        source = os.path.basename(finding.files[0])
-        return Repair(f"put job {finding.job} back as it stands in {source}", partial(_restore, store, [finding.job]))
-    if finding.code == "torn-database":
-        whole = [r.job.id for r in store.recoverable() if r.source == store.volume.database]
-        if whole:
-            what = f"move jobs.json aside and put back what is whole in it: {', '.join(whole)}"
-            return Repair(what, partial(_restore, store, whole))
-    return None
-
-
-def _delete(paths: Sequence[str]) -> None:
-    for path in paths:
-        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-
-
-def _restore(store: JobStore, jobs: Sequence[str]) -> None:
-    for job in jobs:
-        store.restore(job)
-
-
 def _of_job(volume: Volume, job: Job, stuck_hours: float) -> Iterator[Finding]:
     if not job.in_database:
-        yield Finding("orphan", "warning", "it has folders, but stands in no database", job.id)
+        way_out = f'python -m copick_core volume restore "{volume.root}" --job {job.id}'
+        yield Finding("orphan", "warning", f"it has folders, but stands in no database: {way_out}", job.id)
     if job.problem:
         yield Finding("bad-entry", "error", f"{job.problem}; the app fails for all jobs on some of these", job.id)
     if job.status in BUSY and job.status is not None:
@@ -156,7 +127,7 @@ def _of_image(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
     yield from _of_chunks(image, "the image", job.id)
     if job.shape is not None and job.shape != image.shape:
         message = f"the database says shape {job.shape} (x, y, z), the image has {image.shape}"
-        yield Finding("shape-mismatch", "error", message, job.id)
+        yield Finding("shape-in-database", "error", message, job.id)
 
 
 def _of_chunks(array: StoredArray, what: str, job: str) -> Iterator[Finding]:
@@ -192,16 +163,18 @@ def _of_meshes(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
         try:
             stale = stale_blocks(folder)
         except InvalidDataError as error:
-            yield Finding("broken-mesh", "error", f"a block of mesh {model} cannot be read: {error}", job.id)
+            yield Finding("broken-block", "error", f"a block of mesh {model} cannot be read: {error}", job.id, (folder,))
             stale = []
         if stale:
             message = (
-                f"blocks of mesh {model} of an earlier block size, such as {stale[0]}; the whole mesh holds surfaces twice. "
-                f'Mesh it again: python -m copick_core volume mesh "{volume.root}" --job {job.id} --segmentation {model}'
+                f"blocks of mesh {model} of an earlier block size, such as {os.path.basename(stale[0])}; the whole mesh holds "
+                "surfaces twice. Mesh it again: "
+                f'python -m copick_core volume mesh "{volume.root}" --job {job.id} --segmentation {model}'
             )
             yield Finding("stale-blocks", "warning", message, job.id, tuple(stale))
         for value in sorted({b.value for b in blocks} - combined_meshes(folder).keys()):
-            yield Finding("no-combined-mesh", "warning", f"mesh {model} has blocks of {value}, but no whole mesh", job.id)
+            message = f"mesh {model} has blocks of {value}, but no whole mesh"
+            yield Finding("no-combined-mesh", "warning", message, job.id, (folder,))
 
 
 def _of_descriptions(volume: Volume, job: Job, _: float) -> Iterator[Finding]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from copick_backend_volume.arrays import open_array
+from copick_backend_volume.arrays import is_whole
 from copick_backend_volume.models import trained_models, used_pairs
 from copick_backend_volume.places import Volume
 from copick_backend_volume.training import training_pairs
-from copick_core.errors import InvalidDataError
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def freshness(volume: Volume, job: str) -> Freshness:
     """Compare the stages of a job."""
     pairs = training_pairs(volume, job)
     models = [m for m in trained_models(volume, job) if not m.is_published]
-    segmentations = [model for model in volume.segmentation_ids(job) if _is_whole(volume.segmentation(job, model))]
+    segmentations = [model for model in volume.segmentation_ids(job) if is_whole(volume.segmentation(job, model))]
     meshes = volume.mesh_ids(job)
     latest = models[-1] if models else None
     used = {pair.id for pair in used_pairs(pairs, latest.id, latest.metadata)[0]} if latest else set()
@@ -60,11 +59,3 @@ def freshness(volume: Volume, job: str) -> Freshness:
         segmentation_is_stale=latest is not None and latest.id not in segmentations,
         mesh_is_stale=bool(segmentations) and segmentations[-1] not in meshes,
     )
-
-
-def _is_whole(folder: str) -> bool:
-    try:
-        array = open_array(folder)
-    except InvalidDataError:
-        return False
-    return array is not None and not array.missing()

@@ -192,23 +192,24 @@ class JobStore:
 
         The newest copy of each; torn files give the entries that are whole.
         """
-        try:
-            names = os.listdir(self.volume.root)
-        except FileNotFoundError:
-            return []
         content = self._content()
-        sources = [(float(m[1]), n) for n in names if (m := _MOVED_ASIDE.fullmatch(n))]
+        sources = [(moved_at, path) for path, moved_at in self.moved_aside().items()]
         if content.problem is not None:
-            sources.append((content.signature[0] / 1e9, os.path.basename(self.volume.database)))
+            sources.append((content.signature[0] / 1e9, self.volume.database))
         found: dict[str, RecoverableJob] = {}
-        for moved_at, name in sorted(sources):
-            path = os.path.join(self.volume.root, name)
+        for moved_at, path in sorted(sources):
             with contextlib.suppress(OSError), open(path, "rb") as file:
                 for job_id, entry in salvage(file.read()).items():
                     if is_job_id(job_id):
                         lost = job_id not in content.entries
                         found[job_id] = RecoverableJob(parse_job(job_id, entry), path, moved_at, lost, entry)
         return [found[job_id] for job_id in sorted(found)]
+
+    def moved_aside(self) -> dict[str, float]:
+        """Paths of the databases that the app has moved aside, and when, in seconds since the epoch."""
+        root = self.volume.root
+        names = os.listdir(root) if os.path.isdir(root) else []
+        return {os.path.join(root, name): float(m[1]) for name in names if (m := _MOVED_ASIDE.fullmatch(name))}
 
     # ------------------------------------------------------------------ writing
 
@@ -231,17 +232,43 @@ class JobStore:
                     break
                 except FileExistsError:
                     continue
-            now = datetime.now().isoformat()
-            entry = {
-                "status": JobStatus.UPLOADING.stored,
-                "name": title,
-                "id": job_id,
-                "created_at": now,
-                "last_updated_at": now,
-                "current_job_progress": 0.0,
-                "shape": None,
-            }
-            return parse_job(job_id, self._apply(job_id, lambda _: entry, create=True))
+            return self._enter(job_id, title, JobStatus.UPLOADING, datetime.now(), None)
+
+    def adopt(
+        self, job_id: str, title: str, status: JobStatus, created_at: datetime, shape: tuple[int, int, int] | None
+    ) -> Job:
+        """Enter a job that has folders only.
+
+        Args:
+            job_id: Its id.
+            title: Its title.
+            status: Its status.
+            created_at: When it was made, local time.
+            shape: Shape (x, y, z) of its image.
+
+        Raises:
+            ConflictError: The database lists it.
+        """
+        self._check_writable()
+        with self._locked():
+            if job_id in self.document():
+                reason = f"job {job_id!r} stands in the database already"
+                raise ConflictError(key=RunKey(job_id), layer="volume", expected=None, found=job_id, reason=reason)
+            return self._enter(job_id, title, status, created_at, shape)
+
+    def _enter(
+        self, job_id: str, title: str, status: JobStatus, created_at: datetime, shape: tuple[int, int, int] | None
+    ) -> Job:
+        entry = {
+            "status": status.stored,
+            "name": title,
+            "id": job_id,
+            "created_at": created_at.isoformat(),
+            "last_updated_at": datetime.now().isoformat(),
+            "current_job_progress": 0.0,
+            "shape": None if shape is None else [*shape],
+        }
+        return parse_job(job_id, self._apply(job_id, lambda _: entry, create=True))
 
     def update(
         self,

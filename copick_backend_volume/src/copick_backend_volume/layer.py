@@ -25,6 +25,7 @@ from copick_backend_volume.places import (
 from copick_backend_volume.status import WITHOUT_IMAGE
 from copick_backend_volume.training import mask_values, training_pairs
 from copick_backend_volume.uploads import dicom_spacing
+from copick_backend_volume.voxel_notes import noted_upload, spacing_in
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError, MissingDependencyError, NotFoundError
 from copick_core.layers import Layer, Problem, Revision
@@ -61,10 +62,11 @@ class VoxelSize:
 
     Attributes:
         angstrom: The size; 1 where it is not known.
-        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"dicom"`` or ``"default"``.
+        source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"upload"``, ``"dicom"`` or
+            ``"default"``.
         calibrated: Whether anything told it. Otherwise lengths are voxels.
-        zyx: Size along (z, y, x) in angstrom, where DICOM tells it. Of voxels that are no cubes, ``angstrom`` is not taken
-            from it.
+        zyx: Size along (z, y, x) in angstrom, where the source of the upload tells it. Of voxels that are no cubes,
+            ``angstrom`` is not taken from it.
     """
 
     angstrom: float
@@ -167,8 +169,8 @@ class VolumeLayer(Layer):
     def voxel_size(self, job: str) -> VoxelSize:
         """Voxel size of a job.
 
-        Told by the configuration for this job, the image's attributes, the overlay's note, DICOM uploads, or the
-        configuration for all jobs; the first of these that tells.
+        Told by the configuration for this job, the image's attributes, the overlay's note, the upload's source (DICOM,
+        MRC, or who uploaded), or the configuration for all jobs; the first of these that tells.
 
         Raises:
             InvalidDataError: One of them is no positive number, or its unit is unknown.
@@ -176,7 +178,8 @@ class VolumeLayer(Layer):
         from copick_core.volumes.multiscales import to_angstrom
 
         unit = self.config.voxel_size_unit
-        zyx = self._spacing(job)
+        uploaded = noted_upload(self.volume, job)
+        zyx = uploaded or self._spacing(job)
         if job in self.config.job_voxel_sizes:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.job_voxel_sizes[job], unit)), "config", True, zyx)
         places = {"chunks": os.path.join(self.volume.chunks(job), ATTRIBUTES_FILE)}
@@ -189,7 +192,7 @@ class VolumeLayer(Layer):
                 return VoxelSize(noted[0], noted[1] or source, True, zyx)
         size = None if zyx is None else cube(zyx)
         if size is not None:
-            return VoxelSize(voxel_size_key(size), "dicom", True, zyx)
+            return VoxelSize(voxel_size_key(size), "upload" if uploaded else "dicom", True, zyx)
         if self.config.voxel_size is not None:
             return VoxelSize(voxel_size_key(to_angstrom(self.config.voxel_size, unit)), "config", True, zyx)
         return VoxelSize(1.0, "default", False, zyx)
@@ -199,13 +202,9 @@ class VolumeLayer(Layer):
 
         Those are looked at again when a file has come or gone. Without their reader a UserWarning tells so, once.
         """
-        noted = _json_or_none(os.path.join(self.volume.chunks(job), ATTRIBUTES_FILE)) or {}
-        try:
-            z, y, x = map(float, noted["voxel_spacing_zyx"])
-        except (KeyError, TypeError, ValueError):
-            pass
-        else:
-            return z, y, x
+        noted = spacing_in(_json_or_none(os.path.join(self.volume.chunks(job), ATTRIBUTES_FILE)))
+        if noted is not None:
+            return noted
         if not self.volume.has("uploads", job):
             return None
         changed = os.stat(self.volume.folder("uploads", job)).st_mtime_ns
@@ -287,7 +286,8 @@ class VolumeLayer(Layer):
 
     def problems(self) -> Sequence[Problem]:
         """Examine the volume, as the command ``volume doctor`` does."""
-        from copick_backend_volume.doctor import examine, problem_of
+        from copick_backend_volume.doctor import examine
+        from copick_backend_volume.repairs import problem_of
 
         return [problem_of(self.volume, self.jobs, finding) for finding in examine(self.volume, self.jobs)]
 

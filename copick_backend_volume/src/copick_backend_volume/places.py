@@ -19,6 +19,7 @@ JOB_FOLDERS = ("chunks", "meshed", "models", "segmented", "training", "uploads")
 DATABASE = "jobs.json"
 #: Beginning of the names of what is being made; beside jobs, never beneath one, where the app's globs would match it.
 STAGING = ".staging-"
+_CLAIM = f"{STAGING}claim-"
 _BLOCK = re.compile(r"_(\d+)_(\d+)_(\d+)_(\d+)\.stl")
 _COMBINED = re.compile(r"(\d+)\.combined\.(stl|obj)")
 
@@ -77,7 +78,16 @@ class Volume:
 
     def claim(self, job: str) -> str:
         """File that is held while a process of ours works on a job."""
-        return os.path.join(self.root, f"{STAGING}claim-{check_job_id(job)}")
+        return os.path.join(self.root, f"{_CLAIM}{check_job_id(job)}")
+
+    def claimed_job(self, path: str) -> str | None:
+        """The job that a file of :meth:`claim` is of; None for other files."""
+        name = os.path.basename(path)
+        return name.removeprefix(_CLAIM) if os.path.dirname(path) == self.root and name.startswith(_CLAIM) else None
+
+    def voxel_note(self, job: str) -> str:
+        """File that notes the voxel size of a job's upload; the app looks into no hidden folder."""
+        return os.path.join(self.root, ".copick", f"{check_job_id(job)}.json")
 
     def folder(self, kind: str, job: str) -> str:
         """Folder of a job in one of :data:`JOB_FOLDERS`."""
@@ -134,7 +144,13 @@ class Volume:
 
     def disk_usage(self, job: str) -> dict[str, int]:
         """Bytes of the files of a job, by :data:`JOB_FOLDERS`."""
-        return {kind: _size(self.folder(kind, job)) if self.has(kind, job) else 0 for kind in JOB_FOLDERS}
+        return {kind: size_of(self.folder(kind, job)) if self.has(kind, job) else 0 for kind in JOB_FOLDERS}
+
+    def upload_names(self, job: str) -> list[str]:
+        """Names of the uploaded files of a job, in text order."""
+        if not self.has("uploads", job):
+            return []
+        return sorted(name for name, is_folder in entries(self.folder("uploads", job)) if not is_folder)
 
     def segmentation_ids(self, job: str) -> list[str]:
         """Ids of the segmentations of a job in the app's order: the last one is the latest."""
@@ -205,12 +221,11 @@ def entries(folder: str) -> Iterator[tuple[str, bool]]:
             yield name, is_folder
 
 
-def _size(folder: str) -> int:
-    below = 0
-    for name, is_folder in entries(folder):
-        path = os.path.join(folder, name)
-        below += _size(path) if is_folder else os.path.getsize(path)
-    return below
+def size_of(path: str) -> int:
+    """Bytes of a file, or of all files below a folder; links count nothing."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(size_of(os.path.join(path, name)) for name, _ in entries(path))
 
 
 def _is_own_folder(path: str) -> bool:

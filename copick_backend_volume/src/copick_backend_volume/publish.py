@@ -1,30 +1,27 @@
-"""Publishing: segmentations from any tool, slices of a new job, and requests to the app."""
+"""Publishing: segmentations from any tool, and requests to the app."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from copick_backend_volume import __version__
-from copick_backend_volume.arrays import ArrayWriter, copy_synced, distinct, open_array, write_synced
+from copick_backend_volume.arrays import ArrayWriter, distinct, open_array, write_synced
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.models import PUBLISHED_BY
 from copick_backend_volume.places import Volume, is_label
 from copick_backend_volume.records import Job
 from copick_backend_volume.staging import hidden, staging, sync_folder
 from copick_backend_volume.status import RESTING, JobStatus
-from copick_backend_volume.uploads import upload_names
-from copick_core.errors import ConflictError, InvalidDataError, NotFoundError
+from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.tree.keys import RunKey
 from copick_core.tree.names import sanitize_name
 
@@ -34,152 +31,12 @@ CHUNKS = (256, 256, 256)
 _WAIT_FOR_ID = 5.0
 #: Seconds that the app may need from taking an id to writing the file that shows it.
 _APP_WRITES = 0.1
-_SLICE = re.compile(r"slice_(\d{6})(\.|$)")
 Progress = Callable[[int, int], None]
 
 
 def new_job_id() -> str:
     """An id as the app makes them."""
     return uuid.uuid4().hex[:6].upper()
-
-
-def add_slices(volume: Volume, store: JobStore, job_id: str, slices: Any) -> list[str]:
-    """Add slices to a job that is UPLOADING, after those that it has.
-
-    Args:
-        volume: The volume.
-        store: Its database.
-        job_id: The job.
-        slices: An array (z, y, x), or paths of files in order, or one path: images, DICOM, and zips of them. Of arrays, bool
-            becomes uint8, other integers int32 and reals float32 (rounded), which with uint8 and uint16 are the types that the
-            app reads right.
-
-    Returns:
-        The names of the new files: zero-padded, so that text order is the order given.
-
-    Raises:
-        InvalidDataError: The job is not UPLOADING any more, the array is not (z, y, x) or has values that
-            the app cannot read, or there are slices from elsewhere
-            that would sort after these.
-    """
-    store._check_writable()
-    _check_uploading(store, job_id)
-    with staging(volume, "uploads") as staged:
-        suffixes = []
-        for number, (suffix, content) in enumerate(_encoded(slices)):
-            path = os.path.join(staged.folder, str(number))
-            if isinstance(content, bytes):
-                write_synced(path, content)
-            else:
-                copy_synced(content, path)
-            suffixes.append(suffix)
-        # Under the lock, so that the slices of two callers do not mix, and none comes after the end of the upload.
-        with store._locked():
-            _check_uploading(store, job_id)
-            folder = volume.make_folder("uploads", job_id)
-            names = _next_names(job_id, os.listdir(folder), suffixes)
-            for number, name in enumerate(names):
-                os.rename(os.path.join(staged.folder, str(number)), os.path.join(folder, name))
-            sync_folder(folder)
-    return names
-
-
-def _check_uploading(store: JobStore, job_id: str) -> None:
-    status = store.job(job_id).status
-    if status is not JobStatus.UPLOADING:
-        now = "not in the database" if status is None else status.name
-        raise InvalidDataError(source=f"job {job_id!r}", reason=f"it is {now}; slices are added while it is UPLOADING")
-
-
-def delete_upload(volume: Volume, store: JobStore, job_id: str, name: str) -> None:
-    """Delete an uploaded file of a job that is UPLOADING; see :meth:`CopickRunVolume.delete_upload`."""
-    with _upload_locked(volume, store, job_id, name) as path:
-        os.unlink(path)
-
-
-def replace_upload(volume: Volume, store: JobStore, job_id: str, name: str, file: str | os.PathLike[str]) -> None:
-    """Replace an uploaded file of a job that is UPLOADING; see :meth:`CopickRunVolume.replace_upload`."""
-    kinds = [os.path.splitext(os.fspath(n))[1].lower() for n in (name, file)]
-    if kinds[0] != kinds[1]:
-        reason = f"{os.fspath(file)!r} is of another kind by its name: {kinds[1] or 'no suffix'}, not {kinds[0] or 'none'}"
-        raise InvalidDataError(source=f"upload {name!r} of job {job_id!r}", reason=reason)
-    with staging(volume, "uploads") as staged:
-        copy = os.path.join(staged.folder, "copy")
-        copy_synced(Path(file), copy)
-        with _upload_locked(volume, store, job_id, name) as path:
-            os.replace(copy, path)
-            sync_folder(os.path.dirname(path))
-
-
-@contextlib.contextmanager
-def _upload_locked(volume: Volume, store: JobStore, job_id: str, name: str) -> Iterator[str]:
-    """Path of an uploaded file, while nobody of ours ends the upload."""
-    store._check_writable()
-    with store._locked():
-        _check_uploading(store, job_id)
-        if name not in upload_names(volume, job_id):
-            location = volume.folder("uploads", job_id)
-            raise NotFoundError(key=f"upload {name!r} of job {job_id!r}", layer="volume", location=location)
-        yield os.path.join(volume.folder("uploads", job_id), name)
-
-
-def _next_names(job_id: str, present: list[str], suffixes: list[str]) -> list[str]:
-    """Names of further slices, which follow those that are there in text order."""
-    ours = [int(match[1]) for name in present if (match := _SLICE.match(name))]
-    first = max(ours, default=-1) + 1
-    names = [f"slice_{number:06d}{suffix}" for number, suffix in enumerate(suffixes, start=first)]
-    later = sorted(name for name in present if not name.startswith(".") and names and name >= names[0])
-    if later:
-        reason = f"{later[0]!r} is there, which sorts after {names[0]!r}; give one job slices from one source"
-        raise InvalidDataError(source=f"uploads of job {job_id!r}", reason=reason)
-    return names
-
-
-def _encoded(slices: Any) -> Iterable[tuple[str, bytes | os.PathLike[str]]]:
-    """Suffix and content of each file, or the path of what is to be copied."""
-    if hasattr(slices, "shape") and hasattr(slices, "dtype"):
-        if len(slices.shape) != 3 or np.dtype(slices.dtype).kind not in "buif":
-            reason = f"shape {slices.shape} of {slices.dtype} is not (z, y, x) of numbers"
-            raise InvalidDataError(source="slices", reason=reason)
-        for z in range(slices.shape[0]):
-            yield _encode(np.asarray(slices[z]))
-        return
-    for path in [slices] if isinstance(slices, str | os.PathLike) else slices:
-        yield os.path.splitext(os.fspath(path))[1].lower(), Path(path)
-
-
-def _encode(plane: np.ndarray[Any, Any]) -> tuple[str, bytes]:
-    """A slice as a file that the app, which reads with Pillow, gives back with the same values."""
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    stored = _as_the_app_reads(plane)
-    suffix = ".png" if stored.dtype in (np.uint8, np.uint16) else ".tif"
-    Image.fromarray(np.ascontiguousarray(stored)).save(buffer, "png" if suffix == ".png" else "tiff")
-    return suffix, buffer.getvalue()
-
-
-def _as_the_app_reads(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same values in one of the four types that go through the app unchanged: uint8, uint16, int32 and float32.
-
-    Raises:
-        InvalidDataError: No such type holds them.
-    """
-    kind, size = plane.dtype.kind, plane.dtype.itemsize
-    if kind == "b" or (kind == "u" and size == 1):
-        return plane.astype(np.uint8, copy=False)
-    if kind == "u" and size == 2:
-        return plane.astype("<u2", copy=False)
-    target = np.dtype("<f4" if kind == "f" else "<i4")
-    with np.errstate(over="ignore"):
-        stored = plane.astype(target, copy=False)
-    changed = np.isfinite(plane) & ~np.isfinite(stored) if kind == "f" else stored != plane
-    if changed.any():
-        reason = f"{plane.dtype} has the value {plane[changed].flat[0]}, which the app's {target.name} does not hold"
-        raise InvalidDataError(source="slices", reason=reason)
-    return stored
 
 
 def publish_segmentation(
@@ -248,7 +105,7 @@ def publish_segmentation(
             "values": values,
             "created_at": datetime.now(UTC).isoformat(),
         }
-        with _next_id(volume, store, job_id) as model_id:
+        with next_id(volume, store, job_id) as model_id:
             # First what tells where it is from, which nobody looks at without the segmentation.
             volume.make_folder("models", job_id)
             volume.make_folder("segmented", job_id)
@@ -257,15 +114,15 @@ def publish_segmentation(
             os.rename(description, volume.sidecar(job_id, model_id))
             sync_folder(volume.folder("models", job_id))
             staged.publish(volume.segmentation(job_id, model_id))
-    _rest_segmented(store, job_id)
+    rest_with(store, job_id, JobStatus.SEGMENTED)
     return model_id
 
 
-def _rest_segmented(store: JobStore, job_id: str) -> None:
-    """Set SEGMENTED if the job rests; looks again where somebody else sets a status at the same time."""
+def rest_with(store: JobStore, job_id: str, wanted: JobStatus) -> None:
+    """Set a status if the job rests; looks again where somebody else sets one at the same time."""
     while (status := store.job(job_id).status) in RESTING:
         with contextlib.suppress(ConflictError):
-            store.update(job_id, status=JobStatus.SEGMENTED, expected=status)
+            store.update(job_id, status=wanted, expected=status)
             return
 
 
@@ -291,11 +148,17 @@ def _write_labels(writer: ArrayWriter, labels: Any, value: int | None, source: s
 
 
 @contextlib.contextmanager
-def _next_id(volume: Volume, store: JobStore, job_id: str) -> Iterator[str]:
+def next_id(volume: Volume, store: JobStore, job_id: str, also_after: Callable[[], int] = lambda: 0) -> Iterator[str]:
     """Hold the lock, with an id that is later than every existing one and will not be taken by the app.
 
     The app's ids are the second that it is. Ours is one that has just passed, so no two can be the same, and none lies in the
     future, where it would be the latest for too long and the app would come upon it.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        job_id: The job.
+        also_after: Gives a further second that the id is to be later than.
 
     Raises:
         ConflictError: An id lies so far in the future that its second does not pass while we wait.
@@ -303,7 +166,7 @@ def _next_id(volume: Volume, store: JobStore, job_id: str) -> Iterator[str]:
     deadline = time.monotonic() + _WAIT_FOR_ID
     while True:
         with store._locked():
-            largest = _largest_id(volume, job_id)
+            largest = max(_largest_id(volume, job_id), also_after())
             passed = int(time.time() - _APP_WRITES) - 1
             if passed > largest:
                 yield str(passed)
@@ -361,4 +224,4 @@ def request(
     return store.update(job_id, status=JobStatus.MESHING_QUEUED, expected=status)
 
 
-__all__ = ["add_slices", "new_job_id", "publish_segmentation", "request"]
+__all__ = ["new_job_id", "publish_segmentation", "request"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -23,6 +23,7 @@ from copick_core.tree.keys import RunKey
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from copick_backend_volume.cleaning import Removal
     from copick_core.layers import Layer, Layers
     from copick_core.models.volume import Index
     from copick_core.tree.schema import CopickConfig, CopickMeshMeta, CopickRunMeta, CopickSegmentationMeta
@@ -176,11 +177,13 @@ class CopickRunVolume(CopickRunOverlay):
 
     # ------------------------------------------------------------------ writing into the volume
 
-    def add_slices(self, slices: Any) -> list[str]:
-        """Add slices to a job that is UPLOADING; see :func:`copick_backend_volume.publish.add_slices`."""
-        from copick_backend_volume.publish import add_slices
+    def add_slices(
+        self, slices: Any, *, voxel_size: float | Sequence[float] | None = None, progress: Progress | None = None
+    ) -> list[str]:
+        """Add slices to a job that is UPLOADING; see :func:`copick_backend_volume.uploading.add_slices`."""
+        from copick_backend_volume.uploading import add_slices
 
-        return add_slices(self._volume, self._store, self.name, slices)
+        return add_slices(self._volume, self._store, self.name, slices, voxel_size=voxel_size, progress=progress)
 
     def finish_upload(self, *, force: bool = False) -> Job:
         """Tell that all slices are there (UPLOADED): the app converts them, if it runs.
@@ -218,7 +221,7 @@ class CopickRunVolume(CopickRunOverlay):
             InvalidDataError: The job is not UPLOADING.
             NotFoundError: There is no such file.
         """
-        from copick_backend_volume.publish import delete_upload
+        from copick_backend_volume.uploading import delete_upload
 
         delete_upload(self._volume, self._store, self.name, name)
 
@@ -229,7 +232,7 @@ class CopickRunVolume(CopickRunOverlay):
             InvalidDataError: The job is not UPLOADING, or the file is of another kind by its suffix.
             NotFoundError: There is no such uploaded file.
         """
-        from copick_backend_volume.publish import replace_upload
+        from copick_backend_volume.uploading import replace_upload
 
         replace_upload(self._volume, self._store, self.name, name, file)
 
@@ -274,6 +277,15 @@ class CopickRunVolume(CopickRunOverlay):
         )
         self.refresh_segmentations()
         return next(s for s in self.segmentations if isinstance(s, CopickSegmentationVolume) and s.model_id == model_id)
+
+    def add_training_pairs(
+        self, masks: Any, slices: Sequence[int], *, value: int | None = 255, progress: Progress | None = None
+    ) -> list[TrainingPair]:
+        """Annotate slices by masks from elsewhere; see :func:`copick_backend_volume.annotating.add_training_pairs`."""
+        from copick_backend_volume.annotating import add_training_pairs
+
+        made = add_training_pairs(self._volume, self._store, self.name, masks, slices, value=value, progress=progress)
+        return [pair for pair in self.training_pairs() if pair.id in made]
 
     def mesh(
         self,
@@ -458,6 +470,75 @@ class CopickRootVolume(CopickRootOverlay):
         if not isinstance(run, CopickRunVolume):
             raise AlreadyExistsError(key=job.id, layer="volume")
         return run
+
+    def upload(
+        self,
+        slices: Any,
+        title: str,
+        *,
+        voxel_size: float | Sequence[float] | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> CopickRunVolume:
+        """Make a job, upload all of its slices, and finish the upload (UPLOADED), in one call.
+
+        Args:
+            slices: What :meth:`CopickRunVolume.add_slices` takes, such as the path of a folder, a TIFF or an MRC.
+            title: Its title.
+            voxel_size: In angstrom, one number or (z, y, x); by default what the source tells.
+            force: Finish it also if conversion would spoil some slices.
+            progress: Called with (files done, all files).
+
+        Returns:
+            Its run.
+
+        Raises:
+            InvalidDataError: Conversion would spoil some slices: the job stays UPLOADING, to replace or delete them. Or the
+                source is none: there is no job then.
+            ReadOnlyError: The project does not write back.
+        """
+        from copick_backend_volume.stacks import stack_of
+
+        stack = stack_of(slices)
+        run = self.new_job(title)
+        run.add_slices(stack, voxel_size=voxel_size, progress=progress)
+        run.finish_upload(force=force)
+        return run
+
+    def plan_cleanup(self, parts: Collection[str], *, jobs: Collection[str] = (), keep: int = 1) -> list[Removal]:
+        """List what :meth:`clean_up` would delete; see :func:`copick_backend_volume.cleaning.plan_cleanup`."""
+        from copick_backend_volume.cleaning import plan_cleanup
+
+        layer = self.volume_layer
+        return plan_cleanup(layer.volume, layer.jobs, parts, jobs=jobs, keep=keep)
+
+    def clean_up(self, planned: list[Removal]) -> list[Removal]:
+        """Delete what :meth:`plan_cleanup` has listed; see :func:`copick_backend_volume.cleaning.clean_up`."""
+        from copick_backend_volume.cleaning import clean_up
+
+        layer = self.volume_layer
+        done = clean_up(layer.volume, layer.jobs, planned)
+        self.refresh()
+        return done
+
+    def adopt_job(self, job_id: str, title: str | None = None) -> Job:
+        """Enter a job into the database that has folders only, with the status that these tell.
+
+        Args:
+            job_id: Its id.
+            title: Its title; the id by default.
+
+        Raises:
+            ConflictError: The database lists it.
+            NotFoundError: It has no folder.
+            ReadOnlyError: The project does not write back.
+        """
+        from copick_backend_volume.adopting import adopt
+
+        layer = self.volume_layer_of(job_id)
+        job = adopt(layer.volume, layer.jobs, job_id, title)
+        self.refresh()
+        return job
 
     def _run_factory(self) -> tuple[type[CopickRunOverlay], type[CopickRunMeta]]:
         return CopickRunVolume, super()._run_factory()[1]

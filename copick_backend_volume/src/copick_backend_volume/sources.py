@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,6 +57,11 @@ class Source:
         """Whether an operating system has left it."""
         inside = (self.member or "").split("/")
         return self.base_name.startswith(".") or "__MACOSX" in inside or self.base_name.lower() in _JUNK
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Key that sorts numbers in names by value."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def sources(paths: list[str]) -> tuple[list[Source], dict[str, str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -25,8 +24,8 @@ from copick_backend_volume.dicom import (
     read_header,
     read_pixels,
 )
-from copick_backend_volume.places import Volume, entries
-from copick_backend_volume.sources import Opener, Source, sources
+from copick_backend_volume.places import Volume
+from copick_backend_volume.sources import Opener, Source, natural_order, sources
 from copick_core.errors import InvalidDataError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -153,17 +152,10 @@ class UploadReport:
             raise InvalidDataError(source=f"uploads of job {self.job!r}", reason="; ".join(errors))
 
 
-def upload_names(volume: Volume, job: str) -> list[str]:
-    """Names of the uploaded files, in the order of conversion."""
-    if not volume.has("uploads", job):
-        return []
-    return sorted(name for name, is_folder in entries(volume.folder("uploads", job)) if not is_folder)
-
-
 def preflight(volume: Volume, job: str) -> UploadReport:
     """Read every uploaded file once, one at a time, and report."""
     folder = volume.folder("uploads", job)
-    found, broken_zips = sources([os.path.join(folder, name) for name in upload_names(volume, job)])
+    found, broken_zips = sources([os.path.join(folder, name) for name in volume.upload_names(job)])
     with Opener() as opener:
         uploads = [_inspect(opener, source) for source in found if not source.is_junk]
     slices, left_out = _stacked(uploads)
@@ -192,7 +184,7 @@ def dicom_spacing(volume: Volume, job: str) -> tuple[float, float, float] | None
         MissingDependencyError: It is DICOM, and the extra that reads it is not installed.
     """
     folder = volume.folder("uploads", job)
-    found, _ = sources([os.path.join(folder, name) for name in upload_names(volume, job)])
+    found, _ = sources([os.path.join(folder, name) for name in volume.upload_names(job)])
     first = next((s for s in found if not s.is_junk and not s.problem), None)
     if first is None:
         return None
@@ -242,7 +234,7 @@ class _Findings:
             message = f"unreadable or truncated ({unreadable[0].problem}), the app would make them planes of zeros"
             self.add("unreadable", "error", message, [s.name for s in unreadable])
         names = [_base_name(s) for s in slices]
-        natural = sorted(names, key=_natural)
+        natural = sorted(names, key=natural_order)
         ordered = slices and all(s.dicom for s in slices) and in_order([s.dicom for s in slices if s.dicom])
         if natural != names and not ordered and not unread:  # what DICOM tells of the order, nobody could read
             moved = [a for a, b in zip(names, natural, strict=True) if a != b]
@@ -364,8 +356,3 @@ def _read_image(file: BinaryIO) -> tuple[NDArray[Any], int]:
     if is_png and pixels.dtype == np.int32:
         pixels = pixels.astype("<u2")
     return pixels, pages
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Key that sorts numbers in names by value."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]

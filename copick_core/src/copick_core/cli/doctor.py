@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -26,27 +27,51 @@ def doctor(context: click.Context, config: str, as_json: bool, mend: bool, yes: 
     """
     from copick_core.opening import open as open_project
     from copick_core.projects.doctor import doctor as examine
-    from copick_core.projects.doctor import repair
 
     found = examine(open_project(config))
     if not as_json:
         _show(found)
-    repairs = [item.problem.repair for item in found if item.problem.repair is not None]
-    if mend and repairs:
-        if not yes:
-            for planned in repairs:
-                click.echo(f"will {_printable(planned.description)}", err=True)
-            yes = click.confirm(f"Make {count(len(repairs), 'repair')}?", err=True)
-        if yes:
-            found = repair(found)
-            click.echo(f"{count(len(found), 'problem')} left", err=True)
-            if not as_json:
-                _show(found)
+    if mend:
+        left = mended(found, yes=yes)
+        if left is not found and not as_json:
+            _show(left)
+        found = left
     if as_json:
-        click.echo(json.dumps([_as_json(item) for item in found], indent=2))
+        click.echo(json.dumps([found_as_json(item) for item in found], indent=2))
     elif not found:
         click.echo("nothing is wrong")
     context.exit(1 if found else 0)
+
+
+def mended(found: list[Found], *, yes: bool) -> list[Found]:
+    """Make the repairs of what was found, after asking on standard error; gives what is left.
+
+    Args:
+        found: What was found.
+        yes: Do not ask.
+
+    Raises:
+        click.UsageError: Nobody can be asked.
+    """
+    from copick_core.projects.doctor import repair
+
+    repairs = [item.problem.repair for item in found if item.problem.repair is not None]
+    if not repairs:
+        return found
+    if not yes:
+        for planned in repairs:
+            click.echo(f"will {_printable(planned.description)}", err=True)
+        try:
+            yes = click.confirm(f"Make {count(len(repairs), 'repair')}?", err=True)
+        except click.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise click.UsageError("nothing was repaired: pass --yes where nobody can be asked") from None
+    if not yes:
+        return found
+    found = repair(found)
+    click.echo(f"{count(len(found), 'problem')} left", err=True)
+    return found
 
 
 def _show(found: list[Found]) -> None:
@@ -56,7 +81,8 @@ def _show(found: list[Found]) -> None:
         click.echo(_printable(f"{problem.severity:7}  {problem.id}: {problem.place}: {problem.message}{mark}"))
 
 
-def _as_json(item: Found) -> dict[str, str | None]:
+def found_as_json(item: Found) -> dict[str, str | None]:
+    """What was found, as fields for JSON."""
     problem = item.problem
     return {
         "layer": item.layer,

@@ -1,15 +1,35 @@
-"""Types of options that several commands take; each raises click.BadParameter."""
+"""What the options of several commands have in common, and examples in their help."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def examples(*lines: str) -> Callable[[click.Command], click.Command]:
+    """Add examples to the help of a command, one in each line."""
+
+    def add(command: click.Command) -> click.Command:
+        head = "Example:" if len(lines) == 1 else "Examples:"
+        command.help = "\n".join([inspect.cleandoc(command.help or ""), "", "\b", head, *(f"  {line}" for line in lines)])
+        return command
+
+    return add
+
+
+def json_option(command: F) -> F:
+    """Give a command ``--json``, as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
 
 def json_object(text: str) -> dict[str, Any]:
-    """Parse an option that is a JSON object, such as ``{"anon": true}``."""
+    """Parse an option that is a JSON object, such as ``{"anon": true}``; raises click.BadParameter."""
     try:
         content = json.loads(text)
     except ValueError as error:

@@ -6,9 +6,9 @@ import sys
 
 import click
 
+from copick_core.cli.parameters import examples
 from copick_tools.commands.options import (
     ADDRESS,
-    examples,
     finish,
     if_exists_option,
     kind_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from copick_core.cli.parameters import json_option
 from copick_core.tree.keys import Kind
 
 if TYPE_CHECKING:
@@ -50,17 +50,6 @@ class AddressType(click.ParamType[str]):
 ADDRESS = AddressType()
 
 
-def examples(*lines: str) -> Callable[[click.Command], click.Command]:
-    """Add examples to the help of a command, one in each line."""
-
-    def add(command: click.Command) -> click.Command:
-        head = "Example:" if len(lines) == 1 else "Examples:"
-        command.help = "\n".join([inspect.cleandoc(command.help or ""), "", "\b", head, *(f"  {line}" for line in lines)])
-        return command
-
-    return add
-
-
 def project_option(command: F) -> F:
     """Give a command ``-c/--config``, as ``config``."""
     return click.option(
@@ -78,11 +67,6 @@ def project_option(command: F) -> F:
 def kind_option(command: F) -> F:
     """Give a command ``--kind``."""
     return click.option("--kind", type=click.Choice(KINDS), help="The kind that the address means.")(command)
-
-
-def json_option(command: F) -> F:
-    """Give a command ``--json``, as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def plan_options(command: F) -> F:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from copick_tools.commands.options import ADDRESS, examples, opened, project_option
+from copick_core.cli.parameters import examples
+from copick_tools.commands.options import ADDRESS, opened, project_option
 
 
 @examples(
