@@ -369,7 +369,7 @@ def test_the_commands_list_examine_convert_and_mesh(either, capsys):
 
     printed = capsys.readouterr().out
     assert f"{JOB}: label-255 of segmentation 1720196900" in printed
-    assert "shape-mismatch" in printed
+    assert "shape-in-database" in printed
     assert open_volume(either).get_run("12E345").voxel_spacings
 
 

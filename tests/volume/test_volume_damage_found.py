@@ -10,6 +10,7 @@ from support import volume_generator
 from support.volumes import open_volume
 
 JOB, MODEL = "CC7651", "1720196900"
+MESH = f"meshed/{JOB}/{MODEL}.zarr"
 
 
 @pytest.fixture
@@ -93,14 +94,14 @@ def test_of_two_blocks_that_overlap_the_older_one_is_stale(volume, ages):
     mesh_block(volume, (0, 0, 0), (4, 9, 2), (19, 29, 8), ages[0])
     mesh_block(volume, (8, 0, 0), (8, 9, 2), (16, 25, 8), ages[1])
 
-    assert files(volume, "stale-blocks") == [["_255_0_0_0.stl", "_255_8_0_0.stl"][ages[1] > 0]]
+    assert files(volume, "stale-blocks") == [f"{MESH}/{['_255_0_0_0.stl', '_255_8_0_0.stl'][ages[1] > 0]}"]
 
 
 def test_a_small_stale_block_inside_another_is_seen(volume):
     mesh_block(volume, (0, 0, 0), (4, 9, 2), (19, 29, 8), 0)
     mesh_block(volume, (0, 16, 0), (6, 16, 4), (7, 17, 5), 100)
 
-    assert files(volume, "stale-blocks") == ["_255_0_16_0.stl"]
+    assert files(volume, "stale-blocks") == [f"{MESH}/_255_0_16_0.stl"]
 
 
 def test_neighbours_are_not_stale(volume):

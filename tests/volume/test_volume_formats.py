@@ -280,7 +280,7 @@ def test_a_zip_is_uploaded_as_a_file(volume, tmp_path):
     pack(tmp_path / "stack.zip", {path.name: path.read_bytes() for path in pngs(tmp_path)})
     run = open_volume(volume.root, write_back=True).new_job("zipped")
 
-    assert run.add_slices([tmp_path / "stack.zip"]) == ["slice_000000.zip"]
+    assert run.add_slices([tmp_path / "stack.zip"]) == ["stack.zip"]
     run.finish_upload()
     run.convert()
 

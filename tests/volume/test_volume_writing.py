@@ -235,7 +235,7 @@ def test_files_without_a_suffix_are_added_in_several_calls_and_one_by_its_path(r
 
     names = [run.add_slices(files[:2]), run.add_slices(files[2]), run.add_slices(str(files[0]))]
 
-    assert names == [["slice_000000", "slice_000001"], ["slice_000002"], ["slice_000003"]]
+    assert names == [["IM0", "IM1"], ["IM2"], ["slice_000000_IM0"]]
 
 
 def test_slices_are_refused_after_the_upload(root):
@@ -253,12 +253,12 @@ def test_slices_never_follow_what_would_sort_after_them(root, generated):
 
 
 def test_no_slice_is_added_once_the_upload_is_finished(root, monkeypatch):
-    from copick_backend_volume import publish
+    from copick_backend_volume import uploading
 
     run = root.new_job("late")
     run.add_slices(np.zeros((1, 4, 4), np.uint8))
-    encoded = publish._encoded
-    monkeypatch.setattr(publish, "_encoded", lambda slices: [run.finish_upload(), *encoded(slices)][1:])
+    looked = uploading.stack_of
+    monkeypatch.setattr(uploading, "stack_of", lambda slices: [run.finish_upload(), looked(slices)][1])
 
     with pytest.raises(InvalidDataError, match="UPLOADED"):
         run.add_slices(np.zeros((1, 4, 4), np.uint8))

@@ -30,7 +30,8 @@ def problem_of(volume: Volume, store: JobStore, finding: Finding) -> Problem:
     """A finding as a problem of the layer, with a repair where that guesses nothing and the project may write back."""
     place = ", ".join(finding.files) or (f"{volume.root}, job {finding.job}" if finding.job else volume.root)
     key = RunKey(finding.job) if finding.job else None
-    find = _REPAIRS.get(finding.code)
+    # While the database is torn, the status of a job is not known: first it is repaired.
+    find = (_REPAIRS | _NEED_STATUS if store.problem() is None else _REPAIRS).get(finding.code)
     repair = find(volume, store, finding) if find is not None and store.writable else None
     return Problem(finding.code, key, place, finding.severity, finding.message, repair)
 
@@ -191,6 +192,8 @@ _REPAIRS: dict[str, _Finder] = {
     "lost-job": _lost_job,
     "torn-database": _torn_database,
     "junk": _junk,
+}
+_NEED_STATUS: dict[str, _Finder] = {
     "shape-in-database": _shape,
     "stuck": _stuck,
     "stale-blocks": _mesh_again,

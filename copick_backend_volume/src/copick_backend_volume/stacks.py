@@ -72,7 +72,8 @@ def app_name(name: str) -> str:
 
     Of a name that has none of them, only the suffix is left.
     """
-    stem, suffix = os.path.splitext(name)
+    stem, dot, suffix = name.rpartition(".")
+    stem, suffix = (stem, dot + suffix) if dot else (suffix, "")
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return "".join(c for c in "_".join(plain.split()) if c in _SAFE).strip("._") + suffix
 

@@ -40,7 +40,8 @@ class JobStatus(Enum):
         try:
             return cls[str(text).removeprefix("JobStatus.").upper()]
         except KeyError:
-            raise ValueError(f"unknown status {text!r}") from None
+            known = ", ".join(status.name for status in cls)
+            raise ValueError(f"unknown status {text!r}; possible: {known}") from None
 
     @property
     def stored(self) -> str:
@@ -93,5 +94,5 @@ def check_transition(job_id: str, present: JobStatus | None, wanted: JobStatus) 
         then = ", ".join(sorted(s.name for s in allowed)) or "nothing"
         raise InvalidDataError(
             source=f"job {job_id!r}",
-            reason=f"{wanted.name} cannot follow {now}; possible: {then}. Pass force=True to repair a job that is stuck",
+            reason=f"{wanted.name} cannot follow {now}; possible: {then}. Pass force=True (--force) to repair a job that is stuck",
         )

@@ -57,7 +57,7 @@ def doctor(context: click.Context, path: str, stuck_hours: float | None, mend: b
 def _show(found: list[Any]) -> None:
     for item in found:
         problem = item.problem
-        job = problem.key.run if problem.key else "-"
+        job = problem.key.name if problem.key else "-"
         mark = " (--repair mends it)" if problem.repair else ""
         say(f"{problem.severity:7}  {job:8}  {problem.id}: {problem.message}{mark}")
 

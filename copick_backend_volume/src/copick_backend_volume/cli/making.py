@@ -89,7 +89,7 @@ def upload(
 
     if (deleted or replaced) and job is None:
         raise click.UsageError("--delete and --replace need --job")
-    if not (sources or deleted or replaced):
+    if not (sources or job):
         raise click.UsageError("name what is to be uploaded")
     stack = stack_of([os.path.expanduser(source) for source in sources]) if sources else None
     root = opened(path, write=True)
@@ -119,13 +119,16 @@ def upload(
     try:
         done = run.finish_upload(force=force) if finish else run.job
     except CopickError as error:
-        go_on = f'copick-core volume upload "{path}" --job {run.name}'
-        raise click.ClickException(f"{error}. The job is {run.name}; go on with {go_on}, or --force") from error
+        again = f'copick-core volume upload "{path}" --job {run.name}'
+        way_out = (
+            f"Job {run.name} stays UPLOADING: mend it with {again} --replace NAME FILE (or --delete NAME), or add --force"
+        )
+        raise click.ClickException(f"{error}. {way_out}") from error
     status = done.status.name if done and done.status else "-"
     if as_json:
         say_json({"job": run.name, "status": status, "files": added, "changes": changes})
     else:
-        say(f"{run.name}: {', '.join(changes).replace('add ', '')}, {status}")
+        say(f"{run.name}: {', '.join([*changes, status]).removeprefix('add ')}")
 
 
 def _reopen(run: CopickRunVolume) -> None:
