@@ -120,7 +120,7 @@ def test_an_upload_that_would_be_spoilt_names_the_job_and_goes_on_with_it(volume
     (folder / "egg_2.png").write_bytes(b"no image")
 
     code, _, told = say("upload", folder)
-    job = told.split("--job ")[1].split(",")[0]
+    job = told.split("--job ")[1].split()[0]
 
     assert code == 1
     assert "egg_2.png" in told

@@ -92,7 +92,5 @@ def check_transition(job_id: str, present: JobStatus | None, wanted: JobStatus) 
     if wanted not in allowed:
         now = "an unknown status" if present is None else present.name
         then = ", ".join(sorted(s.name for s in allowed)) or "nothing"
-        raise InvalidDataError(
-            source=f"job {job_id!r}",
-            reason=f"{wanted.name} cannot follow {now}; possible: {then}. Pass force=True (--force) to repair a job that is stuck",
-        )
+        reason = f"{wanted.name} cannot follow {now}; possible: {then}. Pass force=True (--force) to repair a stuck job"
+        raise InvalidDataError(source=f"job {job_id!r}", reason=reason)

@@ -120,9 +120,7 @@ def upload(
         done = run.finish_upload(force=force) if finish else run.job
     except CopickError as error:
         again = f'copick-core volume upload "{path}" --job {run.name}'
-        way_out = (
-            f"Job {run.name} stays UPLOADING: mend it with {again} --replace NAME FILE (or --delete NAME), or add --force"
-        )
+        way_out = f"Job {run.name} stays UPLOADING; go on with {again} --replace NAME FILE, --delete NAME or --force"
         raise click.ClickException(f"{error}. {way_out}") from error
     status = done.status.name if done and done.status else "-"
     if as_json:
