@@ -14,7 +14,7 @@ from copick_backend_volume.arrays import StoredArray, open_array, write_synced
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.publish import next_id, rest_with
-from copick_backend_volume.staging import staging
+from copick_backend_volume.staging import staging, sync_folder
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import training_pairs
 from copick_core.errors import InvalidDataError
@@ -118,6 +118,7 @@ def _put(
                 write_synced(os.path.join(staged, name), contents[part])
                 os.rename(os.path.join(staged, name), os.path.join(folder, name))
             ids.append(stem)
+        sync_folder(folder)
     return ids
 
 

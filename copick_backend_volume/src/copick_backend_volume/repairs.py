@@ -18,7 +18,7 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import CombinedWriter, read_obj, read_stl
 from copick_backend_volume.places import Volume, combined_meshes
 from copick_backend_volume.sources import Opener
-from copick_backend_volume.staging import staging
+from copick_backend_volume.staging import staging, sync_folder
 from copick_backend_volume.status import WITHOUT_IMAGE, JobStatus
 from copick_backend_volume.uploads import Finding, UploadReport, preflight, read_slice
 from copick_core.errors import InvalidDataError
@@ -130,6 +130,7 @@ def _write_whole(volume: Volume, folder: str, whole: dict[int, str]) -> None:
             for name in os.listdir(staged.folder):
                 if os.path.join(folder, name) != path:
                     os.replace(os.path.join(staged.folder, name), os.path.join(folder, name))
+    sync_folder(folder)
 
 
 def _image(volume: Volume, store: JobStore, finding: Finding) -> Repair | None:
@@ -171,6 +172,7 @@ def _fill(volume: Volume, job: str) -> None:
         for index in wanted:
             name = array.chunk_name(index)
             os.replace(os.path.join(staged.folder, writer.array.chunk_name(index)), os.path.join(array.folder, name))
+        sync_folder(array.folder)
 
 
 def _slab(report: UploadReport, opener: Opener, start: int, depth: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 from copick_backend_volume.arrays import ATTRIBUTES_FILE, write_synced
 from copick_backend_volume.dicom import cube
 from copick_backend_volume.places import Volume
-from copick_backend_volume.staging import hidden
+from copick_backend_volume.staging import hidden, sync_folder
 from copick_core.errors import InvalidDataError
 
 Spacing = tuple[float, float, float]
@@ -39,6 +39,7 @@ def note_upload(volume: Volume, job: str, size: float | Sequence[float] | None) 
     temporary = hidden(os.path.dirname(path))
     write_synced(temporary, _document(spacing, "upload"))
     os.replace(temporary, path)
+    sync_folder(os.path.dirname(path))
 
 
 def noted_upload(volume: Volume, job: str) -> Spacing | None:
