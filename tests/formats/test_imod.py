@@ -10,7 +10,7 @@ import pytest
 
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
-from support.points import read, table, unknown, write
+from support.points import lacking, read, table, unknown, write
 from support.shared_data import shared
 
 NAMES = ["imod_objects.mod", "imod_origin_sizes.mod", "imod_slicer.mod"]
@@ -64,9 +64,10 @@ def test_points_survive_to_float32(tmp_path):
     assert again.object_name == "ribosome"
 
 
-def test_orientations_that_are_left_out_are_warned_of(tmp_path):
-    with pytest.warns(UserWarning, match="no orientations"):
-        write(tmp_path / "a.mod", [table(3)], "imod")
+def test_what_a_model_has_no_place_for_is_named(tmp_path):
+    one = table(3, scores=np.array([0.1, 0.2, 0.3]), instance_ids=np.array([1, 2, 3]), columns={"class": np.arange(3)})
+
+    assert {*lacking(tmp_path / "a.mod", [one], "imod")} == {"orientations", "scores", "instance_ids", "class"}
 
 
 def test_several_runs_are_refused(tmp_path):

@@ -216,9 +216,9 @@ def test_what_is_exported_can_be_imported_again(root, tmp_path):
 def test_a_path_with_fields_makes_a_file_for_each_run(root, tmp_path):
     filled(root)
 
-    copick_core.export_picks(root, "ribosome", str(tmp_path / "out" / "{run}_{object}.tbl"))
+    copick_core.export_picks(root, "ribosome", str(tmp_path / "out" / "{run}_{object}.csv"))
 
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["TS_1_ribosome.tbl", "TS_2_ribosome.tbl"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["TS_1_ribosome.csv", "TS_2_ribosome.csv"]
 
 
 def test_picks_that_a_file_could_not_tell_apart_are_refused(root, tmp_path):

@@ -22,15 +22,20 @@ def unknown(run: str | None) -> None:
     return None
 
 
-def read(path: Path, frame=known, name: str | None = None, **options) -> list[PicksTable]:
-    chosen = format_that_reads(str(path), "picks", name)
-    return [*function_of(chosen, chosen.reads, "picks", options)(str(path), frame=frame, **options)]
+def read(path: Path, frame=known, name: str | None = None, kind: str = "picks", **options) -> list:
+    chosen = format_that_reads(str(path), kind, name)
+    return [*function_of(chosen, chosen.reads, kind, options)(str(path), frame=frame, **options)]
 
 
-def write(path: Path, tables, name: str, frame=known, **options) -> Path:
-    chosen = formats.get(name)
-    function_of(chosen, chosen.writes, "picks", options)(str(path), tables, frame=frame, **options)
+def write(path: Path, tables, name: str, frame=known, kind: str = "picks", **options) -> Path:
+    lacking(path, tables, name, frame, kind, **options)
     return path
+
+
+def lacking(path: Path, tables, name: str, frame=known, kind: str = "picks", **options) -> list[str]:
+    """Write, and return what the format could not hold."""
+    chosen = formats.get(name)
+    return [*(function_of(chosen, chosen.writes, kind, options)(str(path), tables, frame=frame, **options) or ())]
 
 
 def table(n: int = 20, run: str | None = "TS_1", seed: int = 0, **fields) -> PicksTable:

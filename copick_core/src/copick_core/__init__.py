@@ -12,20 +12,31 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from copick_core.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+    from copick_core.projects.annotation_files import (
+        export_filaments,
+        export_meshes,
+        export_picks,
+        import_filaments,
+        import_meshes,
+        import_picks,
+    )
     from copick_core.projects.copying import copy_project
     from copick_core.projects.importing import import_tomogram
-    from copick_core.projects.picks_files import export_picks, import_picks
     from copick_core.projects.runs import map_runs
     from copick_core.projects.volume_files import export_volumes, import_tomograms
 
 __all__ = [
     "__version__",
     "copy_project",
+    "export_filaments",
+    "export_meshes",
     "export_picks",
     "export_volumes",
     "from_czcdp_datasets",
     "from_file",
     "from_string",
+    "import_filaments",
+    "import_meshes",
     "import_picks",
     "import_tomogram",
     "import_tomograms",
@@ -37,12 +48,16 @@ __all__ = [
 #: Where each public function lives. They are imported when they are used, so that importing copick_core costs nothing.
 _HOMES = {
     "copy_project": "copick_core.projects.copying",
-    "export_picks": "copick_core.projects.picks_files",
+    "export_filaments": "copick_core.projects.annotation_files",
+    "export_meshes": "copick_core.projects.annotation_files",
+    "export_picks": "copick_core.projects.annotation_files",
     "export_volumes": "copick_core.projects.volume_files",
     "from_czcdp_datasets": "copick_core.opening",
     "from_file": "copick_core.opening",
     "from_string": "copick_core.opening",
-    "import_picks": "copick_core.projects.picks_files",
+    "import_filaments": "copick_core.projects.annotation_files",
+    "import_meshes": "copick_core.projects.annotation_files",
+    "import_picks": "copick_core.projects.annotation_files",
     "import_tomogram": "copick_core.projects.importing",
     "import_tomograms": "copick_core.projects.volume_files",
     "map_runs": "copick_core.projects.runs",

@@ -107,7 +107,7 @@ def voxel_size_of(path: str, frame: Frames, run: str | None, given: float | None
     return known.voxel_size
 
 
-def all_columns(tables: Iterable[PicksTable], own: Iterable[str]) -> list[str]:
+def all_columns(tables: Iterable[PicksTable], own: Iterable[str | None]) -> list[str]:
     """Names of the further columns of tables, without those that the format writes itself."""
     taken = {*own}
     return [name for name in dict.fromkeys(name for table in tables for name in table.columns) if name not in taken]
@@ -118,3 +118,18 @@ def column_in(columns: Mapping[str, npt.NDArray[Any]], name: str, n: int, missin
     if name not in columns:
         return [missing] * n
     return [text or missing for text in written(columns[name])]
+
+
+def left_out(tables: Iterable[PicksTable], held: Iterable[str | None], *, instance_ids: bool = False) -> list[str]:
+    """What a format cannot hold of points: further columns but those in ``held``, and instance ids.
+
+    Args:
+        tables: The points.
+        held: Names of the columns that it holds.
+        instance_ids: Whether it holds instance ids.
+    """
+    tables = [*tables]
+    lacking = all_columns(tables, held)
+    if not instance_ids and any(table.instance_ids is not None and np.any(table.instance_ids) for table in tables):
+        lacking.append("instance_ids")
+    return lacking

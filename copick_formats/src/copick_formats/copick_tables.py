@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,10 +16,13 @@ import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError, MissingDependencyError
 from copick_core.picks.frames import TRANSFORM_NAMES
-from copick_core.plugins.format_functions import PicksTable
-from copick_formats.cells import Frames, all_columns, bad_cell, groups, integers, numbers, texts, written
+from copick_core.plugins.format_functions import FilamentsTable, PicksTable
+from copick_formats.cells import Frames, bad_cell, groups, integers, numbers, texts, written
+from copick_formats.polylines import filaments_in, points_of
 
 _OWN = ["run_name", "x", "y", "z", *TRANSFORM_NAMES, "score", "instance_id"]
+_VERTEX = ["run_name", "x", "y", "z", "instance_id"]
+_OF_FILAMENTS = ["score", "radius", "polarity_known"]
 
 
 def is_csv(path: str, head: bytes) -> bool:
@@ -62,7 +66,7 @@ def read_csv(path: str, *, frame: Frames, run_column: str = "run_name") -> Itera
 
 
 @click.option("--separator", type=click.Choice([",", "tab"]), help="A tab for files named .tsv, a comma otherwise.")
-def write_csv(path: str, tables: Iterable[PicksTable], *, frame: Frames, separator: str | None = None) -> None:
+def write_csv(path: str, tables: Iterable[PicksTable], *, frame: Frames, separator: str | None = None) -> list[str]:
     """Write points, all digits of their numbers.
 
     Args:
@@ -70,19 +74,109 @@ def write_csv(path: str, tables: Iterable[PicksTable], *, frame: Frames, separat
         tables: The points.
         frame: Not needed.
         separator: ``","`` or ``"tab"``; by the file's name by default.
+
+    Returns:
+        Further columns with a name of copick's own columns, which the table cannot hold.
     """
     tables = [*tables]
-    further = all_columns(tables, _OWN)
+    _write_csv(path, _OWN, [(_content(table), table.columns) for table in tables], separator)
+    return _taken(tables)
+
+
+@click.option("--separator", type=click.Choice([",", "tab"]), help="A tab for files named .tsv, a comma otherwise.")
+def write_csv_filaments(
+    path: str, tables: Iterable[FilamentsTable], *, frame: Frames, separator: str | None = None
+) -> list[str]:
+    """Write a row for each vertex, in order along each filament; ``score``, ``radius`` and the like are the filament's.
+
+    Args:
+        path: The new file.
+        tables: The filaments.
+        frame: Not needed.
+        separator: As for points.
+
+    Returns:
+        Metadata that are neither numbers nor text, or have a name of copick's own columns.
+    """
+    points, lacking = _vertices(tables)
+    contents = [(_content(table), table.columns) for table in points]
+    _write_csv(path, [*_VERTEX, *_OF_FILAMENTS], contents, separator)
+    return lacking
+
+
+def _write_csv(
+    path: str,
+    own: Sequence[str],
+    contents: Sequence[tuple[Mapping[str, npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]],
+    separator: str | None,
+) -> None:
+    """Write a table of columns that each part has, and the others that any of them has."""
+    further = [name for name in dict.fromkeys(name for _, columns in contents for name in columns) if name not in _OWN]
+    names = [*dict.fromkeys([*own, *further])]
     tab = separator == "tab" or (separator is None and ".tsv" in path.lower())
     with open(path, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t" if tab else ",", lineterminator="\n")
-        rows.writerow([*_OWN, *further])
-        for table in tables:
-            content = _content(table)
-            none = np.full(len(table.positions), "")
-            cells = [written(content[name]) for name in _OWN]
-            cells += [written(np.asarray(table.columns.get(name, none))) for name in further]
-            rows.writerows(zip(*cells, strict=True))
+        rows.writerow(names)
+        for content, columns in contents:
+            none = np.full(len(content["x"]), "")
+            both = {**columns, **content}
+            rows.writerows(zip(*(written(np.asarray(both.get(name, none))) for name in names), strict=True))
+
+
+def _taken(tables: Iterable[PicksTable]) -> list[str]:
+    """Names of further columns that are those of copick's own, so that a table cannot hold them."""
+    return [name for name in dict.fromkeys(name for table in tables for name in table.columns) if name in _OWN]
+
+
+def _vertices(tables: Iterable[FilamentsTable]) -> tuple[list[PicksTable], list[str]]:
+    """The vertices of filaments, with what a filament has as columns; and what no table can hold."""
+    points: list[PicksTable] = []
+    lacking: list[str] = []
+    for table in tables:
+        n = len(table.polylines)
+        fields: dict[str, Sequence[Any]] = {
+            "radius": [np.nan if radius is None else radius for radius in table.radii or [None] * n],
+            "polarity_known": [*(table.polarity_known or [False] * n)],
+        }
+        made, lost = points_of(table, further=fields)
+        points.append(replace(made, transforms=None))
+        lacking += [*lost, *_taken([made])]
+    return points, [*dict.fromkeys(lacking)]
+
+
+@click.option("--run-column", default="run_name", help="Column with the name of the run.")
+def read_csv_filaments(path: str, *, frame: Frames, run_column: str = "run_name") -> Iterator[FilamentsTable]:
+    """Read filaments: the rows of each ``instance_id`` are its vertices, in their order.
+
+    ``score``, ``radius``, ``polarity_known`` and further columns are the filament's where all its rows have the same.
+
+    Args:
+        path: The file.
+        frame: Not needed: coordinates are in angstrom.
+        run_column: Column with the name of the run; a table without it is one run's.
+
+    Raises:
+        InvalidDataError: A row has no filament, a filament one row only, or as for points.
+    """
+    tables = read_csv(path, frame=frame, run_column=run_column)
+    return filaments_in(path, tables, id_name="instance_id", polarity="polarity_known", radius="radius")
+
+
+@click.option("--run-column", default="run_name", help="Column with the name of the run.")
+def read_parquet_filaments(path: str, *, frame: Frames, run_column: str = "run_name") -> Iterator[FilamentsTable]:
+    """Read filaments; arguments and errors are those of CSV files.
+
+    Args:
+        path: The file.
+        frame: Not needed: coordinates are in angstrom.
+        run_column: Column with the name of the run.
+
+    Raises:
+        InvalidDataError: As for CSV files.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    tables = read_parquet(path, frame=frame, run_column=run_column)
+    return filaments_in(path, tables, id_name="instance_id", polarity="polarity_known", radius="radius")
 
 
 @click.option("--run-column", default="run_name", help="Column with the name of the run.")
@@ -108,7 +202,7 @@ def read_parquet(path: str, *, frame: Frames, run_column: str = "run_name") -> I
     yield from _tables(path, {name: table[name].to_pylist() for name in table.column_names}, run_column)
 
 
-def write_parquet(path: str, tables: Iterable[PicksTable], *, frame: Frames) -> None:
+def write_parquet(path: str, tables: Iterable[PicksTable], *, frame: Frames) -> list[str]:
     """Write points to a Parquet file.
 
     Args:
@@ -116,23 +210,55 @@ def write_parquet(path: str, tables: Iterable[PicksTable], *, frame: Frames) -> 
         tables: The points.
         frame: Not needed.
 
+    Returns:
+        As for CSV files.
+
     Raises:
         InvalidDataError: A column holds values of several kinds.
         MissingDependencyError: pyarrow is not installed.
     """
+    tables = [*tables]
+    _write_parquet(path, _OWN, [(_content(table), table.columns) for table in tables])
+    return _taken(tables)
+
+
+def write_parquet_filaments(path: str, tables: Iterable[FilamentsTable], *, frame: Frames) -> list[str]:
+    """Write a row for each vertex, as into CSV files.
+
+    Args:
+        path: The new file.
+        tables: The filaments.
+        frame: Not needed.
+
+    Returns:
+        As for CSV files.
+
+    Raises:
+        InvalidDataError: A column holds values of several kinds.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    points, lacking = _vertices(tables)
+    _write_parquet(path, [*_VERTEX, *_OF_FILAMENTS], [(_content(table), table.columns) for table in points])
+    return lacking
+
+
+def _write_parquet(
+    path: str,
+    own: Sequence[str],
+    contents: Sequence[tuple[Mapping[str, npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]],
+) -> None:
     parquet = _pyarrow()
     import pyarrow
 
-    tables = [*tables]
-    further = all_columns(tables, _OWN)
-    contents = [{**_content(table), **{n: v for n, v in table.columns.items() if n in further}} for table in tables]
+    further = [name for name in dict.fromkeys(name for _, columns in contents for name in columns) if name not in _OWN]
     columns = {}
-    for name in [*_OWN, *further]:
+    for name in dict.fromkeys([*own, *further]):
         values: list[Any] = []
-        for table, content in zip(tables, contents, strict=True):
-            values += content[name].tolist() if name in content else [None] * len(table.positions)
+        for content, others in contents:
+            both = {**others, **content}
+            values += both[name].tolist() if name in both else [None] * len(content["x"])
         try:
-            columns[name] = pyarrow.array(values)
+            columns[name] = pyarrow.array(values, from_pandas=True)  # NaN is no value
         except pyarrow.ArrowException as error:
             raise InvalidDataError(source=path, reason=f"column {name}: {error}") from error
     parquet.write_table(pyarrow.table(columns), path)

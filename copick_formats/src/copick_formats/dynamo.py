@@ -13,9 +13,11 @@ import click
 import numpy as np
 
 from copick_core.errors import InvalidDataError
-from copick_core.plugins.format_functions import PicksTable
-from copick_formats.cells import Frames, column_in, groups, integers, numbers, texts, voxel_size_of, written
+from copick_core.plugins.format_functions import FilamentsTable, PicksTable
+from copick_formats.cells import Frames, column_in, groups, integers, left_out, numbers, texts, voxel_size_of, written
 from copick_formats.numbered_runs import names_beside, numbers_of
+from copick_formats.options import stacked
+from copick_formats.polylines import fields_left_out, filaments_in, points_of, spacing_option
 from copick_formats.rotations import angles, matrices, rotations_in, transforms_of
 
 NAMES = [
@@ -63,15 +65,42 @@ NAMES = [
 ]
 """Names of the 41 columns, in their order; Dynamo keeps three of them for itself."""
 _REQUIRED = 26
+_FILAMENT_COLUMNS = ["reg", "annotation", "class", "npar", "ref", "sref"]
+FILAMENT_COLUMN = "reg"
 _INTERPRETED = {"dx", "dy", "dz", "tdrot", "tilt", "narot", "cc", "tomo", "x", "y", "z"}
 _DEFAULTS = {"aligned": "1", "ftype": "1", "ymintilt": "-60", "ymaxtilt": "60"}
 
 
-@click.option("--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default.")
-@click.option("--doc", type=click.Path(exists=True), help="List of tomograms; the .doc file of the same name by default.")
-@click.option("--matlab", is_flag=True, help="Coordinates count from 1.")
+_voxel_size = click.option(
+    "--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default."
+)
+_matlab = click.option("--matlab", is_flag=True, help="Coordinates count from 1.")
+_filament_column = click.option(
+    "--filament-column", type=click.Choice(_FILAMENT_COLUMNS), help="Column with the number of the filament."
+)
+_read_options = stacked(
+    _voxel_size,
+    click.option("--doc", type=click.Path(exists=True), help="List of tomograms; the .doc file of the same name by default."),
+    _matlab,
+    _filament_column,
+)
+_write_options = stacked(
+    _voxel_size,
+    click.option("--doc", type=click.Path(), help="List of tomograms; made where it does not exist."),
+    _matlab,
+    _filament_column,
+)
+
+
+@_read_options
 def read_dynamo(
-    path: str, *, frame: Frames, voxel_size: float | None = None, doc: str | None = None, matlab: bool = False
+    path: str,
+    *,
+    frame: Frames,
+    voxel_size: float | None = None,
+    doc: str | None = None,
+    matlab: bool = False,
+    filament_column: str | None = None,
 ) -> Iterator[PicksTable]:
     """Read particles; shifts become the translations of their transforms, ``cc`` the scores.
 
@@ -83,6 +112,7 @@ def read_dynamo(
         voxel_size: Angstrom per voxel.
         doc: Path of the list of tomograms.
         matlab: Whether coordinates count from 1.
+        filament_column: Column whose numbers become instance ids, such as ``"reg"``; it is a further column otherwise.
 
     Raises:
         InvalidDataError: A line has fewer than 26 cells or another number than the first, or a cell cannot be read.
@@ -91,7 +121,8 @@ def read_dynamo(
     cells = {name: numbers(path, name, columns[name]) for name in _INTERPRETED}
     tomograms = integers(path, "tomo", columns["tomo"])
     names = names_beside(path, doc)
-    kept = [name for name in columns if name not in _INTERPRETED]
+    kept = [name for name in columns if name not in _INTERPRETED and name != filament_column]
+    ids = None if filament_column is None else integers(path, filament_column, columns[filament_column])
     rotations = matrices(-cells["tdrot"], -cells["tilt"], -cells["narot"], "x")
     places, shifts = (np.stack([cells[prefix + axis] for axis in "xyz"], 1) for prefix in ("", "d"))
     for number, rows in groups([*map(str, tomograms.tolist())]):
@@ -101,15 +132,71 @@ def read_dynamo(
         yield PicksTable(
             located,
             transforms_of(rotations[rows], shifts[rows] * size, len(located)),
-            scores=cells["cc"][rows],
-            run=run,
+            None if ids is None else ids[rows],
+            cells["cc"][rows],
+            run,
             columns={name: texts(columns[name], rows) for name in kept},
         )
 
 
-@click.option("--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default.")
-@click.option("--doc", type=click.Path(), help="List of tomograms; made where it does not exist.")
-@click.option("--matlab", is_flag=True, help="Coordinates count from 1.")
+@_read_options
+def read_dynamo_filaments(
+    path: str, *, frame: Frames, filament_column: str = FILAMENT_COLUMN, **options: Any
+) -> Iterator[FilamentsTable]:
+    """Read filaments: particles with the same number in a column are one, in the order of the file.
+
+    Dynamo has no column that is always the filament's. ``reg``, which numbers regions of a tomogram, is the default.
+
+    Args:
+        path: The file.
+        frame: As for particles.
+        filament_column: ``"reg"``, ``"annotation"`` or another of Dynamo's columns that users may fill.
+        **options: As for particles.
+
+    Raises:
+        InvalidDataError: A particle belongs to no filament, a filament has one particle only, or as for particles.
+    """
+    column = filament_column or FILAMENT_COLUMN
+    tables = read_dynamo(path, frame=frame, filament_column=column, **options)
+    return filaments_in(path, tables, id_name=column, derived=["tag", "otag"])
+
+
+@_write_options
+@spacing_option
+def write_dynamo_filaments(
+    path: str,
+    tables: Iterable[FilamentsTable],
+    *,
+    frame: Frames,
+    spacing: float | None = None,
+    filament_column: str | None = None,
+    **options: Any,
+) -> list[str]:
+    """Write a particle for each vertex, or at equal distances along each filament, with its number in a column.
+
+    Args:
+        path: The new file.
+        tables: The filaments.
+        frame: As for particles.
+        spacing: Angstrom between particles of a filament; its vertices by default.
+        filament_column: Where its number goes; ``"reg"`` by default.
+        **options: As for particles.
+
+    Returns:
+        What a Dynamo table has no column for.
+
+    Raises:
+        InvalidDataError: As for particles, or the spacing is no positive number.
+    """
+    tables = [*tables]
+    made = [points_of(table, spacing) for table in tables]
+    column = filament_column or FILAMENT_COLUMN
+    lacking = write_dynamo(path, [points for points, _ in made], frame=frame, filament_column=column, **options)
+    lacking += [name for _, lost in made for name in lost] + fields_left_out(tables)
+    return [*dict.fromkeys(lacking)]
+
+
+@_write_options
 def write_dynamo(
     path: str,
     tables: Iterable[PicksTable],
@@ -118,7 +205,8 @@ def write_dynamo(
     voxel_size: float | None = None,
     doc: str | None = None,
     matlab: bool = False,
-) -> None:
+    filament_column: str | None = None,
+) -> list[str]:
     """Write particles; further columns with names of Dynamo's take their places, others cannot be written.
 
     Args:
@@ -128,6 +216,10 @@ def write_dynamo(
         voxel_size: Angstrom per voxel.
         doc: Path of the list of tomograms; without it, runs of several must be named by numbers.
         matlab: Whether coordinates count from 1.
+        filament_column: Column for instance ids, such as ``"reg"``; they cannot be written otherwise.
+
+    Returns:
+        What a Dynamo table has no column for.
 
     Raises:
         InvalidDataError: A run has no number, its voxel size is not known, or a transform is no rotation.
@@ -147,6 +239,9 @@ def write_dynamo(
         own: dict[str, list[str]] = {"tdrot": _digits(tdrot), "tilt": _digits(tilt), "narot": _digits(narot)}
         own["cc"] = ["0"] * n if table.scores is None else written(np.asarray(table.scores, float))
         own["tomo"] = [str(number)] * n
+        if filament_column is not None:
+            ids = np.zeros(n, int) if table.instance_ids is None else np.asarray(table.instance_ids)
+            own[filament_column] = written(ids)
         for axis, name in enumerate("xyz"):
             own[name], own["d" + name] = _digits(places[:, axis]), _digits(shifts[:, axis])
         own["tag"] = (
@@ -157,6 +252,8 @@ def write_dynamo(
         lines += [" ".join(row) + "\n" for row in zip(*cells, strict=True)]
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
+    held = {*NAMES} - _INTERPRETED - {filament_column}
+    return left_out(tables, held, instance_ids=filament_column is not None)
 
 
 def _digits(values: Any) -> list[str]:

@@ -1,17 +1,14 @@
-"""IMOD models (``.mod``, https://bio3d.colorado.edu/imod/doc/binspec.html): points of contours, in pixels of the image.
+"""IMOD models (``.mod``, https://bio3d.colorado.edu/imod/doc/binspec.html): contours and meshes, in pixels of the image.
 
 The centre of the first voxel lies at (0.5, 0.5, 0), as 3dmod places points and MatTomo describes it; ``voxel_centre`` says
 otherwise. Points are pixels of the whole image also where the image has an origin. Orientations and scores have no place in a
-model.
+model. Contours of open objects are filaments; meshes are those that ``imodmesh`` makes.
 """
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -19,31 +16,21 @@ import numpy.typing as npt
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
-from copick_core.plugins.format_functions import PicksTable
-from copick_formats.cells import Frames, voxel_size_of
+from copick_core.plugins.format_functions import FilamentsTable, Frame, PicksTable
+from copick_formats.cells import Frames, left_out, voxel_size_of
+from copick_formats.imod_model import MAGIC, OPEN, SCATTERED, Contour, Floats, Object, read_model, triangles, write_model
+from copick_formats.options import stacked
+from copick_formats.polylines import metadata_columns
 
-_MAGIC = b"IMODV1.2"
-_HEADER = struct.Struct(">128s4iI4i6f5ifii3f")
-_OBJECT = struct.Struct(">64s16I2I2i3fi8B2i")
-_CONTOUR = struct.Struct(">iIii")
-_MESH = struct.Struct(">iiIhh")
-_ANGSTROM = {3: 1e13, 1: 1e10, -2: 1e8, -3: 1e7, -6: 1e4, -9: 10.0, -10: 1.0, -12: 0.01}
-"""Angstrom in a unit, by the header's code for it; 0 are pixels."""
-_SCATTERED = 1 << 9
+if TYPE_CHECKING:
+    from trimesh.parent import Geometry
+
 VOXEL_CENTRE = (0.5, 0.5, 0.0)
-
-
-@dataclass
-class _Object:
-    name: str
-    contours: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    sizes: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
-    """Sizes of points, by the contour's index."""
 
 
 def is_imod(path: str, head: bytes) -> bool:
     """Whether a file is an IMOD model: its first four bytes."""
-    return head[:4] == _MAGIC[:4]
+    return head[:4] == MAGIC[:4]
 
 
 _voxel_centre = click.option(
@@ -51,8 +38,15 @@ _voxel_centre = click.option(
 )
 
 
-@click.option("--voxel-size", type=float, help="Angstrom per pixel, instead of the model's.")
-@_voxel_centre
+_read_options = stacked(
+    click.option("--voxel-size", type=float, help="Angstrom per pixel, instead of the model's."), _voxel_centre
+)
+_write_options = stacked(
+    click.option("--voxel-size", type=float, help="Angstrom per pixel; the tomogram's by default."), _voxel_centre
+)
+
+
+@_read_options
 def read_imod(
     path: str,
     *,
@@ -71,24 +65,117 @@ def read_imod(
     Raises:
         InvalidDataError: It is no model, is cut off, or a coordinate is not finite.
     """
-    pixel, z_scale, objects = _parse(path)
-    given = voxel_size if voxel_size is not None else pixel
-    for item in objects:
+    model = read_model(path)
+    for item in model.objects:
         if not item.contours:
             continue
-        points = np.concatenate(item.contours)
-        size = voxel_size_of(path, frame, None, given)
-        lengths = [*map(len, item.contours)]
+        scale = _scale(path, frame, model.pixel_size, model.z_scale, voxel_size)
+        points = np.concatenate([contour.points for contour in item.contours])
+        lengths = [len(contour.points) for contour in item.contours]
         columns: dict[str, npt.NDArray[Any]] = {"contour": np.repeat(np.arange(len(lengths)), lengths)}
-        if item.sizes:
-            unset = [np.full(n, np.nan) for n in lengths]
-            columns["size"] = np.concatenate([item.sizes.get(index, none) for index, none in enumerate(unset)])
-        located = (points - voxel_centre) * (size * np.array([1.0, 1.0, z_scale]))
-        yield PicksTable(located, object_name=item.name or None, columns=columns)
+        if any(contour.sizes is not None for contour in item.contours):
+            columns["size"] = np.concatenate(
+                [np.full(len(c.points), np.nan) if c.sizes is None else c.sizes for c in item.contours]
+            )
+        yield PicksTable((points - voxel_centre) * scale, object_name=item.name or None, columns=columns)
 
 
-@click.option("--voxel-size", type=float, help="Angstrom per pixel; the tomogram's by default.")
-@_voxel_centre
+@_read_options
+def read_imod_filaments(
+    path: str,
+    *,
+    frame: Frames,
+    voxel_size: float | None = None,
+    voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+) -> Iterator[FilamentsTable]:
+    """Read the open contours of each object: a filament for each.
+
+    Numbers of surfaces are the filaments' ids where they are all different, and 1, 2, … otherwise. Sizes of points are the
+    radius where all of a contour are the same.
+
+    Args:
+        path: The file.
+        frame: As for points.
+        voxel_size: As for points.
+        voxel_centre: As for points.
+
+    Raises:
+        InvalidDataError: It has no open contours, an open contour has one point, or as for points.
+    """
+    model = read_model(path)
+    skipped: list[str] = []
+    tables: list[FilamentsTable] = []
+    lost = False
+    for item in model.objects:
+        lines = [c for c in item.contours if len(c.points) and (item.flags & OPEN or c.is_open) and not item.flags & SCATTERED]
+        if len(lines) < sum(len(contour.points) > 0 for contour in item.contours):
+            skipped.append(repr(item.name) if item.name else "an object without a name")
+        if not lines:
+            continue
+        if short := [number for number, contour in enumerate(lines, 1) if len(contour.points) < 2]:
+            reason = f"open contour {short[0]} of object {item.name!r} has one point; a filament has at least two"
+            raise InvalidDataError(source=path, reason=reason, index=short[0] - 1)
+        scale = _scale(path, frame, model.pixel_size, model.z_scale, voxel_size)
+        surfaces = [contour.surface for contour in lines]
+        numbered = len({*surfaces}) == len(surfaces) and min(surfaces) > 0
+        radii = [_radius(contour) for contour in lines]
+        lost = lost or any(r is None and c.sizes is not None for r, c in zip(radii, lines, strict=True))
+        tables.append(
+            FilamentsTable(
+                [(contour.points - voxel_centre) * scale for contour in lines],
+                surfaces if numbered else [*range(1, len(lines) + 1)],
+                radii=[None if radius is None else radius * float(scale[0]) for radius in radii],
+                object_name=item.name or None,
+            )
+        )
+    if not tables:
+        closed = f"; the contours of {', '.join(skipped)} are closed or scattered points" if skipped else ""
+        raise InvalidDataError(source=path, reason=f"has no open contours{closed}")
+    if skipped:
+        warn_caller(f"{path}: contours of {', '.join(skipped)} are closed or scattered points, which are no filaments.")
+    if lost:
+        warn_caller(f"{path}: sizes of points differ within a contour; filaments have no place for them.")
+    yield from tables
+
+
+@_read_options
+def read_imod_mesh(
+    path: str,
+    *,
+    voxel_size: float | None = None,
+    voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+) -> Geometry:
+    """Read the meshes of a model's objects: one mesh, or a scene of one for each object that has any.
+
+    Args:
+        path: The file.
+        voxel_size: As for points; the model must have a size otherwise.
+        voxel_centre: As for points.
+
+    Raises:
+        InvalidDataError: It has no meshes, one does not consist of triangles, the size of its pixels is not known, or as for
+            points.
+    """
+    import trimesh
+
+    model = read_model(path)
+    found: dict[str, Any] = {}
+    for number, item in enumerate(model.objects, 1):
+        scale = _scale(path, lambda _: None, model.pixel_size, model.z_scale, voxel_size)
+        parts = [triangles(path, vertices, commands) for vertices, commands, _ in item.meshes]
+        meshes = [
+            trimesh.Trimesh((vertices - voxel_centre) * scale, faces, process=False) for vertices, faces in parts if len(faces)
+        ]
+        if meshes:
+            name = item.name or f"object {number}"
+            found[name if name not in found else f"{name} {number}"] = trimesh.util.concatenate(meshes)
+    if not found:
+        raise InvalidDataError(source=path, reason="has no meshes; make them with imodmesh")
+    mesh: Geometry = next(iter(found.values())) if len(found) == 1 else trimesh.Scene(found)
+    return mesh
+
+
+@_write_options
 def write_imod(
     path: str,
     tables: Iterable[PicksTable],
@@ -96,7 +183,7 @@ def write_imod(
     frame: Frames,
     voxel_size: float | None = None,
     voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
-) -> None:
+) -> list[str]:
     """Write a model of one run: an object for each table, one contour or those of the column ``contour``.
 
     Args:
@@ -106,153 +193,109 @@ def write_imod(
         voxel_size: Angstrom per pixel; that of the frame by default.
         voxel_centre: Where the centre of the first voxel lies, as x, y, z in pixels.
 
+    Returns:
+        What a model has no place for.
+
     Raises:
         InvalidDataError: There are several runs, the voxel size is not known, or a name is too long.
     """
     tables = [*tables]
-    runs = [*dict.fromkeys(table.run for table in tables)]
-    if len(runs) > 1:
-        raise InvalidDataError(
-            source=path, reason=f"a model holds one run, and these are {len(runs)}; write one file for each"
-        )
-    run = runs[0] if runs else None
-    size = voxel_size_of(path, frame, run, voxel_size)
-    known = frame(run)
-    z, y, x = known.shape if known is not None else (0, 0, 0)
-    parts = [_MAGIC]
-    header = (
-        b"copick",
-        x,
-        y,
-        z,
-        len(tables),
-        1 << 13,
-        1,
-        0,
-        0,
-        255,
-        0,
-        0,
-        0,
-        1,
-        1,
-        1,
-        0,
-        -1,
-        -1,
-        3,
-        128,
-        size,
-        -10,
-        0,
-        0,
-        0,
-        0,
-    )
-    parts.append(_HEADER.pack(*header))
+    size, shape = _written_size(path, frame, [table.run for table in tables], voxel_size)
+    objects = []
+    lacking = left_out(tables, ["contour"])
     for table in tables:
-        name = (table.object_name or "").encode()
-        if len(name) > 63:
-            raise InvalidDataError(source=path, reason=f"the object's name {table.object_name!r} is longer than 63 bytes")
-        if table.transforms is not None and not np.array_equal(np.asarray(table.transforms)[:, :3, :3], _identities(table)):
-            warn_caller(
-                f"{path}: an IMOD model holds no orientations; those of {table.object_name or 'the points'} are left out."
-            )
         places = np.asarray(table.positions, float)
         if table.transforms is not None:
-            places = places + np.asarray(table.transforms, float)[:, :3, 3]
-        contours = _contours(places / size + voxel_centre, table)
-        colors = (0.0, 1.0, 0.0)
-        parts.append(
-            b"OBJT" + _OBJECT.pack(name, *[0] * 16, len(contours), _SCATTERED, 0, 1, *colors, 5, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0)
-        )
-        parts += [b"CONT" + _CONTOUR.pack(len(points), 0, 0, 0) + points.astype(">f4").tobytes() for points in contours]
-    parts.append(b"MINX" + struct.pack(">i18f", 72, *[1.0] * 3, *[0.0] * 6, *[size] * 3, *[0.0] * 6))
-    with open(path, "wb") as file:
-        file.writelines([*parts, b"IEOF"])
+            transforms = np.asarray(table.transforms, float)
+            places = places + transforms[:, :3, 3]
+            if not np.array_equal(transforms[:, :3, :3], np.broadcast_to(np.eye(3), (len(places), 3, 3))):
+                lacking.append("orientations")
+        if table.scores is not None and np.any(np.asarray(table.scores) != 1):
+            lacking.append("scores")
+        contours = [Contour(points) for points in _contours(places / size + voxel_centre, table)]
+        objects.append(Object(table.object_name or "", SCATTERED, contours))
+    write_model(path, objects, shape, size)
+    return [*dict.fromkeys(lacking)]
 
 
-def _identities(table: PicksTable) -> npt.NDArray[np.float64]:
-    return np.broadcast_to(np.eye(3), (len(table.positions), 3, 3))
+@_write_options
+def write_imod_filaments(
+    path: str,
+    tables: Iterable[FilamentsTable],
+    *,
+    frame: Frames,
+    voxel_size: float | None = None,
+    voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+) -> list[str]:
+    """Write a model of one run: an open object for each table, a contour for each filament.
+
+    A filament's id is the number of its contour's surface, its radius the size of its points.
+
+    Args:
+        path: The new file.
+        tables: Filaments of one run.
+        frame: As for points.
+        voxel_size: As for points.
+        voxel_centre: As for points.
+
+    Returns:
+        What a model has no place for.
+
+    Raises:
+        InvalidDataError: As for points, or an id is larger than 32 bits can hold.
+    """
+    tables = [*tables]
+    size, shape = _written_size(path, frame, [table.run for table in tables], voxel_size)
+    objects = []
+    lacking: list[str] = []
+    for table in tables:
+        ids = table.instance_ids or [*range(1, len(table.polylines) + 1)]
+        if wrong := [number for number in ids if number >= 2**31]:
+            raise InvalidDataError(source=path, reason=f"the id {wrong[0]} is larger than a model can hold")
+        contours = []
+        for polyline, number, radius in zip(table.polylines, ids, table.radii or [None] * len(table.polylines), strict=True):
+            points = np.asarray(polyline, float) / size + voxel_centre
+            contours.append(Contour(points, number, None if radius is None else np.full(len(points), radius / size)))
+        objects.append(Object(table.object_name or "", OPEN, contours))
+        columns, others = metadata_columns(table)
+        lacking += [*columns, *others]
+        if any(table.polarity_known or ()):
+            lacking.append("polarity_known")
+        if any(score != 1 for score in table.scores or ()):
+            lacking.append("scores")
+    write_model(path, objects, shape, size)
+    return [*dict.fromkeys(lacking)]
 
 
-def _contours(points: npt.NDArray[np.float64], table: PicksTable) -> list[npt.NDArray[np.float64]]:
+def _scale(path: str, frame: Frames, pixel: float | None, z_scale: float, given: float | None) -> Floats:
+    """Angstrom per pixel along x, y, z."""
+    return voxel_size_of(path, frame, None, given if given is not None else pixel) * np.array([1.0, 1.0, z_scale])
+
+
+def _written_size(
+    path: str, frame: Frames, runs: Iterable[str | None], voxel_size: float | None
+) -> tuple[float, tuple[int, int, int]]:
+    """Angstrom per pixel, and the shape x, y, z of the image."""
+    distinct = [*dict.fromkeys(runs)]
+    if len(distinct) > 1:
+        reason = f"a model holds one run, and these are {len(distinct)}; write one file for each"
+        raise InvalidDataError(source=path, reason=reason)
+    run = distinct[0] if distinct else None
+    size = voxel_size_of(path, frame, run, voxel_size)
+    z, y, x = (frame(run) or Frame((0, 0, 0), size)).shape
+    return size, (x, y, z)
+
+
+def _radius(contour: Contour) -> float | None:
+    """The size that all points of a contour have, in pixels."""
+    sizes = contour.sizes
+    if sizes is None or not np.isfinite(sizes).all() or not (sizes == sizes[0]).all() or not sizes[0] > 0:
+        return None
+    return float(sizes[0])
+
+
+def _contours(points: Floats, table: PicksTable) -> list[Floats]:
     if "contour" not in table.columns or not len(points):
         return [points] if len(points) else []
     numbers = [*dict.fromkeys(table.columns["contour"].tolist())]
     return [points[np.asarray(table.columns["contour"]) == number] for number in numbers]
-
-
-class _Reader:
-    """The bytes of a file, from front to back."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        with open(path, "rb") as file:
-            self.data = file.read()
-        self.at = 0
-
-    def take(self, size: int) -> bytes:
-        if size < 0 or self.at + size > len(self.data):
-            reason = f"is cut off: byte {self.at} begins {size} bytes, and the file has {len(self.data)}"
-            raise InvalidDataError(source=self.path, reason=reason)
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
-        return layout.unpack(self.take(layout.size))
-
-    def floats(self, n: int) -> npt.NDArray[np.float64]:
-        if n < 0:
-            raise InvalidDataError(source=self.path, reason=f"byte {self.at}: a count is {n}")
-        return _doubles(np.frombuffer(self.take(4 * n), ">f4"))
-
-
-def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):  # of NaN, which is refused later
-        return values.astype(np.float64)
-
-
-def _parse(path: str) -> tuple[float | None, float, list[_Object]]:
-    """Angstrom per pixel (None: the model does not say), the pixel's length along z over that along x, and the objects."""
-    reader = _Reader(path)
-    if reader.take(8) != _MAGIC:
-        raise InvalidDataError(source=path, reason="is no IMOD model of version 1.2")
-    header = reader.unpack(_HEADER)
-    x_scale, z_scale, pixel, units = header[13], header[15], header[21], header[22]
-    size = pixel * x_scale * _ANGSTROM[units] if units in _ANGSTROM else None
-    if size is not None and not (math.isfinite(size) and size > 0):
-        size = None
-    size = None if size is None else float(f"{size:.7g}")  # the header has float32
-    ratio = z_scale / x_scale if x_scale > 0 and z_scale > 0 else 1.0
-    objects: list[_Object] = []
-    while True:
-        chunk = reader.take(4)
-        if chunk == b"IEOF":
-            return size, ratio, objects
-        if chunk == b"OBJT":
-            name = reader.unpack(_OBJECT)[0]
-            objects.append(_Object(name.split(b"\0", 1)[0].decode("utf-8", "replace").strip()))
-        elif chunk == b"CONT" and objects:
-            n = reader.unpack(_CONTOUR)[0]
-            points = reader.floats(3 * n).reshape(-1, 3)
-            _check_finite(path, points, objects[-1])
-            objects[-1].contours.append(points)
-        elif chunk == b"MESH":
-            vertices, indices, *_ = reader.unpack(_MESH)
-            reader.take(12 * vertices)
-            reader.take(4 * indices)
-        else:
-            content = reader.take(struct.unpack(">i", reader.take(4))[0])
-            if chunk == b"SIZE" and objects and objects[-1].contours:
-                sizes = _doubles(np.frombuffer(content, ">f4", len(content) // 4))
-                if len(sizes) == len(objects[-1].contours[-1]):
-                    objects[-1].sizes[len(objects[-1].contours) - 1] = np.where(sizes < 0, np.nan, sizes)
-
-
-def _check_finite(path: str, points: npt.NDArray[np.float64], item: _Object) -> None:
-    finite = np.isfinite(points).all(1)
-    if not finite.all():
-        index = int(np.argmin(finite))
-        where = f"point {index + 1} of contour {len(item.contours) + 1} of object {item.name!r}"
-        raise InvalidDataError(source=path, reason=f"{where} is not finite", index=index)

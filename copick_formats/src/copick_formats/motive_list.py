@@ -7,7 +7,7 @@ shifts, 17 phi, 18 psi, 19 theta, 20 class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
-from copick_formats.cells import Frames, column_in, groups, integers, numbers, texts, voxel_size_of, written
+from copick_formats.cells import Frames, column_in, groups, integers, left_out, numbers, texts, voxel_size_of, written
 from copick_formats.em import em_header, read_em
 from copick_formats.numbered_runs import names_beside, numbers_of
+from copick_formats.options import stacked
 from copick_formats.rotations import Floats, angles, matrices, rotations_in, transforms_of
 from copick_formats.star import quoted, read_star, write_block
 
@@ -71,10 +72,17 @@ _STOPGAP_DEFAULTS = {"object": "1", "halfset": "A", "class": "1"}
 _voxel_size = click.option(
     "--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default."
 )
+_read_options = stacked(
+    _voxel_size,
+    click.option("--doc", type=click.Path(exists=True), help="List of tomograms; the .doc file of the same name by default."),
+)
+_write_options = stacked(
+    _voxel_size,
+    click.option("--doc", type=click.Path(), help="List of tomograms; made where it does not exist."),
+)
 
 
-@_voxel_size
-@click.option("--doc", type=click.Path(exists=True), help="List of tomograms; the .doc file of the same name by default.")
+@_read_options
 @click.option("--tomogram-row", type=int, default=5, help="Row with the number of the tomogram, counted from 1.")
 def read_motive_list(
     path: str, *, frame: Frames, voxel_size: float | None = None, doc: str | None = None, tomogram_row: int = 5
@@ -111,11 +119,10 @@ def read_motive_list(
         )
 
 
-@_voxel_size
-@click.option("--doc", type=click.Path(), help="List of tomograms; made where it does not exist.")
+@_write_options
 def write_motive_list(
     path: str, tables: Iterable[PicksTable], *, frame: Frames, voxel_size: float | None = None, doc: str | None = None
-) -> None:
+) -> list[str]:
     """Write an EM file of float32.
 
     Args:
@@ -125,29 +132,29 @@ def write_motive_list(
         voxel_size: Angstrom per voxel.
         doc: Path of the list of tomograms; without it, runs of several must be named by numbers.
 
+    Returns:
+        What a motive list has no column for.
+
     Raises:
         InvalidDataError: A run has no number, its voxel size is not known, a transform is no rotation, or a column holds text.
     """
     tables = [*tables]
     parts = [np.empty((_ROWS, 0))]
-    count = 0
-    for table, number in zip(tables, numbers_of(path, tables, doc), strict=True):
-        n = len(table.positions)
-        rows = np.zeros((_ROWS, n))
-        rows[3] = np.arange(count + 1, count + n + 1)
+    for table, number, running, (places, shifts, euler) in _placed(path, tables, doc, frame, voxel_size):
+        rows = np.zeros((_ROWS, len(running)))
+        rows[3] = running
         for row, name in _COLUMNS.items():
             if name in table.columns:
                 rows[row - 1] = numbers(path, name, written(table.columns[name]))
         rows[4] = number
-        places, shifts, euler = _placed(path, frame, voxel_size, table)
         rows[7:10], rows[10:13], rows[16:19] = places.T, shifts.T, euler.T
         rows[0] = 0 if table.scores is None else table.scores
         parts.append(rows)
-        count += n
     content = np.ascontiguousarray(np.concatenate(parts, 1).T[None], "<f4")
     with open(path, "wb") as file:
         file.write(em_header(content.shape, content.dtype))
         file.write(content.tobytes())
+    return left_out(tables, _COLUMNS.values())
 
 
 def is_stopgap(path: str, head: bytes) -> bool:
@@ -155,8 +162,7 @@ def is_stopgap(path: str, head: bytes) -> bool:
     return b"data_stopgap_motivelist" in head
 
 
-@_voxel_size
-@click.option("--doc", type=click.Path(exists=True), help="List of tomograms; the .doc file of the same name by default.")
+@_read_options
 def read_stopgap(path: str, *, frame: Frames, voxel_size: float | None = None, doc: str | None = None) -> Iterator[PicksTable]:
     """Read the particles of a STOPGAP motive list; all further columns are kept.
 
@@ -184,11 +190,10 @@ def read_stopgap(path: str, *, frame: Frames, voxel_size: float | None = None, d
         yield _table(path, frame, voxel_size, run, places, shifts, euler, cells["score"][rows], kept)
 
 
-@_voxel_size
-@click.option("--doc", type=click.Path(), help="List of tomograms; made where it does not exist.")
+@_write_options
 def write_stopgap(
     path: str, tables: Iterable[PicksTable], *, frame: Frames, voxel_size: float | None = None, doc: str | None = None
-) -> None:
+) -> list[str]:
     """Write a STOPGAP motive list, which has no columns but its own sixteen.
 
     Args:
@@ -198,27 +203,27 @@ def write_stopgap(
         voxel_size: Angstrom per voxel.
         doc: Path of the list of tomograms; without it, runs of several must be named by numbers.
 
+    Returns:
+        What a motive list has no column for.
+
     Raises:
         InvalidDataError: A run has no number, its voxel size is not known, or a transform is no rotation.
     """
     tables = [*tables]
     lines: list[str] = []
-    count = 0
-    for table, number in zip(tables, numbers_of(path, tables, doc), strict=True):
-        n = len(table.positions)
-        places, shifts, euler = _placed(path, frame, voxel_size, table)
-        running = [*map(str, range(count + 1, count + n + 1))]
+    for table, number, running, (places, shifts, euler) in _placed(path, tables, doc, frame, voxel_size):
+        n = len(running)
         own = {"tomo_num": [str(number)] * n}
         own["score"] = ["0"] * n if table.scores is None else written(np.asarray(table.scores, float))
         for names, values in ((_STOPGAP[5:8], places), (_STOPGAP[9:12], shifts), (_STOPGAP[12:15], euler)):
             own |= {name: written(values[:, axis], 9) for axis, name in enumerate(names)}
         for name in ("motl_idx", "subtomo_num"):
-            own[name] = column_in(table.columns, name, n, "0") if name in table.columns else running
+            own[name] = column_in(table.columns, name, n, "0") if name in table.columns else [*map(str, running)]
         cells = [own.get(name) or column_in(table.columns, name, n, _STOPGAP_DEFAULTS.get(name, "0")) for name in _STOPGAP]
         lines += ["\t".join(map(quoted, row)) + "\n" for row in zip(*cells, strict=True)]
-        count += n
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         write_block(file, "stopgap_motivelist", _STOPGAP, lines)
+    return left_out(tables, {*_STOPGAP} - _STOPGAP_INTERPRETED)
 
 
 def _table(
@@ -239,13 +244,20 @@ def _table(
     return PicksTable((places.T - 1) * size, transforms, scores=scores, run=run, columns=columns)
 
 
-def _placed(path: str, frame: Frames, voxel_size: float | None, table: PicksTable) -> tuple[Floats, Floats, Floats]:
-    """Coordinates, shifts and angles (n, 3) as they stand in the file."""
-    n = len(table.positions)
-    size = voxel_size_of(path, frame, table.run, voxel_size)
-    transforms = transforms_of(None, None, n) if table.transforms is None else np.asarray(table.transforms, float)
-    psi, theta, phi = angles(rotations_in(f"{path}: {table.run}", transforms, n), "x")
-    return np.asarray(table.positions, float) / size + 1, transforms[:, :3, 3] / size, np.stack([phi, psi, theta], 1)
+def _placed(
+    path: str, tables: Sequence[PicksTable], doc: str | None, frame: Frames, voxel_size: float | None
+) -> Iterator[tuple[PicksTable, int, range, tuple[Floats, Floats, Floats]]]:
+    """Each table with its run's number, the numbers of its particles, and coordinates, shifts and angles as (n, 3)."""
+    count = 1
+    for table, number in zip(tables, numbers_of(path, tables, doc), strict=True):
+        n = len(table.positions)
+        size = voxel_size_of(path, frame, table.run, voxel_size)
+        transforms = transforms_of(None, None, n) if table.transforms is None else np.asarray(table.transforms, float)
+        psi, theta, phi = angles(rotations_in(f"{path}: {table.run}", transforms, n), "x")
+        places = np.asarray(table.positions, float) / size + 1
+        arrays = places, transforms[:, :3, 3] / size, np.stack([phi, psi, theta], 1)
+        yield table, number, range(count, count + n), arrays
+        count += n
 
 
 def _rows(path: str) -> Floats:

@@ -66,9 +66,15 @@ def _points() -> list[Format]:
             api_version=1,
             suffixes=(".star",),
             sniff="copick_formats.relion:is_relion",
-            reads={"picks": "copick_formats.relion:read_relion"},
-            writes={"picks": "copick_formats.relion_writing:write_relion"},
-            summary="STAR: particles of RELION 3.0 to 5.1, Warp and M",
+            reads={
+                "picks": "copick_formats.relion:read_relion",
+                "filaments": "copick_formats.relion_filaments:read_relion_filaments",
+            },
+            writes={
+                "picks": "copick_formats.relion_writing:write_relion",
+                "filaments": "copick_formats.relion_filaments:write_relion_filaments",
+            },
+            summary="STAR: particles of RELION 3.0 to 5.1, Warp and M, and filaments of helical processing",
             url="https://relion.readthedocs.io/en/latest/Reference/Conventions.html",
         ),
         Format(
@@ -85,8 +91,8 @@ def _points() -> list[Format]:
             "dynamo",
             api_version=1,
             suffixes=(".tbl",),
-            reads={"picks": "copick_formats.dynamo:read_dynamo"},
-            writes={"picks": "copick_formats.dynamo:write_dynamo"},
+            reads=_both("dynamo", "read_dynamo"),
+            writes=_both("dynamo", "write_dynamo"),
             summary="tables of particles of Dynamo",
             url="https://www.dynamo-em.org/w/index.php?title=Table",
         ),
@@ -95,9 +101,9 @@ def _points() -> list[Format]:
             api_version=1,
             suffixes=(".mod", ".fid"),
             sniff="copick_formats.imod:is_imod",
-            reads={"picks": "copick_formats.imod:read_imod"},
-            writes={"picks": "copick_formats.imod:write_imod"},
-            summary="IMOD models: points of contours",
+            reads={**_both("imod", "read_imod"), "mesh": "copick_formats.imod:read_imod_mesh"},
+            writes=_both("imod", "write_imod"),
+            summary="IMOD models: points, open contours as filaments, meshes",
             url="https://bio3d.colorado.edu/imod/doc/binspec.html",
         ),
         Format(
@@ -105,8 +111,8 @@ def _points() -> list[Format]:
             api_version=1,
             suffixes=(".csv", ".tsv"),
             sniff="copick_formats.copick_tables:is_csv",
-            reads={"picks": "copick_formats.copick_tables:read_csv"},
-            writes={"picks": "copick_formats.copick_tables:write_csv"},
+            reads=_both("copick_tables", "read_csv"),
+            writes=_both("copick_tables", "write_csv"),
             summary="CSV and TSV tables with x, y and z in angstrom",
         ),
         Format(
@@ -114,8 +120,8 @@ def _points() -> list[Format]:
             api_version=1,
             suffixes=(".parquet",),
             sniff="copick_formats.copick_tables:is_parquet",
-            reads={"picks": "copick_formats.copick_tables:read_parquet"},
-            writes={"picks": "copick_formats.copick_tables:write_parquet"},
+            reads=_both("copick_tables", "read_parquet"),
+            writes=_both("copick_tables", "write_parquet"),
             summary="Parquet tables with x, y and z in angstrom (extra tables)",
         ),
         Format(
@@ -137,6 +143,11 @@ def _points() -> list[Format]:
             url="https://blake.bcm.edu/emanwiki/EMAN2",
         ),
     ]
+
+
+def _both(module: str, name: str) -> dict[str, str]:
+    """Functions for points, and the one of the same name for filaments."""
+    return {"picks": f"copick_formats.{module}:{name}", "filaments": f"copick_formats.{module}:{name}_filaments"}
 
 
 def _meshes() -> list[Format]:

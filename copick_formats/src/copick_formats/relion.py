@@ -27,6 +27,8 @@ import numpy.typing as npt
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import Frame, PicksTable
 from copick_formats.cells import Frames, groups, integers, numbers, texts
+from copick_formats.options import stacked
+from copick_formats.relion_helical import SUBTOMOGRAM
 from copick_formats.relion_tomograms import read_tomograms
 from copick_formats.rotations import Floats, matrices, transforms_of
 from copick_formats.star import Block, read_star
@@ -37,7 +39,6 @@ PIXELS = [f"rlnCoordinate{axis}" for axis in AXES]
 ORIGINS = [f"rlnOrigin{axis}Angst" for axis in AXES]
 _PIXEL_ORIGINS = [f"rlnOrigin{axis}" for axis in AXES]
 ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-SUBTOMOGRAM = ["rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi"]
 RUN = "rlnTomoName"
 SCORE = "rlnAutopickFigureOfMerit"
 INSTANCE = "rlnHelicalTubeID"
@@ -58,9 +59,14 @@ def is_relion(path: str, head: bytes) -> bool:
         return b"\n_rln" in file.read(1 << 16)
 
 
-@click.option("--pixel-size", type=float, help="Angstrom per pixel that rlnCoordinateX counts in, instead of the file's.")
-@click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms.")
-@click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from.")
+read_options = stacked(
+    click.option("--pixel-size", type=float, help="Angstrom per pixel that rlnCoordinateX counts in, instead of the file's."),
+    click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms."),
+    click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from."),
+)
+
+
+@read_options
 def read_relion(
     path: str,
     *,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
 from copick_formats.cells import Frames, all_columns, column_in, numbers, written
+from copick_formats.options import stacked
 from copick_formats.relion import (
     ANGLES,
     CENTERED,
@@ -21,9 +22,9 @@ from copick_formats.relion import (
     PIXELS,
     RUN,
     SCORE,
-    SUBTOMOGRAM,
     TILT_SERIES_SIZE,
 )
+from copick_formats.relion_helical import MODES, SUBTOMOGRAM, with_half_sets, with_helical_columns
 from copick_formats.relion_tomograms import read_tomograms
 from copick_formats.rotations import angles, matrices, rotations_in
 from copick_formats.star import Block, quoted, read_star, write_block
@@ -33,13 +34,27 @@ _DECIMALS = 6
 _PIXEL_DECIMALS = 8
 
 
-@click.option(
-    "--coordinates", type=click.Choice(["centered", "pixels"]), default="centered", help="As RELION 5, or 4, has them."
+write_options = stacked(
+    click.option(
+        "--coordinates",
+        type=click.Choice(["centered", "pixels"]),
+        default="centered",
+        help="As RELION 5, or 4, has them.",
+    ),
+    click.option(
+        "--pixel-size", type=float, help="Angstrom per pixel of the tilt series; the tomogram's voxel size by default."
+    ),
+    click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms."),
+    click.option(
+        "--optics", type=click.Path(exists=True), help="STAR file to copy optics groups from; particles keep theirs."
+    ),
+    click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from."),
+    click.option("--helical", type=click.Choice([*MODES]), help="Write the columns of helical processing."),
+    click.option("--half-sets", type=click.Choice(["filament"]), help="Put each filament into one of two half sets."),
 )
-@click.option("--pixel-size", type=float, help="Angstrom per pixel of the tilt series; the tomogram's voxel size by default.")
-@click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms.")
-@click.option("--optics", type=click.Path(exists=True), help="STAR file to copy optics groups from; particles keep theirs.")
-@click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from.")
+
+
+@write_options
 def write_relion(
     path: str,
     tables: Iterable[PicksTable],
@@ -50,7 +65,9 @@ def write_relion(
     tomograms: str | None = None,
     optics: str | None = None,
     centre: str = "size/2",
-) -> None:
+    helical: str | None = None,
+    half_sets: str | None = None,
+) -> list[str]:
     """Write particles: positions with the translations of their transforms, origins 0.
 
     Scores are written as ``rlnAutopickFigureOfMerit`` unless all are 1, instance ids as ``rlnHelicalTubeID`` unless all are 0.
@@ -66,13 +83,29 @@ def write_relion(
         optics: Path of a STAR file whose optics groups are copied; particles keep ``rlnOpticsGroup``. By default there is one
             group for each run.
         centre: As in reading.
+        helical: Write the columns of helical processing, with the pose as the subtomogram's (``"frame"``), or as the
+            particle's (``"pose"``): priors, track lengths, and flip ratios (0.5 unless the points have others).
+        half_sets: ``"filament"`` puts each filament into one of two half sets of about as many particles.
+
+    Returns:
+        Nothing: a STAR file has a place for every column.
 
     Raises:
         InvalidDataError: A run has no name, its centre or pixel size is not known, or a transform is no rotation.
     """
-    if coordinates not in ("centered", "pixels") or centre not in CENTRES:
-        raise InvalidDataError(source=path, reason=f"coordinates={coordinates!r}, centre={centre!r}: there is no such choice")
-    tables = [*tables]
+    choices = (
+        ("coordinates", coordinates, ("centered", "pixels")),
+        ("centre", centre, CENTRES),
+        ("helical", helical, (None, *MODES)),
+        ("half_sets", half_sets, (None, "filament")),
+    )
+    for name, value, allowed in choices:
+        if value not in allowed:
+            reason = f"{name} is {value!r}; choose one of {', '.join(map(str, filter(None, allowed)))}"
+            raise InvalidDataError(source=path, reason=reason)
+    tables = [table if helical is None else with_helical_columns(path, table, helical) for table in tables]
+    if half_sets is not None:
+        tables = with_half_sets(tables)
     known = read_tomograms(tomograms) if tomograms is not None else {}
     frames = {}
     for table in tables:
@@ -129,6 +162,7 @@ def write_relion(
             lines = ["\t".join(map(quoted, row)) + "\n" for row in zip(*block.columns.values(), strict=True)]
             write_block(file, "optics", [*block.columns], lines)
         write_block(file, "particles", [*own, *further], rows())
+    return []
 
 
 def _centres(table: PicksTable) -> npt.NDArray[np.float64]:
@@ -143,7 +177,7 @@ def _angles(path: str, table: PicksTable) -> list[npt.NDArray[np.float64]]:
         rot, tilt, psi = (numbers(path, label, written(table.columns[label])) for label in SUBTOMOGRAM)
         rotations = np.swapaxes(matrices(-psi, -tilt, -rot, "y"), 1, 2) @ rotations
     # A = Rz(-psi) Ry(-tilt) Rz(-rot), and its transpose is Rz(rot) Ry(tilt) Rz(psi).
-    return [*angles(np.swapaxes(rotations, 1, 2), "y")]
+    return [np.round(values, _DECIMALS) + 0.0 for values in angles(np.swapaxes(rotations, 1, 2), "y")]
 
 
 def _quoted(path: str, label: str, values: list[str]) -> list[str]:

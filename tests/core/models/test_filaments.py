@@ -99,6 +99,52 @@ def test_two_filaments_of_one_id_are_refused(root, filaments):
     assert again(root).instance_ids().tolist() == [1]
 
 
+def test_filaments_are_made_and_filled_in_one_step(root):
+    run = root.new_run("TS_1")
+
+    run.new_filaments("microtubule", "1", polylines=[LINE, CORNER], scores=[0.25, 0.5], radii=[None, 120.0])
+
+    found = again(root).filaments[0]
+    assert (found.points, found.score) == ([tuple(p) for p in LINE], 0.25)
+    assert [f.radius for f in again(root).filaments] == [None, 120.0]
+
+
+def test_curves_are_made_and_filled_in_one_step(root):
+    curve = {"kind": "linear", "control_points": CORNER, "step": 30.0}
+
+    root.new_run("TS_1").new_filaments("microtubule", "1", curves=[curve], voxel_spacing=10.0)
+
+    assert len(again(root).filaments[0].points) == 7
+    assert again(root).voxel_spacing == 10.0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"polylines": [LINE[:1]]},
+        {"polylines": [LINE], "scores": [1.0, 2.0]},
+        {"scores": [1.0]},
+        {"polylines": [LINE], "curves": [{"kind": "linear", "control_points": CORNER, "step": 30.0}]},
+    ],
+)
+def test_filaments_that_cannot_be_filled_are_not_made(root, content):
+    run = root.new_run("TS_1")
+
+    with pytest.raises(InvalidDataError):
+        run.new_filaments("microtubule", "1", **content)
+
+    assert run.filaments == []
+    assert not place(root).exists()
+
+
+def test_filaments_that_exist_are_replaced_in_one_step(root, filaments):
+    filaments.from_numpy([LINE])
+
+    filaments.run.new_filaments("microtubule", "1", exist_ok=True, polylines=[CORNER])
+
+    assert again(root).filaments[0].points == [tuple(p) for p in CORNER]
+
+
 def test_a_filament_is_got_by_its_id(filaments):
     filaments.from_numpy([LINE, CORNER], [7, 4])
 

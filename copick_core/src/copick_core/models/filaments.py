@@ -10,9 +10,7 @@ from copick_core.errors import FilamentNotFoundError, InvalidDataError
 from copick_core.filaments.kinds import CURVE_KINDS, DEFAULT_ALPHA, INTERPOLATING_KINDS
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
-from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import StringFilter, wanted
-from copick_core.tree.keys import FilamentsKey, Kind
+from copick_core.tree.keys import FilamentsKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +18,9 @@ if TYPE_CHECKING:
 
     from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
     from copick_core.layers.revisions import Revision
-    from copick_core.models.children import Children
     from copick_core.models.run import CopickRun
 
 logger = logging.getLogger(__name__)
-
-_FILAMENTS = Kind.FILAMENTS
 
 
 class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
@@ -326,77 +321,3 @@ class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return (*super()._repr_fields(), ("len(filaments)", len(self.meta.filaments) if self._loaded else None))
-
-
-class FilamentsOfRun(AnnotationsOfRun):
-    """A run, as the holder of filaments."""
-
-    __slots__ = ()
-
-    _filaments: Children[CopickFilaments]
-
-    @property
-    def filaments(self) -> list[CopickFilaments]:
-        """Filaments; listed when first asked for."""
-        return self._filaments.all(self.query_filaments)
-
-    def query_filaments(self) -> list[CopickFilaments]:
-        """List the filaments from storage."""
-        return self._query(_FILAMENTS)
-
-    def user_filaments(self) -> list[CopickFilaments]:
-        """Filaments that users made."""
-        return [f for f in self.filaments if f.from_user]
-
-    def tool_filaments(self) -> list[CopickFilaments]:
-        """Filaments that tools made."""
-        return [f for f in self.filaments if f.from_tool]
-
-    def get_filaments(
-        self,
-        object_name: StringFilter = None,
-        user_id: StringFilter = None,
-        session_id: StringFilter = None,
-        *,
-        layer: str | None = None,
-    ) -> list[CopickFilaments]:
-        """Filaments that pass all filters; see :meth:`get_picks`."""
-        filters = wanted(object_name), wanted(user_id), wanted(session_id)
-        return self._filtered(self._filaments, self.query_filaments, FilamentsKey, filters, layer)
-
-    def new_filaments(
-        self, object_name: str, session_id: str, user_id: str | None = None, exist_ok: bool = False
-    ) -> CopickFilaments:
-        """Make an empty set of filaments and store it; arguments and errors are those of :meth:`new_picks`.
-
-        The log has a warning if the object is not declared a filament (``new_object(…, filament={})``).
-        """
-        declared = self._object(object_name)
-        key = FilamentsKey(self.name, declared.name, *self._made_by(user_id, session_id))
-        if not declared.is_filament:
-            logger.warning("%s: object %r is not declared a filament", key, declared.name)
-        return self._new_stored(self._filaments, key, exist_ok, lambda: self._empty_filaments(key))
-
-    def delete_filaments(
-        self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
-    ) -> None:
-        """Delete the filaments that pass all filters.
-
-        Raises:
-            ReadOnlyError: One of them is read-only; then none is deleted.
-        """
-        self._filaments.delete(self.get_filaments(object_name, user_id, session_id))
-
-    def refresh_filaments(self) -> None:
-        """Forget the filaments; the next access lists them again."""
-        self._refresh(self._filaments)
-
-    def _filaments_factory(self) -> type[CopickFilaments]:
-        """Class of filaments."""
-        return self._class(Kind.FILAMENTS, CopickFilaments)
-
-    def _empty_filaments(self, key: FilamentsKey) -> CopickFilaments:
-        names: dict[str, Any] = {"pickable_object_name": key.object_name, "user_id": key.user_id, "session_id": key.session_id}
-        from copick_core.filaments.values import CopickFilamentsFile
-
-        return self._filaments_factory()(self._run, CopickFilamentsFile(**names, run_name=self.name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 from copick_core.errors import AlreadyExistsError
 from copick_core.models.children import Children
 from copick_core.models.entity import SizeFilter, check_flags, check_metadata, count, wanted_sizes
-from copick_core.models.filaments import FilamentsOfRun
+from copick_core.models.filaments_of_run import FilamentsOfRun
 from copick_core.models.mesh import CopickMesh, MeshesOfRun
 from copick_core.models.parent import E
 from copick_core.models.picks import CopickPicks, PicksOfRun

@@ -8,7 +8,7 @@ or an angle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -53,6 +53,31 @@ class PicksTable:
     run: str | None = None
     object_name: str | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FilamentsTable:
+    """Filaments of one object in one run. Everything but the names has an entry for each filament.
+
+    Attributes:
+        polylines: Vertices (m, 3) as x, y, z in angstrom, at least two, in order along the filament.
+        instance_ids: Ids from 1; None where the file holds none.
+        polarity_known: Whether the order of the vertices is the polarity; None where the file does not say.
+        scores: None where the file holds none.
+        radii: In angstrom; None where the file holds none.
+        metadata: What else the file keeps of each filament.
+        run: As in `PicksTable`.
+        object_name: As in `PicksTable`.
+    """
+
+    polylines: Sequence[NDArray[Any]]
+    instance_ids: Sequence[int] | None = None
+    polarity_known: Sequence[bool] | None = None
+    scores: Sequence[float] | None = None
+    radii: Sequence[float | None] | None = None
+    metadata: Sequence[Mapping[str, Any]] | None = None
+    run: str | None = None
+    object_name: str | None = None
 
 
 class VolumeReader(Protocol):
@@ -100,8 +125,30 @@ class PicksWriter(Protocol):
 
     def __call__(
         self, path: str, tables: Iterable[PicksTable], /, *, frame: Callable[[str | None], Frame | None], **options: Any
-    ) -> None:
-        """Write a new file of all tables; a format of which a file holds one run or one object refuses several."""
+    ) -> Iterable[str] | None:
+        """Write a new file of all tables; a format of which a file holds one run or one object refuses several.
+
+        Returns:
+            What the format cannot hold, so that the file lacks it: names of columns, ``"orientations"``, …; None for nothing.
+        """
+
+
+class FilamentsReader(Protocol):
+    """``reads["filaments"]``."""
+
+    def __call__(
+        self, path: str, /, *, frame: Callable[[str | None], Frame | None], **options: Any
+    ) -> Iterator[FilamentsTable]:
+        """Read a file as a `PicksReader` does."""
+
+
+class FilamentsWriter(Protocol):
+    """``writes["filaments"]``."""
+
+    def __call__(
+        self, path: str, tables: Iterable[FilamentsTable], /, *, frame: Callable[[str | None], Frame | None], **options: Any
+    ) -> Iterable[str] | None:
+        """Write a new file as a `PicksWriter` does."""
 
 
 class MeshReader(Protocol):

@@ -6,17 +6,22 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError
 from copick_core.plugins.format_functions import Frame
+from copick_core.projects.runs import map_runs
+from copick_core.tree.addresses import address_of
 
 if TYPE_CHECKING:
     from copick_core.models import CopickRun, CopickTomogram
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.tree.keys import Key
 
 State = Literal["done", "planned", "skipped", "failed"]
 
@@ -32,6 +37,7 @@ class Transfer:
         state: ``"done"``, ``"planned"`` (by a dry run), ``"skipped"`` (it was there already) or ``"failed"``.
         count: Number of points or voxels.
         error: What went wrong.
+        left_out: What an exported file lacks because its format cannot hold it: names of columns, ``"orientations"``, ….
     """
 
     file: str
@@ -40,6 +46,7 @@ class Transfer:
     state: State
     count: int = 0
     error: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -139,6 +146,117 @@ def frame_of(run: CopickRun, voxel_size: float | None = None, tomo_type: str | N
 def described(error: BaseException) -> str:
     """An error as a row of a report has it."""
     return str(error) or type(error).__name__
+
+
+def filled(path: str, fields: Mapping[str, str]) -> str:
+    """A path with its ``{fields}`` replaced.
+
+    Raises:
+        InvalidDataError: It has others, or other braces.
+    """
+    try:
+        return path.format(**fields)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        has = ", ".join(f"{{{name}}}" for name in fields)
+        raise InvalidDataError(source=path, reason=f"a path may have {has}, and no other braces") from error
+
+
+def export_each(
+    write: Callable[..., list[Transfer]],
+    root: CopickRootOverlay,
+    targets: Mapping[str, Sequence[Any]],
+    common: Mapping[str, Any],
+    executor: str | Executor,
+    workers: int | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> TransferReport:
+    """Write files, those of different runs at the same time; a file of several runs is written here.
+
+    Args:
+        write: Called as ``write(run, files=…, **common)``, with entities by the path of their file; a module-level function.
+        root: The project.
+        targets: The entities of each file, by its path.
+        common: The same arguments for all.
+        executor: As :func:`~copick_core.map_runs` has it.
+        workers: As :func:`~copick_core.map_runs` has it.
+        progress: Called after each run, or each file of several runs, with its name, how many are finished, and how many there
+            are.
+
+    Returns:
+        A row for each entity, in the order of the files.
+    """
+    by_run: dict[str, dict[str, Sequence[Any]]] = {}
+    shared: dict[str, Sequence[Any]] = {}
+    for target, entities in targets.items():
+        runs = {entity.key.run for entity in entities}
+        if len(runs) == 1:
+            by_run.setdefault(runs.pop(), {})[target] = entities
+        else:
+            shared[target] = entities
+    total = len(by_run) + len(shared)
+    rows: list[Transfer] = []
+    for done, (target, entities) in enumerate(shared.items(), 1):
+        rows += write(entities[0].run, files={target: entities}, **common)
+        if progress is not None:
+            progress(target, done, total)
+
+    def told(name: str, done: int, _: int) -> None:
+        if progress is not None:
+            progress(name, len(shared) + done, total)
+
+    handles = executor == "thread"  # what is edited in memory is exported as it is
+    arguments = {
+        run: {
+            "files": files if handles else {t: [_Place(e.key, e.layer) for e in part] for t, part in files.items()},
+            **common,
+        }
+        for run, files in by_run.items()
+    }
+    mapped = map_runs(
+        write, root, [*by_run], executor=executor, workers=workers, run_args=arguments, collect=True, progress=told
+    )
+    for run, files in by_run.items():
+        if run in mapped.results:
+            rows += mapped.results[run]
+            continue
+        reason = described(mapped.errors[run].error)
+        rows += [Transfer(t, run, str(address_of(e.key)), "failed", error=reason) for t, part in files.items() for e in part]
+    order = {target: number for number, target in enumerate(targets)}
+    report = TransferReport(sorted(rows, key=lambda row: order[row.file]))
+    if lacking := [*dict.fromkeys(name for row in report.rows for name in row.left_out)]:
+        files_lacking = [*dict.fromkeys(row.file for row in report.rows if row.left_out)]
+        which = files_lacking[0] if len(files_lacking) == 1 else f"{files_lacking[0]} and {len(files_lacking) - 1} more"
+        warn_caller(f"{which}: the format cannot hold {', '.join(lacking)}; they were left out.")
+    return report
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What finds an entity again in another process."""
+
+    key: Key
+    layer: str | None
+
+
+def entities_at(run: CopickRun, places: Sequence[Any]) -> list[Any]:
+    """The entities that a function that `export_each` calls gets: handles, or the places of some."""
+    root: Any = run.root
+    return [
+        root._find_handle(place.key, None if place.layer is None else root._layer(place.layer))
+        if isinstance(place, _Place)
+        else place
+        for place in places
+    ]
+
+
+def state_before(target: str, overwrite: bool, resume: bool, dry_run: bool) -> tuple[State, str | None]:
+    """What becomes of a file if nothing goes wrong, and why that is a failure where it is one."""
+    exists = (resume or dry_run) and os.path.exists(target)
+    if resume and exists:
+        return "skipped", None
+    if exists and not overwrite:
+        return "failed", f"{target} exists; pass overwrite=True to replace it"
+    return ("planned" if dry_run else "done"), None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,19 @@ from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import format_that_writes, function_of
 from copick_core.projects.importing import import_tomogram
 from copick_core.projects.runs import map_runs
-from copick_core.projects.transfers import RunNames, State, Transfer, TransferReport, described, new_file, stem_of
+from copick_core.projects.transfers import (
+    RunNames,
+    State,
+    Transfer,
+    TransferReport,
+    described,
+    entities_at,
+    export_each,
+    filled,
+    new_file,
+    state_before,
+    stem_of,
+)
 from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import Kind
 from copick_core.tree.names import check_run_name
@@ -143,6 +155,8 @@ def export_volumes(
     file_format: str | None = None,
     write_options: Mapping[str, Any] | None = None,
     dry_run: bool = False,
+    executor: str | Executor = "thread",
+    workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> TransferReport:
     """Export tomograms, segmentations or features, each to files of its own, slab by slab.
@@ -160,7 +174,9 @@ def export_volumes(
         file_format: Name of the format; by the suffix by default.
         write_options: Options of the format.
         dry_run: Only report what would be written.
-        progress: Called after each file with its path, how many are finished, and how many there are.
+        executor: As :func:`~copick_core.map_runs` has it.
+        workers: As :func:`~copick_core.map_runs` has it.
+        progress: Called after each run with its name, how many are finished, and how many there are.
 
     Returns:
         A row for each file.
@@ -179,7 +195,7 @@ def export_volumes(
     if not by_key:
         raise InvalidDataError(source=str(selection), reason="no volumes match, so there is nothing to export")
     chosen = format_that_writes(os.fspath(path), "volume", file_format)
-    write = function_of(chosen, chosen.writes, "volume", write_options or {})
+    function_of(chosen, chosen.writes, "volume", write_options or {})
     targets: dict[str, tuple[Any, int | None]] = {}
     for entity in by_key.values():
         channels: list[int | None] = [None]
@@ -198,23 +214,45 @@ def export_volumes(
                 way_out = "{channel}" if channel is not None and targets[target][0] is entity else "{run}, {name} or {session}"
                 raise InvalidDataError(source=target, reason=f"{reason}; put {way_out} into the path")
             targets[target] = (entity, channel)
-    report = TransferReport()
-    for done, (target, (entity, channel)) in enumerate(targets.items(), 1):
-        state: State = "planned" if dry_run else "done"
-        error = None
-        if resume and os.path.exists(target):
-            state = "skipped"
-        elif not dry_run:
-            try:
+    common = {
+        "file_format": chosen.name,
+        "write_options": dict(write_options or {}),
+        "channels": {target: channel for target, (_, channel) in targets.items()},
+        "overwrite": overwrite,
+        "resume": resume,
+        "dry_run": dry_run,
+    }
+    files = {target: [entity] for target, (entity, _) in targets.items()}
+    return export_each(_write, root, files, common, executor, workers, progress)
+
+
+def _write(
+    run: CopickRun,
+    *,
+    files: Mapping[str, Sequence[Any]],
+    file_format: str,
+    write_options: Mapping[str, Any],
+    channels: Mapping[str, int | None],
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+) -> list[Transfer]:
+    """Write the volumes of one run."""
+    chosen = format_that_writes("", "volume", file_format)
+    write = function_of(chosen, chosen.writes, "volume", write_options)
+    rows: list[Transfer] = []
+    for target, places in files.items():
+        (entity,) = entities_at(run, places)
+        state, error = state_before(target, overwrite, resume, dry_run)
+        try:
+            if state == "done":
                 with new_file(target, overwrite) as staged:
-                    write(staged, _LevelSource(entity, channel), **(write_options or {}))
-            except (CopickError, OSError) as caught:
-                state, error = "failed", described(caught)
+                    write(staged, _LevelSource(entity, channels[target]), **write_options)
+        except (CopickError, OSError) as caught:
+            state, error = "failed", described(caught)
         count = math.prod(entity.shape[-3:])
-        report.rows.append(Transfer(target, entity.key.run, str(address_of(entity.key)), state, count, error))
-        if progress is not None:
-            progress(target, done, len(targets))
-    return report
+        rows.append(Transfer(target, run.name, str(address_of(entity.key)), state, count, error))
+    return rows
 
 
 class _LevelSource(VolumeSource):
@@ -280,8 +318,4 @@ def _target(path: str, entity: Any, channel: str) -> str:
         "feature_type": getattr(key, "feature_type", ""),
         "channel": channel,
     }
-    try:
-        return path.format(**fields)
-    except (KeyError, IndexError, ValueError) as error:
-        has = ", ".join(f"{{{name}}}" for name in fields)
-        raise InvalidDataError(source=path, reason=f"a path may have {has}, and no other braces") from error
+    return filled(path, fields)

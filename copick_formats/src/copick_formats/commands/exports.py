@@ -1,7 +1,8 @@
-"""``copick-core export picks`` and ``export volumes``."""
+"""``copick-core export``: picks, filaments, meshes and volumes to files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -14,6 +15,24 @@ from copick_formats.commands.report import (
     options_argument,
     progress,
     show,
+    workers_options,
+)
+from copick_formats.options import stacked
+
+_arguments = stacked(click.argument("config"), click.argument("address"), click.argument("path"))
+_common = stacked(
+    format_option,
+    options_argument,
+    click.option("--overwrite", is_flag=True, help="Replace files that exist."),
+    click.option("--resume", is_flag=True, help="Leave out files that exist."),
+    dry_run_option,
+    workers_options,
+    as_json_option,
+)
+_of_annotations = stacked(
+    click.option("--voxel-size", type=float, help="Voxel size of the tomograms that coordinates count in."),
+    click.option("--tomo-type", help="Type of these tomograms."),
+    click.option("--merge", is_flag=True, help="Write what several objects, users or sessions have into one file."),
 )
 
 
@@ -23,59 +42,71 @@ def exports() -> None:
 
 
 @exports.command
-@click.argument("config")
-@click.argument("address")
-@click.argument("path")
-@click.option("--voxel-size", type=float, help="Voxel size of the tomograms that coordinates count in.")
-@click.option("--tomo-type", help="Type of these tomograms.")
-@click.option("--merge", is_flag=True, help="Write picks of several objects, users or sessions into one file.")
-@format_option
-@options_argument
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("--resume", is_flag=True, help="Leave out files that exist.")
-@dry_run_option
-@as_json_option
+@_arguments
+@_of_annotations
+@_common
 @click.pass_context
-def picks(context: click.Context, /, config: str, address: str, path: str, as_json: bool, **given: Any) -> None:
+def picks(context: click.Context, /, **given: Any) -> None:
     """Export the picks that ADDRESS matches, such as "TS_*/ribosome:alice/1", to PATH.
 
     With {run}, {object}, {user} or {session} in PATH, there are several files. The exit code is 1 if one could not be written.
     """
-    from copick_core.opening import from_file
-    from copick_core.projects.picks_files import export_picks
+    from copick_core.projects.annotation_files import export_picks
 
-    options = _write_options(path, "picks", given["file_format"], given.pop("options"))
-    report = export_picks(from_file(config), address, path, write_options=options, progress=progress(), **given)
-    show(context, report, as_json)
+    _export(context, export_picks, "picks", given)
 
 
 @exports.command
-@click.argument("config")
-@click.argument("address")
-@click.argument("path")
-@click.option("--kind", help="tomogram, segmentation or features, where the address can mean several.")
-@format_option
-@options_argument
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("--resume", is_flag=True, help="Leave out files that exist.")
-@dry_run_option
-@as_json_option
+@_arguments
+@_of_annotations
+@_common
 @click.pass_context
-def volumes(context: click.Context, /, config: str, address: str, path: str, as_json: bool, **given: Any) -> None:
+def filaments(context: click.Context, /, **given: Any) -> None:
+    """Export the filaments that ADDRESS matches, such as "TS_*/microtubule:alice/1", to PATH.
+
+    With {run}, {object}, {user} or {session} in PATH, there are several files. The exit code is 1 if one could not be written.
+    """
+    from copick_core.projects.annotation_files import export_filaments
+
+    _export(context, export_filaments, "filaments", given)
+
+
+@exports.command
+@_arguments
+@_common
+@click.pass_context
+def meshes(context: click.Context, /, **given: Any) -> None:
+    """Export the meshes that ADDRESS matches, such as "TS_*/membrane:alice/1", to PATH, which names {run}.
+
+    The exit code is 1 if a file could not be written.
+    """
+    from copick_core.projects.annotation_files import export_meshes
+
+    _export(context, export_meshes, "mesh", given)
+
+
+@exports.command
+@_arguments
+@click.option("--kind", help="tomogram, segmentation or features, where the address can mean several.")
+@_common
+@click.pass_context
+def volumes(context: click.Context, /, **given: Any) -> None:
     """Export the volumes that ADDRESS matches, such as "TS_*/wbp@10.0", to PATH, which names {run}.
 
     The exit code is 1 if a file could not be written.
     """
-    from copick_core.opening import from_file
     from copick_core.projects.volume_files import export_volumes
 
-    options = _write_options(path, "volume", given["file_format"], given.pop("options"))
-    report = export_volumes(from_file(config), address, path, write_options=options, progress=progress(), **given)
-    show(context, report, as_json)
+    _export(context, export_volumes, "volume", given)
 
 
-def _write_options(path: str, kind: str, file_format: str | None, given: tuple[str, ...]) -> dict[str, Any]:
+def _export(context: click.Context, export: Callable[..., Any], kind: str, given: dict[str, Any]) -> None:
+    from copick_core.opening import from_file
     from copick_core.plugins.choosing import format_that_writes
 
-    chosen = format_that_writes(path, kind, file_format)
-    return format_options(chosen, chosen.writes, kind, given)
+    config, address, path = (given.pop(name) for name in ("config", "address", "path"))
+    chosen = format_that_writes(path, kind, given["file_format"])
+    options = format_options(chosen, chosen.writes, kind, given.pop("options"))
+    as_json = given.pop("as_json")
+    report = export(from_file(config), address, path, write_options=options, progress=progress(), **given)
+    show(context, report, as_json)

@@ -6,13 +6,16 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from copick_core.plugins import records
 from copick_core.plugins.records import Format
-from copick_core.projects.transfers import TransferReport
+from copick_formats.options import stacked
+
+if TYPE_CHECKING:
+    from copick_core.projects.transfers import TransferReport
 
 options_argument = click.option(
     "-O",
@@ -25,6 +28,13 @@ options_argument = click.option(
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON list with a row for each entity.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 format_option = click.option("--format", "file_format", metavar="NAME", help="Format of the files; found out by default.")
+
+workers_options = stacked(
+    click.option(
+        "--executor", type=click.Choice(["thread", "process"]), default="thread", show_default=True, help="Who does the work."
+    ),
+    click.option("--workers", type=int, help="How many runs are worked on at the same time."),
+)
 
 
 def show(context: click.Context, report: TransferReport, as_json: bool) -> None:
