@@ -11,11 +11,16 @@ import mrcfile
 import numpy as np
 import pytest
 import starfile
+import trimesh
 from scipy.spatial.transform import Rotation
 
+import copick_core
+from copick_core.plugins.format_functions import FilamentsTable
+from copick_formats.imod import write_imod_filaments
 from support.shared_data import shared
 
 TEXT = (Path(__file__).parents[2] / "docs" / "import-and-export.md").read_text()
+SESSION, FILAMENTS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
 SUBTOMOGRAM = ["rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi"]
 ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
@@ -34,7 +39,11 @@ def folder(tmp_path, monkeypatch):
     for name in starfile.read(particles)["particles"]["rlnTomoName"].unique():
         with mrcfile.new(tmp_path / "tomograms" / f"{name}.mrc", np.zeros((10, 20, 20), np.float32)) as file:
             file.voxel_size = 270.0
-    objects = [{"name": "ribosome", "is_particle": True}]
+    objects = [
+        {"name": "ribosome", "is_particle": True},
+        {"name": "microtubule", "is_particle": True, "label": 2, "metadata": {"copick": {"filament": {}}}},
+        {"name": "membrane", "is_particle": False, "label": 3},
+    ]
     config = {"config_type": "filesystem", "overlay_root": "data", "pickable_objects": objects}
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
@@ -42,8 +51,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_session_ends_in_the_values_that_it_began_with(folder, capsys):
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.S):
-        exec(block, {})  # the document's own code
+    exec(SESSION, {})  # the document's own code
 
     before, after = (starfile.read(folder / name)["particles"] for name in ("run_data.star", "particles.star"))
     assert capsys.readouterr().out == f"{before['rlnTomoName'].nunique()} tomograms, 0 failed\n"
@@ -58,3 +66,17 @@ def test_the_session_ends_in_the_values_that_it_began_with(folder, capsys):
         if not name.startswith(("rlnOrigin", "rlnCentered", "rlnAngleRot", "rlnOptics")) and name not in ANGLES
     ]
     assert after[kept].to_numpy().tolist() == before[kept].to_numpy().tolist()
+
+
+def test_filaments_and_meshes_follow_the_session(folder):
+    line = np.array([[0.0, 0, 0], [0, 0, 100], [0, 0, 1000]])
+    write_imod_filaments("TS_01.mod", [FilamentsTable([line, line + 500], [1, 2])], frame=lambda _: None, voxel_size=270.0)
+    run = copick_core.open("config.json").new_run("TS_01")
+    run.new_mesh("membrane", "1", "alice", mesh=trimesh.creation.box((10, 20, 30)))
+
+    exec(SESSION + FILAMENTS, {})
+
+    particles = starfile.read("helical.star")["particles"]
+    assert particles["rlnHelicalTubeID"].tolist() == [1] * 13 + [2] * 13
+    assert sorted({*particles["rlnRandomSubset"]}) == [1, 2]
+    assert trimesh.load("meshes/TS_01.ply").extents.tolist() == [10, 20, 30]
