@@ -56,7 +56,7 @@ SECTIONS = {
     ],
     "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format", "file-conventions"],
     "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],
-    "Explanation": ["concepts", "architecture", "performance", "platforms", "releasing"],
+    "Explanation": ["concepts", "architecture", "performance", "platforms", "testing", "releasing"],
 }
 
 
