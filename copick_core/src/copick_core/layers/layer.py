@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.errors import NotFoundError, ReadOnlyError
@@ -53,6 +54,10 @@ class Layer(ABC):
     keeps_records: bool = False
     #: Whether :meth:`volume_version` takes a request to a server. It is then asked after a read only.
     versions_take_requests: bool = False
+    #: Fields of :class:`~copick_core.volumes.format.VolumeFormat` that all volumes of this place have, because its storage
+    #: takes no others, such as ``{"zarr_format": 3, "key_encoding": "default"}``; empty where any volume can be stored. New
+    #: volumes get them whatever the project is configured for, and volumes are copied to and from such places by value.
+    volume_format: Mapping[str, Any] = MappingProxyType({})
 
     # ------------------------------------------------------------------ reading
 
@@ -82,7 +87,8 @@ class Layer(ABC):
         Returns:
             A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the
             layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it. The
-            store keeps the promises of :class:`zarr.abc.store.Store`.
+            store keeps the promises of :class:`zarr.abc.store.Store`. Where :attr:`volume_format` fixes ``zarr_format``, it
+            has an attribute ``zarr_formats``, a tuple of the one that it takes.
         """
 
     def volume_version(self, key: Key) -> Hashable | None:
@@ -241,6 +247,14 @@ class Layer(ABC):
             ...     write_volume(store, data, voxel_size=10.0)
         """
         raise self.refusal(key)
+
+    def changing(self, key: Key) -> AbstractContextManager[None]:
+        """Enclose the writes of one region to a volume, so that a layer can store them together.
+
+        Whatever is set in stores of :meth:`zarr` within the block is stored when it ends, at the latest. By default each value
+        is stored at once.
+        """
+        return nullcontext()
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it.

@@ -25,7 +25,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.layers.layer import ANY, Layer, Revision
@@ -153,6 +153,11 @@ class WrapperLayer(Layer):
         return self.wrap_store(key, self.around("zarr", key, lambda: self.inner.zarr(key)), staged=False)
 
     @property
+    def volume_format(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """That of the wrapped layer."""
+        return self.inner.volume_format
+
+    @property
     def versions_take_requests(self) -> bool:  # type: ignore[override]
         """That of the wrapped layer."""
         return self.inner.versions_take_requests
@@ -215,6 +220,10 @@ class WrapperLayer(Layer):
         with ExitStack() as stack:
             store = self.around("replace_zarr", key, lambda: stack.enter_context(self.inner.replace_zarr(key)))
             yield self.wrap_store(key, store, staged=True)
+
+    def changing(self, key: Key) -> AbstractContextManager[None]:
+        """Pass on, not through :meth:`around`: it asks no storage by itself."""
+        return self.inner.changing(key)
 
     def delete(self, key: Key) -> None:
         """Pass on."""

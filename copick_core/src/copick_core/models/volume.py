@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack
 
 from copick_core.errors import BeingReplacedError, ConflictError, CopickError, InvalidDataError, LevelNotFoundError, closest
@@ -40,6 +40,9 @@ _PATIENCE = 15.0
 
 #: zarr format of each preset of the configuration.
 _FORMATS: Mapping[str, Literal[2, 3]] = {"copick-1": 2, "copick-2": 3, "ome-0.5": 3}
+
+#: What places that take any volume fix of its format.
+NOTHING_FIXED: Mapping[str, Any] = {}
 
 #: Levels of a volume of which none has been opened; always replaced, never changed.
 NOTHING_OPEN: Mapping[str | int, Any] = {}
@@ -166,9 +169,17 @@ class Volume(Entity[K]):
         return self._stored_version() == opened.version
 
     @property
+    def _fixed_format(self) -> Mapping[str, Any]:
+        """What the place fixes of the format of its volumes, as :attr:`copick_core.layers.Layer.volume_format` says."""
+        return NOTHING_FIXED
+
+    @property
     def _first_format(self) -> Literal[2, 3]:
         """The zarr format that volumes of this project most likely have: it is looked for first."""
         config = self.config
+        if "zarr_format" in self._fixed_format:
+            found: Literal[2, 3] = self._fixed_format["zarr_format"]
+            return found
         return (
             config.zarr_format
             if config.format is None or "zarr_format" in config.model_fields_set
@@ -338,7 +349,7 @@ class Volume(Entity[K]):
             pyramid += [self.view(name) for name in levels[1:]]
             ome.check_levels(pyramid, self._pyramid)
         try:
-            with self._named_in_errors():
+            with self._named_in_errors(), self._changing():
                 ome.write_region(pyramid[0], index, data)
                 ome.update_levels(pyramid, index, self._pyramid)
         except CopickError:
@@ -354,6 +365,10 @@ class Volume(Entity[K]):
             self._arrays = NOTHING_OPEN
             way_out = "It was replaced while the region was written, which may be in neither volume. Look, and write it again."
             raise BeingReplacedError(key=self._key, layer=self.layer or "", way_out=way_out)
+
+    def _changing(self) -> AbstractContextManager[None]:
+        """Encloses the writes of one region; places that can store them together override this."""
+        return nullcontext()
 
     def _check_layout(self, array: Array[Any]) -> None:
         """Refuse to write chunks that what is stored now has no place for: another process may have replaced or deleted it.
@@ -452,8 +467,14 @@ class Volume(Entity[K]):
             raise TypeError(f"There is no argument {name!r} for writing {self._key}.{hint}")
         if config.format is not None:  # of the other fields, only what the configuration itself says goes before it
             configured = {name: value for name, value in configured.items() if name in config.model_fields_set}
+        fixed = self._fixed_format
         with self._named_in_errors():
-            return layout_of({"format": config.format}, configured, format)
+            layout = layout_of({"format": config.format}, {**configured, **fixed}, format)
+        for name, value in fixed.items():
+            if getattr(layout, name) != value:
+                reason = f"its place stores {name}={value!r} only, not {getattr(layout, name)!r}; leave the argument out"
+                raise InvalidDataError(source=self._key, reason=reason)
+        return layout
 
     @contextmanager
     def _named_in_errors(self) -> Iterator[None]:

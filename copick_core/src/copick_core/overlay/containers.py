@@ -191,10 +191,10 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
         key = entity.key
         target = key._replace(variant="") if isinstance(key, TomogramKey) else key
         overlay = self.root._writable(target)
-        from copick_core.projects.copying import copy_content
+        from copick_core.projects.copying import configured_format, copy_content
 
         with suppress(ConflictError):  # somebody else was faster: theirs is the copy
-            copy_content(entity._layer, key, overlay, target)
+            copy_content(entity._layer, key, overlay, target, format=configured_format(self.root))
         parent = entity.voxel_spacing if isinstance(entity, CopickTomogram) else getattr(entity, "tomogram", self)
         return type(entity)._at(parent, target, overlay)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from copick_core.layers.recording import ATTRIBUTE, KEY, for_output, note_read
@@ -322,6 +322,15 @@ class CopickObjectOverlay(CopickObject):
     def _stored_version(self) -> Hashable | None:
         holder = self._find()
         return None if holder is None else holder.volume_version(self._key)
+
+    @property
+    def _fixed_format(self) -> Mapping[str, Any]:
+        overlay = self.root.layers.overlay
+        return super()._fixed_format if overlay is None else overlay.volume_format
+
+    def _changing(self) -> AbstractContextManager[None]:
+        holder = self._find()
+        return super()._changing() if holder is None else holder.changing(self._key)
 
     def refresh(self) -> None:
         """Forget what is known about the stored map."""

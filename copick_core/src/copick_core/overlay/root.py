@@ -320,10 +320,10 @@ class CopickRootOverlay(CopickRoot):
         super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
         if holder is not None and holder.read_only and not self.read_only:
-            from copick_core.projects.copying import copy_content
+            from copick_core.projects.copying import configured_format, copy_content
 
             with suppress(ConflictError):  # somebody else was faster: theirs is the copy
-                copy_content(holder, obj.key, self._writable(obj.key), obj.key)
+                copy_content(holder, obj.key, self._writable(obj.key), obj.key, format=configured_format(self))
             obj.refresh()
 
     def refresh(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import ConflictError, LevelNotFoundError, NotFoundError, ReadOnlyError, VolumeNotFoundError
@@ -90,6 +90,13 @@ class LeafVolume(Leaf[K]):
 
     def _stored_version(self) -> Hashable | None:
         return self._layer.volume_version(self._key)
+
+    @property
+    def _fixed_format(self) -> Mapping[str, Any]:
+        return self._layer.volume_format
+
+    def _changing(self) -> AbstractContextManager[None]:
+        return self._layer.changing(self._key)
 
     def _opened(self, level: str | int, *, attributes: bool = False) -> Opened:
         try:

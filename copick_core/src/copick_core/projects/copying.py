@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, cast
 
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError
@@ -28,15 +29,26 @@ if TYPE_CHECKING:
 
     from copick_core.layers import Layer
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.volumes.format import VolumeFormat
 
 #: Objects of a zarr store that are copied at once.
 _IN_FLIGHT = 16
 
 
-def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, replace: bool = False) -> None:
+def copy_content(
+    source: Layer,
+    key: Key,
+    target: Layer,
+    target_key: Key,
+    *,
+    replace: bool = False,
+    format: VolumeFormat | None = None,
+) -> None:
     """Copy the content of one entity, whole or not at all.
 
-    Bytes stay as they are. Only the names that picks have inside become those of ``target_key``, where it has others.
+    Bytes stay as they are. Only the names that picks have inside become those of ``target_key``, where it has others. Volumes
+    are encoded anew where one of the two places fixes their format (:attr:`~copick_core.layers.Layer.volume_format`): values,
+    levels, attributes and metadata stay.
 
     Args:
         source: Layer to copy from.
@@ -44,6 +56,8 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, rep
         target: Writable layer to copy to.
         target_key: What the copy is to be.
         replace: Whether it may take the place of what the target has.
+        format: How volumes that are encoded anew are laid out; what the target fixes goes before it. By default as copick 1.x
+            reads them.
 
     Raises:
         ConflictError: The target exists, and not ``replace``.
@@ -55,7 +69,7 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, rep
         return
     try:
         with target.replace_zarr(target_key) as store:
-            if not (copy_store(source.zarr(key), store) and source.exists(key)):
+            if not (_copy_volume(source, key, target, store, format) and source.exists(key)):
                 raise NotFoundError(key=key, layer=source.name, location=source.location(key))
             # Not before: in the time that copying takes somebody else can make a volume of this address.
             if not replace and target.exists(target_key):
@@ -67,12 +81,33 @@ def copy_content(source: Layer, key: Key, target: Layer, target_key: Key, *, rep
 def same_content(source: Layer, key: Key, target: Layer, target_key: Key) -> bool:
     """Whether an entity holds what a copy of another one would hold, compared byte for byte.
 
+    Volumes that a copy encodes anew are compared by their values, levels, attributes and metadata.
+
     Raises:
         NotFoundError: One of them does not exist.
     """
     if key.kind in FILE_KINDS:
         return _renamed(source.read(key), key, target_key) == target.read(target_key)
-    return _contents(source.zarr(key)) == _contents(target.zarr(target_key))
+    if _same_format(source, target):
+        return _contents(source.zarr(key)) == _contents(target.zarr(target_key))
+    from copick_core.volumes.reencoding import same_volume
+
+    return same_volume(source.zarr(key), target.zarr(target_key))
+
+
+def _same_format(source: Layer, target: Layer) -> bool:
+    """Whether volumes of one place can be stored in another as they are."""
+    return dict(source.volume_format) == dict(target.volume_format)
+
+
+def _copy_volume(source: Layer, key: Key, target: Layer, store: Store, format: VolumeFormat | None) -> bool:
+    """Copy a volume into a fresh store of a layer; False if there was none, or it went away meanwhile."""
+    if _same_format(source, target):
+        return copy_store(source.zarr(key), store)
+    from copick_core.volumes.format import VolumeFormat
+    from copick_core.volumes.reencoding import reencode
+
+    return reencode(source.zarr(key), store, replace_fields(format or VolumeFormat(), **target.volume_format))
 
 
 #: The names that a picks file has inside, and the field of the key that each is; copick 1.x believes them.
@@ -98,7 +133,10 @@ def _renamed(data: bytes, key: Key, target_key: Key) -> bytes:
 
 
 def copy_store(source: Store, target: Store) -> bool:
-    """Copy every object of a zarr store, metadata last: bytes stay as they are.
+    """Copy every object of a zarr store: bytes stay as they are.
+
+    Documents of arrays come before the chunks, since some stores take no chunk of an array that they do not know; those of the
+    volume come last.
 
     Returns:
         Whether the metadata that were there in the beginning were still there in the end.
@@ -121,8 +159,10 @@ def copy_store(source: Store, target: Store) -> bool:
 
         names = [name async for name in source.list() if not PARTIAL.search(name)]
         metadata = {n for n in names if n.rpartition("/")[2] in _METADATA}
+        below = [name for name in metadata if "/" in name]
+        kept = await asyncio.gather(*(one(name) for name in below))
         await asyncio.gather(*(one(n) for n in names if n not in metadata))
-        return all([await one(name) for name in sorted(metadata, key=lambda n: (-n.count("/"), n))])
+        return all([*kept, *[await one(name) for name in sorted(metadata.difference(below))]])
 
     return sync(copy())
 
@@ -161,6 +201,9 @@ def copy_project(
 ) -> CopyReport:
     """Copy a project between any two backends, entity by entity, complete: all fields, all levels, byte for byte.
 
+    Where one of the two fixes the format of its volumes they are encoded anew, as the target is configured: values, levels,
+    attributes and metadata stay.
+
     Every entity is copied whole or not at all. A copy that was interrupted is resumed by calling this again: what the
     target has already is skipped. Where several layers of the source hold an entity, the overlay's is copied, else that
     of the last static layer. The source's objects are added to the target's configuration in memory. Reviews are copied too.
@@ -188,6 +231,7 @@ def copy_project(
     plan = [*_plan(source, None if runs is None else list(runs))]
     add_objects(source, target)
     report = CopyReport()
+    format = configured_format(target)
     for done, (layer, key, target_key) in enumerate(plan):
         if progress is not None:
             progress(key, done, len(plan))
@@ -198,7 +242,7 @@ def copy_project(
         if _is_there(layer, key, overlay, target_key, overwrite):
             report.skipped.append(target_key)
         else:
-            copy_content(layer, key, overlay, target_key, replace=overwrite)
+            copy_content(layer, key, overlay, target_key, replace=overwrite, format=format)
             report.copied.append(target_key)
         if verify:
             _verify(layer, key, overlay, target_key)
@@ -207,6 +251,17 @@ def copy_project(
     if target.layers.overlay is not None and target.layers.overlay.keeps_records:
         target.reviews.bring(source.reviews, [key.name for _, key, _ in plan if key.kind is Kind.RUN], overwrite=overwrite)
     return report
+
+
+def configured_format(root: CopickRootOverlay) -> VolumeFormat:
+    """The format that a project writes its volumes in."""
+    from copick_core.volumes.format import layout_of
+
+    config = root.config
+    names = ("zarr_format", "chunks", "compressor", "shards")
+    given = {n: getattr(config, n) for n in names if config.format is None or n in config.model_fields_set}
+    fixed = {} if root.layers.overlay is None else root.layers.overlay.volume_format
+    return layout_of({"format": config.format}, {**given, **fixed})
 
 
 def add_objects(source: CopickRootOverlay, target: CopickRootOverlay, names: Iterable[str] | None = None) -> list[str]:

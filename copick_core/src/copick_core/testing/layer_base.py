@@ -25,6 +25,8 @@ class LayerChecks:
         can_reopen: Whether :meth:`reopen` gives a second layer on the same place.
         exclusive_writes: Whether, of several threads that write with one ``if_revision`` at once, exactly one succeeds.
             False only where the storage has no conditional write.
+        zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a layer whose ``volume_format`` fixes it. Checks that
+            store values which belong to no zarr array are skipped then.
         case_sensitive: Whether names that differ by case alone are two names.
         examples: How many random histories the state machine runs.
         steps: How many steps each of them has.
@@ -33,6 +35,7 @@ class LayerChecks:
     kinds: ClassVar[frozenset[Kind]] = frozenset(Kind)
     can_reopen: ClassVar[bool] = True
     exclusive_writes: ClassVar[bool] = True
+    zarr_formats: ClassVar[tuple[int, ...]] = (2, 3)
     case_sensitive: ClassVar[bool] = True
     examples: ClassVar[int] = 20
     steps: ClassVar[int] = 20
@@ -74,6 +77,16 @@ class LayerChecks:
         missing = [kind.value for kind in kinds if kind not in self.kinds]
         if missing:
             pytest.skip(f"the layer holds no {', '.join(missing)}")
+
+    def need_format(self, zarr_format: int) -> None:
+        """Skip unless volumes can have a zarr format."""
+        if zarr_format not in self.zarr_formats:
+            pytest.skip(f"volumes of zarr format {zarr_format} are not stored here")
+
+    def need_any_value(self) -> None:
+        """Skip where stores take only what belongs to a zarr array."""
+        if self.zarr_formats != (2, 3):
+            pytest.skip("the layer fixes the format of its volumes")
 
     def whole(self, layer: Layer, *runs: str) -> set[Key]:
         """List everything below the project and some runs, each listing checked for repetitions."""

@@ -104,6 +104,7 @@ class VolumeChecks(LayerChecks):
         self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]
     ) -> None:
         self.need(kind)
+        self.need_format(zarr_format)
         key = samples.key(kind)
         assert key not in [*layer.list(kind, key.parent)]
 
@@ -119,6 +120,7 @@ class VolumeChecks(LayerChecks):
     @promises(ROOTED)
     def test_a_store_is_rooted_at_its_entity(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
         self.need(kind)
+        self.need_format(zarr_format)
         key = samples.key(kind)
         with layer.replace_zarr(key) as store:
             samples.write_volume(store, samples.volume(), zarr_format)
@@ -146,6 +148,7 @@ class VolumeChecks(LayerChecks):
         import zarr
 
         self.need(Kind.TOMOGRAM)
+        self.need_format(zarr_format)
         key = samples.key(Kind.TOMOGRAM)
         samples.write_volume(layer.zarr(key), samples.volume(), zarr_format)
         expected = samples.volume()
@@ -161,6 +164,7 @@ class VolumeChecks(LayerChecks):
         import zarr
 
         self.need(Kind.TOMOGRAM)
+        self.need_format(zarr_format)
         key = samples.key(Kind.TOMOGRAM)
         samples.write_volume(layer.zarr(key), samples.volume() + 1, zarr_format)
         expected = samples.volume() + 1
@@ -176,6 +180,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_a_deleted_chunk_is_gone_until_it_is_stored_again(self, layer: Layer, zarr_format: Literal[2, 3]) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_format(zarr_format)
         key = samples.key(Kind.TOMOGRAM)
         expected = samples.volume() + 1
         samples.write_volume(layer.zarr(key), expected.copy(), zarr_format)
@@ -228,6 +233,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_store_values_come_back_exactly(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"1", b__c__d=b"\x00\xff", empty=b"")
 
@@ -236,6 +242,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_a_missing_store_value_is_none(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a__b=b"1")
 
@@ -258,6 +265,7 @@ class VolumeChecks(LayerChecks):
         from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         requests = {"range": RangeByteRequest, "offset": OffsetByteRequest, "suffix": SuffixByteRequest}
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"0123456789")
@@ -267,6 +275,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_store_names_are_listed(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"1", b__c=b"2", b__d__e=b"3", bx=b"4")
 
@@ -278,6 +287,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_store_values_are_deleted(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"1", b__c=b"2", b__d=b"3", bc=b"4")
 
@@ -289,6 +299,7 @@ class VolumeChecks(LayerChecks):
     @promises(STORE)
     def test_a_store_value_is_overwritten_or_kept(self, layer: Layer) -> None:
         self.need(Kind.TOMOGRAM)
+        self.need_any_value()
         store = layer.zarr(samples.key(Kind.TOMOGRAM))
         _put(store, a=b"long first")
         _put(store, a=b"2nd")
@@ -318,6 +329,7 @@ class ReplacementChecks(LayerChecks):
     @promises(SWAP)
     def test_the_new_volume_is_there_after_the_block(self, layer: Layer, kind: Kind, zarr_format: Literal[2, 3]) -> None:
         self.need(kind)
+        self.need_format(zarr_format)
         key = samples.key(kind)
         samples.fill(layer, key, seed=1)
 
@@ -368,7 +380,7 @@ class ReplacementChecks(LayerChecks):
 
         samples.fill(layer, key, seed=2)
 
-        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs"}) == [
+        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs", "zarr.json"}) == [
             "0"
         ]
 
@@ -532,7 +544,8 @@ class ReplacementChecks(LayerChecks):
             from copick_core.volumes.ome import VolumeFormat, write_volume
 
             with layer.replace_zarr(key) as store:
-                write_volume(store, np.full(shape, value, "u1"), 10.0, levels=1, format=VolumeFormat(chunks=4))
+                format = VolumeFormat(**{"chunks": 4, **layer.volume_format})
+                write_volume(store, np.full(shape, value, "u1"), 10.0, levels=1, format=format)
 
         def read() -> set[int] | None:
             """Values that one read gives; None if the layer says that it was disturbed."""

@@ -45,6 +45,7 @@ class ProjectChecks:
     Attributes:
         backend: The backend's record, if it is not installed with an entry point; the kit registers it then.
         shared: Whether two projects that are opened from one configuration see the same entities.
+        zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a backend whose layers fix it.
         process_bound: Whether projects live in one process, so that pickling them is refused.
         examples: How many random histories the state machine runs.
         steps: How many steps each of them has.
@@ -52,6 +53,7 @@ class ProjectChecks:
 
     backend: ClassVar[Backend | None] = None
     shared: ClassVar[bool] = True
+    zarr_formats: ClassVar[tuple[int, ...]] = (2, 3)
     process_bound: ClassVar[bool] = False
     examples: ClassVar[int] = 8
     steps: ClassVar[int] = 15

@@ -529,8 +529,8 @@ class ProjectSharingChecks(ProjectChecks):
         done = self._run(
             "tomogram = root.get_run('TS_1').voxel_spacings[0].tomograms[0]\n"
             "with tomogram._layer.replace_zarr(tomogram.key) as store:\n"
-            "    import zarr\n"
-            "    zarr.open_group(store, mode='a', zarr_format=2).create_array('0', data=np.zeros((4, 4, 4)))\n"
+            "    from copick_core.testing import samples\n"
+            "    samples.write_volume(store, np.zeros((4, 4, 4)))\n"
             "    os._exit(9)\n",
             config,
         )

@@ -306,6 +306,8 @@ class ProjectVolumeChecks(ProjectChecks):
     @pytest.mark.parametrize("zarr_format", [2, 3])
     @promises("zarr_format: format of volumes that are written.")
     def test_both_formats_are_written_and_read(self, config: dict[str, Any], zarr_format: int) -> None:
+        if zarr_format not in self.zarr_formats:
+            pytest.skip(f"volumes of zarr format {zarr_format} are not stored here")
         root = opening.open({**config, "zarr_format": zarr_format})
         tomogram = leaf(root, "tomogram")
 

@@ -290,9 +290,21 @@ def volume(seed: int = 0, shape: tuple[int, ...] = (4, 4, 4)) -> NDArray[np.floa
     return (np.arange(np.prod(shape), dtype=np.float32) + 1 + 1000 * seed).reshape(shape)
 
 
-def write_volume(store: Store, data: NDArray[np.float32], zarr_format: Literal[2, 3] = 2, name: str = "0") -> None:
+def format_of(store: Store) -> Literal[2, 3]:
+    """The zarr format to write into a store: 3 where its ``zarr_formats`` says that it takes nothing else."""
+    inner: Any = store
+    while hasattr(inner, "_store") and not hasattr(inner, "zarr_formats"):  # zarr's WrapperStore
+        inner = inner._store
+    return 3 if getattr(inner, "zarr_formats", (2, 3)) == (3,) else 2
+
+
+def write_volume(
+    store: Store, data: NDArray[np.float32], zarr_format: Literal[2, 3] | None = None, name: str = "0"
+) -> None:
     """Write an array into a store with plain zarr: a group that holds it as its first level."""
     import zarr
+
+    zarr_format = zarr_format or format_of(store)
 
     group = zarr.open_group(store, mode="a", zarr_format=zarr_format)
     group.create_array(name, data=data, chunks=(2,) * data.ndim, compressors=None, overwrite=True)

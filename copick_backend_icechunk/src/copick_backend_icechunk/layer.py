@@ -1,0 +1,255 @@
+"""A layer in an Icechunk repository: every write is a commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from copick_backend_icechunk.commits import Committer
+from copick_backend_icechunk.tree import key_of, marker_or_path
+from copick_backend_icechunk.views import Changes, Sign, View
+from copick_core.errors import ConflictError, NotFoundError
+from copick_core.layers.path_layer import Listing, PathLayer
+from copick_core.layers.revisions import ANY, AnyRevision, Revision
+from copick_core.tree import layout
+from copick_core.tree.keys import FILE_KINDS, ROOT, Key, Kind, ParentKey, TomogramKey
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from copick_backend_icechunk.places import Place
+
+
+class IcechunkLayer(PathLayer):
+    """A layer in a repository, with the paths of the on-disk layout.
+
+    Files are arrays of bytes (:mod:`copick_backend_icechunk.files`), volumes are groups. Listings show one snapshot until
+    :meth:`forget`; whatever else is asked is answered from the newest one.
+
+    Args:
+        place: Where the repository lies. The first write makes it.
+        name: Name of the layer.
+        branch: The branch that is read, and committed to.
+        as_of: A snapshot's id, a tag or a time to read instead; the layer is read-only then.
+        author: Who commits; by default the user of the operating system.
+        read_only: Refuse writes.
+    """
+
+    volume_format = MappingProxyType({"zarr_format": 3, "key_encoding": "default"})
+
+    def __init__(
+        self,
+        place: Place,
+        name: str = "overlay",
+        *,
+        branch: str = "main",
+        as_of: str | None = None,
+        author: str | None = None,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(name, read_only=read_only or as_of is not None)
+        self.place = place
+        self.commits = Committer(place, branch, as_of, author, changed=lambda: self.drop_listings(""))
+        self.versions_take_requests = place.is_bucket
+        self._volume_locks: dict[str, threading.RLock] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ reading
+
+    def list_folder(self, path: str) -> Listing:
+        """List a folder in the snapshot that this layer shows."""
+        view = self.commits.view()
+        return {} if view is None else dict(view.tree.listing(path))
+
+    def path_exists(self, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder, in the newest snapshot."""
+        view = self.commits.view(fresh=True)
+        if view is None:
+            return False
+        if view.known_tree is None and not folder:
+            return _exists(view, path)
+        return view.tree.holds(path, folder=folder)
+
+    def read_file(self, path: str) -> tuple[bytes, Revision | None]:
+        """Read a file of the newest snapshot."""
+        from zarr.core.sync import sync
+
+        from copick_backend_icechunk.files import read_file
+
+        view = self.commits.view(fresh=True)
+        if view is None:
+            raise FileNotFoundError(path)
+        return sync(read_file(view.store, path)), None
+
+    def zarr(self, key: Key) -> Store:
+        """Open a volume."""
+        from copick_backend_icechunk.sources import Committed
+        from copick_backend_icechunk.volumes import Volume
+
+        path = layout.path(key)
+        return Volume(Committed(self.commits, key, path), path, read_only=self.read_only)
+
+    def volume_version(self, key: Key) -> Hashable | None:
+        """Identity of the volume in the newest snapshot."""
+        from zarr.core.sync import sync
+
+        from copick_backend_icechunk.volumes import IDENTITY, root_document
+
+        view = self.commits.view(fresh=True)
+        path = layout.path(key)
+        if view is None:
+            return None
+        document = sync(root_document(view.store, path))
+        if document is None:
+            return "" if view.tree.holds(path, folder=True) else None
+        return str(document.get("attributes", {}).get(IDENTITY, ""))
+
+    def location(self, key: Key | None) -> str | None:
+        """The repository, and the path in it."""
+        return str(self.place) if key is None else f"{self.place}: {layout.path(key)}"
+
+    def forget(self, parent: ParentKey) -> None:
+        """Show the newest snapshot from now on."""
+        self.commits.stale = True
+        super().forget(parent)
+
+    def reconnect(self) -> None:
+        """Open the repository anew when it is next asked."""
+        self.commits.disconnect()
+        super().reconnect()
+
+    def is_project(self) -> bool:
+        """Whether the repository holds a project."""
+        view = self.commits.view()
+        return view is not None and bool(view.tree.listing(""))
+
+    def object_names(self) -> Iterator[str]:
+        """Names of the objects that annotations are named after, and of those with a map."""
+        view = self.commits.view()
+        for path in view.tree.below("") if view is not None else ():
+            key = key_of(path)
+            name = getattr(key, "object_name", None) or (getattr(key, "name", None) if key and key.kind is Kind.OBJECT else None)
+            if name:
+                yield name
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+        """Store a file: one commit."""
+        import hashlib
+
+        from zarr.core.sync import sync
+
+        from copick_backend_icechunk.files import read_file, write_file
+
+        self.check_writable(key)
+        if key.kind not in FILE_KINDS:
+            raise ValueError(f"{key} is not one file; write its volume with replace_zarr()")
+        path = layout.path(key)
+        content = bytes(data)
+
+        def change(view: View) -> Changes:
+            known = _exists(view, path)
+            if if_revision is not ANY:
+                found = hashlib.sha256(sync(read_file(view.store, path))).hexdigest() if known else None
+                if found != if_revision:
+                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+            if known:
+                sync(view.store.delete_dir(path))
+            sync(write_file(view.store, path, content))
+            return {path: "~" if known else "+"}
+
+        try:
+            self.commits.commit(change, lambda changes: f"{'change' if '~' in changes.values() else 'add'} {key}")
+        finally:
+            self._forget_around(key)
+        return hashlib.sha256(content).hexdigest()
+
+    def ensure(self, key: Key) -> None:
+        """Make a container with its marker: one commit."""
+        from zarr.core.sync import sync
+
+        from copick_backend_icechunk.files import write_file
+
+        self.check_writable(key)
+        marker = layout.marker(key)
+        if marker is None:
+            raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
+
+        def change(view: View) -> Changes:
+            if _exists(view, marker):
+                return {}
+            sync(write_file(view.store, marker, layout.MARKER_CONTENT))
+            return {marker: "+"}
+
+        try:
+            self.commits.commit(change, lambda _: f"add {key}")
+        finally:
+            self._forget_around(key)
+
+    def delete(self, key: Key) -> None:
+        """Delete an entity and everything below it: one commit."""
+        from zarr.core.sync import sync
+
+        self.check_writable(key)
+        path = layout.path(key)
+
+        def change(view: View) -> Changes:
+            if not view.tree.holds(path, folder=layout.is_folder(key.kind)):
+                raise NotFoundError(key=key, layer=self.name, location=self.location(key))
+            gone = [*view.tree.below(path)]
+            if isinstance(key, TomogramKey):
+                folder = path.rpartition("/")[0]
+                beside = layout.parse_all(Kind.FEATURES, key, view.tree.listing(folder), folder)
+                gone += [layout.path(features) for features in beside]
+            for each in gone:
+                sync(view.store.delete_dir(each))
+            removed: dict[str, Sign] = dict.fromkeys(gone, "-")
+            return removed
+
+        try:
+            self.commits.commit(change, lambda _: f"remove {key}")
+        finally:
+            self._forget_around(key)
+
+    @contextmanager
+    def replace_zarr(self, key: Key) -> Iterator[Store]:
+        """Fill a fresh volume in a session of its own; one commit puts it in its place."""
+        from zarr.core.sync import sync
+
+        from copick_backend_icechunk.sources import Staged
+        from copick_backend_icechunk.volumes import Volume, finish
+
+        self.check_writable(key)
+        path = layout.path(key)
+        with self.commits.staging() as staged:
+            sync(staged.store.delete_dir(path))
+            store = Volume(Staged(staged.store), path)
+            try:
+                yield store
+            finally:
+                store.close()
+            sync(finish(staged.store, path))
+            try:
+                self.commits.publish(staged, path, f"replace {key}", f"add {key}")
+            finally:
+                self._forget_around(key)
+
+    @contextmanager
+    def changing(self, key: Key) -> Iterator[None]:
+        """Commit all that is set in a volume within the block at once; an error leaves nothing of it."""
+        path = layout.path(key)
+        with self._lock:
+            lock = self._volume_locks.setdefault(path, threading.RLock())
+        with lock, self.commits.batch(path, f"change a region of {key}"):
+            yield
+
+
+def _exists(view: View, path: str) -> bool:
+    """Whether there is a node in a session."""
+    from zarr.core.sync import sync
+
+    return bool(sync(view.store.exists(f"{path}/zarr.json")))

@@ -1,0 +1,80 @@
+"""Where a repository lies: how its storage is opened, and what keeps two commits to a local folder apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import ConfigError
+from copick_core.layers.atomic import locked
+
+if TYPE_CHECKING:
+    import icechunk
+
+
+class Place:
+    """The location of a repository.
+
+    Args:
+        location: A folder (also as ``file://`` or ``local://``), or ``s3://bucket/prefix``.
+        arguments: Further arguments of ``icechunk.s3_storage``.
+
+    Attributes:
+        folder: The folder, absolute; None in a bucket.
+
+    Raises:
+        ConfigError: Such a location is not known here.
+    """
+
+    def __init__(self, location: str, arguments: Mapping[str, Any] | None = None) -> None:
+        self.location = location
+        self.arguments = dict(arguments or {})
+        scheme, found, rest = location.partition("://")
+        self.folder: str | None = None
+        if not found:
+            self.folder = os.path.abspath(os.path.expanduser(location))
+        elif scheme in ("file", "local"):
+            self.folder = os.path.abspath(rest)
+        elif scheme != "s3":
+            raise ConfigError(source=location, reason="a repository lies in a folder or at s3://bucket/prefix")
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is in a bucket, so that whatever is asked takes a request."""
+        return self.folder is None
+
+    def __str__(self) -> str:
+        return self.location if self.folder is None else self.folder
+
+    def storage(self) -> icechunk.Storage:
+        """Open the storage; nothing is read."""
+        import icechunk
+
+        # It warns of concurrent commits whenever a folder is opened; see committing().
+        icechunk.set_logs_filter("error")
+        if self.folder is not None:
+            return icechunk.local_filesystem_storage(self.folder)
+        bucket, _, prefix = self.location.removeprefix("s3://").partition("/")
+        arguments = dict(self.arguments)
+        if not {"access_key_id", "anonymous", "from_env", "get_credentials"} & arguments.keys():
+            arguments["from_env"] = True
+        if str(arguments.get("endpoint_url", "")).startswith("http://"):
+            arguments.setdefault("allow_http", True)
+            arguments.setdefault("force_path_style", True)
+        return icechunk.s3_storage(bucket=bucket, prefix=prefix.rstrip("/"), **arguments)
+
+    def is_there(self) -> bool:
+        """Whether there may be a repository: False for a folder that does not exist."""
+        return self.folder is None or os.path.isdir(os.path.join(self.folder, "refs"))
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Hold the lock of a local folder, which is made where it is missing; in buckets conditional writes do the same."""
+        if self.folder is None:
+            yield
+            return
+        os.makedirs(self.folder, exist_ok=True)
+        with locked(self.folder):
+            yield

@@ -1,0 +1,21 @@
+"""What ``copick.backends`` finds: the backend of ``"config_type": "icechunk"``."""
+
+from __future__ import annotations
+
+from copick_backend_icechunk.config import CopickConfigIcechunk
+from copick_backend_icechunk.opening import open_layers
+from copick_core.plugins import Backend, hookimpl
+
+
+@hookimpl
+def copick_backend() -> Backend:
+    """Bring the backend."""
+    return Backend(
+        "icechunk",
+        api_version=1,
+        config_cls=CopickConfigIcechunk,
+        open_layers=open_layers,
+        summary="Projects with a history (commits, branches, tags) on local disk and S3",
+        guess="copick_backend_icechunk.guess:guess",
+        new_config="copick_backend_icechunk.new_config:new_config",
+    )
