@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from copick_backend_icechunk.layer import IcechunkLayer
 from copick_backend_icechunk.places import Place
-
 from copick_core.testing import BackendTests, LayerTests
 
 

@@ -39,9 +39,7 @@ class Committer:
         author: Who commits.
     """
 
-    def __init__(
-        self, place: Place, branch: str, as_of: str | None, author: str | None, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, place: Place, branch: str, as_of: str | None, author: str | None, changed: Callable[[], None]) -> None:
         self.place = place
         self.branch = branch
         self.as_of = as_of

@@ -19,6 +19,6 @@ def guess(path: str) -> dict[str, Any] | None:
     layer = IcechunkLayer(place, read_only=True)
     if not layer.is_project():
         return None
-    names = sorted({name for name in layer.object_names()})
+    names = sorted(set(layer.object_names()))
     objects = [{"name": name, "is_particle": True, "label": label} for label, name in enumerate(names, 1)]
     return {"overlay_root": path if place.folder is None else place.folder, "pickable_objects": objects}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from copick_backend_icechunk.commits import Committer
-from copick_backend_icechunk.tree import key_of, marker_or_path
+from copick_backend_icechunk.tree import key_of
 from copick_backend_icechunk.views import Changes, Sign, View
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.tree import layout
-from copick_core.tree.keys import FILE_KINDS, ROOT, Key, Kind, ParentKey, TomogramKey
+from copick_core.tree.keys import FILE_KINDS, FileKey, Key, Kind, ObjectKey, ParentKey, TomogramKey
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -131,9 +131,8 @@ class IcechunkLayer(PathLayer):
         view = self.commits.view()
         for path in view.tree.below("") if view is not None else ():
             key = key_of(path)
-            name = getattr(key, "object_name", None) or (getattr(key, "name", None) if key and key.kind is Kind.OBJECT else None)
-            if name:
-                yield name
+            if isinstance(key, FileKey | ObjectKey):
+                yield key.name if isinstance(key, ObjectKey) else key.object_name
 
     # ------------------------------------------------------------------ writing
 

@@ -84,4 +84,3 @@ class Staged:
 
 async def _awaited(call: Awaitable[None]) -> None:
     await call
-

@@ -206,7 +206,7 @@ class Volume(Store):
 def is_zarr_key(key: str) -> bool:
     """Whether a name is that of a document or a chunk of zarr v3."""
     name = f"/{key}"
-    return name.endswith(f"/{_DOCUMENT}") or "/c/" in name or name.endswith("/c")
+    return name.endswith((f"/{_DOCUMENT}", "/c")) or "/c/" in name
 
 
 async def root_document(store: IcechunkStore, path: str) -> dict[str, Any] | None:

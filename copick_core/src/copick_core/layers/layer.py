@@ -56,7 +56,8 @@ class Layer(ABC):
     versions_take_requests: bool = False
     #: Fields of :class:`~copick_core.volumes.format.VolumeFormat` that all volumes of this place have, because its storage
     #: takes no others, such as ``{"zarr_format": 3, "key_encoding": "default"}``; empty where any volume can be stored. New
-    #: volumes get them whatever the project is configured for, and volumes are copied to and from such places by value.
+    #: volumes get them whatever the project is configured for, and volumes are copied to and from such places by value. Where
+    #: ``zarr_format`` is fixed, stores have an attribute ``zarr_formats``, a tuple of the one that they take.
     volume_format: Mapping[str, Any] = MappingProxyType({})
 
     # ------------------------------------------------------------------ reading
@@ -87,8 +88,7 @@ class Layer(ABC):
         Returns:
             A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the
             layer is. Opening neither reads nor creates anything; writing to a store that did not exist creates it. The
-            store keeps the promises of :class:`zarr.abc.store.Store`. Where :attr:`volume_format` fixes ``zarr_format``, it
-            has an attribute ``zarr_formats``, a tuple of the one that it takes.
+            store keeps the promises of :class:`zarr.abc.store.Store`.
         """
 
     def volume_version(self, key: Key) -> Hashable | None:
@@ -251,7 +251,7 @@ class Layer(ABC):
     def changing(self, key: Key) -> AbstractContextManager[None]:
         """Enclose the writes of one region to a volume, so that a layer can store them together.
 
-        Whatever is set in stores of :meth:`zarr` within the block is stored when it ends, at the latest. By default each value
+        Whatever is set in stores of :meth:`zarr` within the block is stored when it ends, at the latest; by default each value
         is stored at once.
         """
         return nullcontext()

@@ -25,8 +25,8 @@ class LayerChecks:
         can_reopen: Whether :meth:`reopen` gives a second layer on the same place.
         exclusive_writes: Whether, of several threads that write with one ``if_revision`` at once, exactly one succeeds.
             False only where the storage has no conditional write.
-        zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a layer whose ``volume_format`` fixes it. Checks that
-            store values which belong to no zarr array are skipped then.
+        zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a layer whose ``volume_format`` fixes it. Checks
+            that store values which belong to no zarr array are skipped then.
         case_sensitive: Whether names that differ by case alone are two names.
         examples: How many random histories the state machine runs.
         steps: How many steps each of them has.

@@ -15,6 +15,10 @@ from copick_core.tree.keys import ROOT, Kind, TomogramKey
 
 OPENING = "Opening neither reads nor creates anything; writing to a store that did not exist creates it."
 ROOTED = 'A store rooted at the entity (``"0/.zarray"`` or ``"0/zarr.json"`` is its first level), read-only if the layer is.'
+TOGETHER = (
+    "Whatever is set in stores of :meth:`zarr` within the block is stored when it ends, at the latest; "
+    "by default each value is stored at once."
+)
 STORE = "The store keeps the promises of :class:`zarr.abc.store.Store`."
 FRESH = "Fill a fresh, empty store that takes the place of the entity's volume."
 SWAP = (
@@ -155,6 +159,24 @@ class VolumeChecks(LayerChecks):
         expected[1:3, 0, 1:] = 7
 
         zarr.open_array(layer.zarr(key), path="0", mode="r+")[1:3, 0, 1:] = np.full((2, 3), 7)
+
+        assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
+
+    @promises(TOGETHER)
+    def test_a_region_that_is_written_within_changing_is_stored_when_the_block_ends(self, layer: Layer) -> None:
+        import zarr
+
+        self.need(Kind.TOMOGRAM)
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key)
+        expected = samples.volume()
+        expected[1:3, 0, 1:] = 7
+        expected[3] = expected[1]
+
+        with layer.changing(key):
+            array = zarr.open_array(layer.zarr(key), path="0", mode="r+")
+            array[1:3, 0, 1:] = np.full((2, 3), 7)
+            array[3] = array[1]  # what was set within the block is read there
 
         assert np.array_equal(samples.read_volume(layer.zarr(key)), expected)
 
@@ -380,9 +402,9 @@ class ReplacementChecks(LayerChecks):
 
         samples.fill(layer, key, seed=2)
 
-        assert sorted({n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs", "zarr.json"}) == [
-            "0"
-        ]
+        assert sorted(
+            {n.split("/")[0] for n in run_async(_collected(layer.zarr(key).list()))} - {".zgroup", ".zattrs", "zarr.json"}
+        ) == ["0"]
 
     @pytest.mark.parametrize("error", [WriteFailedError, KeyboardInterrupt, OSError], ids=lambda e: e.__name__)
     @pytest.mark.parametrize("kind", VOLUME_KINDS)

@@ -298,9 +298,7 @@ def format_of(store: Store) -> Literal[2, 3]:
     return 3 if getattr(inner, "zarr_formats", (2, 3)) == (3,) else 2
 
 
-def write_volume(
-    store: Store, data: NDArray[np.float32], zarr_format: Literal[2, 3] | None = None, name: str = "0"
-) -> None:
+def write_volume(store: Store, data: NDArray[np.float32], zarr_format: Literal[2, 3] | None = None, name: str = "0") -> None:
     """Write an array into a store with plain zarr: a group that holds it as its first level."""
     import zarr
 

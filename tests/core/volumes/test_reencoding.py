@@ -1,0 +1,89 @@
+"""Volumes are copied into another format by value."""
+
+import numpy as np
+import pytest
+import zarr
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
+
+from copick_core.volumes.format import VolumeFormat
+from copick_core.volumes.ome import open_level, read_image, voxel_size_of, write_array, write_volume
+from copick_core.volumes.reencoding import reencode, same_volume
+
+V2, V3 = VolumeFormat(chunks=8), VolumeFormat(zarr_format=3, chunks=8)
+SHARDED = VolumeFormat(zarr_format=3, chunks=8, shards=16)
+
+
+def volume(format: VolumeFormat = V2) -> MemoryStore:
+    data = np.arange(20 * 18 * 17, dtype=np.float32).reshape(20, 18, 17)
+    store = MemoryStore()
+    write_volume(store, data, 10.0, levels=2, format=format, metadata={"method": "mean"})
+    return store
+
+
+@pytest.mark.parametrize("target", [V2, V3, SHARDED], ids=["v2", "v3", "sharded"])
+@pytest.mark.parametrize("source", [V2, V3, SHARDED], ids=["v2", "v3", "sharded"])
+def test_values_levels_and_metadata_stay(source: VolumeFormat, target: VolumeFormat) -> None:
+    store, copy = volume(source), MemoryStore()
+
+    assert reencode(store, copy, target)
+
+    assert same_volume(store, copy)
+    assert open_level(copy, "1").metadata.zarr_format == target.zarr_format
+    assert voxel_size_of(copy) == 10.0
+    assert read_image(copy).paths == ["0", "1"]
+
+
+def test_a_copy_there_and_back_has_the_documents_of_the_original() -> None:
+    store, there, back = volume(V2), MemoryStore(), MemoryStore()
+
+    reencode(store, there, V3)
+    reencode(there, back, V2)
+
+    assert zarr.open_group(back, mode="r").attrs.asdict() == zarr.open_group(store, mode="r").attrs.asdict()
+
+
+def test_attributes_of_arrays_and_groups_and_fill_values_stay() -> None:
+    store, copy = MemoryStore(), MemoryStore()
+    group = zarr.open_group(store, mode="w", zarr_format=2, attributes={"made": "here"})
+    below = group.create_group("labels", attributes={"labels": ["cells"]})
+    array = below.create_array("0", shape=(5, 4), chunks=(2, 2), dtype=">i2", fill_value=7, attributes={"unit": "K"})
+    array[0] = 3
+
+    reencode(store, copy, V3)
+
+    assert same_volume(store, copy)
+    copied = zarr.open_group(copy, mode="r")["labels/0"]
+    assert (copied.attrs.asdict(), copied.fill_value, copied[0].tolist(), copied[1].tolist()) == (
+        {"unit": "K"},
+        7,
+        [3] * 4,
+        [7] * 4,
+    )
+
+
+@pytest.mark.parametrize("change", ["value", "attribute", "level"])
+def test_volumes_that_differ_are_not_the_same(change: str) -> None:
+    store, copy = volume(), MemoryStore()
+    reencode(store, copy, V3)
+    if change == "value":
+        zarr.open_array(copy, path="0", mode="r+")[3, 3, 3] = -1
+    elif change == "attribute":
+        zarr.open_array(copy, path="0", mode="r+").attrs["more"] = 1
+    else:
+        sync(copy.delete_dir("1"))
+
+    assert not same_volume(store, copy)
+
+
+def test_features_of_any_number_of_axes_are_copied() -> None:
+    store, copy = MemoryStore(), MemoryStore()
+    write_array(store, np.arange(2 * 3 * 4 * 5 * 6, dtype="f4").reshape(2, 3, 4, 5, 6), V2)
+
+    assert reencode(store, copy, V3)
+
+    assert same_volume(store, copy)
+
+
+def test_an_empty_store_is_no_volume() -> None:
+    assert not reencode(MemoryStore(), MemoryStore(), V3)
