@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from copick_backend_icechunk.commits import Committer
-from copick_backend_icechunk.tree import key_of
+from copick_backend_icechunk.tree import described, key_of
 from copick_backend_icechunk.views import Changes, Sign, View
-from copick_core.errors import ConflictError, NotFoundError
+from copick_core.errors import NotFoundError
 from copick_core.layers.path_layer import Listing, PathLayer
-from copick_core.layers.revisions import ANY, AnyRevision, Revision
+from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, Revision
 from copick_core.tree import layout
-from copick_core.tree.keys import FILE_KINDS, FileKey, Key, Kind, ObjectKey, ParentKey, TomogramKey
+from copick_core.tree.keys import FileKey, Key, Kind, ObjectKey, ParentKey, TomogramKey
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -136,7 +136,7 @@ class IcechunkLayer(PathLayer):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, key: Key, data: bytes, *, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
+    def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Store a file: one commit."""
         import hashlib
 
@@ -144,10 +144,6 @@ class IcechunkLayer(PathLayer):
 
         from copick_backend_icechunk.files import read_file, write_file
 
-        self.check_writable(key)
-        if key.kind not in FILE_KINDS:
-            raise ValueError(f"{key} is not one file; write its volume with replace_zarr()")
-        path = layout.path(key)
         content = bytes(data)
 
         def change(view: View) -> Changes:
@@ -155,39 +151,14 @@ class IcechunkLayer(PathLayer):
             if if_revision is not ANY:
                 found = hashlib.sha256(sync(read_file(view.store, path))).hexdigest() if known else None
                 if found != if_revision:
-                    raise ConflictError(key=key, layer=self.name, expected=if_revision, found=found)
+                    raise FileChangedError(found)
             if known:
                 sync(view.store.delete_dir(path))
             sync(write_file(view.store, path, content))
             return {path: "~" if known else "+"}
 
-        try:
-            self.commits.commit(change, lambda changes: f"{'change' if '~' in changes.values() else 'add'} {key}")
-        finally:
-            self._forget_around(key)
+        self.commits.commit(change, lambda changes: f"{'change' if '~' in changes.values() else 'add'} {described(path)}")
         return hashlib.sha256(content).hexdigest()
-
-    def ensure(self, key: Key) -> None:
-        """Make a container with its marker: one commit."""
-        from zarr.core.sync import sync
-
-        from copick_backend_icechunk.files import write_file
-
-        self.check_writable(key)
-        marker = layout.marker(key)
-        if marker is None:
-            raise ValueError(f"{key} is not a container; only runs and voxel spacings are made without content")
-
-        def change(view: View) -> Changes:
-            if _exists(view, marker):
-                return {}
-            sync(write_file(view.store, marker, layout.MARKER_CONTENT))
-            return {marker: "+"}
-
-        try:
-            self.commits.commit(change, lambda _: f"add {key}")
-        finally:
-            self._forget_around(key)
 
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it: one commit."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from copick_core.tree import layout
-from copick_core.tree.keys import CONTAINER_KINDS, KINDS, ROOT, FeaturesKey, Key, Kind, ParentKey, RunKey, VoxelSpacingKey
+from copick_core.tree.keys import KINDS, ROOT, FeaturesKey, Key, Kind, ParentKey, RunKey, VoxelSpacingKey
 from copick_core.tree.keys import TomogramKey as _TomogramKey
 
 _VOLUME = ".zarr"
@@ -125,6 +125,7 @@ def _at_spacing(spacing: VoxelSpacingKey, name: str, folder: str) -> Key | None:
     return features if isinstance(features, FeaturesKey) else None
 
 
-def marker_or_path(key: Key) -> str:
-    """The path of the node that makes an entity exist: a container's marker, else the entity's own."""
-    return f"{layout.path(key)}/{layout.MARKER}" if key.kind in CONTAINER_KINDS else layout.path(key)
+def described(path: str) -> str:
+    """What lies at a path, for messages."""
+    key = key_of(path)
+    return path.removeprefix(f"{layout.RUNS_FOLDER}/") if key is None else str(key)
