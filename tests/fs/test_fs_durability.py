@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from copick_backend_fs.local import LocalLayer
+from copick_core.tree import layout
 from copick_core.tree.keys import FilamentsKey, MeshKey, PicksKey, RunKey, VoxelSpacingKey
-from support.syncs import content_of, recorded_syncs
+from support.syncs import assert_synced, content_of, recorded_syncs
 
 RUN = RunKey("TS_1")
 FILES = [cls("TS_1", "ribosome", "alice", "1") for cls in (PicksKey, MeshKey, FilamentsKey)]
@@ -60,3 +61,17 @@ def test_a_file_has_the_time_of_its_write_and_not_that_of_a_tick_of_the_kernel(
         return not before <= Path(layer.location(key)).stat().st_mtime_ns <= time.time_ns()
 
     assert not [n for n in range(20) if seconds_off(lambda n=n: layer.write(key, b"%02d" % n))]
+
+
+@pytest.mark.parametrize("old", [None, b"old"], ids=["new", "over another"])
+def test_a_record_of_a_run_is_on_disk_before_it_takes_its_place_and_its_folder_afterwards(
+    layer: LocalLayer, old: bytes | None
+) -> None:
+    place = Path(layer.root, layout.record(RUN, "review"))
+    if old is not None:
+        layer.write_record(RUN, "review", old)
+
+    with recorded_syncs(lambda: content_of(place)) as syncs:
+        layer.write_record(RUN, "review", b"new")
+
+    assert_synced(syncs, place)

@@ -72,3 +72,16 @@ def assert_published(syncs: list[Sync], target: Path) -> None:
     staged = before[hidden[-1]].path
     assert staged not in [s.path.parent for s in before[hidden[-1] :]], "files were stored after their folder"
     assert target.parent in [s.path for s in after if s.content is None]
+
+
+def assert_synced(syncs: list[Sync], file: Path) -> None:
+    """Check that a file was on disk before it took its place, and its folder afterwards.
+
+    Args:
+        syncs: What was recorded with ``lambda: content_of(file)``.
+        file: The file.
+    """
+    new = file.read_bytes()
+    written = [n for n, s in enumerate(syncs) if s.content == new and s.seen != new]
+    assert written, f"{file} was not on disk before it took its place"
+    assert (file.parent, None, new) in [tuple(s) for s in syncs[written[0] + 1 :]]

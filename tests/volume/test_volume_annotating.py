@@ -9,6 +9,7 @@ from PIL import Image
 
 from copick_core.errors import ConflictError, InvalidDataError
 from support import volume_generator
+from support.syncs import recorded_syncs
 from support.volumes import open_volume
 
 JOB = "CC7651"
@@ -48,6 +49,20 @@ def test_the_app_reads_pairs_of_its_own_kind(volume, run):
         assert {*np.unique(mask[..., 0]).tolist()} == {0, 255}
         np.testing.assert_array_equal(mask[..., 0], mask[..., 3])
         assert not mask[..., 1:3].any()
+
+
+def test_pairs_are_on_disk_before_they_take_their_places_and_their_folder_afterwards(volume, run):
+    folder = volume.root / "training" / JOB
+
+    with recorded_syncs(lambda: {path.name for path in folder.iterdir()}) as syncs:
+        (pair,) = run.add_training_pairs(masks(), [3])
+
+    names = [f"meta{pair.id}.json", f"seg{pair.id}.png", f"img{pair.id}.png"]
+    written = [s for s in syncs if s.content is not None and s.path.name in names]
+    assert [(s.path.name, s.path.name in s.seen, s.content) for s in written] == [
+        (name, False, (folder / name).read_bytes()) for name in names
+    ]
+    assert [s.seen >= {*names} for s in syncs if s.path == folder] == [True]
 
 
 def test_pairs_know_their_place_and_hold_masks_and_image_there(volume, run):

@@ -10,7 +10,7 @@ import pytest
 import copick_core
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
-from support.syncs import assert_published, content_of, identity_of, recorded_syncs
+from support.syncs import assert_published, assert_synced, content_of, identity_of, recorded_syncs
 
 JOB = "CC7651"
 SEGMENTATION = "1720196800"
@@ -129,3 +129,13 @@ def test_an_upload_that_is_replaced_is_on_disk_before_it_takes_its_place(root, g
 
     assert [(s.content, s.seen) for s in syncs] == [(new, old), (None, new)]
     assert syncs[-1].path == uploads
+
+
+def test_the_voxel_size_of_an_upload_is_on_disk_before_it_takes_its_place(root):
+    run = root.new_job("stack")
+    note = Path(root.volume.voxel_note(run.name))
+
+    with recorded_syncs(lambda: content_of(note)) as syncs:
+        run.add_slices(np.ones((2, 4, 5), np.uint8), voxel_size=7.5)
+
+    assert_synced(syncs, note)

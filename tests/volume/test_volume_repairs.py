@@ -17,6 +17,7 @@ from copick_backend_volume import uploads as uploads_module
 from copick_backend_volume.cli import volume as command
 from copick_core.projects.doctor import doctor, repair
 from support import volume_generator
+from support.syncs import assert_synced, content_of, recorded_syncs
 from support.volumes import geometry, open_volume
 
 JOB, MODEL = "CC7651", "1720196900"
@@ -263,6 +264,23 @@ def test_a_whole_mesh_is_written_again_from_its_other_format(volume, form):
     assert len(geometry(mesh).faces) == 12
     assert path.stat().st_size > 200
     assert (volume.root / f"{MESH}/255.combined.{'obj' if form == 'stl' else 'stl'}").read_bytes() == other
+
+
+REPAIRED = {
+    "damaged-chunk": f"chunks/{JOB}/1.1.0",
+    "broken-mesh": f"{MESH}/255.combined.obj",
+}
+
+
+@pytest.mark.parametrize("code", REPAIRED)
+def test_what_is_written_again_is_on_disk_before_it_takes_its_place(volume, code):
+    file = volume.root / REPAIRED[code]
+    EXAMPLES[code](volume)
+
+    with recorded_syncs(lambda: content_of(file)) as syncs:
+        mend(volume)
+
+    assert_synced(syncs, file)
 
 
 @pytest.mark.parametrize("code", ["stale-blocks", "broken-block", "no-combined-mesh"])
