@@ -30,9 +30,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--matching", default="", metavar="TEXT", help="only mutations whose path or reason has this text")
     parser.add_argument(
         "--survivors",
-        choices=("suite", "line"),
+        choices=("suite", "line", "nearest"),
         default="suite",
-        help="what runs when the nearest tests pass: the quick suite (default), or only all tests that execute the line",
+        help="what runs when the nearest tests pass: the quick suite (default), all tests that execute the line, or nothing",
     )
     parser.add_argument(
         "--leave-out", nargs="*", default=["tests/bench"], metavar="PATH", help="tests that are not used (default tests/bench)"

@@ -68,8 +68,8 @@ def try_mutation(
         mutation: The mutation.
         copy: The copy of the repository.
         known: Which tests execute a line.
-        survivors: What is run when the nearest tests of the line pass: ``"line"``, all others that execute it;
-            ``"suite"``, then the whole quick suite too.
+        survivors: What is run when the nearest tests of the line pass: ``"nearest"``, nothing; ``"line"``, all others that
+            execute it; ``"suite"``, then the whole quick suite too.
         say: Called with a line of progress.
         left_out: Beginnings of the paths of tests that are not run.
     """
@@ -78,7 +78,7 @@ def try_mutation(
     source = file.read_text()
     lines = mutation.lines(source)
     ordered = nearest(known.tests_of(mutation.path, lines), mutation.path, known)
-    first, others = ordered[:NEAREST], ordered[NEAREST:]
+    first, others = ordered[:NEAREST], ordered[NEAREST:] if survivors != "nearest" else []
     _write(file, mutation.applied(source))
     ran, killed = 0, ""
     try:
