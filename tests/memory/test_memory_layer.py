@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
+from copick_backend_memory import layer as memory
 from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer
 from copick_backend_memory.opening import open_layers
 from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
 from copick_core.tree.keys import ROOT, FeaturesKey, Kind, MeshKey, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
+from support.locks import waits_for
 
 RUN = RunKey("TS_1")
 PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
@@ -206,3 +212,43 @@ def test_projects_that_name_one_place_share_it() -> None:
     one.ensure(RUN)
 
     assert [*other.list(Kind.RUN, ROOT)] == [RUN]
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+def stored(layer: MemoryLayer) -> MemoryLayer:
+    layer.write(PICKS, b"{}")
+    fill(layer, TOMOGRAM, 1)
+    return layer
+
+
+def buffer() -> Any:
+    return default_buffer_prototype().buffer.from_bytes(b"1")
+
+
+GUARDED: dict[str, Callable[[MemoryLayer], object]] = {
+    "list": lambda layer: layer.list(Kind.PICKS, RUN),
+    "list_many": lambda layer: layer.list_many(Kind.PICKS, [RUN]),
+    "exists": lambda layer: layer.exists(PICKS),
+    "write": lambda layer: layer.write(PICKS, b"2"),
+    "write_record": lambda layer: layer.write_record(RUN, "review", b"2"),
+    "ensure": lambda layer: layer.ensure(RUN),
+    "replace_zarr": lambda layer: fill(layer, TOMOGRAM, 2),
+    "delete": lambda layer: layer.delete(PICKS),
+    "list of a volume": lambda layer: layer.zarr(TOMOGRAM)._names(),
+    "set": lambda layer: layer.zarr(TOMOGRAM).set_sync("a", buffer()),
+    "delete of a value": lambda layer: layer.zarr(TOMOGRAM).delete_sync("zarr.json"),
+    "clear": lambda layer: sync(layer.zarr(TOMOGRAM).clear()),
+}
+
+
+@pytest.mark.parametrize("call", GUARDED)
+def test_a_place_is_read_and_changed_by_one_thread_at_a_time(layer: MemoryLayer, call: str) -> None:
+    stored(layer)
+
+    assert waits_for(layer.place.lock, lambda: GUARDED[call](layer))
+
+
+def test_a_shared_place_is_made_by_one_thread_at_a_time() -> None:
+    assert waits_for(memory._shared_places_lock, lambda: memory.shared_place("of a test"))

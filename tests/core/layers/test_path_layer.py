@@ -15,6 +15,7 @@ from copick_core.testing import samples
 from copick_core.testing.layer_volumes import run_async
 from copick_core.tree.keys import FeaturesKey, Kind, RunKey, VoxelSpacingKey
 from copick_core.volumes.ome import VolumeFormat, write_volume
+from support.locks import waits_for
 from support.path_layer import DictPathLayer
 
 KEY = samples.key(Kind.TOMOGRAM)
@@ -222,3 +223,19 @@ def test_replacing_a_volume_removes_what_dead_writers_have_staged_beside_it(age)
     replace(layer, KEY)
 
     assert layer.path_exists(left, folder=True) is (age == "being written")
+
+
+LOCKED = {
+    "list": lambda layer: layer.list(Kind.VOXEL_SPACING, RUN),
+    "list_many": lambda layer: layer.list_many(Kind.VOXEL_SPACING, [RUN, RunKey("TS_2")]),
+    "forget": lambda layer: layer.forget(RUN),
+    "reconnect": lambda layer: layer.reconnect(),
+    "ensure": lambda layer: layer.ensure(SPACING),
+}
+
+
+@pytest.mark.parametrize("call", LOCKED)
+def test_remembered_listings_change_under_their_lock(call):
+    layer = DictPathLayer()
+
+    assert waits_for(layer._shared_lock, lambda: LOCKED[call](layer))

@@ -1,14 +1,19 @@
 """Handles that one thread uses while another one refreshes them: that may happen between any two lines."""
 
 import sys
+import threading
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import trimesh
 
 from copick_core.models import mesh, picks
+from copick_core.models.children import Children
+from copick_core.tree.keys import RunKey
+from support.locks import waits_for
 
 FILES = {str(Path(module.__file__)) for module in (mesh, picks)}
 POSITIONS = np.arange(9.0).reshape(3, 3)
@@ -101,3 +106,29 @@ def test_a_mesh_that_is_refreshed_meanwhile_is_read(run):
     shown = [*refreshed_everywhere(handle, lambda m: m.mesh), *refreshed_everywhere(handle, lambda m: m.load())]
 
     assert {len(scene.to_geometry().faces) for scene in shown} == {12}
+
+
+CHILDREN = {
+    "all": lambda children, run: children.all(lambda: [run]),
+    "install": lambda children, run: children.install([run]),
+    "get": lambda children, run: children.get(run.key, lambda: [run]),
+    "current": lambda children, run: children.current(run.key, lambda: [run]),
+    "known": lambda children, run: children.known(run.key, run.layer),
+    "add": lambda children, run: children.add(run),
+    "remove": lambda children, run: children.remove(run),
+    "forget": lambda children, run: children.forget(),
+}
+
+
+class Handle(SimpleNamespace):
+    """As much of a handle as lists of children look at."""
+
+    def __init__(self):
+        super().__init__(key=RunKey("TS_1"), _key=RunKey("TS_1"), layer="overlay")
+
+
+@pytest.mark.parametrize("call", CHILDREN)
+def test_a_list_of_children_changes_under_its_lock(call):
+    children = Children(threading.RLock())
+
+    assert waits_for(children.lock, lambda: CHILDREN[call](children, Handle()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,40 @@ def test_threads_read_the_same_voxels() -> None:
 
     assert not wrong
     assert cache.size == sum(voxels.nbytes for _, _, voxels in cache._chunks.values()) <= 20 * CHUNK_BYTES
+
+
+class Guarded(OrderedDict):
+    """Chunks that may change only while the lock of their cache is held."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        super().__init__()
+        self.lock, self.changes = lock, 0
+
+    def _changes(self) -> None:
+        assert self.lock.locked()
+        self.changes += 1
+
+    def move_to_end(self, *args: Any, **kwargs: Any) -> None:
+        self._changes()
+        super().move_to_end(*args, **kwargs)
+
+    def __setitem__(self, *args: Any) -> None:
+        self._changes()
+        super().__setitem__(*args)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+def test_chunks_are_kept_and_used_under_the_lock_of_their_cache(known: bool) -> None:
+    cache = ChunkCache(100 * CHUNK_BYTES)
+    cache._chunks = guarded = Guarded(cache._lock)
+    read = reader(stored(), cache)
+    if known:
+        read(np.s_[:4, :4, :4])
+        guarded.changes = 0
+
+    read(np.s_[:4, :4, :4])
+
+    assert guarded.changes == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- projects
