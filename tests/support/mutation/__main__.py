@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -85,4 +86,5 @@ def main(arguments: Sequence[str], repository: Path = REPOSITORY) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what it started, and removes the copy
     sys.exit(main(sys.argv[1:]))
