@@ -14,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import DOCUMENT, RESULTS, render
+from report import DOCUMENT, RESULTS, in_order, render
 
-SCRIPTS = {path.stem.split("_")[0].upper(): path for path in sorted(Path(__file__).parent.glob("w[1-9]_*.py"))}
+_FOUND = {path.stem.split("_")[0].upper(): path for path in Path(__file__).parent.glob("w[1-9]*_*.py")}
+SCRIPTS = dict(sorted(_FOUND.items(), key=in_order))
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
             subprocess.run([sys.executable, str(SCRIPTS[name]), "--json", str(output)], check=True)
             results[name] = json.loads(output.read_text())
             # After each, so that an interruption loses little.
-            RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+            RESULTS.write_text(json.dumps(dict(sorted(results.items(), key=in_order)), indent=1) + "\n")
             print(f"{name} took {time.monotonic() - start:.0f} s\n", flush=True)
     DOCUMENT.write_text(render(results))
 
