@@ -209,3 +209,13 @@ def test_the_commands_import_and_export_each_kind(root, tmp_path, kind, name, su
     files = sorted(tmp_path.glob(f"*.{suffix}"))
     done = run("import", kind, config, *files, "--session", 2, "--object", name, "--json")
     assert (done.exit_code, [row["state"] for row in json.loads(done.stdout)]) == (0, ["done", "done"])
+
+
+def test_a_folder_for_relions_import_is_exported_and_imported(root, tmp_path):
+    for one in root.runs:
+        one.new_picks("ribosome", "1", positions=LINE)
+
+    copick_core.export_picks(root, "ribosome", tmp_path / "import", file_format="relion-import")
+    back = copick_core.import_picks(root, tmp_path / "import" / "particles.star", "2", "ribosome")
+
+    assert states(back) == [("TS_1", "done", 3), ("TS_2", "done", 3)]

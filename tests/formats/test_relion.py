@@ -318,3 +318,57 @@ def test_no_points_make_a_file_without_rows(tmp_path, frame):
     path = write(tmp_path / "a.star", [], "relion", frame)
 
     assert "_rlnTomoName" in path.read_text()
+
+
+# ---------------------------------------------------------------- files for RELION's import
+
+
+def imported(tmp_path, **options):
+    tables = [table(9, "TS_1", scores=np.linspace(0, 1, 9)), table(4, "TS_2", 1)]
+    return tables, write(tmp_path / "ribosomes", tables, "relion-import", **options)
+
+
+def test_a_folder_for_relions_import_has_a_list_and_a_file_for_each_run(tmp_path):
+    tables, folder = imported(tmp_path)
+
+    listed = starfile.read(folder / "particles.star")
+    assert listed["rlnTomoName"].tolist() == ["TS_1", "TS_2"]
+    assert listed["rlnTomoImportParticleFile"].tolist() == [f"ribosomes/coordinates/{run}.star" for run in ("TS_1", "TS_2")]
+    frame = starfile.read(folder / "coordinates" / "TS_1.star")  # one block: RELION reads the first
+    centred = frame[[f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"]].to_numpy()
+    middle = np.array(FRAME.shape[::-1]) / 2 * FRAME.voxel_size
+    np.testing.assert_allclose(centred + middle, centres(tables[0]), atol=1e-6, rtol=0)
+    assert "rlnOpticsGroup" not in frame
+
+
+def test_a_list_for_relions_import_is_read_with_its_files(tmp_path):
+    tables, folder = imported(tmp_path)
+
+    again = read(folder / "particles.star")
+
+    assert [t.run for t in again] == ["TS_1", "TS_2"]
+    for one, two in zip(again, tables, strict=True):
+        np.testing.assert_allclose(one.positions, centres(two), atol=1e-6, rtol=0)
+        assert apart(one.transforms, two.transforms) < 1e-7
+
+
+def test_a_list_that_names_a_missing_file_is_an_error_with_its_row(tmp_path):
+    _, folder = imported(tmp_path)
+    (folder / "coordinates" / "TS_2.star").unlink()
+
+    with pytest.raises(InvalidDataError, match="row 2, column rlnTomoImportParticleFile"):
+        read(folder / "particles.star")
+
+
+def test_the_folder_may_lie_elsewhere_for_relion(tmp_path):
+    _, folder = imported(tmp_path, prefix="Import/picks")
+
+    listed = starfile.read(folder / "particles.star")
+
+    assert listed["rlnTomoImportParticleFile"][0] == "Import/picks/coordinates/TS_1.star"
+
+
+@pytest.mark.parametrize(("options", "match"), [({"optics": "a.star"}, "optics"), ({"helical": "round"}, "helical")])
+def test_what_relions_import_cannot_have_is_refused(tmp_path, options, match):
+    with pytest.raises(InvalidDataError, match=match):
+        imported(tmp_path, **options)

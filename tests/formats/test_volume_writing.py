@@ -1,12 +1,14 @@
-"""Volumes to files; mrcfile, emfile and tifffile are the oracles."""
+"""Volumes to files; mrcfile, emfile, tifffile, pynrrd and zarr are the oracles."""
 
 from __future__ import annotations
 
 import emfile
 import mrcfile
+import nrrd
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.choosing import function_of
@@ -14,7 +16,7 @@ from copick_core.plugins.discovery import formats
 from copick_core.volumes import sources
 from copick_core.volumes.reading import read_volume
 
-NAMES = ["mrc", "em", "tiff"]
+NAMES = ["mrc", "em", "tiff", "nrrd", "ome-zarr"]
 VOLUME = np.random.default_rng(0).normal(size=(7, 6, 5)).astype("f4")
 
 
@@ -25,6 +27,10 @@ def save(path, array, name, voxel_size=7.84, **options):
 
 
 def load(path, name):
+    if name == "nrrd":
+        return nrrd.read(str(path), index_order="C")[0]
+    if name == "ome-zarr":
+        return zarr.open(str(path), mode="r")["0"][:]
     if name == "mrc":
         return mrcfile.read(path)
     return emfile.read(path)[1] if name == "em" else tifffile.imread(path)
@@ -49,7 +55,7 @@ def test_mrcfile_finds_nothing_wrong_with_what_is_written(tmp_path, capsys):
         assert float(file.header.rms) == pytest.approx(VOLUME.std(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mrc", "tiff"])
+@pytest.mark.parametrize("name", ["mrc", "tiff", "ome-zarr"])
 def test_the_voxel_size_survives(tmp_path, name):
     assert read_volume(save(tmp_path / f"a.{name}", VOLUME, name)).voxel_size == pytest.approx(7.84)
 
@@ -82,3 +88,28 @@ def test_pages_of_a_tiff_are_compressed_where_that_is_asked_for(tmp_path):
 
     assert path.stat().st_size < 8 * 64 * 64
     assert not tifffile.imread(path).any()
+
+
+def test_nrrd_files_have_the_voxel_size_in_angstrom_along_each_axis(tmp_path):
+    header = nrrd.read_header(str(save(tmp_path / "a.nrrd", VOLUME, "nrrd")))
+
+    np.testing.assert_array_equal(header["space directions"], np.eye(3) * 7.84)
+    assert header["space units"] == ["angstrom"] * 3
+    assert header["sizes"].tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_ome_zarr_folder_has_levels_and_is_imported_again(tmp_path, zarr_format):
+    labels = np.arange(8 * 8 * 8, dtype="u2").reshape(8, 8, 8)
+
+    path = save(tmp_path / "a.zarr", labels, "ome-zarr", levels=2, zarr_format=zarr_format)
+
+    group = zarr.open_group(str(path), mode="r")
+    assert (group.metadata.zarr_format, group["1"].shape) == (zarr_format, (4, 4, 4))
+    assert {*np.unique(group["1"][:])} <= {*np.unique(labels)}
+    np.testing.assert_array_equal(read_volume(path).data, labels)
+
+
+def test_an_ome_zarr_folder_needs_a_voxel_size(tmp_path):
+    with pytest.raises(InvalidDataError, match="voxel size"):
+        save(tmp_path / "a.zarr", VOLUME, "ome-zarr", voxel_size=None)

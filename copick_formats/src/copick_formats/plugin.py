@@ -56,6 +56,22 @@ def _volumes() -> list[Format]:
             },
             summary="EM: volumes and motive lists of the EM program and the TOM toolbox",
         ),
+        Format(
+            "nrrd",
+            api_version=1,
+            suffixes=(".nrrd",),
+            writes={"volume": "copick_formats.volume_writing:write_nrrd"},
+            summary="NRRD: volumes",
+            url="https://teem.sourceforge.net/nrrd/format.html",
+        ),
+        Format(
+            "ome-zarr",
+            api_version=1,
+            suffixes=(".zarr",),
+            writes={"volume": "copick_formats.volume_writing:write_ome_zarr"},
+            summary="OME-Zarr folders",
+            url="https://ngff.openmicroscopy.org/",
+        ),
     ]
 
 
@@ -76,6 +92,13 @@ def _points() -> list[Format]:
             },
             summary="STAR: particles of RELION 3.0 to 5.1, Warp and M, and filaments of helical processing",
             url="https://relion.readthedocs.io/en/latest/Reference/Conventions.html",
+        ),
+        Format(
+            "relion-import",
+            api_version=1,
+            suffixes=(),  # a folder
+            writes={"picks": "copick_formats.relion_writing:write_relion_import"},
+            summary="folders of STAR files for RELION's import of coordinates",
         ),
         Format(
             "stopgap",

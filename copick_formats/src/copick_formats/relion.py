@@ -16,6 +16,7 @@ The rotation, from the reference into the tomogram, is A_subtomogram A_particle 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -43,6 +44,8 @@ RUN = "rlnTomoName"
 SCORE = "rlnAutopickFigureOfMerit"
 INSTANCE = "rlnHelicalTubeID"
 GROUP = "rlnOpticsGroup"
+IMPORTED = "rlnTomoImportParticleFile"
+"""File with the particles of a tomogram, in a list for RELION's import of coordinates."""
 TILT_SERIES_SIZE = "rlnTomoTiltSeriesPixelSize"
 _INTERPRETED = {*CENTERED, *PIXELS, *ORIGINS, *_PIXEL_ORIGINS, *ANGLES, RUN, SCORE, INSTANCE}
 CENTRES = {"size/2": 0.0, "size/2-1": 1.0}
@@ -77,6 +80,8 @@ def read_relion(
 ) -> Iterator[PicksTable]:
     """Read particles.
 
+    A list of files for RELION's import of coordinates (``rlnTomoImportParticleFile``) is read with all files in it.
+
     Runs are named as in ``rlnTomoName``, or by the file in ``rlnMicrographName`` where there is none. All columns that are
     not interpreted are kept. Subtomogram poses (``rlnTomoSubtomogramRot`` …) are kept too, so that priors keep their
     meaning when the particles are written again.
@@ -94,6 +99,11 @@ def read_relion(
     if centre not in CENTRES:
         raise InvalidDataError(source=path, reason=f"centre is {centre!r}; choose one of {', '.join(CENTRES)}")
     blocks = read_star(path)
+    if listed := next((block.columns for block in blocks if IMPORTED in block.columns), None):
+        for row, name in enumerate(listed[IMPORTED], 1):
+            file = _listed(path, row, name)
+            yield from read_relion(file, frame=frame, pixel_size=pixel_size, tomograms=tomograms, centre=centre)
+        return
     particles = _particles(path, blocks)
     columns = particles.columns
     runs = _runs(path, columns)
@@ -120,6 +130,16 @@ def read_relion(
             run,
             columns={label: texts(columns[label], rows) for label in kept},
         )
+
+
+def _listed(path: str, row: int, name: str) -> str:
+    """A file that a list names: from here, as RELION's project is where its programs run, or from the list's place."""
+    folder = os.path.dirname(os.path.abspath(path))
+    for place in ("", folder, os.path.dirname(folder)):
+        file = os.path.join(place, name)
+        if os.path.isfile(file):
+            return file
+    raise InvalidDataError(source=path, reason=f"row {row}, column {IMPORTED}: there is no file {name!r}", index=row - 1)
 
 
 def _particles(path: str, blocks: Sequence[Block]) -> Block:

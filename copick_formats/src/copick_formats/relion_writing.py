@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 import numpy as np
@@ -17,6 +19,7 @@ from copick_formats.relion import (
     CENTERED,
     CENTRES,
     GROUP,
+    IMPORTED,
     INSTANCE,
     ORIGINS,
     PIXELS,
@@ -93,6 +96,72 @@ def write_relion(
     Raises:
         InvalidDataError: A run has no name, its centre or pixel size is not known, or a transform is no rotation.
     """
+    chosen = (coordinates, pixel_size, tomograms, optics, centre, helical, half_sets)
+    _write(path, [*tables], frame, *chosen)
+    return []
+
+
+@write_options
+@click.option("--prefix", help="The folder, as RELION finds it from its project; its own name by default.")
+def write_relion_import(
+    path: str, tables: Iterable[PicksTable], *, frame: Frames, prefix: str | None = None, **options: Any
+) -> list[str]:
+    """Write a folder for RELION's import of coordinates: a file for each run, and ``particles.star``, which names them.
+
+    Args:
+        path: The new folder.
+        tables: The particles, one table for each run.
+        frame: As for `write_relion`.
+        prefix: The folder, as RELION finds it from its project; its own name by default.
+        **options: As for `write_relion`; there are no optics groups.
+
+    Returns:
+        Nothing: a STAR file has a place for every column.
+
+    Raises:
+        InvalidDataError: As for `write_relion`, or two tables are of the same run.
+    """
+    tables = [*tables]
+    runs = [str(table.run) for table in tables]
+    if len({*runs}) != len(runs):
+        raise InvalidDataError(source=path, reason="two tables are of the same run; export one object at a time")
+    if options.get("optics") is not None:
+        raise InvalidDataError(source=path, reason="files for RELION's import have no optics groups; leave out optics")
+    given: dict[str, Any] = {
+        "coordinates": "centered",
+        "pixel_size": None,
+        "tomograms": None,
+        "optics": None,
+        "centre": "size/2",
+    }
+    given |= {"helical": None, "half_sets": None, **options}
+    if given["half_sets"] is not None:  # over all files
+        tables, given["half_sets"] = with_half_sets(tables), None
+    os.makedirs(os.path.join(path, "coordinates"))
+    for run, table in zip(runs, tables, strict=True):
+        _write(os.path.join(path, "coordinates", f"{run}.star"), [table], frame, *given.values(), with_optics=False)
+    folder = os.path.basename(path) if prefix is None else prefix
+    rows = [f"{quoted(run)}\t{quoted(f'{folder}/coordinates/{run}.star')}\n" for run in runs]
+    with open(os.path.join(path, "particles.star"), "w", encoding="utf-8", newline="\n") as file:
+        write_block(file, "coordinate_files", [RUN, IMPORTED], rows)
+    return []
+
+
+def _write(
+    path: str,
+    tables: list[PicksTable],
+    frame: Frames,
+    coordinates: str,
+    pixel_size: float | None,
+    tomograms: str | None,
+    optics: str | None,
+    centre: str,
+    helical: str | None,
+    half_sets: str | None,
+    *,
+    with_optics: bool = True,
+) -> None:
+    """Write a STAR file of particles; the arguments are those of `write_relion`."""
     choices = (
         ("coordinates", coordinates, ("centered", "pixels")),
         ("centre", centre, CENTRES),
@@ -127,8 +196,9 @@ def write_relion(
     has_scores = any(table.scores is not None and bool((table.scores != 1).any()) for table in tables)
     has_ids = any(table.instance_ids is not None and bool(table.instance_ids.any()) for table in tables)
     located = CENTERED if coordinates == "centered" else PIXELS
-    own = [RUN, *located, *ORIGINS, *ANGLES, GROUP, *([SCORE] if has_scores else []), *([INSTANCE] if has_ids else [])]
-    further = all_columns(tables, {*own, *CENTERED, *PIXELS, "rlnPixelSize"})
+    groups = [GROUP] if with_optics else []
+    own = [RUN, *located, *ORIGINS, *ANGLES, *groups, *([SCORE] if has_scores else []), *([INSTANCE] if has_ids else [])]
+    further = all_columns(tables, {*own, GROUP, *CENTERED, *PIXELS, "rlnPixelSize"})
 
     def rows() -> Iterator[str]:
         for table in tables:
@@ -144,7 +214,8 @@ def write_relion(
             cells += [written(places[:, axis], decimals) for axis in range(3)]
             cells += [["0.000000"] * n] * 3
             cells += [written(values, _DECIMALS) for values in (rot, tilt, psi)]
-            cells.append(column_in(table.columns, GROUP, n, "1") if copied is not None else [str(numbered[run])] * n)
+            if with_optics:
+                cells.append(column_in(table.columns, GROUP, n, "1") if copied is not None else [str(numbered[run])] * n)
             if has_scores:
                 cells.append(written(np.ones(n) if table.scores is None else np.asarray(table.scores, float)))
             if has_ids:
@@ -158,11 +229,10 @@ def write_relion(
         TILT_SERIES_SIZE: [repr(float(sizes[run])) for run in numbered],
     })  # fmt: skip
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for block in [made] if copied is None else [copied]:
+        for block in ([made] if copied is None else [copied]) if with_optics else []:
             lines = ["\t".join(map(quoted, row)) + "\n" for row in zip(*block.columns.values(), strict=True)]
             write_block(file, "optics", [*block.columns], lines)
         write_block(file, "particles", [*own, *further], rows())
-    return []
 
 
 def _centres(table: PicksTable) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Volumes to MRC, EM and TIFF files, slab by slab. Integers are written without change, or not at all."""
+"""Volumes to MRC, EM, TIFF, NRRD and OME-Zarr, slab by slab. Integers are written without change, or not at all."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from copick_formats.exact import exact_dtype, slabs
 _MRC_MODES = {"int8": 0, "int16": 1, "uint16": 6, "float32": 2}
 _EM_TYPES = ["int8", "int16", "int32", "float32", "float64"]
 _TIFF_TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+_NRRD_TYPES = {
+    "uint8": "uint8", "int8": "int8", "uint16": "uint16", "int16": "int16", "uint32": "uint32", "int32": "int32",
+    "uint64": "uint64", "int64": "int64", "float32": "float", "float64": "double",
+}  # fmt: skip
+"""Names of types in NRRD headers."""
+_ZARR_TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"]
 
 _dtype = click.option("--dtype", help="Data type in the file: fractions are rounded to it, integers never change.")
 
@@ -127,6 +133,71 @@ def write_tiff(path: str, volume: VolumeSource, *, dtype: str | None = None, com
             photometric="minisblack",
             metadata=metadata,
         )
+
+
+@_dtype
+def write_nrrd(path: str, volume: VolumeSource, *, dtype: str | None = None) -> None:
+    """Write an NRRD file, not compressed, with the voxel size in angstrom along x, y and z and the origin 0.
+
+    Args:
+        path: The new file.
+        volume: The volume.
+        dtype: The type in the file; as the volume has it by default.
+
+    Raises:
+        InvalidDataError: No type holds the values without change.
+    """
+    stored = exact_dtype(path, volume, [*_NRRD_TYPES], dtype)
+    z, y, x = volume.shape
+    lines = ["NRRD0005", f"type: {_NRRD_TYPES[stored.name]}", "dimension: 3", f"sizes: {x} {y} {z}", "encoding: raw"]
+    if stored.itemsize > 1:
+        lines.append("endian: little")
+    if volume.voxel_sizes is not None:
+        directions = np.diag(volume.voxel_sizes[::-1]).tolist()
+        lines += [
+            "space dimension: 3",
+            'space units: "angstrom" "angstrom" "angstrom"',
+            "space directions: " + " ".join(f"({','.join(map(repr, row))})" for row in directions),
+            "space origin: (0,0,0)",
+        ]
+    with open(path, "wb") as file:
+        file.write(("\n".join(lines) + "\n\n").encode())
+        for slab in slabs(volume, stored.newbyteorder("<")):
+            file.write(slab.data)
+
+
+@_dtype
+@click.option("--levels", type=click.IntRange(min=1), default=1, show_default=True, help="Number of resolution levels.")
+@click.option("--zarr-format", type=click.Choice(["2", "3"]), default="2", help="2 for OME-Zarr 0.4, 3 for 0.5.")
+def write_ome_zarr(
+    path: str, volume: VolumeSource, *, dtype: str | None = None, levels: int = 1, zarr_format: str | int = 2
+) -> None:
+    """Write an OME-Zarr folder; levels of integers are made of the nearest voxels, others of means.
+
+    Args:
+        path: The new folder.
+        volume: The volume.
+        dtype: The type to store; as the volume has it by default.
+        levels: Number of resolution levels.
+        zarr_format: 2 for OME-Zarr 0.4, 3 for 0.5.
+
+    Raises:
+        InvalidDataError: No type holds the values without change, or the voxel size is not known.
+    """
+    from zarr.storage import LocalStore
+
+    from copick_core.volumes.format import VolumeFormat
+    from copick_core.volumes.ome import write_bricks
+
+    size = volume.voxel_size
+    if size is None:
+        raise InvalidDataError(source=volume.name, reason="does not tell its voxel size, which OME-Zarr needs")
+    if str(zarr_format) not in ("2", "3"):
+        raise InvalidDataError(source=path, reason=f"zarr_format is {zarr_format!r}; choose 2 or 3")
+    stored = exact_dtype(path, volume, _ZARR_TYPES, dtype)
+    layout = VolumeFormat(zarr_format=3 if str(zarr_format) == "3" else 2)
+    kind: Any = "nearest" if stored.kind in "iub" else "mean"
+    write_bricks(LocalStore(path), [volume], size, levels=levels, kind=kind, dtype=stored, format=layout)
 
 
 def _planes(volume: VolumeSource, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
