@@ -17,6 +17,12 @@ def copick_command() -> list[Command]:
             "completion", 1, f"{configuring}:completion", "print the script that completes commands and addresses in a shell"
         ),
         Command("config", 1, f"{configuring}:config", "print, change and check the config of a project"),
+        Command(
+            "convert",
+            1,
+            "copick_tools.commands.converting:convert",
+            "make meshes of segmentations, and segmentations of meshes and picks",
+        ),
         Command("copy", 1, "copick_tools.copy:copy", "copy a project into another one, of any backend"),
         Command("cp", 1, f"{changing}:cp", "copy entities to other addresses, or into another project"),
         Command("demo", 1, "copick_tools.demo.command:demo", "make an example project, edit it in an overlay, and draw it"),

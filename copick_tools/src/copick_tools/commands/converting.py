@@ -1,0 +1,104 @@
+"""``copick-core convert``: meshes of segmentations, and segmentations of meshes and picks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from copick_core.cli.parameters import examples, json_option
+from copick_tools.commands.options import ADDRESS, opened, project_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from copick_tools.converting import Conversion
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@click.group(name="convert")
+def convert() -> None:
+    """Make meshes of segmentations, and segmentations of meshes and picks."""
+
+
+def _target_options(command: F) -> F:
+    """Give a command the names of what it makes."""
+    for option in (
+        json_option,
+        click.option("-n", "--dry-run", is_flag=True, help="Only print what would be made."),
+        click.option("--overwrite", "exist_ok", is_flag=True, help="Replace what exists."),
+        click.option("--session", "session_id", default="0", show_default=True, help="Session of what is made."),
+        click.option("--user", "user_id", help="User of what is made; that of the config by default."),
+        click.option("--object", "object_name", help="Object of what is made; that of the source by default."),
+    ):
+        command = option(command)
+    return command
+
+
+def _volume_options(command: F) -> F:
+    """Give a command the tomogram that says how large the volume is."""
+    command = click.option("--tomo-type", help="Type of the tomogram that the volume is as large as.")(command)
+    return click.option("--voxel-size", type=float, help="Its voxel size; the smallest of the run by default.")(command)
+
+
+@examples("copick-core convert mesh-from-segmentation 'TS_*/membrane:alice/1@10.0' --reduction 10")
+@convert.command
+@click.argument("address", type=ADDRESS)
+@project_option
+@click.option("--reduction", type=float, default=1, show_default=True, help="Simplify to one triangle in so many.")
+@click.option("--max-error", type=float, default=1, show_default=True, help="How far that may move surfaces, in voxels.")
+@_target_options
+@click.pass_context
+def mesh_from_segmentation(
+    context: click.Context, /, address: str, config: str, reduction: float, max_error: float, as_json: bool, **names: Any
+) -> None:
+    """Make a mesh of each segmentation that ADDRESS matches (extra mesh). The exit code is 1 if one failed."""
+    from copick_tools.converting import Target, meshes_from_segmentations
+
+    options = {"reduction": reduction, "max_error": max_error}
+    _show(context, meshes_from_segmentations(opened(config), address, Target(**names), **options), as_json)
+
+
+@examples("copick-core convert segmentation-from-mesh 'TS_*/membrane:alice/1' --voxel-size 10")
+@convert.command
+@click.argument("address", type=ADDRESS)
+@project_option
+@_volume_options
+@_target_options
+@click.pass_context
+def segmentation_from_mesh(context: click.Context, /, address: str, **given: Any) -> None:
+    """Label the voxels inside each mesh that ADDRESS matches. The exit code is 1 if one failed."""
+    _segmentations(context, address, "mesh", given)
+
+
+@examples("copick-core convert segmentation-from-picks 'TS_*/ribosome:alice/1' --radius 120")
+@convert.command
+@click.argument("address", type=ADDRESS)
+@project_option
+@click.option("--radius", type=float, help="Of the spheres, in angstrom; that of the object by default.")
+@_volume_options
+@_target_options
+@click.pass_context
+def segmentation_from_picks(context: click.Context, /, address: str, **given: Any) -> None:
+    """Label spheres about the points of the picks that ADDRESS matches. The exit code is 1 if one failed."""
+    _segmentations(context, address, "picks", given)
+
+
+def _segmentations(context: click.Context, address: str, kind: Any, given: dict[str, Any]) -> None:
+    from copick_tools.converting import Target, segmentations_from
+
+    config, as_json = given.pop("config"), given.pop("as_json")
+    options = {name: given.pop(name) for name in ("voxel_size", "tomo_type", "radius") if name in given}
+    _show(context, segmentations_from(opened(config), address, kind, Target(**given), **options), as_json)
+
+
+def _show(context: click.Context, rows: list[Conversion], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    else:
+        for row in rows:
+            click.echo(f"{row.state:7}  {row.source}  {row.made or row.error or ''}".rstrip())
+    context.exit(1 if any(row.state == "failed" for row in rows) else 0)
