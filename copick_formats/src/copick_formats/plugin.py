@@ -165,6 +165,15 @@ def _points() -> list[Format]:
             summary="info files of EMAN2: boxes in tomograms",
             url="https://blake.bcm.edu/emanwiki/EMAN2",
         ),
+        Format(
+            "cets",
+            api_version=1,
+            suffixes=(".cets.json",),
+            sniff="copick_formats.cets:is_cets",
+            reads={**_both("cets", "read_cets"), "mesh": "copick_formats.cets:read_cets_mesh"},
+            summary="CETS 0.1 (experimental): points, splines and meshes of regions",
+            url="https://github.com/TomoBabel/cets-data-models",
+        ),
     ]
 
 
