@@ -17,10 +17,13 @@ NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for n
 WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
     *(
         "add",
+        "branch",
         "compare",
         "completion",
         "cp",
+        "diff",
         "export",
+        "gc",
         "import",
         "info",
         "init",
@@ -28,21 +31,24 @@ WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
         "merge",
         "mv",
         "render",
+        "restore",
         "review",
         "rm",
         "show",
         "stats",
         "sync",
+        "tag",
     )
 }
 PATTERN = re.compile(
     rf"(?i)(?<![a-z])({'|'.join(map(re.escape, sorted(NAMES - WORDS)))})(?![a-z])"
-    r"|copick[_-](backend_(fs|memory|portal|volume)|tools|formats|layers|train|view|dropin)"
+    r"|copick[_-](backend_(fs|icechunk|memory|portal|volume)|tools|formats|layers|train|view|dropin)"
     rf"|copick-core\[({'|'.join({requirement.partition('[')[2].rstrip(']') for requirement in KNOWN['backends'].values()})})\]"
     rf"|({'|'.join(re.escape(suffix) for suffix, name in KNOWN['suffixes'].items() if name not in OWN)})$"
 )
 #: Where a word, or a name, means something else: the file, the text, and what it means.
 MEANINGS = {
+    ("picks/collector.py", "gc"): "Python's garbage collector",
     ("volumes/free_memory.py", "memory"): "the controller of control groups",
     ("projects/annotation_exports.py", "merge"): "an argument",
     ("projects/annotation_files.py", "merge"): "an argument",

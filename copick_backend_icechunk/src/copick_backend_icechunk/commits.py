@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_icechunk.tree import key_of
+from copick_backend_icechunk.history import CHANGES, Change, Commit, commits, diff, log, paths_changed, resolve
+from copick_backend_icechunk.transaction import Transaction
+from copick_backend_icechunk.tree import described, entity_of, key_of
 from copick_backend_icechunk.views import Changes, Sign, View, apply
-from copick_core.errors import ConfigError, ConflictError
+from copick_core.errors import AlreadyExistsError, ConfigError, ConflictError, InvalidDataError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import icechunk
 
     from copick_backend_icechunk.places import Place
+    from copick_core.tree.addresses import Address
 
 #: How often a commit is tried again when others commit at the same time.
 _TRIES = 100
 
-#: Metadata of a commit that says which entities it changed, and how many of them are listed at most.
-CHANGES = "changes"
-MOST_CHANGES = 10_000
+#: How many changed entities a commit lists at most; of larger ones icechunk is asked.
+_MOST_CHANGES = 10_000
 
 
 class Committer:
@@ -51,6 +55,8 @@ class Committer:
         self._view: View | None = None
         self._advanced = 0
         self._batches: dict[str, icechunk.Session] = {}
+        self._transaction: Transaction | None = None
+        self._pinned: str | None = None
 
     # ------------------------------------------------------------------ reading
 
@@ -83,8 +89,10 @@ class Committer:
 
     def view(self, *, fresh: bool = False) -> View | None:
         """What is read: the snapshot that was seen last, or (``fresh``) the newest one; None where there is no repository."""
+        if self._transaction is not None:
+            return self._transaction.view
         known = self._view
-        if known is not None and not fresh and not self.stale:
+        if known is not None and not self.stale and (not fresh or self._pinned is not None):
             return known
         repository = self.repository()
         if repository is None:
@@ -104,11 +112,44 @@ class Committer:
     def _tip(self, repository: icechunk.Repository) -> str:
         import icechunk
 
+        if self._pinned is None and self.as_of is not None:
+            self._pinned = resolve(repository, self.branch, self.as_of)
+        if self._pinned is not None:
+            return self._pinned
         try:
             return repository.lookup_branch(self.branch)
         except icechunk.IcechunkError as error:
             self._check_branch(repository, error)
             raise
+
+    def pin(self, snapshot: str) -> None:
+        """Show one snapshot from now on."""
+        with self._lock:
+            self._pinned = snapshot
+            self._view = None
+
+    def newest(self) -> View:
+        """The newest snapshot, or the one that is shown."""
+        return self.view_at(self._tip(self.existing()))
+
+    def view_at(self, when: str | datetime) -> View:
+        """A snapshot as it was; see :func:`copick_backend_icechunk.history.resolve`."""
+        repository = self.existing()
+        return View(repository, repository.readonly_session(snapshot_id=resolve(repository, self.branch, when)))
+
+    def resolve(self, when: str | datetime) -> str:
+        """The snapshot that a tag, a branch, the id of a commit or a time means."""
+        return resolve(self.existing(), self.branch, when)
+
+    def log(self, address: Address | None) -> list[Commit]:
+        """The commits up to what is shown, newest first."""
+        repository = self.repository()
+        return [] if repository is None else [*log(repository, self._tip(repository), address)]
+
+    def diff(self, before: str | datetime, after: str | datetime | None) -> tuple[Change, ...]:
+        """What changed from one snapshot to another."""
+        later = self.newest() if after is None else self.view_at(after)
+        return diff(self.existing(), self.view_at(before), later)
 
     def _check_branch(self, repository: icechunk.Repository, error: Exception) -> None:
         """Raise an error that lists the branches, if this one does not exist."""
@@ -131,7 +172,12 @@ class Committer:
         """
         import icechunk
 
+        if self._transaction is not None:
+            self._transaction.change(change)
+            self._changed()
+            return
         repository = self.existing()
+        changes: Changes = {}
         with self.place.committing():
             for _ in range(_TRIES):
                 view = self._writing(repository)
@@ -170,7 +216,7 @@ class Committer:
 
     def _store(self, view: View, changes: Changes, message: str) -> str:
         metadata: dict[str, Any] = {"author": self.author, "branch": self.branch}
-        if len(changes) <= MOST_CHANGES:
+        if len(changes) <= _MOST_CHANGES:
             metadata[CHANGES] = dict(changes)
         return view.session.commit(f"{self.author}: {message}", metadata=metadata)
 
@@ -196,7 +242,11 @@ class Committer:
     @contextmanager
     def staging(self) -> Iterator[View]:
         """A session of its own for a volume that is written; what is not published stays unseen."""
-        yield self._writing(self.existing())
+        if self._transaction is None:
+            yield self._writing(self.existing())
+            return
+        with self._transaction.staging() as fork:
+            yield View(self.existing(), fork)
 
     def publish(self, staged: View, path: str, known: str, new: str) -> None:
         """Commit a volume that was staged, in the place of what is there now.
@@ -207,6 +257,10 @@ class Committer:
             known: The message if there is one already.
             new: The message if there is none.
         """
+        if self._transaction is not None:
+            self._transaction.take(staged.session, path)
+            self._changed()
+            return
         tip = self.view(fresh=True)
         exists = tip is not None and tip.tree.holds(path, folder=True)
         sign: Sign = "~" if exists else "+"
@@ -220,7 +274,7 @@ class Committer:
     @contextmanager
     def batch(self, path: str, message: str) -> Iterator[None]:
         """Commit what is changed in a volume within the block at once; one thread at a time for each volume."""
-        if path in self._batches:
+        if path in self._batches or self._transaction is not None:
             yield
             return
         view = self._writing(self.existing())
@@ -233,6 +287,145 @@ class Committer:
                 self._commit_session(view, {path: "~" if known else "+"}, message, path, whole=False)
         finally:
             del self._batches[path]
+
+    # ------------------------------------------------------------------ transactions
+
+    def begin(self, message: str) -> Transaction:
+        """Begin a transaction: until it ends, all reads and writes go to it.
+
+        Raises:
+            InvalidDataError: There is one already.
+        """
+        repository = self.existing()
+        with self._lock:
+            if self._transaction is not None:
+                reason = f"{self._transaction.message!r} has not ended yet; one at a time"
+                raise InvalidDataError(source="transaction", reason=reason)
+            while True:
+                view, spare = self._writing(repository), repository.writable_session(self.branch)
+                if spare.snapshot_id == view.id:
+                    break
+            self._transaction = Transaction(View(repository, view.session, view.tree.copy()), spare, message)
+        self._changed()
+        return self._transaction
+
+    def open_transaction(self) -> Transaction:
+        """The transaction that was begun."""
+        if self._transaction is None:
+            raise RuntimeError("there is no transaction")
+        return self._transaction
+
+    def base_of(self, transaction: Transaction) -> View:
+        """The snapshot that a transaction began with."""
+        repository = self.existing()
+        return View(repository, repository.readonly_session(snapshot_id=transaction.base))
+
+    def end(self, transaction: Transaction) -> None:
+        """Commit a transaction.
+
+        Raises:
+            ConflictError: Somebody else has changed one of its entities.
+        """
+        import icechunk
+
+        repository = self.existing()
+        view, changes = transaction.view, transaction.changes
+        if not changes:
+            self.drop(transaction)
+            return
+        self._begin(view)
+        rebased = False
+        with self.place.committing():
+            for _ in range(_TRIES):
+                try:
+                    self._store(view, changes, transaction.message)
+                except icechunk.ConflictError:
+                    self._check_apart(repository, transaction)
+                    try:
+                        view.session.rebase(icechunk.ConflictDetector())
+                    except icechunk.RebaseFailedError as error:
+                        paths = [conflict.path.strip("/") for conflict in error.conflicts]
+                        raise self._taken(next((p for p in paths if entity_of(p)), paths[0])) from error
+                    rebased = True
+                    continue
+                self._transaction = None
+                self._advance(View(repository, view.session, None if rebased else view.known_tree))
+                return
+        raise self._crowded(changes)
+
+    def drop(self, transaction: Transaction) -> None:
+        """Forget what a transaction has written."""
+        with self._lock:
+            if self._transaction is transaction:
+                self._transaction = None
+        self._changed()
+
+    def _check_apart(self, repository: icechunk.Repository, transaction: Transaction) -> None:
+        """Raise ConflictError if somebody else has changed an entity that a transaction has changed too."""
+        for info in commits(repository, repository.lookup_branch(self.branch), transaction.base):
+            both = paths_changed(repository, info).keys() & transaction.changes.keys()
+            if both:
+                raise self._taken(min(both), info)
+
+    def _taken(self, path: str, info: icechunk.SnapshotInfo | None = None) -> ConflictError:
+        who = f" by {info.message!r} ({info.metadata.get('author', 'unknown')})" if info else ""
+        return ConflictError(
+            key=entity_of(path) or path,
+            layer=str(self.place),
+            expected=None,
+            found=None if info is None else info.id,
+            reason=f"{described(path)} was changed on branch {self.branch!r}{who} while the transaction was open",
+        )
+
+    # ------------------------------------------------------------------ branches and tags
+
+    def check_branch(self, name: str) -> None:
+        """Raise ConfigError, which lists the branches, if there is none of that name."""
+        branches = self.branches()
+        if name not in branches:
+            raise ConfigError(source=str(self.place), reason=f"there is no branch {name!r}; there are {', '.join(branches)}")
+
+    def branches(self) -> dict[str, str]:
+        """The branches, each with its newest commit."""
+        repository = self.existing()
+        return {name: repository.lookup_branch(name) for name in sorted(repository.list_branches())}
+
+    def new_branch(self, name: str, at: str | datetime | None) -> None:
+        """Make a branch."""
+        repository = self.existing()
+        if name in repository.list_branches():
+            raise AlreadyExistsError(key=f"branch {name!r}", layer=str(self.place), way_out="Choose another name.")
+        repository.create_branch(name, self._tip(repository) if at is None else self.resolve(at))
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch."""
+        self.check_branch(name)
+        if name in ("main", self.branch):
+            raise InvalidDataError(source=f"branch {name!r}", reason="the project is on it, or it is the main one")
+        self.existing().delete_branch(name)
+
+    def tags(self) -> dict[str, str]:
+        """The tags, each with its commit."""
+        repository = self.existing()
+        return {name: repository.lookup_tag(name) for name in sorted(repository.list_tags())}
+
+    def new_tag(self, name: str, at: str | datetime | None) -> None:
+        """Make a tag."""
+        import icechunk
+
+        repository = self.existing()
+        try:
+            repository.create_tag(name, self._tip(repository) if at is None else self.resolve(at))
+        except icechunk.IcechunkError as error:
+            way_out = "Choose another name; those of deleted tags stay taken."
+            raise AlreadyExistsError(key=f"tag {name!r}", layer=str(self.place), way_out=way_out) from error
+
+    def delete_tag(self, name: str) -> None:
+        """Delete a tag."""
+        tags = self.tags()
+        if name not in tags:
+            raise InvalidDataError(source=f"tag {name!r}", reason=f"there is none; there are {', '.join(tags) or 'no tags'}")
+        self.existing().delete_tag(name)
 
     def _commit_session(self, view: View, changes: Changes, message: str, path: str, *, whole: bool) -> None:
         """Commit a session that was opened a while ago; where others have changed the same meanwhile, this comes after it."""

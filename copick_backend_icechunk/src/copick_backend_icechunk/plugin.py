@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copick_backend_icechunk.config import CopickConfigIcechunk
 from copick_backend_icechunk.opening import open_layers
+from copick_backend_icechunk.root import CopickRootIcechunk
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -15,6 +16,7 @@ def copick_backend() -> Backend:
         api_version=1,
         config_cls=CopickConfigIcechunk,
         open_layers=open_layers,
+        root_cls=CopickRootIcechunk,
         summary="Projects with a history (commits, branches, tags) on local disk and S3",
         guess="copick_backend_icechunk.guess:guess",
         new_config="copick_backend_icechunk.new_config:new_config",

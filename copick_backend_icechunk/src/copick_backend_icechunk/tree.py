@@ -129,3 +129,11 @@ def described(path: str) -> str:
     """What lies at a path, for messages."""
     key = key_of(path)
     return path.removeprefix(f"{layout.RUNS_FOLDER}/") if key is None else str(key)
+
+
+def entity_of(path: str) -> Key | None:
+    """The entity that a changed path belongs to: the run of a record, else that of :func:`key_of`."""
+    key = key_of(path)
+    if key is None and path.count("/") == 2 and layout.is_hidden(path.rpartition("/")[2]):
+        return key_of(path.rpartition("/")[0])
+    return key

@@ -252,6 +252,22 @@ async def names_below(store: IcechunkStore, path: str) -> list[str]:
     return [name async for name in store.list_prefix(f"{path}/") if name.startswith(f"{path}/")]
 
 
+async def same_values(first: IcechunkStore, second: IcechunkStore, path: str) -> bool:
+    """Whether a volume holds the same in two sessions: documents, but for the identity, and chunks as they are stored."""
+    names = await names_below(first, path)
+    if sorted(names) != sorted(await names_below(second, path)):
+        return False
+    prototype = default_buffer_prototype()
+    for name in names:
+        values = [await store.get(name, prototype) for store in (first, second)]
+        texts = [b"" if value is None else value.to_bytes() for value in values]
+        if name == f"{path}/{_DOCUMENT}":
+            texts = [identified(text, "same") for text in texts]
+        if texts[0] != texts[1]:
+            return False
+    return True
+
+
 async def changed_names(session: Session, path: str) -> list[str]:
     """Names of the values of a volume that a session has changed."""
     status = await asyncio.to_thread(session.status)

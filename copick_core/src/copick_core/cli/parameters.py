@@ -23,6 +23,27 @@ def examples(*lines: str) -> Callable[[click.Command], click.Command]:
     return add
 
 
+def project_option(command: F) -> F:
+    """Give a command ``-c/--config``, as ``config``."""
+    return click.option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        envvar="COPICK_CONFIG",
+        show_envvar=True,
+        required=True,
+        is_eager=True,
+        help="Config of the project, or a folder or URL.",
+    )(command)
+
+
+def as_of_option(command: F) -> F:
+    """Give a command ``--as-of``, as ``as_of``: the moment of a project's history that it shows."""
+    return click.option("--as-of", metavar="WHEN", help="Show it as it was: a tag, a commit or a time, if it has a history.")(
+        command
+    )
+
+
 def json_option(command: F) -> F:
     """Give a command ``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
-from copick_core.errors import ConflictError, NotPicklableError, ReadOnlyError
+from copick_core.errors import ConflictError, InvalidDataError, NotPicklableError, ReadOnlyError
 from copick_core.models import (
     CopickObject,
     CopickRoot,
@@ -29,6 +29,8 @@ from copick_core.tree.keys import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from copick_core.layers import Layer, Layers
     from copick_core.models.entity import Entity
     from copick_core.projects.doctor import Found
@@ -184,6 +186,18 @@ class CopickRootOverlay(CopickRoot):
         from copick_core.projects.selection import entity
 
         return entity(self, address, kind)
+
+    def as_of(self, snapshot: str | datetime) -> CopickRootOverlay:
+        """The project as it was, to be read, where its storage keeps a history; see the documentation of its backend.
+
+        Args:
+            snapshot: A tag, the id of a commit, or a time.
+
+        Raises:
+            InvalidDataError: It keeps none, or there is no such moment in it.
+        """
+        reason = "its storage keeps no history; copy it into a project of a backend that does"
+        raise InvalidDataError(source=f"project {self.config.name!r}", reason=reason)
 
     def prefetch(self, kinds: Iterable[Kind | str] | None = None) -> None:
         """List all entities of some kinds at once, so that walking the project asks storage for nothing more.

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from copick_core.cli.parameters import examples
+from copick_core.cli.parameters import examples, project_option
 from copick_tools.commands.options import (
     ADDRESS,
     finish,
@@ -15,7 +15,6 @@ from copick_tools.commands.options import (
     kind_option,
     opened,
     plan_options,
-    project_option,
     provenance_option,
     save_objects,
 )

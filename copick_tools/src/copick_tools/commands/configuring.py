@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples
+from copick_core.cli.parameters import examples, project_option
 from copick_core.cli.words import count
 from copick_core.plugins import known
-from copick_tools.commands.options import opened, project_option
+from copick_tools.commands.options import opened
 
 
 @examples(

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, json_option
+from copick_core.cli.parameters import examples, json_option, project_option
 from copick_core.cli.words import count, times
-from copick_tools.commands.options import ADDRESS, kind_of, kind_option, opened, project_option
+from copick_tools.commands.options import ADDRESS, kind_of, kind_option, opened
 
 #: Value of ``--state`` that means every state.
 ANY_STATE = "*"

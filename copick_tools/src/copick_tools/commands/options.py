@@ -50,20 +50,6 @@ class AddressType(click.ParamType[str]):
 ADDRESS = AddressType()
 
 
-def project_option(command: F) -> F:
-    """Give a command ``-c/--config``, as ``config``."""
-    return click.option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        envvar="COPICK_CONFIG",
-        show_envvar=True,
-        required=True,
-        is_eager=True,
-        help="Config of the project, or a folder or URL.",
-    )(command)
-
-
 def kind_option(command: F) -> F:
     """Give a command ``--kind``."""
     return click.option("--kind", type=click.Choice(KINDS), help="The kind that the address means.")(command)
@@ -92,11 +78,12 @@ def provenance_option(command: F) -> F:
     return click.option("--no-provenance", "provenance", flag_value=False, default=True, type=bool, help=help_text)(command)
 
 
-def opened(config: str) -> CopickRootOverlay:
-    """Open a project."""
+def opened(config: str, as_of: str | None = None) -> CopickRootOverlay:
+    """Open a project, as it was at a moment of its history if one is named."""
     from copick_core import opening
 
-    return opening.open(config)
+    root = opening.open(config)
+    return root if as_of is None else root.as_of(as_of)
 
 
 def kind_of(kind: str | None) -> str | None:

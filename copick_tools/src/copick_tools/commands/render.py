@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from copick_core.cli.parameters import examples
-from copick_tools.commands.options import ADDRESS, opened, project_option
+from copick_core.cli.parameters import as_of_option, examples, project_option
+from copick_tools.commands.options import ADDRESS, opened
 
 
 @examples(
@@ -17,15 +17,18 @@ from copick_tools.commands.options import ADDRESS, opened, project_option
 @project_option
 @click.option("--run", "runs", multiple=True, metavar="RUN", help="A run; repeatable. All runs if none is named.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Only picks of this user; repeatable.")
+@as_of_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="PNG for one run, HTML for all that are drawn.")
-def render(address: str | None, config: str, runs: tuple[str, ...], users: tuple[str, ...], output: str) -> None:
+def render(
+    address: str | None, config: str, runs: tuple[str, ...], users: tuple[str, ...], as_of: str | None, output: str
+) -> None:
     """Draw the tomogram ADDRESS, or a run's finest one, with the run's picks.
 
     FILE is a picture (PNG) of one run, or one page (HTML) with all of them.
     """
     from copick_tools.pictures import contact_sheet, picture
 
-    root = opened(config)
+    root = opened(config, as_of)
     if address and runs:
         raise click.UsageError("name either ADDRESS or --run")
     tomograms = root.select(address, "tomogram") if address else None
