@@ -51,9 +51,13 @@ class View:
     @property
     def tree(self) -> Tree:
         """What is there; read from the snapshot when it is first asked for."""
+        from zarr.core.sync import sync
+
         with self._lock:
             if self._tree is None:
-                self._tree = Tree.of_snapshot(self._repository.inspect_snapshot(self.id, pretty=False))
+                # Its blocking twin holds Python's lock while it waits for the server: all other threads would stand still.
+                inspected = sync(self._repository.inspect_snapshot_async(self.id, pretty=False))
+                self._tree = Tree.of_snapshot(inspected)
             return self._tree
 
 

@@ -1,0 +1,101 @@
+"""A history in a bucket keeps the contract, without a lock: conditional writes keep two commits apart."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copick_backend_icechunk.layer import IcechunkLayer
+from copick_backend_icechunk.places import Place
+
+import copick_core
+from copick_core.testing import BackendTests, LayerTests
+from support.histories import picks
+from support.s3_server import S3Server
+
+_prefixes = (f"project-{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[S3Server]:
+    with S3Server() as server:
+        server.empty("lab")
+        yield server
+
+
+def arguments(server: S3Server) -> dict[str, Any]:
+    keys = {"access_key_id": "someone", "secret_access_key": "do-not-tell"}
+    return {"endpoint_url": server.url, "region": "us-east-1", **keys}
+
+
+@pytest.mark.slow
+class TestIcechunkLayerOnS3(LayerTests):
+    zarr_formats = (3,)
+    examples = 3
+
+    @pytest.fixture
+    def layer(self, running: S3Server) -> IcechunkLayer:
+        return IcechunkLayer(Place(f"s3://lab/{next(_prefixes)}", arguments(running)))
+
+    def reopen(self, layer: IcechunkLayer, *, read_only: bool = False) -> IcechunkLayer:
+        return IcechunkLayer(layer.place, read_only=read_only)
+
+
+@pytest.mark.slow
+class TestIcechunkBackendOnS3(BackendTests):
+    zarr_formats = (3,)
+    examples = 2
+
+    @pytest.fixture(autouse=True)
+    def _server(self, running: S3Server) -> None:
+        self.server = running
+
+    def make_config(self, folder: Path, name: str) -> dict[str, Any]:
+        place = f"s3://lab{folder}/{name}"
+        return {"config_type": "icechunk", "overlay_root": place, "storage_args": arguments(self.server)}
+
+
+def config(server: S3Server, user: str, place: str) -> dict[str, Any]:
+    objects = [{"name": "ribosome", "is_particle": True, "label": 1}]
+    fields = {"overlay_root": place, "storage_args": arguments(server), "user_id": user, "pickable_objects": objects}
+    return {"config_type": "icechunk", **fields}
+
+
+@pytest.mark.parametrize("writers", [2, 4])
+def test_writers_to_a_bucket_lose_nothing(running: S3Server, writers: int) -> None:
+    place = f"s3://lab/{next(_prefixes)}"
+    roots = [copick_core.open(config(running, f"user{n}", place)) for n in range(writers)]
+    roots[0].new_run("TS_1")
+
+    def write(number: int) -> None:
+        for x in range(5):
+            picks(roots[number], "TS_1", f"user{number}-{x}", x)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    reader = copick_core.open(config(running, "reader", place))
+    assert len(reader.get_run("TS_1").picks) == 5 * writers
+    assert all(len(p.points) == 1 for p in reader.get_run("TS_1").picks)
+    authors = {commit.author for commit in reader.history()}
+    assert authors == {f"user{n}" for n in range(writers)}
+
+
+def test_a_picks_file_takes_few_requests(running: S3Server) -> None:
+    place = f"s3://lab/{next(_prefixes)}"
+    root = copick_core.open(config(running, "alice", place))
+    stored = picks(root, "TS_1", "alice", 1)
+
+    with running.counting() as writing:
+        stored.from_numpy([[2, 0, 0]])
+    stored.refresh()
+    with running.counting() as reading:
+        stored.numpy()
+
+    assert sum(writing.values()) <= 12
+    assert sum(reading.values()) <= 3
