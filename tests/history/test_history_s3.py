@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copick_backend_icechunk.layer import IcechunkLayer
-from copick_backend_icechunk.places import Place
 
 import copick_core
+from copick_backend_icechunk.layer import IcechunkLayer
+from copick_backend_icechunk.places import Place
 from copick_core.testing import BackendTests, LayerTests
 from support.histories import picks
 from support.s3_server import S3Server
