@@ -14,7 +14,6 @@ from .copies import REPOSITORY, commit_of, copy_of
 from .operators import PICKED, draw, picked
 from .running import Result, try_mutation
 
-OVER = ("copick_core", "copick_backend_fs", "copick_backend_memory", "copick_backend_portal", "copick_backend_volume")
 #: The conformance kit is a test itself, and has broken layers of its own.
 NOT_THE_PRODUCT = "copick_core/src/copick_core/testing/"
 
@@ -27,7 +26,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--commit", default="HEAD", help="the commit that is mutated and whose tests run (default HEAD)")
     parser.add_argument("--picked", type=Path, default=PICKED, metavar="FILE", help="mutations picked by hand (TOML)")
     parser.add_argument("--without-picked", action="store_true", help="only random mutations")
-    parser.add_argument("--over", nargs="+", default=OVER, metavar="FOLDER", help="distributions that are mutated")
+    parser.add_argument(
+        "--over", nargs="+", metavar="FOLDER", help="distributions that are mutated (default: core, all backends)"
+    )
     parser.add_argument("--matching", default="", metavar="TEXT", help="only mutations whose path or reason has this text")
     parser.add_argument(
         "--survivors",
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str], repository: Path = REPOSITORY) -> int:
         print(f"[{(time.monotonic() - began) / 60:5.1f} min] {line}", file=sys.stderr, flush=True)
 
     with copy_of(commit, repository) as copy:
-        files = [p for folder in options.over for p in (copy / folder / "src").rglob("*.py")]
+        over = options.over or ["copick_core", *sorted(p.name for p in copy.glob("copick_backend_*"))]
+        files = [p for folder in over for p in (copy / folder / "src").rglob("*.py")]
         sources = {p.relative_to(copy).as_posix(): p.read_text() for p in files}
         sources = {path: text for path, text in sources.items() if not path.startswith(NOT_THE_PRODUCT)}
         mutations = draw(sources, options.random, options.seed)
