@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -34,6 +35,8 @@ from copick_core.errors import (
     UnreachableError,
     redacted,
 )
+from copick_core.layers.staged import STAGED_SECONDS
+from copick_core.tree import layout
 from copick_core.tree.keys import (
     ROOT,
     FeaturesKey,
@@ -487,6 +490,23 @@ def test_a_file_is_written_though_the_answer_to_its_move_was_lost(
 
     assert lost
     assert layer.read(PICKS) == b"new"
+
+
+AGES = {"abandoned": STAGED_SECONDS + 1, "being written": STAGED_SECONDS - 60}
+
+
+@pytest.mark.parametrize("age", AGES)
+@pytest.mark.parametrize("key", [PICKS, TOMOGRAM], ids=lambda key: key.kind.value)
+def test_a_write_removes_what_dead_writers_have_staged_in_its_folder(tmp_path: Path, key: Any, age: str) -> None:
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/project")
+    folder = Path(layer.full_path(layout.path(key))).parent
+    left = folder / f".staged-{int(time.time()) - AGES[age]:x}-{0:032x}"
+    folder.mkdir(parents=True)
+    left.write_bytes(b"half of it")
+
+    layer.write(key, b"whole") if key == PICKS else fill(layer, key, 1)
+
+    assert left.exists() is (age == "being written")
 
 
 @pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])
