@@ -9,8 +9,10 @@ import trimesh
 import copick_core
 from copick_core.layers.provenance import mark_of, note_copy, provenance_of, recording
 from copick_core.meshes import decode_mesh, extras_of, with_extras
-from copick_core.tree.keys import Kind, PicksKey
+from copick_core.testing.dict_layer import DictLayer
+from copick_core.tree.keys import Kind, ObjectKey, PicksKey, RunKey
 from support.objects import OBJECTS
+from support.path_layer import DictPathLayer
 
 
 @pytest.fixture(params=["filesystem", "memory", "s3"])
@@ -186,6 +188,17 @@ def test_a_copy_has_its_provenance_beside_it_and_that_of_its_original(root):
     assert found(picks)["original"]["tool"] == "detector"
     assert picks._layer.read(picks.key) == data
     assert root.select("TS_1/*").count() == 1
+
+
+PICKS, MAP = PicksKey("TS_1", "ribosome", "alice", "1"), ObjectKey("ribosome")
+
+
+@pytest.mark.parametrize(("layer", "key"), [(DictLayer(), PICKS), (DictPathLayer(), MAP)], ids=["no records", "no run"])
+def test_a_copy_without_a_record_to_note_it_in_has_no_provenance(layer, key):
+    note_copy(layer, key, {"tool": "copy"})
+
+    assert provenance_of(layer, key) is None
+    assert not layer.exists(RunKey("TS_1"))
 
 
 def test_what_takes_the_place_of_a_copy_has_not_its_provenance(root):

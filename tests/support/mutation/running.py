@@ -42,13 +42,12 @@ class Result:
 def nearest(tests: Iterable[str], path: str, known: CoverageMap) -> list[str]:
     """Return tests in the order in which they shall run: those of the same wing first, then quick ones."""
     executed = Counter(test for by_line in [known.tests.get(path, {})] for found in by_line.values() for test in found)
-    wing = Path(path).parent.name
     distribution = path.partition("/")[0].rpartition("_")[2]
+    wing = f"tests/{distribution}/{Path(path).parent.name}" if distribution == "core" else f"tests/{distribution}"
 
     def distance(test: str) -> tuple[bool, int, float]:
-        folder = Path(test.partition("::")[0]).parent.name
         second = known.seconds.get(test, 0.0)
-        return folder not in (wing, distribution), round(second), -executed[test]
+        return not test.startswith(f"{wing}/"), round(second), -executed[test]
 
     return sorted(tests, key=distance)
 
