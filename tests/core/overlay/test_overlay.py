@@ -199,6 +199,19 @@ def test_an_object_map_that_only_a_static_layer_has_is_read_only_until_it_is_cop
     assert tree(reference) == before
 
 
+def test_of_two_who_copy_the_map_of_an_object_the_second_takes_the_copy_of_the_first(layered, project_config):
+    root, _ = layered
+    other = copick_core.open(project_config("overlay", "reference"))
+    assert root.get_object("ribosome").read_only
+    other.new_object("ribosome", True, exist_ok=True)
+    other.get_object("ribosome").from_numpy(np.full((2, 2, 2), 7), 10.0)
+
+    root.new_object("ribosome", True, exist_ok=True)
+
+    assert not root.get_object("ribosome").read_only
+    np.testing.assert_array_equal(root.get_object("ribosome").numpy(), np.full((2, 2, 2), 7))
+
+
 def test_objects_of_a_project_that_is_only_read_come_and_go_unless_they_have_a_map(layered, project_config):
     root = copick_core.open(project_config(None, "reference"))
     root.new_object("actin", True)

@@ -10,7 +10,7 @@ import copick_core
 from copick_core.layers.provenance import mark_of, note_copy, provenance_of, recording
 from copick_core.meshes import decode_mesh, extras_of, with_extras
 from copick_core.testing.dict_layer import DictLayer
-from copick_core.tree.keys import Kind, ObjectKey, PicksKey, RunKey
+from copick_core.tree.keys import Kind, ObjectKey, PicksKey
 from support.objects import OBJECTS
 from support.path_layer import DictPathLayer
 
@@ -198,7 +198,6 @@ def test_a_copy_without_a_record_to_note_it_in_has_no_provenance(layer, key):
     note_copy(layer, key, {"tool": "copy"})
 
     assert provenance_of(layer, key) is None
-    assert not layer.exists(RunKey("TS_1"))
 
 
 def test_what_takes_the_place_of_a_copy_has_not_its_provenance(root):
