@@ -140,3 +140,13 @@ def s3_url():
         )
         fs.mkdir("conformance")
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """Real servers, each started when it is first wanted."""
+    from support.places import Servers
+
+    servers = Servers(tmp_path_factory.mktemp("servers"))
+    yield servers
+    servers.stop()

@@ -49,6 +49,11 @@ from copick_core.tree.keys import (
     VoxelSpacingKey,
 )
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:copick-core was never tried"),
+    pytest.mark.filterwarnings("ignore:.*let one process at a time write"),
+]
+
 RUN = RunKey("TS[1]")
 PICKS = PicksKey("TS[1]", "ribosome", "alice", "1")
 MESH = MeshKey("TS[1]", "membrane", "alice", "1")

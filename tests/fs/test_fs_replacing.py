@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_backend_fs import replacing, s3
+from copick_backend_fs import replacing, s3, writers
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.layer import open_layer
@@ -254,8 +254,8 @@ def test_a_process_that_has_ended_is_no_living_writer() -> None:
     import sys
 
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = replacing._started(child.pid)
-    living = record(host=replacing._host(), process=child.pid, started=started)
+    started = writers.started(child.pid)
+    living = record(host=writers.host(), process=child.pid, started=started)
 
     assert not living.is_abandoned
     child.communicate(b"\n")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 #: Objects that one request deletes.
 _AT_ONCE = 1000
 
-#: Name of the user metadata that mark the documents of a volume.
-MARK = "copick-volume"
+#: Name of the user metadata that mark the documents of a volume; Azure wants letters only.
+MARK = "copickvolume"
 
 
 class BucketFiles(RemoteFiles):
@@ -32,6 +32,11 @@ class BucketFiles(RemoteFiles):
     def __init__(self, protocol: str) -> None:
         super().__init__(protocol)
         self._conditions: bool | None = None
+
+    @property
+    def keeps_writers_apart(self) -> bool:
+        """Whether the server heeds conditions, as far as it was asked for any."""
+        return self._conditions is not False
 
     @abstractmethod
     async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:

@@ -35,6 +35,9 @@ class CopickConfigFSSpec(CopickConfig):
         overlay_fs_args: Arguments of the overlay's fsspec filesystem.
         static_fs_args: Arguments of the static location's fsspec filesystem.
         obstore: Go over obstore, which is faster, where it is installed and these arguments can be translated for it.
+        timeout_seconds: Longest wait of a call for a server that is not there, or that says nothing; large transfers may
+            take any time.
+        offline_seconds: For how many seconds after such a wait calls fail at once, without asking the server; 0 to ask always.
     """
 
     location_fields: ClassVar[tuple[str, ...]] = ("overlay_root", "static_root")
@@ -45,6 +48,8 @@ class CopickConfigFSSpec(CopickConfig):
     overlay_fs_args: _Arguments = Field(default_factory=dict, repr=False)
     static_fs_args: _Arguments = Field(default_factory=dict, repr=False)
     obstore: bool = True
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
+    offline_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from copick_backend_fs.live import Live, is_broken_connection
+from copick_backend_fs.live import Live, hang_up, is_alive, is_broken_connection
 from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
 
 if TYPE_CHECKING:
@@ -36,6 +40,28 @@ EXTRAS = {
 }
 #: Most requests that are under way at once.
 CONCURRENCY = 64
+#: File systems that ask nobody when they are made.
+_LAZY = {"abfs", "abfss", "adl", "az", "http", "https", "memory", "s3", "s3a", "tar", "zip"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for a server.
+
+    Attributes:
+        seconds: Longest wait of a call for a server that is not there, or that says nothing.
+        forgets: For how many seconds such a server is not asked again.
+        field: Field of the configuration that holds the location, for errors.
+    """
+
+    seconds: float = 15.0
+    forgets: float = 5.0
+    field: str = ""
+
+    @property
+    def third(self) -> float:
+        """A third of the longest wait: a call, a question beside it, and what goes before a second attempt take one each."""
+        return self.seconds / 3
 
 
 class Connection:
@@ -44,15 +70,23 @@ class Connection:
     Everything is asked on fsspec's own event loop, whichever thread or loop wants to know. A call that finds the connection
     broken is made once more over a new one. The file system is made on the first call, and again in a forked process.
 
+    A server that is not there, or that says nothing, is given up in time. A call may take long, as that of a large file
+    does: after a third of the time the server is asked something small beside it, and given up if it does not answer that in
+    another third. Calls that follow are then refused for a while without asking.
+
     Args:
         url: The location.
         fs_args: Arguments of the file system.
+        limits: How long to wait, and what configures that.
     """
 
-    def __init__(self, url: str, fs_args: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, fs_args: Mapping[str, Any], limits: Limits | None = None) -> None:
         self.url = url.rstrip("/")
         self._args = dict(fs_args)
+        self._limits = limits or Limits()
         self._live: Live | None = None
+        #: Until when nobody is asked, and why.
+        self._given_up: tuple[float, str] | None = None
         #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
         self.protocols = [part.partition("://")[0] for part in url.split("::")]
         self.protocol = self.protocols[0]
@@ -65,7 +99,7 @@ class Connection:
         return (cls.__name__, path, *server({**cls._get_kwargs_from_urls(self.url), **self._args}))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_live": None}
+        return {**self.__dict__, "_live": None, "_given_up": None}
 
     def __repr__(self) -> str:
         return f"<Connection to {redacted(self.url)}>"
@@ -78,8 +112,23 @@ class Connection:
         live = self._live
         if live is None or live.pid != os.getpid():
             with self._naming_place():
-                live = self._live = self._connect()
+                live = self._live = self._connect_in_time()
         return live
+
+    def _connect_in_time(self) -> Live:
+        """Connect, and stop waiting for a server that does not answer; the attempt ends by itself, unseen."""
+        if {*self.protocols} <= _LAZY:
+            return self._connect()
+        done: Future[Live] = Future()
+
+        def connect() -> None:
+            try:
+                done.set_result(self._connect())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        return done.result(2 * self._limits.third)
 
     @property
     def fs(self) -> AbstractFileSystem:
@@ -96,6 +145,9 @@ class Connection:
         args = dict(self._args)
         if is_s3:
             args["config_kwargs"] = {"max_pool_connections": CONCURRENCY, **args.get("config_kwargs", {})}
+        if self.protocol == "smb":
+            # Otherwise whoever reads a file locks out everybody else who wants to.
+            args = {"share_access": "rwd", **args}
         # Not from fsspec's cache: this one will be renewed, and its listings are not to be remembered.
         fs, root = url_to_fs(self.url, skip_instance_cache=True, **args)
         if is_s3 and fs.session is None:
@@ -110,12 +162,24 @@ class Connection:
             slots = 1
         else:
             slots = CONCURRENCY // 4
-        files = S3Files() if is_s3 else RemoteFiles(self.protocol)
+        if is_s3:
+            files: RemoteFiles = S3Files()
+        elif type(fs).__name__ == "AzureBlobFileSystem":
+            from copick_backend_fs.azure import AzureFiles
+
+            files = AzureFiles(self.protocol, self._limits.third)
+        elif self.protocol == "smb":
+            from copick_backend_fs.smb import SMBFiles
+
+            files = SMBFiles()
+        else:
+            files = RemoteFiles(self.protocol)
         return Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), files, os.getpid())
 
     def renew(self) -> None:
-        """Make a new connection on the next call."""
+        """Make a new connection on the next call, and ask again at once."""
         self._live = None
+        self._given_up = None
 
     # ------------------------------------------------------------------ asking
 
@@ -123,47 +187,99 @@ class Connection:
         """Ask the file system, from any thread but that of fsspec's loop."""
         from fsspec.asyn import get_loop, sync
 
-        with self._naming_place():
+        with self._naming_place() as began:
             live = self.live
             try:
-                return sync(get_loop(), question, live, *args, **kwargs)  # type: ignore[no-any-return]
+                return sync(get_loop(), self._watched, live, question, *args, **kwargs)  # type: ignore[no-any-return]
             except Exception as error:
-                if not is_broken_connection(error):
+                if not self._may_retry(error, live, began):
                     raise
-                self._drop(live)
-            return sync(get_loop(), question, self.live, *args, **kwargs)  # type: ignore[no-any-return]
+            return sync(get_loop(), self._watched, self.live, question, *args, **kwargs)  # type: ignore[no-any-return]
 
     async def ask_async(self, question: Callable[Concatenate[Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the file system, from any event loop."""
-        with self._naming_place():
+        with self._naming_place() as began:
             live = await asyncio.to_thread(lambda: self.live) if self._live is None else self.live
             try:
-                return await _on_loop(question(live, *args, **kwargs))
+                return await _on_loop(self._watched(live, question, *args, **kwargs))
             except Exception as error:
-                if not is_broken_connection(error):
+                if not self._may_retry(error, live, began):
                     raise
-                self._drop(live)
             live = await asyncio.to_thread(lambda: self.live)
-            return await _on_loop(question(live, *args, **kwargs))
+            return await _on_loop(self._watched(live, question, *args, **kwargs))
+
+    def _may_retry(self, error: Exception, live: Live, began: float) -> bool:
+        if not is_broken_connection(error):
+            return False
+        if self._live is live:
+            self._live = None
+        return time.monotonic() - began < self._limits.third
+
+    async def _watched(
+        self, live: Live, question: Callable[Concatenate[Live, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Ask, on fsspec's loop, and stop waiting when the server answers nothing else either.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        watching: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as limit:
+                watch = loop.call_later(
+                    self._limits.third, lambda: watching.append(loop.create_task(self._watch(live, limit)))
+                )
+                try:
+                    return await question(live, *args, **kwargs)
+                finally:
+                    watch.cancel()
+                    for task in watching:
+                        task.cancel()
+        except TimeoutError as error:
+            if limit.expired():
+                hang_up(live)
+                raise TimeoutError(f"no answer for {2 * self._limits.third:g} seconds") from error
+            raise
+
+    async def _watch(self, live: Live, limit: asyncio.Timeout) -> None:
+        while await is_alive(live, self._limits.third):
+            await asyncio.sleep(self._limits.third)
+        limit.reschedule(asyncio.get_running_loop().time())
 
     @contextlib.contextmanager
-    def _naming_place(self) -> Iterator[None]:
-        """Name the place in errors of connecting: libraries name an address at best, mostly nothing."""
+    def _naming_place(self) -> Iterator[float]:
+        """Name the place in errors of connecting: libraries name an address at best, mostly nothing.
+
+        Yields:
+            When the call began.
+
+        Raises:
+            UnreachableError: The place does not answer, or did not a moment ago.
+        """
+        began = time.monotonic()
+        if self._given_up is not None and began < self._given_up[0]:
+            left = self._given_up[0] - began
+            reason = f"{self._given_up[1]} a moment ago; it is asked again in {left:.0f} seconds, or after reconnect()"
+            raise UnreachableError(location=self.url, reason=reason, field=self._limits.field)
         try:
-            yield
+            yield began
         except UnreachableError:
             raise
         except Exception as error:
             if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
-                reason = f"an argument of its file system (overlay_fs_args, static_fs_args) is unknown: {redacted(str(error))}"
+                field = self._limits.field.rpartition("_")[0]
+                arguments = f"{field}_fs_args" if field else "overlay_fs_args, static_fs_args"
+                reason = f"an argument of its file system ({arguments}) is unknown: {redacted(str(error))}"
                 raise ConfigError(source=self.url, reason=reason) from error
             if not is_broken_connection(error):
                 raise
-            raise UnreachableError(location=self.url, reason=str(error) or type(error).__name__) from error
-
-    def _drop(self, broken: Live) -> None:
-        if self._live is broken:
-            self.renew()
+            self._live = None
+            reason = str(error) or str(error.__cause__ or "")  # fsspec's own errors of time say nothing
+            reason = reason or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+            if time.monotonic() - began > min(1.0, self._limits.third / 2) and self._limits.forgets > 0:
+                self._given_up = (time.monotonic() + self._limits.forgets, reason)
+            raise UnreachableError(location=self.url, reason=reason, field=self._limits.field) from error
 
 
 async def _on_loop(answer: Awaitable[T]) -> T:

@@ -11,11 +11,12 @@ import contextlib
 import errno
 import inspect
 import os
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.live import do, is_broken_connection, refusal_of
+from copick_backend_fs.live import ask_beside, do, in_time, is_broken_connection, refusal_of
+from copick_backend_fs.locks import Owner, is_abandoned, locked
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.layers.staged import staged_name
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.live import Live
 
+#: Attempts of what other writers and readers may hinder for a moment.
+ATTEMPTS = 6
 _MISSING = (FileNotFoundError, NotADirectoryError)
 _WEB = {"http", "https"}
 #: Protocols that rename as they say; of others, each move is checked.
 _TRIED = {"sftp", "smb", "ssh"}
+#: Protocols that create a file on condition that there is none.
+_CREATING = {"sftp", "smb", "ssh"}
 #: HTTP statuses that say that there is nothing; all others leave that open.
 _ABSENT = {404, 410}
 #: Protocols whose writes take effect whole, as one request; elsewhere a file is written aside and renamed.
@@ -50,6 +55,65 @@ class RemoteFiles:
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.writes_whole = protocol in _WHOLE_WRITES
+        self._of_this_process: dict[str, asyncio.Lock] = {}
+
+    @property
+    def keeps_writers_apart(self) -> bool:
+        """Whether of several writers at once each either stores or is told of the others."""
+        return self.protocol in _CREATING or self.protocol == "memory"
+
+    @contextlib.asynccontextmanager
+    async def alone(self, live: Live, path: str, owner: Owner) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Keep other writers of a file away, where the server can.
+
+        Yields:
+            What makes sure of it once more, just before the file is replaced.
+
+        Raises:
+            LockLostError: Others keep this one away.
+        """
+        if self.protocol in _CREATING:
+            async with locked(live, path, owner, self.create) as lock:
+                yield lock.check
+            return
+        # memory:// is in one process; elsewhere that is better than nothing.
+        lock_of_path = self._of_this_process.setdefault(path, asyncio.Lock())
+        async with lock_of_path:
+            yield _nothing
+
+    async def create(self, live: Live, path: str, data: bytes) -> bool:
+        """Create a file if there is none, in a folder that is there; whether it was."""
+
+        def exclusively() -> None:
+            # paramiko makes a file writable by "w" only.
+            with live.fs.open(path, "wxb" if type(live.fs).__name__ == "SFTPFileSystem" else "xb") as file:
+                file.write(data)
+
+        for attempt in range(ATTEMPTS):
+            try:
+                await in_time(live, exclusively)
+                return True
+            except FileExistsError:
+                return False
+            except Exception as error:
+                # SFTP has one error for everything that a server does not want to do.
+                if is_broken_connection(error):
+                    raise
+                if await self._is_there(live, path):
+                    return False
+                if attempt == ATTEMPTS - 1:
+                    raise  # else it may have been there, and be gone already
+        return False
+
+    async def ask_something(self, live: Live) -> None:
+        """Ask something small, whose answer does not matter."""
+        await ask_beside(live)
+
+    async def remove_dead_lock(self, live: Live, lock: str) -> None:
+        """Remove the lock of a writer that certainly is dead."""
+        with contextlib.suppress(FileNotFoundError):
+            if is_abandoned(await self.read(live, lock)):
+                await do(live, "rm_file", lock)
 
     # ------------------------------------------------------------------ reading
 
@@ -90,6 +154,8 @@ class RemoteFiles:
 
     async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
+        if (start is not None or end is not None) and self.protocol in _CREATING:
+            return await in_time(live, _read_part, live.fs, path, start or 0, end)
         try:
             return bytes(await do(live, "cat_file", path, start=start, end=end))
         except KeyError as error:  # so archives said until fsspec 2026 that a file is not in them
@@ -135,15 +201,34 @@ class RemoteFiles:
         await self.write(live, path, data)
         return data
 
-    async def replace(self, live: Live, path: str, data: bytes) -> None:
-        """Write a file so that readers see all of it or what was there before."""
+    async def replace(
+        self, live: Live, path: str, data: bytes, owner: Owner, check: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Write a file so that readers see all of it or what was there before.
+
+        Args:
+            live: The connection.
+            path: The file.
+            data: Its content.
+            owner: The writer.
+            check: Raises if what is stored is not to be replaced; no other writer can replace it after that.
+        """
         if self.writes_whole:
-            await self.write(live, path, data)
+            async with self.alone(live, path, owner):
+                if check:
+                    await check()
+                await self.write(live, path, data)
             return
+        if check:
+            await check()  # what is refused leaves no new folders behind
         staged = f"{_folder(path)}/{staged_name()}"
         try:
             await self.write(live, staged, data)
-            await self.move_over(live, staged, path)
+            async with self.alone(live, path, owner) as still_alone:
+                if check:
+                    await check()
+                await still_alone()
+                await self.move_over(live, staged, path)
         except BaseException:
             with contextlib.suppress(Exception):
                 await do(live, "rm_file", staged)
@@ -227,7 +312,17 @@ class RemoteFiles:
             hidden = f"{_folder(path)}/{staged_name()}"
             await self._move(live, path, hidden)
             path = hidden
-        await self._delete(live, path)
+            await self._delete(live, path)
+            return
+        if not self.keeps_writers_apart:
+            await self._delete(live, path)
+            return
+        if not await self.exists(live, path, folder=False):
+            await self._delete(live, path)  # a folder of memory://, or nothing at all
+            return
+        async with self.alone(live, path, Owner()) as still_alone:
+            await still_alone()
+            await self._delete(live, path)
 
     async def _delete(self, live: Live, path: str) -> None:
         # Not rm(): it takes names for patterns.
@@ -257,6 +352,20 @@ async def together(requests: Iterable[Awaitable[None]]) -> None:
     for outcome in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
+
+
+async def _nothing() -> None:
+    """Nothing is to be made sure of."""
+
+
+def _read_part(fs: AbstractFileSystem, path: str, start: int, end: int | None) -> bytes:
+    """Read a part of a file over SSH or SMB, whose ``cat_file`` reads it whole, or not from its end."""
+    with fs.open(path, "rb") as file:
+        if start < 0:
+            file.seek(max(0, file.seek(0, os.SEEK_END) + start))
+        else:
+            file.seek(start)
+        return bytes(file.read(-1 if end is None else max(0, end - start)))
 
 
 def _renames(fs: AbstractFileSystem) -> bool:

@@ -10,6 +10,7 @@ from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from copick_backend_fs.connection import Limits
     from copick_backend_fs.remote import FsspecLayer
 
 
@@ -20,6 +21,7 @@ def open_layer(
     *,
     read_only: bool = False,
     obstore: bool = True,
+    limits: Limits | None = None,
 ) -> LocalLayer | FsspecLayer:
     """Open one location as a layer. Nothing is connected to, read or made before the first call.
 
@@ -29,6 +31,7 @@ def open_layer(
         fs_args: Arguments of the fsspec filesystem.
         read_only: Refuse writes.
         obstore: Go over obstore where it is installed and the arguments can be translated for it.
+        limits: How long to wait for a server; by default, as long as the configuration's defaults say.
 
     Raises:
         MissingDependencyError: The URL's protocol needs a package that is not installed.
@@ -42,7 +45,7 @@ def open_layer(
         return LocalLayer(name, path, read_only=read_only)
     from copick_backend_fs.remote import open_remote
 
-    return open_remote(name, location, fs_args or {}, read_only=read_only, obstore=obstore)
+    return open_remote(name, location, fs_args or {}, read_only=read_only, obstore=obstore, limits=limits)
 
 
 def local_path(location: str) -> str | None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import itertools
 import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from copick_core.errors import redacted
 
 if TYPE_CHECKING:
     from copick_backend_fs.files import RemoteFiles
+
+T = TypeVar("T")
 
 #: Errors that are ordinary answers, also where their class derives from one of a broken connection.
 _ANSWERS = {
@@ -36,6 +43,19 @@ _BROKEN = {
     "SFTPNoConnection",  # asyncssh
     "SMBConnectionClosed",  # smbprotocol
 }
+#: Attempts at what an SMB server refuses while somebody else has the file open, locks, replaces or deletes it.
+_IN_USE = {
+    0xC0000043: 7,  # STATUS_SHARING_VIOLATION
+    0xC0000054: 7,  # STATUS_FILE_LOCK_CONFLICT
+    0xC0000056: 7,  # STATUS_DELETE_PENDING
+    0xC0000022: 4,  # STATUS_ACCESS_DENIED: for good more often than for a moment
+}
+#: Errors of SMB whose numbers smbprotocol does not know.
+_NUMBERS = {
+    0xC0000033: errno.ENOENT,  # STATUS_OBJECT_NAME_INVALID
+    0xC0000022: errno.EACCES,
+    0xC0000056: errno.ENOENT,
+}
 _BROKEN_ERRNO = {
     errno.ECONNABORTED,
     errno.ECONNREFUSED,
@@ -54,7 +74,10 @@ def is_broken_connection(error: BaseException) -> bool:
     names = {cls.__name__ for cls in type(error).__mro__}
     if names & _ANSWERS or isinstance(error, FileNotFoundError | FileExistsError | PermissionError):
         return False
-    if isinstance(error, ConnectionError | TimeoutError | EOFError) or names & _BROKEN:
+    if isinstance(error, ConnectionError | TimeoutError | EOFError | socket.gaierror) or names & _BROKEN:
+        return True
+    if type(error).__name__ == "SMBAuthenticationError" and "No username or password" in str(error):
+        # smbprotocol connects anew by itself, and forgets as whom; who has no name at all is told so by the second attempt.
         return True
     if type(error).__name__ == "DisconnectError":  # asyncssh; what derives from it says more
         return True
@@ -74,20 +97,106 @@ class Live:
     pid: int
 
 
+async def is_alive(live: Live, seconds: float) -> bool:
+    """Whether the server answers something small in time; a refusal is an answer too."""
+    try:
+        async with asyncio.timeout(seconds):
+            await live.files.ask_something(live)
+    except Exception as error:
+        return not is_broken_connection(error)
+    return True
+
+
+async def ask_beside(live: Live) -> None:
+    """Ask for the project's folder beside everything that is under way: past the slots, and on a thread of its own."""
+    if live.fs.async_impl:
+        await live.fs._info(live.root)
+        return
+    answer = asyncio.get_running_loop().create_future()
+
+    def ask() -> None:
+        try:
+            live.fs.info(live.root)
+            error: Exception | None = None
+        except Exception as failure:
+            error = failure
+        with contextlib.suppress(RuntimeError):  # the loop may be gone
+            answer.get_loop().call_soon_threadsafe(tell, error)
+
+    def tell(error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    await answer
+
+
+def hang_up(live: Live) -> None:
+    """End a connection whose server says nothing: threads of its library wait for answers until then, and so would exit()."""
+    fs = live.fs
+    kind = type(fs).__name__
+
+    def end() -> None:
+        with contextlib.suppress(Exception):
+            if kind == "SMBFileSystem":
+                import smbclient  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+                # The session is there already; nothing is sent.
+                session = smbclient.register_session(fs.host, username=fs.username, password=fs.password, port=fs._port)
+                session.connection.disconnect(close=False)
+            elif kind == "SFTPFileSystem":
+                fs.client.close()
+
+    if kind in ("SMBFileSystem", "SFTPFileSystem"):
+        threading.Thread(target=end, daemon=True).start()
+
+
 async def do(live: Live, method: str, *args: Any, **kwargs: Any) -> Any:
     """Call a method of the file system, whether it is asynchronous or not, when there is a slot for it."""
-    async with live.slots:
-        try:
-            if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
+    if live.fs.async_impl and hasattr(live.fs, f"_{method}"):
+        async with live.slots:
+            try:
                 return await getattr(live.fs, f"_{method}")(*args, **kwargs)
-            return await asyncio.to_thread(getattr(live.fs, method), *args, **kwargs)
-        except Exception as error:
-            if (refusal := refusal_of(error)) is not None:
-                raise refusal from error
-            if isinstance(error, OSError) and error.errno == errno.ENOENT and not isinstance(error, FileNotFoundError):
-                # smbprotocol's errors have classes of their own.
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.filename or str(args[0])) from error
-            raise
+            except Exception as error:
+                usual = _as_usual(error, args)
+                if usual is None:
+                    raise
+                raise usual from error
+    return await in_time(live, getattr(live.fs, method), *args, **kwargs)
+
+
+async def in_time(live: Live, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function that waits for the server, on a thread, when there is a slot for it."""
+    async with live.slots:
+        for attempt in itertools.count(1):
+            try:
+                return await asyncio.to_thread(function, *args, **kwargs)
+            except Exception as error:
+                if attempt >= _IN_USE.get(getattr(error, "ntstatus", 0), 0):
+                    usual = _as_usual(error, args)
+                    if usual is None:
+                        raise
+                    raise usual from error
+            await asyncio.sleep(0.02 * 2**attempt)
+    raise RuntimeError("there is no last attempt")
+
+
+def _as_usual(error: Exception, args: Sequence[Any]) -> OSError | None:
+    """The error that every file system raises for this, if it is another one.
+
+    smbprotocol's errors have a class of their own, whatever their number is.
+    """
+    if (refusal := refusal_of(error)) is not None:
+        return refusal
+    number = _NUMBERS.get(getattr(error, "ntstatus", 0), getattr(error, "errno", None))
+    if not isinstance(error, OSError) or number is None:
+        return None
+    usual = OSError(number, os.strerror(number), error.filename or (str(args[0]) if args else None))
+    return None if type(usual) is OSError or isinstance(error, type(usual)) else usual
 
 
 def refusal_of(error: BaseException) -> OSError | None:

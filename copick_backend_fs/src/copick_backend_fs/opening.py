@@ -13,6 +13,7 @@ from copick_core.layers import Layers
 
 if TYPE_CHECKING:
     from copick_backend_fs.config import CopickConfigFSSpec
+    from copick_backend_fs.connection import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,23 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
     """Open the layers ``static`` and ``overlay`` of a project; one writable layer if both are at one location."""
     overlay = None
     if config.overlay_root:
-        overlay = open_layer("overlay", config.overlay_root, config.overlay_fs_args, obstore=config.obstore)
+        overlay = open_layer(
+            "overlay",
+            config.overlay_root,
+            config.overlay_fs_args,
+            obstore=config.obstore,
+            limits=_limits(config, "overlay_root"),
+        )
     if not config.static_root:
         return Layers(overlay=overlay)
-    static = open_layer("static", config.static_root, config.static_fs_args, read_only=True, obstore=config.obstore)
+    static = open_layer(
+        "static",
+        config.static_root,
+        config.static_fs_args,
+        read_only=True,
+        obstore=config.obstore,
+        limits=_limits(config, "static_root"),
+    )
     if overlay is not None and place_of(static) == place_of(overlay):
         return Layers(overlay=overlay)
     if isinstance(static, LocalLayer) and isinstance(overlay, LocalLayer):
@@ -33,6 +47,12 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
     if isinstance(static, LocalLayer) and not os.path.isdir(static.root):
         logger.warning("static_root %s does not exist: nothing will be listed from it", static.root)
     return Layers(static=[static], overlay=overlay)
+
+
+def _limits(config: CopickConfigFSSpec, field: str) -> Limits:
+    from copick_backend_fs.connection import Limits
+
+    return Limits(config.timeout_seconds, config.offline_seconds, field)
 
 
 def _check_apart(static: str, overlay: str) -> None:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.connection import Connection
+from copick_backend_fs import locks
+from copick_backend_fs.connection import Connection, Limits
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
+from copick_backend_fs.locks import LockLostError, Owner
 from copick_backend_fs.replacing import PREFIX, RecordTakenError, Replacement, volume_of
 from copick_core.callers import warn_caller
 from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
@@ -31,6 +33,12 @@ _ARCHIVES = {"tar", "zip"}
 #: Protocols that cannot be written to.
 _WEB = {"http", "https"}
 _READ_ONLY = {*_WEB, *_ARCHIVES}
+#: Protocols whose servers write on condition, over fsspec too.
+_CONDITIONAL = {"abfs", "abfss", "az", "s3", "s3a"}
+#: Protocols that the tests try with a real server or archive.
+_TRIED = {"abfs", "az", "file", "http", "https", "local", "memory", "s3", "s3a", "sftp", "smb", "ssh", "tar", "zip"}
+#: Protocols and places that a warning was given of.
+_announced: set[Hashable] = set()
 #: Seconds to wait for another writer who replaces a volume.
 _PATIENCE = 5.0
 _CUT_OFF = "reading it with a project that may write it finishes the work."
@@ -40,7 +48,9 @@ _PROCESS_BOUND = (
 )
 
 
-def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool, obstore: bool = True) -> FsspecLayer:
+def open_remote(
+    name: str, url: str, fs_args: Mapping[str, Any], *, read_only: bool, obstore: bool = True, limits: Limits | None = None
+) -> FsspecLayer:
     """Open a URL as a layer; nothing is connected to before the first call.
 
     Args:
@@ -49,23 +59,31 @@ def open_remote(name: str, url: str, fs_args: Mapping[str, Any], *, read_only: b
         fs_args: Arguments of its fsspec file system.
         read_only: Refuse writes.
         obstore: Go over obstore where it is installed and the arguments can be translated for it.
+        limits: How long to wait for the server.
 
     Raises:
         MissingDependencyError: The protocol needs a package that is not installed.
         ConfigError: There is no such protocol, it cannot be written to, or its archive is missing.
     """
-    store = _store_connection(url, fs_args) if obstore else None
-    connection = store or Connection(url, fs_args)
+    store = _store_connection(url, fs_args, limits) if obstore else None
+    connection = store or Connection(url, fs_args, limits)
     if connection.protocol in _ARCHIVES and "::" not in url:
         form = f"{connection.protocol}://::ARCHIVE, or {connection.protocol}://FOLDER::ARCHIVE for a folder in it"
         raise ConfigError(source=redacted(url), reason=f"write the location of an archive as {form}")
     if connection.protocol in _READ_ONLY and not read_only:
         raise ConfigError(source=redacted(url), reason=f"{connection.protocol}:// cannot be written to; use it as static_root")
-    cls = BucketLayer if store or connection.protocol in ("s3", "s3a") else FsspecLayer
+    if not {*connection.protocols} <= _TRIED | _announced:
+        _announced.update(connection.protocols)
+        untried = ", ".join(f"{protocol}://" for protocol in connection.protocols if protocol not in _TRIED)
+        warn_caller(
+            f"copick-core was never tried with a server of {untried} (location {redacted(url)}). Check that what you write "
+            "is there when you open the project again, and report what is not."
+        )
+    cls = BucketLayer if store or connection.protocol in _CONDITIONAL else FsspecLayer
     return cls(name, connection, read_only=read_only)
 
 
-def _store_connection(url: str, fs_args: Mapping[str, Any]) -> Connection | None:
+def _store_connection(url: str, fs_args: Mapping[str, Any], limits: Limits | None) -> Connection | None:
     """A connection over obstore, if it is installed and can do what the arguments say."""
     from importlib.util import find_spec
 
@@ -74,7 +92,7 @@ def _store_connection(url: str, fs_args: Mapping[str, Any]) -> Connection | None
     from copick_backend_fs.object_store import StoreConnection
     from copick_backend_fs.store_arguments import translate
 
-    return StoreConnection(url, fs_args) if translate(url, fs_args) else None
+    return StoreConnection(url, fs_args, limits) if translate(url, fs_args) else None
 
 
 class FsspecLayer(PathLayer):
@@ -176,29 +194,60 @@ class FsspecLayer(PathLayer):
 
     # ------------------------------------------------------------------ writing
 
+    def check_writable(self, key: Key) -> None:
+        """Refuse if the layer is read-only, and names that the place does not take as they are."""
+        super().check_writable(key)
+        if self._connection.protocol == "smb":
+            from copick_backend_fs.smb import refused_part
+
+            name = refused_part(layout.path(key))
+            if name is not None:
+                reason = 'Windows shares take no < > : " | ? * \\ in names, and no blank or dot at their ends'
+                raise InvalidNameError(what="file name", name=name, reason=reason)
+
     def write_file(self, path: str, data: bytes, if_revision: Revision | AnyRevision | None = ANY) -> Revision | None:
         """Write a file, all or nothing."""
         if not self._files.writes_whole:
             self.sweep_staged(path.rpartition("/")[0])
+        self._announce_races()
         attempts = 0
+        owner = Owner()
 
         async def write(live: Live) -> None:
             nonlocal attempts
             attempts += 1
             target = _full(live, path)
-            if if_revision is not ANY:
-                try:
-                    found = _checksum(await self._files.read(live, target))
-                except FileNotFoundError:
-                    found = None
+
+            async def check() -> None:
+                found = await self._stored_checksum(live, target)
                 if found != if_revision:
-                    if attempts > 1 and found == _checksum(data):
-                        return  # stored before the connection broke
                     raise FileChangedError(found)
-            await self._files.replace(live, target, data)
+
+            try:
+                await self._files.replace(live, target, data, owner, None if if_revision is ANY else check)
+            except LockLostError:
+                raise FileChangedError(await self._stored_checksum(live, target)) from None
+            except FileChangedError as error:
+                if attempts == 1 or error.found != _checksum(data):
+                    raise  # else it was stored before the connection broke
 
         self._connection.ask(write)
         return _checksum(data)
+
+    async def _stored_checksum(self, live: Live, target: str) -> Revision | None:
+        try:
+            return _checksum(await self._files.read(live, target))
+        except FileNotFoundError:
+            return None
+
+    def _announce_races(self) -> None:
+        """Warn, once, that writers at once may overwrite each other."""
+        if not self._files.keeps_writers_apart and self._connection.place not in _announced:
+            _announced.add(self._connection.place)
+            warn_caller(
+                f"{redacted(self._connection.url)}: let one process at a time write to this place. It has no conditional "
+                "writes that this library can use: of two writers of one file, the last overwrites the other."
+            )
 
     def delete_path(self, path: str) -> None:
         """Delete a file, a folder or a link."""
@@ -253,6 +302,8 @@ class FsspecLayer(PathLayer):
         for name in names:
             if name.startswith(PREFIX):
                 self._replacement(volume_of(f"{folder}/{name}")).finish()
+            elif name.startswith(locks.PREFIX):
+                self._connection.ask(self._files.remove_dead_lock, self.full_path(f"{folder}/{name}"))
         super().sweep_names(folder, names)
 
     def volume_version(self, key: Key) -> Hashable | None:
@@ -345,7 +396,9 @@ class BucketLayer(FsspecLayer):
                         return revision
                 raise FileChangedError(found) from error
 
-        return self._connection.ask(write)
+        stored = self._connection.ask(write)
+        self._announce_races()  # whether the server heeds conditions is known by now
+        return stored
 
 
 def _full(live: Live, path: str) -> str:

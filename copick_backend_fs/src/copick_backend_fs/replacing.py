@@ -21,7 +21,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.documents import ROOT, is_metadata
 from copick_backend_fs.files import PreconditionFailedError
+from copick_backend_fs.writers import host, is_dead, started
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import Connection
@@ -92,7 +92,7 @@ class Record:
         """Whether its writer is dead."""
         if time.time() - self.renewed > LEASE:
             return True
-        return self.host == _host() and self.started != _started(self.process)
+        return is_dead(self.host, self.process, self.started)
 
     def encoded(self) -> bytes:
         """The record as it is stored."""
@@ -117,20 +117,6 @@ def volume_of(record: str) -> str:
     """Path of the volume of a record."""
     folder, _, name = record.rpartition("/")
     return f"{folder}/{name.removeprefix(PREFIX)}"
-
-
-def _host() -> str:
-    return f"{socket.gethostname()}:{os.stat('/proc/self/ns/pid').st_ino if os.path.exists('/proc/self/ns/pid') else ''}"
-
-
-def _started(process: int) -> str:
-    """When a process of this machine started; empty if there is none, or if that cannot be known."""
-    try:
-        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
 
 
 class Replacement:
@@ -169,9 +155,9 @@ class Replacement:
             staged=staged.rpartition("/")[2],
             last=root[-1] if root else "",
             owner=uuid.uuid4().hex,
-            host=_host(),
+            host=host(),
             process=process,
-            started=_started(process),
+            started=started(process),
             since=now,
             renewed=now,
         )
@@ -223,9 +209,9 @@ class Replacement:
             **{
                 **asdict(found),
                 "owner": uuid.uuid4().hex,
-                "host": _host(),
+                "host": host(),
                 "process": process,
-                "started": _started(process),
+                "started": started(process),
                 "renewed": time.time(),
             }
         )

@@ -271,9 +271,13 @@ def _service_account(token: Any) -> dict[str, Any] | None:
 
 
 def _azure(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
+    if _environment_matters("AZURE_"):
+        return None
+    if args.keys() == {"connection_string"}:
+        return _connection_string(bucket, args["connection_string"])
     config = {"account_name": args.pop("account_name", None)}
     anonymous = args.pop("anon", False)
-    if not config["account_name"] or _environment_matters("AZURE_"):
+    if not config["account_name"]:
         return None
     if anonymous:
         config["skip_signature"] = True
@@ -286,3 +290,27 @@ def _azure(bucket: str, args: dict[str, Any]) -> StoreArguments | None:
     else:
         return None
     return None if args else StoreArguments("AzureStore", "AzureBlobFileSystem", bucket, config)
+
+
+def _connection_string(bucket: str, text: str) -> StoreArguments | None:
+    """What a connection string of Azure says; None if it says more than an account, its key or token, and its address."""
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    parts = {name.strip().lower(): value for name, _, value in pairs}
+    protocol = parts.pop("defaultendpointsprotocol", "https")
+    suffix = parts.pop("endpointsuffix", "core.windows.net")
+    config = {"account_name": parts.pop("accountname", None)}
+    endpoint = parts.pop("blobendpoint", None)
+    for service in ("queueendpoint", "tableendpoint", "fileendpoint"):
+        parts.pop(service, None)
+    if not config["account_name"] or suffix != "core.windows.net" or (protocol != "https" and not endpoint):
+        return None
+    for name, argument in (("accountkey", "account_key"), ("sharedaccesssignature", "sas_key")):
+        if name in parts:
+            config[argument] = parts.pop(name).removeprefix("?")
+    if parts or len(config) != 2:
+        return None
+    options = {}
+    if endpoint:
+        config["endpoint"] = endpoint.rstrip("/")
+        options = {"allow_http": True} if endpoint.startswith("http://") else {}
+    return StoreArguments("AzureStore", "AzureBlobFileSystem", bucket, config, options)

@@ -549,18 +549,23 @@ class UnreachableError(CopickError, ConnectionError):
     Attributes:
         location: The place: a URL without its secrets.
         reason: What its library says.
+        field: Field of the configuration that holds the location, if known.
     """
 
     location: str
     reason: str
+    field: str
 
-    def __init__(self, *, location: str, reason: str) -> None:
+    def __init__(self, *, location: str, reason: str, field: str = "") -> None:
         location, reason = redacted(location), redacted(reason)
+        where = field or "the location"
+        arguments = f"{field.removesuffix('_root')}_fs_args" if field.endswith("_root") else "the arguments of its file system"
         super().__init__(
-            f"{location} cannot be reached: {reason}. Check the location and the arguments of its file system in the "
-            "configuration, and whether the server runs.",
+            f"{location} cannot be reached: {reason}. Check {where} and {arguments} in the configuration, and whether the "
+            "server runs.",
             location=location,
             reason=reason,
+            field=field,
         )
 
 
