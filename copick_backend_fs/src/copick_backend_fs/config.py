@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -20,6 +21,26 @@ def _no_arguments(value: Any) -> Any:
 
 _Location = Annotated[str | None, BeforeValidator(_as_text)]
 _Arguments = Annotated[dict[str, Any], BeforeValidator(_no_arguments)]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for a server.
+
+    Attributes:
+        seconds: Longest wait of a call for a server that is not there, or that says nothing.
+        forgets: For how many seconds such a server is not asked again.
+        field: Field of the configuration that holds the location, for errors.
+    """
+
+    seconds: float = 15.0
+    forgets: float = 5.0
+    field: str = ""
+
+    @property
+    def third(self) -> float:
+        """A third of the longest wait: a call, a question beside it, and what goes before a second attempt take one each."""
+        return self.seconds / 3
 
 
 class CopickConfigFSSpec(CopickConfig):

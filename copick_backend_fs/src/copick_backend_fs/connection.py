@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from copick_backend_fs.config import Limits
 from copick_backend_fs.live import Live, hang_up, is_alive, is_broken_connection
 from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
 
@@ -42,26 +42,6 @@ EXTRAS = {
 CONCURRENCY = 64
 #: File systems that ask nobody when they are made.
 _LAZY = {"abfs", "abfss", "adl", "az", "http", "https", "memory", "s3", "s3a", "tar", "zip"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait for a server.
-
-    Attributes:
-        seconds: Longest wait of a call for a server that is not there, or that says nothing.
-        forgets: For how many seconds such a server is not asked again.
-        field: Field of the configuration that holds the location, for errors.
-    """
-
-    seconds: float = 15.0
-    forgets: float = 5.0
-    field: str = ""
-
-    @property
-    def third(self) -> float:
-        """A third of the longest wait: a call, a question beside it, and what goes before a second attempt take one each."""
-        return self.seconds / 3
 
 
 class Connection:

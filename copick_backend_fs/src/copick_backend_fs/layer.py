@@ -10,7 +10,7 @@ from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from copick_backend_fs.connection import Limits
+    from copick_backend_fs.config import Limits
     from copick_backend_fs.remote import FsspecLayer
 
 

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
-from copick_backend_fs.connection import Connection, Limits, server
+from copick_backend_fs.config import Limits
+from copick_backend_fs.connection import Connection, server
 from copick_backend_fs.files import PreconditionFailedError, together
 from copick_backend_fs.live import Live
 from copick_backend_fs.store_arguments import StoreArguments, translate

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
+from copick_backend_fs.config import CopickConfigFSSpec, Limits
 from copick_backend_fs.layer import open_layer, place_of
 from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layers
-
-if TYPE_CHECKING:
-    from copick_backend_fs.config import CopickConfigFSSpec
-    from copick_backend_fs.connection import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +46,6 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
 
 
 def _limits(config: CopickConfigFSSpec, field: str) -> Limits:
-    from copick_backend_fs.connection import Limits
-
     return Limits(config.timeout_seconds, config.offline_seconds, field)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs import locks
-from copick_backend_fs.connection import Connection, Limits
+from copick_backend_fs.config import Limits
+from copick_backend_fs.connection import Connection
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
 from copick_backend_fs.locks import LockLostError, Owner
