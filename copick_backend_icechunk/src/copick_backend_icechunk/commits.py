@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_icechunk.history import CHANGES, Change, Commit, commits, diff, log, paths_changed, resolve
+from copick_backend_icechunk.recovery import last_good, restore_ref
 from copick_backend_icechunk.transaction import Transaction
 from copick_backend_icechunk.tree import described, entity_of, key_of
 from copick_backend_icechunk.views import Changes, Sign, View, apply
-from copick_core.errors import AlreadyExistsError, ConfigError, ConflictError, InvalidDataError
+from copick_core.callers import warn_caller
+from copick_core.errors import AlreadyExistsError, ConfigError, ConflictError, InvalidDataError, UnreachableError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +42,8 @@ class Committer:
         changed: Called when another snapshot is shown.
 
     Attributes:
+        damaged_tip: The newest commit, if files of it are missing.
+        good: The commit that is shown instead.
         stale: Whether the next look must be at the newest snapshot.
         author: Who commits.
     """
@@ -57,6 +62,8 @@ class Committer:
         self._batches: dict[str, icechunk.Session] = {}
         self._transaction: Transaction | None = None
         self._pinned: str | None = None
+        self.damaged_tip: str | None = None
+        self.good: str | None = None
 
     # ------------------------------------------------------------------ reading
 
@@ -67,13 +74,51 @@ class Committer:
         with self._lock:
             if self._repository is None:
                 if create:
-                    with self.place.committing():
+                    self._mend_ref()
+                    with self.place.committing(), self.failing():
                         self._repository = icechunk.Repository.open_or_create(self.place.storage())
                 elif self.place.is_there():
                     storage = self.place.storage()
+                    self._mend_ref()
                     if icechunk.Repository.exists(storage):
                         self._repository = icechunk.Repository.open(storage)
             return self._repository
+
+    def _mend_ref(self) -> None:
+        """Bring back the file of a branch that a power cut took: without it there is no repository."""
+        folder = self.place.folder
+        if folder is None or not os.path.isdir(os.path.join(folder, "snapshots")) or self.branch_is_readable():
+            return
+        with self.place.committing():
+            restored = restore_ref(folder, self.branch)
+        if restored:
+            warn_caller(
+                f"The file of branch {self.branch!r} of {self.place} was missing, as after a power cut. The branch "
+                "continues from the newest commit whose files are there: look whether your last changes are in it."
+            )
+
+    def branch_is_readable(self) -> bool:
+        """Whether the file of the branch is there, and not empty; True where it was never made."""
+        path = os.path.join(str(self.place.folder), "refs", f"branch.{self.branch}", "ref.json")
+        try:
+            return os.path.getsize(path) > 0
+        except FileNotFoundError:
+            return self.branch != "main"
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Raise what icechunk raises of its storage as an error of the place."""
+        import icechunk
+
+        try:
+            yield
+        except (icechunk.ConflictError, icechunk.RebaseFailedError):
+            raise
+        except icechunk.IcechunkError as error:
+            reason = str(error).strip().splitlines()[0].strip(" x")
+            if self.place.is_bucket:
+                raise UnreachableError(location=str(self.place), reason=reason) from error
+            raise OSError(f"{self.place}: {reason}") from error
 
     def existing(self) -> icechunk.Repository:
         """The repository; made where there is none."""
@@ -86,6 +131,7 @@ class Committer:
         """Open the repository anew when it is next asked."""
         with self._lock:
             self._repository = self._view = None
+            self.damaged_tip = self.good = None
 
     def view(self, *, fresh: bool = False) -> View | None:
         """What is read: the snapshot that was seen last, or (``fresh``) the newest one; None where there is no repository."""
@@ -104,10 +150,41 @@ class Committer:
                 if advanced != self._advanced:
                     continue  # a commit of this process came in between, and must show
                 self.stale = False
+                if self._view is None or self.damaged_tip == tip:
+                    tip = self._sound(repository, tip)
                 if self._view is None or self._view.id != tip:
                     self._view = View(repository, repository.readonly_session(snapshot_id=tip))
                     self._changed()
                 return self._view
+
+    def _sound(self, repository: icechunk.Repository, tip: str) -> str:
+        """The tip, or the last good commit where files of newer ones are missing; with a warning, and writes are refused."""
+        folder = self.place.folder
+        if folder is None or self._pinned is not None or self.damaged_tip == tip:
+            return tip if self.good is None else self.good
+        good = last_good(repository, folder, self.branch, tip)
+        if good is None:
+            raise InvalidDataError(source=str(self.place), reason="files of all its commits are missing; restore a backup")
+        if good != tip:
+            self.damaged_tip, self.good = tip, good
+            warn_caller(
+                f"{self.damage} The last good one, {good[:8]}, is shown, to be read only. 'copick-core doctor --repair' "
+                "goes on from there."
+            )
+        return good
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the newest commits."""
+        return f"Files of the newest commits of {self.place} are missing, as after a power cut."
+
+    def repair(self) -> None:
+        """Make the last good commit the newest one."""
+        if self.good is not None:
+            with self.place.committing():
+                self.existing().reset_branch(self.branch, self.good)
+            self.damaged_tip = self.good = None
+            self.disconnect()
 
     def _tip(self, repository: icechunk.Repository) -> str:
         import icechunk
@@ -178,7 +255,7 @@ class Committer:
             return
         repository = self.existing()
         changes: Changes = {}
-        with self.place.committing():
+        with self.place.committing(), self.failing():
             for _ in range(_TRIES):
                 view = self._writing(repository)
                 changes = change(view)
@@ -194,9 +271,16 @@ class Committer:
         raise self._crowded(changes)
 
     def _writing(self, repository: icechunk.Repository) -> View:
-        """A session that writes, with the tree of its snapshot if that is known."""
+        """A session that writes, with the tree of its snapshot if that is known.
+
+        Raises:
+            InvalidDataError: Files of the newest commits are missing.
+        """
         import icechunk
 
+        self.view()
+        if self.good is not None:
+            raise InvalidDataError(source=str(self.place), reason=f"{self.damage} Run 'copick-core doctor --repair' first")
         try:
             session = repository.writable_session(self.branch)
         except icechunk.IcechunkError as error:
@@ -335,7 +419,7 @@ class Committer:
             return
         self._begin(view)
         rebased = False
-        with self.place.committing():
+        with self.place.committing(), self.failing():
             for _ in range(_TRIES):
                 try:
                     self._store(view, changes, transaction.message)
@@ -436,7 +520,7 @@ class Committer:
 
         repository = self.existing()
         rebased = False
-        with self.place.committing():
+        with self.place.committing(), self.failing():
             for _ in range(_TRIES):
                 try:
                     self._store(view, changes, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_backend_icechunk.places import Place
+    from copick_core.layers.problems import Problem
 
 
 class IcechunkLayer(PathLayer):
@@ -120,6 +121,23 @@ class IcechunkLayer(PathLayer):
         """Open the repository anew when it is next asked."""
         self.commits.disconnect()
         super().reconnect()
+
+    def problems(self) -> Sequence[Problem]:
+        """Find commits whose files are missing."""
+        import warnings
+
+        from copick_core.layers.problems import Problem, Repair
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the problem says the same
+            self.commits.view(fresh=True)
+            found = [*super().problems()]
+        good = self.commits.good
+        if good is not None:
+            message = f"{self.commits.damage} The last good one is {good}."
+            repair = Repair(f"Make {good} the newest commit of branch {self.commits.branch!r}.", self.commits.repair)
+            found.append(Problem("damaged-commits", None, str(self.place), "error", message, repair))
+        return found
 
     def is_project(self) -> bool:
         """Whether the repository holds a project."""
