@@ -136,3 +136,17 @@ def test_a_damaged_repository_is_read_only_until_the_doctor_has_repaired_it(
     mended.new_run("TS_2")
 
     assert [run.name for run in mended.runs] == ["TS_1", "TS_2"]
+
+
+def test_a_lost_branch_continues_from_its_own_commits(
+    root: CopickRootIcechunk, config: dict[str, Any], tmp_path: Path
+) -> None:
+    picks(root, "TS_1", "alice", 1)
+    root.new_branch("other")
+    picks(root.on_branch("other"), "TS_2", "alice", 1)
+    os.unlink(tmp_path / "history" / "refs" / "branch.main" / "ref.json")
+
+    with pytest.warns(UserWarning, match="as after a power cut"):
+        runs = [run.name for run in copick_core.open(config).runs]
+
+    assert runs == ["TS_1"]

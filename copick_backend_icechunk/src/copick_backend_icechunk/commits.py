@@ -64,6 +64,7 @@ class Committer:
         self._pinned: str | None = None
         self.damaged_tip: str | None = None
         self.good: str | None = None
+        self._guessed = False
 
     # ------------------------------------------------------------------ reading
 
@@ -90,8 +91,8 @@ class Committer:
         if folder is None or not os.path.isdir(os.path.join(folder, "snapshots")) or self.branch_is_readable():
             return
         with self.place.committing():
-            restored = restore_ref(folder, self.branch)
-        if restored:
+            self._guessed = restore_ref(folder, self.branch)
+        if self._guessed:
             warn_caller(
                 f"The file of branch {self.branch!r} of {self.place} was missing, as after a power cut. The branch "
                 "continues from the newest commit whose files are there: look whether your last changes are in it."
@@ -162,7 +163,7 @@ class Committer:
         folder = self.place.folder
         if folder is None or self._pinned is not None or self.damaged_tip == tip:
             return tip if self.good is None else self.good
-        good = last_good(repository, folder, self.branch, tip)
+        good = last_good(repository, folder, self.branch, tip, guessed=self._guessed)
         if good is None:
             raise InvalidDataError(source=str(self.place), reason="files of all its commits are missing; restore a backup")
         if good != tip:

@@ -50,7 +50,7 @@ def restore_ref(folder: str, branch: str) -> bool:
     return True
 
 
-def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: str) -> str | None:
+def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: str, *, guessed: bool) -> str | None:
     """The newest commit of a branch whose files are all there; None if there is none.
 
     Args:
@@ -58,8 +58,11 @@ def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: st
         folder: Where it lies.
         branch: The branch.
         tip: The commit that the branch points to.
+        guessed: Whether :func:`restore_ref` says so, which cannot tell branches apart.
     """
-    if _is_whole(repository, branch, tip):
+    info = _info(repository, tip)
+    mine = not guessed or info is None or info.metadata.get("branch", branch) == branch
+    if mine and _is_whole(repository, tip):
         return tip
     known: list[Any] = []
     for snapshot in _snapshots(folder):
@@ -67,7 +70,7 @@ def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: st
         if info is not None and (info.metadata.get("branch", branch) == branch or info.parent_id is None):
             known.append(info)
     for info in sorted(known, key=lambda info: info.written_at, reverse=True):
-        if _is_whole(repository, branch, info.id):
+        if _is_whole(repository, info.id):
             found: str = info.id
             return found
     return None
@@ -92,13 +95,13 @@ def _info(repository: icechunk.Repository, snapshot: str) -> Any:
         return None
 
 
-def _is_whole(repository: icechunk.Repository, branch: str, snapshot: str) -> bool:
+def _is_whole(repository: icechunk.Repository, snapshot: str) -> bool:
     """Whether a commit can be opened, and what it changed can be read."""
     import icechunk
     from zarr.core.sync import sync
 
     info = _info(repository, snapshot)
-    if info is None or info.metadata.get("branch", branch) != branch:
+    if info is None:
         return False
     try:
         store = repository.readonly_session(snapshot_id=snapshot).store
