@@ -20,7 +20,11 @@ def root(tmp_path):
         "config_type": "filesystem",
         "overlay_root": str(tmp_path / "data"),
         "user_id": "ana",
-        "pickable_objects": [{"name": "membrane", "is_particle": False, "label": 1}],
+        "pickable_objects": [
+            {"name": "membrane", "is_particle": False, "label": 1},
+            {"name": "ribosome", "is_particle": True, "label": 2},
+            {"name": "without-map", "is_particle": True, "label": 3},
+        ],
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     return copick_core.open(tmp_path / "config.json")
@@ -118,6 +122,22 @@ def test_channels_go_to_files_of_their_own(root, tmp_path):
     copick_core.export_volumes(root, "membrane", str(tmp_path / "{run}_{channel}.mrc"), kind="segmentation")
 
     np.testing.assert_array_equal(mrcfile.read(tmp_path / "TS_1_instance.mrc"), pair[1])
+
+
+@pytest.mark.parametrize("suffix", ["mrc", "zarr", "nrrd"])
+def test_maps_of_objects_are_exported(root, tmp_path, suffix):
+    volume = np.random.default_rng(0).normal(size=(6, 7, 8)).astype("f4")
+    root.get_object("ribosome").from_numpy(volume, 5.0)
+
+    report = copick_core.export_volumes(root, "*", str(tmp_path / ("{name}." + suffix)), kind="object")
+
+    assert [(row.run, row.state) for row in report.rows] == [(None, "done")]
+    if suffix != "nrrd":
+        from copick_core.volumes.reading import read_volume
+
+        again = read_volume(tmp_path / f"ribosome.{suffix}")
+        np.testing.assert_array_equal(again.data, volume)
+        assert again.voxel_size == pytest.approx(5.0)
 
 
 def test_volumes_that_would_share_a_file_are_refused(root, tmp_path):

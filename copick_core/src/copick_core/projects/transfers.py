@@ -170,10 +170,11 @@ def export_each(
     workers: int | None,
     progress: Callable[[str, int, int], None] | None,
 ) -> TransferReport:
-    """Write files, those of different runs at the same time; a file of several runs is written here.
+    """Write files, those of different runs at the same time; a file of several runs, or of none, is written here.
 
     Args:
         write: Called as ``write(run, files=…, **common)``, with entities by the path of their file; a module-level function.
+            The run is any of theirs, None for objects, which belong to none.
         root: The project.
         targets: The entities of each file, by its path.
         common: The same arguments for all.
@@ -188,15 +189,16 @@ def export_each(
     by_run: dict[str, dict[str, Sequence[Any]]] = {}
     shared: dict[str, Sequence[Any]] = {}
     for target, entities in targets.items():
-        runs = {entity.key.run for entity in entities}
-        if len(runs) == 1:
-            by_run.setdefault(runs.pop(), {})[target] = entities
+        runs: set[str | None] = {getattr(entity.key, "run", None) for entity in entities}
+        run = runs.pop()
+        if run is not None and not runs:
+            by_run.setdefault(run, {})[target] = entities
         else:
             shared[target] = entities
     total = len(by_run) + len(shared)
     rows: list[Transfer] = []
     for done, (target, entities) in enumerate(shared.items(), 1):
-        rows += write(entities[0].run, files={target: entities}, **common)
+        rows += write(getattr(entities[0], "run", None), files={target: entities}, **common)
         if progress is not None:
             progress(target, done, total)
 
@@ -238,9 +240,9 @@ class _Place:
     layer: str | None
 
 
-def entities_at(run: CopickRun, places: Sequence[Any]) -> list[Any]:
+def entities_at(run: CopickRun | None, places: Sequence[Any]) -> list[Any]:
     """The entities that a function that `export_each` calls gets: handles, or the places of some."""
-    root: Any = run.root
+    root: Any = None if run is None else run.root
     return [
         root._find_handle(place.key, None if place.layer is None else root._layer(place.layer))
         if isinstance(place, _Place)

@@ -159,7 +159,7 @@ def export_volumes(
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> TransferReport:
-    """Export tomograms, segmentations or features, each to files of its own, slab by slab.
+    """Export tomograms, segmentations, features or maps of objects, each to files of its own, slab by slab.
 
     Args:
         root: The project.
@@ -168,7 +168,7 @@ def export_volumes(
         path: The new files, with ``{run}`` and what else sets them apart: ``{name}`` (of the segmentation, or the type of the
             tomogram), ``{user}``, ``{session}``, ``{voxel_size}``, ``{feature_type}``, and ``{channel}`` for volumes with
             channels (``label`` and ``instance`` of panoptic segmentations, else numbers).
-        kind: Such as ``"segmentation"``, where the address can mean several kinds.
+        kind: Such as ``"segmentation"``, where the address can mean several kinds; ``"object"`` for maps of objects.
         overwrite: Replace files that exist.
         resume: Leave out files that exist.
         file_format: Name of the format; by the suffix by default.
@@ -191,7 +191,7 @@ def export_volumes(
         selected = root.select(selection, kind)
         wanted = [k for k in selected.kinds if k in (Kind.TOMOGRAM, Kind.SEGMENTATION, Kind.FEATURES)]
         volumes = [v for k in wanted for v in root.select(selection, k)] if kind is None else selected
-    by_key = {entity.key: entity for entity in volumes}
+    by_key = {entity.key: entity for entity in volumes if entity.key.kind is not Kind.OBJECT or entity.zarr() is not None}
     if not by_key:
         raise InvalidDataError(source=str(selection), reason="no volumes match, so there is nothing to export")
     chosen = format_that_writes(os.fspath(path), "volume", file_format)
@@ -227,7 +227,7 @@ def export_volumes(
 
 
 def _write(
-    run: CopickRun,
+    run: CopickRun | None,
     *,
     files: Mapping[str, Sequence[Any]],
     file_format: str,
@@ -237,7 +237,7 @@ def _write(
     resume: bool,
     dry_run: bool,
 ) -> list[Transfer]:
-    """Write the volumes of one run."""
+    """Write the volumes of one run, or maps of objects."""
     chosen = format_that_writes("", "volume", file_format)
     write = function_of(chosen, chosen.writes, "volume", write_options)
     rows: list[Transfer] = []
@@ -251,7 +251,7 @@ def _write(
         except (CopickError, OSError) as caught:
             state, error = "failed", described(caught)
         count = math.prod(entity.shape[-3:])
-        rows.append(Transfer(target, run.name, str(address_of(entity.key)), state, count, error))
+        rows.append(Transfer(target, None if run is None else run.name, str(address_of(entity.key)), state, count, error))
     return rows
 
 
@@ -263,7 +263,7 @@ class _LevelSource(VolumeSource):
     def __init__(self, entity: Any, channel: int | None) -> None:
         self._view: LevelView = entity.view()
         self._channel = channel
-        super().__init__(str(entity.key), self._view.shape[-3:], self._view.dtype, (float(entity.key.voxel_size),) * 3)
+        super().__init__(str(entity.key), self._view.shape[-3:], self._view.dtype, (_voxel_size(entity),) * 3)
 
     def box(self, z: slice, y: slice, x: slice) -> NDArray[Any]:
         """Read a box."""
@@ -307,14 +307,19 @@ def _import(
     return "done", str(address_of(tomogram.key))
 
 
+def _voxel_size(entity: Any) -> float:
+    """In angstrom; of an object, that of its map."""
+    return float(entity.voxel_size if entity.key.kind is Kind.OBJECT else entity.key.voxel_size)
+
+
 def _target(path: str, entity: Any, channel: str) -> str:
     key = entity.key
     fields = {
-        "run": key.run,
+        "run": getattr(key, "run", ""),
         "name": getattr(key, "name", "") or getattr(key, "tomo_type", ""),
         "user": getattr(key, "user_id", ""),
         "session": getattr(key, "session_id", ""),
-        "voxel_size": f"{key.voxel_size:.3f}",
+        "voxel_size": f"{_voxel_size(entity):.3f}",
         "feature_type": getattr(key, "feature_type", ""),
         "channel": channel,
     }

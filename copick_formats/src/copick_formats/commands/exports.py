@@ -87,7 +87,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 
 @exports.command
 @_arguments
-@click.option("--kind", help="tomogram, segmentation or features, where the address can mean several.")
+@click.option("--kind", help="tomogram, segmentation, features or object, where the address can mean several.")
 @_common
 @click.pass_context
 def volumes(context: click.Context, /, **given: Any) -> None:
