@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.layer import VolumeLayer
@@ -11,6 +10,17 @@ from copick_backend_volume.places import DATABASE, JOB_FOLDERS, local_folder
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers import Layer, Layers
 from copick_core.tree.schema import PickableObject
+
+#: Colours of objects that have none, RGBA, which people tell apart whatever colours they see: those of Okabe and Ito.
+_COLORS = (
+    (230, 159, 0, 255),
+    (86, 180, 233, 255),
+    (0, 158, 115, 255),
+    (240, 228, 66, 255),
+    (0, 114, 178, 255),
+    (213, 94, 0, 255),
+    (204, 121, 167, 255),
+)
 
 
 def open_layers(config: CopickConfigVolume) -> Layers:
@@ -39,13 +49,13 @@ def open_layers(config: CopickConfigVolume) -> Layers:
 def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObject]:
     names = {obj.name for obj in config.pickable_objects}
     labels = {obj.label for obj in config.pickable_objects if "label" in obj.model_fields_set}
-    added = []
+    added: list[PickableObject] = []
     for value in layer.discovered_values():
         name = layer.object_name(value)
         if name not in names and value not in labels:
             label = config.labels.get(value)
-            color: dict[str, Any] = {"color": label.color} if label else {}
-            added.append(PickableObject(name=name, is_particle=False, label=value, **color))
+            color = label.color if label else _COLORS[len(added) % len(_COLORS)]
+            added.append(PickableObject(name=name, is_particle=False, label=value, color=color))
     return added
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the runs of a project: a tomogram's central slice with picks, and one page of all runs."""
+"""Pictures of the runs of a project: a tomogram's central slice with what was found in it, and one page of all runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from copick_core.errors import NotFoundError
-from copick_tools.demo.render import PickMarks, draw
+from copick_tools.demo.render import Outline, PickMarks, Tint, draw
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,12 +24,14 @@ _COLOR = (120, 190, 255, 255)
 
 
 def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Image:
-    """Draw a tomogram's central slice with the picks of its run.
+    """Draw a tomogram's central slice with what its run has: picks, segmentations as tints, meshes as outlines.
+
+    Of several segmentations, or meshes, of one object that of the overlay is drawn, else that of the last session.
 
     Args:
         root: The project.
         what: A tomogram, or the name of a run, whose tomogram of the smallest voxels is drawn.
-        users: Only picks of these users; of all by default.
+        users: Only what these users made; of all by default.
 
     Returns:
         An RGB picture.
@@ -52,7 +54,56 @@ def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Im
             radius = definition.radius or 4 * voxel_size
             marks.append(PickMarks(definition.name, definition.color or _COLOR, positions, transforms, radius, notes))
     lines = [f"{tomogram.tomo_type}, {tomogram.voxel_spacing.voxel_size:g} Å"]
-    return draw(density, voxel_size, run.name, lines, marks)
+    middle = density.shape[0] // 2
+    tints = _tints(root, run, users, middle / density.shape[0])
+    outlines = _outlines(root, run, users, middle * voxel_size)
+    return draw(density, voxel_size, run.name, lines, marks, tints, outlines)
+
+
+def _tints(root: CopickRootOverlay, run: Any, users: Sequence[str], depth: float) -> list[Tint]:
+    """Segmentations of a run, each as the plane at a relative depth."""
+    tints = []
+    for definition in root.pickable_objects:
+        found = [s for s in run.segmentations if s.name == definition.name and not s.is_multilabel]
+        chosen, note = _chosen(found, users)
+        if chosen is None:  # in one that holds several objects
+            chosen, note = _chosen([s for s in run.segmentations if s.is_multilabel], users)
+        if chosen is None:
+            continue
+        level = next((name for name in chosen.levels if max(chosen.view(name).shape) <= _LONGEST), chosen.levels[-1])
+        z = int(depth * chosen.view(level).shape[0])
+        plane = chosen.numpy(level, z=slice(z, z + 1))
+        mask = plane == definition.label if chosen.is_multilabel else plane != 0
+        if mask.any() or not chosen.is_multilabel:
+            tints.append(Tint(definition.name, definition.color or _COLOR, mask, f"segmentation of {note}"))
+    return tints
+
+
+def _outlines(root: CopickRootOverlay, run: Any, users: Sequence[str], depth: float) -> list[Outline]:
+    """Meshes of a run, each as the lines in which it meets the plane at a depth in angstrom."""
+    outlines = []
+    for definition in root.pickable_objects:
+        chosen, note = _chosen([m for m in run.meshes if m.pickable_object_name == definition.name], users)
+        if chosen is None:
+            continue
+        from trimesh.intersections import mesh_plane
+
+        scene = chosen.mesh
+        surfaces = scene.geometry.values() if hasattr(scene, "geometry") else [scene]
+        lines = [mesh_plane(s, (0, 0, 1), (0, 0, depth)) for s in surfaces]  # type: ignore[no-untyped-call,unused-ignore]
+        segments = np.concatenate([np.reshape(part, (-1, 2, 3)) for part in lines] or [np.zeros((0, 2, 3))])
+        outlines.append(Outline(definition.name, definition.color or _COLOR, segments, f"mesh of {note}"))
+    return outlines
+
+
+def _chosen(found: Sequence[Any], users: Sequence[str]) -> tuple[Any, str]:
+    """Of several that some users made, that of the overlay, else that of the last session; and who made it."""
+    wanted = [one for one in found if not users or one.user_id in users]
+    if not wanted:
+        return None, ""
+    chosen = max(wanted, key=lambda one: (not one.read_only, one.session_id))
+    others = f", {len(wanted) - 1} more not drawn" if len(wanted) > 1 else ""
+    return chosen, f"{chosen.user_id}/{chosen.session_id} ({chosen.layer}){others}"
 
 
 def contact_sheet(
@@ -72,7 +123,7 @@ def contact_sheet(
         path: File to write.
         runs: Names of the runs.
         tomograms: What is drawn instead of the runs.
-        users: Only picks of these users.
+        users: Only what these users made.
 
     Returns:
         How many pictures there are.

@@ -16,13 +16,13 @@ from copick_tools.commands.options import ADDRESS, opened
 @click.argument("address", required=False, type=ADDRESS)
 @project_option
 @click.option("--run", "runs", multiple=True, metavar="RUN", help="A run; repeatable. All runs if none is named.")
-@click.option("--user", "users", multiple=True, metavar="NAME", help="Only picks of this user; repeatable.")
+@click.option("--user", "users", multiple=True, metavar="NAME", help="Only what this user made; repeatable.")
 @as_of_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="PNG for one run, HTML for all that are drawn.")
 def render(
     address: str | None, config: str, runs: tuple[str, ...], users: tuple[str, ...], as_of: str | None, output: str
 ) -> None:
-    """Draw the tomogram ADDRESS, or a run's finest one, with the run's picks.
+    """Draw the tomogram ADDRESS, or a run's finest one, with the run's picks, segmentations and meshes.
 
     FILE is a picture (PNG) of one run, or one page (HTML) with all of them.
     """

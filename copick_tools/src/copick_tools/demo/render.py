@@ -1,4 +1,4 @@
-"""One picture of a tomogram: its central slice, a segmentation's tint, picks coloured by object, and a scale bar."""
+"""One picture of a tomogram: its central slice, tints of segmentations, outlines of meshes, picks, and a scale bar."""
 
 from __future__ import annotations
 
@@ -63,6 +63,23 @@ class Tint:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Outline:
+    """Where a mesh meets the slice.
+
+    Attributes:
+        name: What the legend says.
+        color: RGBA, 0 to 255.
+        segments: (N, 2, 3) ends of lines as (x, y, z) in Ångström.
+        note: A further line of the legend.
+    """
+
+    name: str
+    color: Color
+    segments: NDArray[np.float64]
+    note: str = ""
+
+
 def visible(marks: PickMarks, depth: float) -> NDArray[np.bool_]:
     """Which picks' spheres are cut, and not only grazed, by the slice at a depth ``z`` in Ångström."""
     return np.asarray(np.abs(marks.positions[:, 2] - depth) < GRAZING * marks.radius)
@@ -91,6 +108,7 @@ def draw(
     lines: Sequence[str] = (),
     picks: Sequence[PickMarks] = (),
     tints: Sequence[Tint] = (),
+    outlines: Sequence[Outline] = (),
 ) -> Image.Image:
     """Draws the picture.
 
@@ -101,6 +119,7 @@ def draw(
         lines: Small lines below it.
         picks: Picks by object.
         tints: Segmentations.
+        outlines: Meshes.
 
     Returns:
         An RGB image: the slice on the left, title, legend and caption on the right.
@@ -122,6 +141,7 @@ def draw(
         )
         mask = mask.resize(size, Image.Resampling.BICUBIC).point(lambda value: round(value * TINT))
         picture.paste(Image.new("RGB", size, tint.color[:3]), mask=mask)
+    _draw_outlines(picture, outlines, voxel_size, density.shape)
     _mark_picks(picture, picks, voxel_size, middle * voxel_size, density.shape)
     _draw_scale_bar(picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
 
@@ -133,7 +153,8 @@ def draw(
         "Circle: where the object's sphere meets",
         "the slice. Line: its Z axis.",
     ]
-    _write_column(page, size[0] + MARGIN, title, lines, picks, tints, middle * voxel_size, caption if picks else caption[:1])
+    shown = caption if picks else caption[:1]
+    _write_column(page, size[0] + MARGIN, title, lines, picks, tints, outlines, middle * voxel_size, shown)
     return page
 
 
@@ -174,9 +195,33 @@ def _mark_picks(
     picture.paste(small.convert("RGB"), mask=small.getchannel("A"))
 
 
+def _draw_outlines(picture: Image.Image, outlines: Sequence[Outline], voxel_size: float, shape: tuple[int, ...]) -> None:
+    """Draws the lines of meshes, enlarged, and lays the reduced drawing over the picture."""
+    if not outlines:
+        return
+    drawing = Image.new("RGBA", (picture.width * OVERSAMPLING, picture.height * OVERSAMPLING), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(drawing)
+    for outline in outlines:
+        for ends in outline.segments:
+            line = pixel_of(ends, voxel_size, shape) * OVERSAMPLING
+            pen.line(line.ravel().tolist(), fill=(*outline.color[:3], 235), width=round(2 * OVERSAMPLING))
+    small = drawing.resize(picture.size, Image.Resampling.BOX)
+    picture.paste(small.convert("RGB"), mask=small.getchannel("A"))
+
+
 def _circle(pen: ImageDraw.ImageDraw, centre: NDArray[np.float64], radius: float, color: tuple[int, ...]) -> None:
     box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
     pen.ellipse(box, outline=(*color, 240), width=round(2.2 * OVERSAMPLING))
+
+
+def _parts(pen: ImageDraw.ImageDraw, word: str, font: Any, width: float) -> list[str]:
+    """A word in parts that are no wider than a width."""
+    parts = [""]
+    for letter in word:
+        if parts[-1] and pen.textlength(parts[-1] + letter, font=font) > width:
+            parts.append("")
+        parts[-1] += letter
+    return parts
 
 
 def _draw_scale_bar(picture: Image.Image, width: float, pixels: float) -> None:
@@ -200,6 +245,7 @@ def _write_column(
     lines: Sequence[str],
     picks: Sequence[PickMarks],
     tints: Sequence[Tint],
+    outlines: Sequence[Outline],
     depth: float,
     caption: Sequence[str],
 ) -> None:
@@ -224,6 +270,9 @@ def _write_column(
     for tint in tints:
         pen.rectangle([left, top + 3, left + 18, top + 19], fill=tint.color[:3])
         top = _write_entry(pen, left, top, tint.name, [tint.note], normal, small)
+    for outline in outlines:
+        pen.line([left, top + 11, left + 18, top + 11], fill=outline.color[:3], width=3)
+        top = _write_entry(pen, left, top, outline.name, [outline.note], normal, small)
     bottom = page.height - MARGIN - 20 * len(caption)
     for line in caption:
         pen.text((left, bottom), line, font=small, fill=MUTED)
@@ -243,9 +292,9 @@ def _write_entry(
 
 
 def _wrap(pen: ImageDraw.ImageDraw, text: str, font: Any, width: float) -> list[str]:
-    """Breaks a text at its spaces into lines that are no wider than a width."""
+    """Breaks a text at its spaces into lines that are no wider than a width; longer words are broken anywhere."""
     result: list[str] = []
-    for word in text.split():
+    for word in (part for long in text.split() for part in _parts(pen, long, font, width)):
         if result and pen.textlength(f"{result[-1]} {word}", font=font) <= width:
             result[-1] += f" {word}"
         else:
