@@ -80,7 +80,7 @@ def examine(
         if progress:
             progress(done, len(jobs))
     for recoverable in store.recoverable():
-        if recoverable.lost:
+        if recoverable.lost and recoverable.source != volume.database:  # what is in the torn one, that finding tells
             job_id, source = recoverable.job.id, os.path.basename(recoverable.source)
             way_out = f'python -m copick_core volume restore "{volume.root}" --job {job_id}'
             message = f"the app has lost it; {source} has it, and this puts it back: {way_out}"

@@ -52,7 +52,7 @@ REMEMBER = 60.0
 #: What is wrong with a file that stays torn.
 _TORN = (
     "it is torn, or no object of JSON: its writer died, or is another program. Nothing was changed. "
-    "recoverable_jobs() lists what is whole in it, and restore_job(id) puts that back"
+    "`copick-core volume restore` puts back what is whole in it; in Python, restore_job(id) does"
 )
 #: Seconds in which the app, having truncated a file, has surely filled it again.
 _WHOLE_AGAIN = 1.0
