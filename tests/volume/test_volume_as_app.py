@@ -11,6 +11,7 @@ from copick_backend_volume.status import JobStatus
 from copick_core.errors import InvalidDataError
 from support import volume_generator
 from support.environments import REPOSITORY, IndexUnreachableError, python_with
+from support.volume_app_rounds import SHAPE, App, box_of
 from support.volumes import open_volume
 
 CONVERT = REPOSITORY / "tests/support/volume_app_convert.py"
@@ -104,6 +105,33 @@ def test_an_upload_of_each_kind_is_converted_as_the_app_converts_it(uploaded, ki
     ours = run.voxel_spacings[0].tomograms[0].numpy()
     assert ours.dtype == theirs.dtype.newbyteorder("<")
     np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_volume_that_the_app_has_made_of_our_upload_is_sound_and_read_as_it_was_made(tmp_path, app_python):
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "scan").mkdir()
+    planes = np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)
+    for z, plane in enumerate(planes):
+        Image.fromarray(plane).save(tmp_path / f"scan/larva {z + 7}.png")
+    volume = volume_generator.GeneratedVolume(tmp_path / "volume")
+    job = open_volume(volume.root, write_back=True).upload(tmp_path / "scan", "Larva", voxel_size=13.5).name
+    assert convert_as_app(app_python, volume, job) == {job: "<u2"}
+    app = App(volume.root)
+    app.set(job, status="JobStatus.CONVERTED", shape=[*SHAPE[::-1]])
+    for action in ("annotate", "start", "segment", "press_mesh", "mesh"):
+        getattr(app, action)(job)
+    assert app.wrong == []
+
+    root = open_volume(volume.root)
+
+    run = root.get_run(job)
+    assert root.doctor() == []
+    assert (run.job.status.name, run.voxel_size_info.angstrom) == ("MESHED", 13.5)
+    assert run.freshness().is_fresh
+    np.testing.assert_array_equal(run.voxel_spacings[0].tomograms[0].numpy(), planes)
+    np.testing.assert_array_equal(run.latest_segmentation.numpy() > 0, box_of(run.models[-1].id) > 0)
+    assert run.latest_mesh.mesh.bounds[0].tolist() == [1.5 * 13.5] * 3
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from copick_core.__main__ import main
 from support import volume_generator
+from support.volume_files import write_mrc
 from support.volumes import bound_by_modes
 
 COMMAND = [sys.executable, "-m", "copick_core", "volume"]
@@ -32,7 +34,15 @@ def arguments(action, volume):
         "doctor": ["doctor", str(volume.root)],
         "convert": ["convert", str(volume.root)],
         "mesh": ["mesh", str(volume.root), "--job", "CC7651"],
+        "upload": ["upload", str(volume.root), str(volume.root / "uploads/4F09A2"), "--title", "again"],
+        "publish": ["publish", str(volume.root), str(labels_of(volume)), "--job", "CC7651", "--tool", "x"],
+        "annotate": ["annotate", str(volume.root), str(labels_of(volume)), "--job", "CC7651", "--slice", "3"],
+        "cleanup": ["cleanup", str(volume.root), "--segmentations", "--yes"],
     }[action]
+
+
+def labels_of(volume):
+    return write_mrc(volume.root.parent / "labels.mrc", np.ones((12, 40, 30), np.int8))
 
 
 def at_a_terminal(command):
@@ -52,20 +62,28 @@ def at_a_terminal(command):
 
 @pytest.mark.parametrize(
     ("action", "title", "end"),
-    [("doctor", "examining", "3"), ("convert", "converting 12E345", "3"), ("mesh", "meshing CC7651", "1")],
+    [
+        ("doctor", "examining", "3"),
+        ("convert", "converting 12E345", "3"),
+        ("mesh", "meshing CC7651", "1"),
+        ("upload", "uploading ", "9"),
+        ("publish", "publishing CC7651", "1"),
+        ("annotate", "annotating CC7651", "1"),
+        ("cleanup", "deleting", "1"),
+    ],
 )
 def test_a_terminal_shows_progress_and_is_clean_afterwards(volume, action, title, end):
     code, printed, shown = at_a_terminal([*COMMAND, *arguments(action, volume)])
 
     assert code == 0
-    assert f"\r{title}:   0%|" in shown
+    assert re.search(rf"\r{title}.*:   0%\|", shown)
     assert f"| 0/{end} " in shown
     assert shown.split("\r")[-1] == ""
     assert shown.split("\r")[-2].strip() == ""
     assert "\r" not in printed
 
 
-@pytest.mark.parametrize("action", ["doctor", "convert", "mesh"])
+@pytest.mark.parametrize("action", ["doctor", "convert", "mesh", "upload", "publish", "annotate"])
 def test_a_pipe_gets_results_only(volume, action):
     done = subprocess.run([*COMMAND, *arguments(action, volume)], capture_output=True, text=True, check=True)
 

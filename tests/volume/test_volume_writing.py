@@ -532,6 +532,18 @@ def test_a_mesh_has_at_most_twice_the_triangles_that_the_app_makes(root):
     assert ours.volume == pytest.approx(whole.volume, rel=0.05)
 
 
+def test_how_far_simplification_moves_a_surface_can_be_chosen(root):
+    run = root.get_run("CC7651")
+    from scipy import ndimage
+
+    blobs = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(12, 40, 30)), 2) > 0
+    published = run.publish_segmentation(blobs, "blobs")
+
+    coarse, fine = (len(geometry(run.mesh(published, reduction=100, max_error=error)[0]).faces) for error in (10, 0.3))
+
+    assert coarse < fine
+
+
 def test_a_mesh_of_pooled_labels_is_where_its_voxels_are_and_the_files_have_the_places_of_the_app(root):
     run = root.get_run("CC7651")
 

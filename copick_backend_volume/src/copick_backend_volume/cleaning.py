@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from copick_backend_volume.arrays import is_whole
@@ -76,10 +76,18 @@ def plan_cleanup(
     return found
 
 
-def clean_up(volume: Volume, store: JobStore, planned: list[Removal]) -> list[Removal]:
+def clean_up(
+    volume: Volume, store: JobStore, planned: list[Removal], progress: Callable[[int, int], None] | None = None
+) -> list[Removal]:
     """Delete what :func:`plan_cleanup` has listed, but for jobs that somebody has begun to work on since.
 
     A folder disappears in one step.
+
+    Args:
+        volume: The volume.
+        store: Its database.
+        planned: What is to be deleted.
+        progress: Called with (deleted, all).
 
     Returns:
         What was deleted.
@@ -90,7 +98,9 @@ def clean_up(volume: Volume, store: JobStore, planned: list[Removal]) -> list[Re
     store._check_writable()
     done = []
     with store._locked():
-        for removal in planned:
+        for number, removal in enumerate(planned, start=1):
+            if progress:
+                progress(number, len(planned))
             if removal.job is not None and store.job(removal.job).status in BUSY:
                 continue
             with contextlib.suppress(FileNotFoundError):

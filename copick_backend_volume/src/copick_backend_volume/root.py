@@ -512,12 +512,12 @@ class CopickRootVolume(CopickRootOverlay):
         layer = self.volume_layer
         return plan_cleanup(layer.volume, layer.jobs, parts, jobs=jobs, keep=keep)
 
-    def clean_up(self, planned: list[Removal]) -> list[Removal]:
+    def clean_up(self, planned: list[Removal], progress: Progress | None = None) -> list[Removal]:
         """Delete what :meth:`plan_cleanup` has listed; see :func:`copick_backend_volume.cleaning.clean_up`."""
         from copick_backend_volume.cleaning import clean_up
 
         layer = self.volume_layer
-        done = clean_up(layer.volume, layer.jobs, planned)
+        done = clean_up(layer.volume, layer.jobs, planned, progress)
         self.refresh()
         return done
 

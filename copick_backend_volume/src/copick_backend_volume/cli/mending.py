@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from copick_backend_volume.cli.frame import (
+    bar,
     bytes_text,
     confirm,
     dry_run_option,
@@ -136,7 +137,8 @@ def cleanup(
             say(f"{removal.part:13}  {removal.job or '-':8}  {bytes_text(removal.size):>9}  {removal.path} ({removal.why})")
     if planned and not dry_run:
         confirm(f"Delete {bytes_text(total)}?", yes=yes)
-        planned = root.clean_up(planned)
+        with bar("deleting", "item") as progress:
+            planned = root.clean_up(planned, progress)
         total = sum(removal.size for removal in planned)
     if as_json:
         rows = [{"part": r.part, "job": r.job, "path": r.path, "bytes": r.size, "why": r.why} for r in planned]
