@@ -185,6 +185,33 @@ def test_a_segmentation_of_the_overlay_is_not_meshed_and_the_message_says_what_t
         run.mesh(mine)
 
 
+@pytest.mark.parametrize("call", ["mesh", "request"])
+def test_without_a_segmentation_nothing_is_meshed_and_the_message_names_no_none(volume, call):
+    run = opened(volume).get_run("4F09A2")
+
+    with pytest.raises((ValueError, LookupError, FileNotFoundError), match="segmentation") as raised:
+        run.mesh() if call == "mesh" else run.request("mesh")
+    assert "None" not in str(raised.value)
+    assert run.job.status.name == "CONVERTED"
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [("SEGMENTING", "it is SEGMENTING; MESHING starts from"), ("MESHED", "another process works")]
+)
+def test_a_job_in_another_state_or_being_worked_on_says_so(volume, status, says):
+    from copick_backend_volume.staging import lock
+
+    volume.job(JOB, status, [30, 40, 12])
+    volume.save()
+    descriptor = os.open(volume.root / f".staging-claim-{JOB}", os.O_RDWR | os.O_CREAT)
+    if status == "MESHED":
+        assert lock(descriptor)
+
+    with pytest.raises((ValueError, RuntimeError), match=says):
+        opened(volume).get_run(JOB).mesh()
+    os.close(descriptor)
+
+
 def test_what_a_person_has_corrected_and_published_is_from_no_tool(volume):
     run = opened(volume).get_run(JOB)
     mine = run.new_segmentation(1.0, "label-255", "1", False, user_id="ana")

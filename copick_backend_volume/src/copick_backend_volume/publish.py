@@ -215,7 +215,11 @@ def request(
         return store.update(job_id, status=JobStatus.TRAINING_QUEUED, expected=status)
     ids = volume.segmentation_ids(job_id)
     latest = ids[-1] if ids else None
-    if latest is None or (model_id is not None and model_id != latest):
+    if latest is None:
+        raise InvalidDataError(
+            source=source, reason="it has no segmentation that could be meshed; request('segment') makes one"
+        )
+    if model_id is not None and model_id != latest:
         reason = f"the app meshes the latest segmentation, which is {latest!r}, not {model_id!r}"
         raise InvalidDataError(source=source, reason=reason)
     array = open_array(volume.segmentation(job_id, latest))
