@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from copick_core.cli.parameters import examples, json_option
-from copick_tools.commands.options import ADDRESS, opened, project_option
+from copick_core.cli.parameters import examples, json_option, project_option
+from copick_tools.commands.options import ADDRESS, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
