@@ -14,7 +14,7 @@ KNOWN = known()
 OWN = {"volume", "glb", "config"}
 NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - OWN
 #: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
-WORDS = {"copy", "demo", "em", "log", "memory", "tree"} | {
+WORDS = {"cache", "copy", "demo", "em", "log", "memory", "tree"} | {
     *(
         "add",
         "branch",

@@ -1,21 +1,9 @@
 """Every writable backend of this repository passes the kit."""
 
-from pathlib import Path
-
 import pytest
-import zarr
 
-from copick_core.testing import BackendTests, StaticBackendTests, samples
-from copick_core.tree.keys import (
-    FeaturesKey,
-    MeshKey,
-    ObjectKey,
-    PicksKey,
-    RunKey,
-    SegmentationKey,
-    TomogramKey,
-    VoxelSpacingKey,
-)
+from copick_core.testing import BackendTests, StaticBackendTests
+from support.static_folder import EXPECTED, lay_out, times
 
 
 class TestFilesystem(BackendTests):
@@ -69,30 +57,12 @@ class TestReadOnlyFilesystem(StaticBackendTests):
 
     @pytest.fixture
     def config(self, tmp_path):
-        run = tmp_path / "ExperimentRuns" / "TS_1"
-        for folder in ("Picks", "Meshes", "Segmentations", "VoxelSpacing10.000"):
-            (run / folder).mkdir(parents=True)
-        (run / "Picks" / "me_1_ribo.json").write_bytes(samples.picks_json(3))
-        (run / "Meshes" / "me_1_ribo.glb").write_bytes(samples.mesh_glb(3))
-        for name in ("VoxelSpacing10.000/wbp.zarr", "VoxelSpacing10.000/wbp_sobel_features.zarr"):
-            samples.write_volume(zarr.storage.LocalStore(run / name), samples.volume(4))
-        samples.write_volume(zarr.storage.LocalStore(run / "Segmentations" / "10.000_me_1_ribo.zarr"), samples.volume(5))
-        samples.write_volume(zarr.storage.LocalStore(tmp_path / "Objects" / "ribo.zarr"), samples.volume(6))
+        lay_out(tmp_path)
         return {"config_type": "filesystem", "static_root": str(tmp_path)}
 
     @pytest.fixture
     def expected(self):
-        return {
-            RunKey("TS_1"): None,
-            VoxelSpacingKey("TS_1", 10.0): None,
-            PicksKey("TS_1", "ribo", "me", "1"): [[3, 0, 0.5], [3, 1, 0.5]],
-            MeshKey("TS_1", "ribo", "me", "1"): [[0, 0, 0], [4, 1, 0]],
-            TomogramKey("TS_1", 10.0, "wbp"): samples.volume(4),
-            FeaturesKey("TS_1", 10.0, "wbp", "sobel"): samples.volume(4),
-            SegmentationKey("TS_1", 10.0, "ribo", "me", "1"): samples.volume(5),
-            ObjectKey("ribo"): samples.volume(6),
-        }
+        return EXPECTED
 
     def fingerprint(self, config):
-        root = Path(config["static_root"])
-        return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+        return times(config["static_root"])

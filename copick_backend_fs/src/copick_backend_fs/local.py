@@ -96,6 +96,10 @@ class LocalLayer(PathLayer):
         """Absolute path of an entity."""
         return self.full_path(layout.path(key))
 
+    def place_id(self) -> str:
+        """The folder, without links."""
+        return f"file://{os.path.realpath(self.root)}"
+
     # ------------------------------------------------------------------ reading
 
     def list_folder(self, path: str) -> Listing:

@@ -152,6 +152,10 @@ class FsspecLayer(PathLayer):
         first, chain, rest = redacted(self._connection.url).partition("::")
         return f"{first}/{layout.path(key)}{chain}{rest}"
 
+    def place_id(self) -> str | None:
+        """Protocol, server and path; None in the memory of this process."""
+        return None if "memory" in self._connection.protocols else redacted(" ".join(self._connection.place))
+
     def reconnect(self) -> None:
         """Make a new connection on the next call, and forget what was listed."""
         self._connection.renew()

@@ -556,13 +556,13 @@ class UnreachableError(CopickError, ConnectionError):
     reason: str
     field: str
 
-    def __init__(self, *, location: str, reason: str, field: str = "") -> None:
+    def __init__(self, *, location: str, reason: str, field: str = "", way_out: str | None = None) -> None:
         location, reason = redacted(location), redacted(reason)
         where = field or "the location"
         arguments = f"{field.removesuffix('_root')}_fs_args" if field.endswith("_root") else "the arguments of its file system"
+        way_out = way_out or f"Check {where} and {arguments} in the configuration, and whether the server runs."
         super().__init__(
-            f"{location} cannot be reached: {reason}. Check {where} and {arguments} in the configuration, and whether the "
-            "server runs.",
+            f"{location} cannot be reached: {reason}. {way_out}",
             location=location,
             reason=reason,
             field=field,

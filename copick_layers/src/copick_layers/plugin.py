@@ -1,17 +1,34 @@
-"""What ``copick.wrappers`` finds: the wrapper ``log``."""
+"""What entry points find: the wrappers ``cache`` and ``log``, and the command of the cache."""
 
 from __future__ import annotations
 
-from copick_core.plugins import LayerWrapper, hookimpl
+from copick_core.plugins import Command, LayerWrapper, hookimpl
 
 
 @hookimpl
-def copick_layer_wrapper() -> LayerWrapper:
-    """Bring the log."""
-    return LayerWrapper(
-        "log",
-        api_version=1,
-        wrap="copick_layers.log:LogLayer",
-        options_cls="copick_layers.log:LogOptions",
-        summary="counts and times what is asked of a layer",
-    )
+def copick_layer_wrapper() -> list[LayerWrapper]:
+    """Bring the wrappers."""
+    return [
+        LayerWrapper(
+            "cache",
+            api_version=1,
+            wrap="copick_layers.cache.layer:CacheLayer",
+            options_cls="copick_layers.cache.options:CacheOptions",
+            summary="keeps on local disk what is read from a layer",
+        ),
+        LayerWrapper(
+            "log",
+            api_version=1,
+            wrap="copick_layers.log:LogLayer",
+            options_cls="copick_layers.log:LogOptions",
+            summary="counts and times what is asked of a layer",
+        ),
+    ]
+
+
+@hookimpl
+def copick_command() -> list[Command]:
+    """Bring the commands."""
+    return [
+        Command("cache", 1, "copick_layers.cache.commands:cache", "fill, show or clear what a project keeps on local disk")
+    ]

@@ -175,6 +175,14 @@ class Layer(ABC):
         """Where an entity lies, as text for messages and users; None where that has no meaning."""
         return None
 
+    def place_id(self) -> str | None:
+        """Text that names the place of this layer among all places: server, folder, and what else decides what a key means.
+
+        Two layers with one text hold the same entities under the same keys, in whatever process or project; caches that
+        outlive the process go by it. It holds no secret. None, the default, where the layer cannot promise that.
+        """
+        return None
+
     def problems(self) -> Sequence[Problem]:
         """Examine the place: what is wrong in it. Changes nothing, and may take long; one problem never hides another.
 

@@ -192,6 +192,10 @@ class WrapperLayer(Layer):
         """Pass on, not through :meth:`around`: it asks no storage."""
         return self.inner.location(key)
 
+    def place_id(self) -> str | None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        return self.inner.place_id()
+
     # ------------------------------------------------------------------ writing
 
     def problems(self) -> Sequence[Problem]:

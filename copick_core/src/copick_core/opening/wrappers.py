@@ -71,7 +71,7 @@ def wrap_layers(
         chosen = _chosen(Layers(static, overlay), entries[index].get(LAYER), path)
         for number, layer in enumerate(chosen):
             for field in type(checked).location_fields:
-                if location := getattr(checked, field):
+                if (location := getattr(checked, field)) and field not in type(checked).shared_fields:
                     at = path if number == 0 else f"{path} around layer {layer.name!r}"
                     claim_file(config, str(location), at, field)
             outer = _wrap(record, layer, checked, path)

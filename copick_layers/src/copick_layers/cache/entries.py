@@ -1,0 +1,89 @@
+"""What an entry of the cache looks like as a file: a header in one line, then the bytes that were read.
+
+The header is JSON: the revision or version of what was read, the length and CRC-32 of the bytes, and whether there were none
+(a chunk that is not stored). A file that is cut short or damaged is no entry.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from copick_core.layers.revisions import Stamp
+
+_MAGIC = b"copick-cache-1 "
+
+
+class UnknownTokenError(Exception):
+    """Raised for a revision of a type that cannot be written to a file."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that is kept.
+
+    Attributes:
+        token: Revision of the file, or version of the volume.
+        data: The bytes; None where storage had nothing.
+    """
+
+    token: Hashable | None
+    data: bytes | None
+
+
+def packed(entry: Entry) -> bytes:
+    """The file of an entry.
+
+    Raises:
+        UnknownTokenError: Its revision cannot be written.
+    """
+    data = b"" if entry.data is None else entry.data
+    header = {"token": _plain(entry.token), "absent": entry.data is None, "size": len(data), "crc": zlib.crc32(data)}
+    return b"".join((_MAGIC, json.dumps(header).encode(), b"\n", data))
+
+
+def unpacked(content: bytes) -> Entry | None:
+    """The entry that a file holds; None if it is damaged or something else."""
+    end = content.find(b"\n")
+    if not content.startswith(_MAGIC) or end < 0:
+        return None
+    try:
+        header = json.loads(content[len(_MAGIC) : end])
+        token, absent, size, crc = _token(header["token"]), header["absent"], header["size"], header["crc"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    data = content[end + 1 :]
+    if len(data) != size or zlib.crc32(data) != crc:
+        return None
+    return Entry(token, None if absent else data)
+
+
+def as_text(token: Hashable) -> str:
+    """A revision as text: equal for equal ones.
+
+    Raises:
+        UnknownTokenError: It is of a type that is not known.
+    """
+    return json.dumps(_plain(token))
+
+
+def _plain(token: Any) -> Any:
+    """A revision as JSON has it; tuples are lists, and a stamp is an object."""
+    if isinstance(token, Stamp):
+        return {"stamp": [*token], "checksum": token.checksum}
+    if token is None or type(token) in (str, int, float, bool):
+        return token
+    if type(token) is tuple:
+        return [_plain(part) for part in token]
+    raise UnknownTokenError(f"{type(token).__name__} cannot be written to the cache")
+
+
+def _token(plain: Any) -> Hashable | None:
+    if isinstance(plain, dict):
+        made = Stamp(plain["stamp"])
+        made.checksum = plain["checksum"]
+        return made
+    return tuple(_token(part) for part in plain) if isinstance(plain, list) else plain

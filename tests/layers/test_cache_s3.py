@@ -1,0 +1,113 @@
+"""What a cache spares in requests to a bucket: counted on a real S3 server on loopback."""
+
+import numpy as np
+import pytest
+import trimesh
+
+import copick_core
+from support.objects import OBJECTS
+from support.s3_server import S3Server
+
+
+@pytest.fixture(scope="module")
+def running():
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running):
+    running.empty("lab")
+    return running
+
+
+@pytest.fixture
+def opened(server, tmp_path):
+    def make(**options):
+        config = {
+            "config_type": "filesystem",
+            "overlay_root": "s3://lab/project",
+            "overlay_fs_args": {"endpoint_url": server.url, "key": "someone", "secret": "do-not-tell"},
+            "pickable_objects": OBJECTS,
+            "user_id": "alice",
+        }
+        wrapper = {"name": "cache", "path": str(tmp_path / "cache"), **options}
+        return copick_core.open(config if options.get("bare") else {**config, "wrappers": [wrapper]})
+
+    root = make(bare=True)
+    run = root.new_run("TS_1")
+    run.new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+    mesh = run.new_mesh("membrane", "1")
+    mesh.mesh = trimesh.creation.box()
+    mesh.store()
+    tomogram = run.new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.arange(16**3, dtype="f4").reshape(16, 16, 16))
+    return make
+
+
+def picks(root):
+    return root.entity("TS_1/ribosome:alice/1", kind="picks").numpy()[0].tolist()
+
+
+def mesh(root):
+    return len(root.entity("TS_1/membrane:alice/1", kind="mesh").mesh.geometry)
+
+
+def region(root):
+    return root.entity("TS_1/wbp@10.0", kind="tomogram").numpy(x=slice(0, 4), y=slice(0, 4), z=slice(0, 4)).sum()
+
+
+@pytest.mark.parametrize("read", [picks, mesh, region])
+@pytest.mark.parametrize(("revalidate", "most"), [("never", 0), ("open", 1)])
+def test_a_second_read_in_the_next_project_asks_at_most_whether_it_is_still_stored(server, opened, read, revalidate, most):
+    first = read(opened(revalidate=revalidate))
+
+    with server.counting() as counts:
+        again = read(opened(revalidate=revalidate))
+
+    assert again == first
+    assert sum(counts.values()) <= most, counts
+
+
+@pytest.mark.parametrize("read", [picks, mesh, region])
+@pytest.mark.parametrize("revalidate", ["never", "open"])
+def test_a_second_read_in_the_same_project_asks_nothing(server, opened, read, revalidate):
+    root = opened(revalidate=revalidate)
+    first = read(root)
+
+    with server.counting() as counts:
+        entity_again = read(root)
+
+    assert entity_again == first
+    assert sum(counts.values()) == 0, counts
+
+
+@pytest.mark.parametrize("read", [picks, mesh, region])
+@pytest.mark.parametrize("revalidate", ["never", "open", "each"])
+def test_the_first_read_by_address_takes_as_many_requests_as_without_a_cache(server, opened, read, revalidate):
+    with server.counting() as bare:
+        read(opened(bare=True))
+
+    with server.counting() as counts:
+        read(opened(revalidate=revalidate))
+
+    assert sum(counts.values()) <= sum(bare.values()), (counts, bare)
+
+
+def test_a_replaced_volume_is_noticed_by_the_next_project(server, opened):
+    before = region(opened())
+    opened(bare=True).entity("TS_1/wbp@10.0").from_numpy(np.ones((16, 16, 16), "f4"))
+
+    assert before != 64
+    assert region(opened()) == 64
+
+
+def test_what_is_read_while_a_volume_is_replaced_is_not_kept(server, opened):
+    root = opened()
+    tomogram = root.entity("TS_1/wbp@10.0")
+    array = tomogram.array("0")
+    opened(bare=True).entity("TS_1/wbp@10.0").from_numpy(np.ones((16, 16, 16), "f4"))
+    np.asarray(array[:4, :4, :4])
+
+    assert region(root) == 64
+    assert region(opened()) == 64
