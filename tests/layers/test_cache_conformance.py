@@ -1,12 +1,7 @@
 """A layer behind the cache keeps the whole contract of layers, and what is kept is not read again."""
 
-import itertools
-from pathlib import Path
-
 import pytest
 
-from copick_backend_fs import open_layer
-from copick_backend_memory.layer import MemoryLayer
 from copick_core.errors import NotFoundError
 from copick_core.testing import LayerTests, samples
 from copick_core.testing.layer_base import FILE_KINDS, VOLUME_KINDS
@@ -14,8 +9,7 @@ from copick_core.tree.keys import ROOT
 from copick_layers.cache.layer import CacheLayer
 from copick_layers.cache.options import CacheOptions
 from copick_layers.log import LogLayer
-
-SQLITE = Path(__file__).parents[2] / "examples" / "copick_backend_sqlite" / "src"
+from support.wrapped_places import OnFiles, OnMemory, OnS3, OnSQLite
 
 
 class CachedTests(LayerTests):
@@ -102,36 +96,6 @@ class OpenTests(CachedTests):
         assert reads(layer) == set()
 
 
-class OnMemory:
-    def bare(self, tmp_path):
-        return MemoryLayer()
-
-    def bare_again(self, bare, read_only):
-        return MemoryLayer(place=bare.place, read_only=read_only)
-
-
-class OnFiles:
-    def bare(self, tmp_path):
-        return open_layer("overlay", str(tmp_path / "project"))
-
-    def bare_again(self, bare, read_only):
-        return open_layer("again", bare.root, read_only=read_only)
-
-
-class OnSQLite:
-    @pytest.fixture(autouse=True)
-    def _importable(self, monkeypatch):
-        monkeypatch.syspath_prepend(str(SQLITE))
-
-    def bare(self, tmp_path):
-        from copick_backend_sqlite.layer import SQLiteLayer
-
-        return SQLiteLayer(str(tmp_path / "project.sqlite"))
-
-    def bare_again(self, bare, read_only):
-        return type(bare)(bare._database.path, read_only=read_only)
-
-
 class TestEachOnFiles(OnFiles, CachedTests):
     pass
 
@@ -158,23 +122,6 @@ class TestEachOnSQLite(OnSQLite, CachedTests):
 @pytest.mark.slow
 class TestOpenOnSQLite(OnSQLite, OpenTests):
     examples = 5
-
-
-class OnS3:
-    examples = 3
-    steps = 10
-    _numbers = itertools.count()
-
-    @pytest.fixture(autouse=True)
-    def _bucket(self, s3_url):
-        self.fs_args = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": s3_url}}
-
-    def bare(self, tmp_path):
-        self.place = f"s3://conformance/cached-{next(self._numbers)}"
-        return open_layer("overlay", self.place, self.fs_args)
-
-    def bare_again(self, bare, read_only):
-        return open_layer("again", self.place, self.fs_args, read_only=read_only)
 
 
 @pytest.mark.exhaustive

@@ -48,3 +48,15 @@ class TestCachedFolder(WrappedFolder):
 
 class TestFolderThatIsCachedForEver(WrappedFolder):
     wrapper = {"name": "cache", "revalidate": "never"}  # noqa: RUF012
+
+
+class TestIndexedFolder(WrappedFolder):
+    wrapper = {"name": "index"}  # noqa: RUF012
+
+
+class TestFolderWhoseIndexIsChecked(WrappedFolder):
+    wrapper = {"name": "index", "freshness": "check"}  # noqa: RUF012
+
+
+class TestFolderWhoseIndexIsUpdated(WrappedFolder):
+    wrapper = {"name": "index", "freshness": "update"}  # noqa: RUF012

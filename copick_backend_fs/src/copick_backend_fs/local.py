@@ -27,7 +27,7 @@ from copick_core.layers.revisions import (
 )
 from copick_core.layers.staged import is_staged, staged_name
 from copick_core.tree import layout
-from copick_core.tree.keys import Key
+from copick_core.tree.keys import Key, Kind, RootKey, RunKey
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -41,6 +41,8 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
 _MISSING = (FileNotFoundError, NotADirectoryError)
+#: Nanoseconds within which two changes of a folder may have one time: file systems count in steps of up to two seconds.
+_SAME_MOMENT = 3 * 10**9
 #: How often a write makes its folder again while others delete it.
 _ATTEMPTS = 100
 #: Errors of kernels and file systems that cannot exchange two folders.
@@ -95,6 +97,24 @@ class LocalLayer(PathLayer):
     def location(self, key: Key) -> str:
         """Absolute path of an entity."""
         return self.full_path(layout.path(key))
+
+    def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
+        """Times of the folders that the lists of a run, or of the project, are read from."""
+        try:
+            if isinstance(parent, RunKey):
+                run = self.full_path(layout.path(parent))
+                folders = [(".", run)]
+                with os.scandir(run) as scan:
+                    folders += sorted((entry.name, entry.path) for entry in scan if entry.is_dir())
+            else:
+                paths = [path for kind in (Kind.RUN, Kind.OBJECT) for path in layout.folders(kind, parent)]
+                folders = [(path, self.full_path(path)) for path in paths]
+            stats = [(name, _stat_or_none(path)) for name, path in folders]
+        except OSError:
+            return None
+        times = [(name, 0, 0) if found is None else (name, found.st_ino, found.st_mtime_ns) for name, found in stats]
+        recent = time.time_ns() - _SAME_MOMENT
+        return None if any(changed > recent for _, _, changed in times) else tuple(times)
 
     def place_id(self) -> str:
         """The folder, without links."""

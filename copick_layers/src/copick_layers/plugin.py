@@ -1,4 +1,4 @@
-"""What entry points find: the wrappers ``cache`` and ``log``, and the command of the cache."""
+"""What entry points find: the wrappers ``cache``, ``index`` and ``log``, and the commands of the first two."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def copick_layer_wrapper() -> list[LayerWrapper]:
             summary="keeps on local disk what is read from a layer",
         ),
         LayerWrapper(
+            "index",
+            api_version=1,
+            wrap="copick_layers.index.layer:IndexLayer",
+            options_cls="copick_layers.index.options:IndexOptions",
+            summary="answers lists of a layer from one file",
+        ),
+        LayerWrapper(
             "log",
             api_version=1,
             wrap="copick_layers.log:LogLayer",
@@ -30,5 +37,6 @@ def copick_layer_wrapper() -> list[LayerWrapper]:
 def copick_command() -> list[Command]:
     """Bring the commands."""
     return [
-        Command("cache", 1, "copick_layers.cache.commands:cache", "fill, show or clear what a project keeps on local disk")
+        Command("cache", 1, "copick_layers.cache.commands:cache", "fill, show or clear what a project keeps on local disk"),
+        Command("index", 1, "copick_layers.index.commands:index", "build, check, update or show the index of a project"),
     ]

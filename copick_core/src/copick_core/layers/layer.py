@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.errors import NotFoundError, ReadOnlyError
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
-from copick_core.tree.keys import Key, Kind, ParentKey, RunKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RootKey, RunKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -173,6 +173,14 @@ class Layer(ABC):
 
     def location(self, key: Key) -> str | None:
         """Where an entity lies, as text for messages and users; None where that has no meaning."""
+        return None
+
+    def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
+        """What differs after an entity was added to a run or deleted from it, by whomever; of the project, a run or an object.
+
+        It costs a stat for each folder at most. None, the default, where the layer cannot tell without listing, and where
+        something has changed so recently that another change might not show.
+        """
         return None
 
     def place_id(self) -> str | None:

@@ -29,7 +29,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from copick_core.layers.layer import ANY, Layer, Revision
-from copick_core.tree.keys import Key, Kind, ParentKey, RunKey
+from copick_core.tree.keys import Key, Kind, ParentKey, RootKey, RunKey
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -191,6 +191,10 @@ class WrapperLayer(Layer):
     def location(self, key: Key) -> str | None:
         """Pass on, not through :meth:`around`: it asks no storage."""
         return self.inner.location(key)
+
+    def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
+        """Pass on."""
+        return self.around("listing_version", parent, lambda: self.inner.listing_version(parent))
 
     def place_id(self) -> str | None:
         """Pass on, not through :meth:`around`: it asks no storage."""

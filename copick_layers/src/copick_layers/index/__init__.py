@@ -1,0 +1,1 @@
+"""The wrapper ``index``: one file that knows every entity of a layer."""

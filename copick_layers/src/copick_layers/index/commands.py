@@ -1,0 +1,106 @@
+"""``copick-core index``: build the index of a project, compare it with the storage, bring it up to date, and show it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from copick_layers.index.layer import IndexLayer
+
+_config = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    envvar="COPICK_CONFIG",
+    show_envvar=True,
+    required=True,
+    help='Config of the project; its "wrappers" name the index.',
+)
+_describe = click.option(
+    "--describe", is_flag=True, help="Also read sizes and points of files, and shapes and levels of volumes; reads every file."
+)
+
+
+@click.group
+def index() -> None:
+    """Build, compare, update or show the index that the wrapper "index" keeps."""
+
+
+@index.command
+@_config
+@_describe
+def build(config: str, describe: bool) -> None:
+    """List everything anew."""
+    _updated(config, describe, everything=True)
+
+
+@index.command
+@_config
+@_describe
+def update(config: str, describe: bool) -> None:
+    """Bring the index up to date, listing only what may have changed; goes on with a build that was cut off."""
+    _updated(config, describe, everything=False)
+
+
+@index.command
+@_config
+@click.pass_context
+def check(context: click.Context, config: str) -> None:
+    """Compare the index with the storage; the exit code is 1 if they differ. Changes nothing."""
+    different = 0
+    for layer in _indexes(config):
+        missing, gone = layer.differences()
+        different += len(missing) + len(gone)
+        for word, keys in (("missing in the index", missing), ("only in the index", gone)):
+            for key in sorted(keys, key=str):
+                click.echo(f"{layer.name}: {word}: {key}")
+    click.echo(f"{different} differences" if different else "the index is up to date")
+    context.exit(1 if different else 0)
+
+
+@index.command
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(config: str, as_json: bool) -> None:
+    """Print what the index knows, and as of when; the storage is not asked."""
+    facts = [{"layer": layer.name, **layer.index.facts()} for layer in _indexes(config)]
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for fact in facts:
+        _show(fact)
+
+
+def _show(fact: dict[str, Any]) -> None:
+    built = fact["built"]
+    when = "not built yet" if built is None else f"as of {datetime.fromtimestamp(built, UTC):%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{fact['layer']}: {fact['path']}, {when}")
+    for kind, count in fact["entities"].items():
+        click.echo(f"  {kind:<14} {count:>10,}")
+    if fact["unfinished"]:
+        click.echo(
+            f"  {len(fact['unfinished'])} runs are being changed, or were when a process died; they are listed when used"
+        )
+
+
+def _updated(config: str, describe: bool, *, everything: bool) -> None:
+    for layer in _indexes(config):
+        runs = layer.update(everything=everything)
+        click.echo(f"{layer.name}: {runs} runs listed")
+        if describe:
+            click.echo(f"{layer.name}: {layer.describe()} entities read")
+
+
+def _indexes(config: str) -> list[IndexLayer]:
+    from copick_core import opening
+    from copick_layers.index.layer import IndexLayer
+
+    found = [layer.unwrap(IndexLayer) for layer in opening.open(config).layers.all]
+    indexes = [layer for layer in found if layer is not None]
+    if not indexes:
+        raise click.ClickException('No layer of this project has an index. Add {"name": "index", "path": …} to "wrappers".')
+    return indexes

@@ -1,0 +1,454 @@
+"""The file of an index: a SQLite database, which any program may read.
+
+Tables:
+
+* ``entities``: one row for each entity: ``kind`` and what its key has of ``run``, ``voxel_size``, ``name`` (the object, the
+  segmentation or the type of the tomogram), ``user``, ``session``, ``type`` (of segmentations and features) and ``variant``;
+  empty where a kind has no such field. Where they are known: ``size`` in bytes and ``revision`` of files, ``points`` of picks,
+  ``shape`` (JSON, finest level) and ``levels`` of volumes.
+* ``runs``: runs whose entities are all known: when they were listed (``listed``, seconds since 1970), what told then that the
+  run had not changed (``version``, JSON), and a counter of changes. The run "" is the project: its runs and objects.
+* ``changing``: runs that somebody is changing: a row is put before storage is changed, and taken away with the update of the
+  index, in one step. While there is one, lists of that run are asked of the storage. A process that dies leaves it.
+* ``about``: ``format`` (1), ``place``, ``complete`` (1 once all runs are known) and ``built`` (seconds since 1970).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey
+from copick_layers.index.rows import COLUMNS, FIELDS, below, keys_of, row_of, run_of, with_all_below
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "1"
+_KEY = ", ".join(COLUMNS)
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS entities (
+    kind TEXT NOT NULL, run TEXT NOT NULL, voxel_size REAL NOT NULL, name TEXT NOT NULL, user TEXT NOT NULL,
+    session TEXT NOT NULL, type TEXT NOT NULL, variant TEXT NOT NULL,
+    size INTEGER, revision TEXT, points INTEGER, shape TEXT, levels INTEGER,
+    PRIMARY KEY ({_KEY})
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entities_of_runs ON entities (run, kind);
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, listed REAL, version TEXT, changes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS changing (run TEXT NOT NULL, token TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (run, token));
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT);
+"""
+#: Seconds after which a change that nobody finished is that of a process that died, on whatever machine.
+_ABANDONED = 3600.0
+#: Seconds for which a build that was cut off can be gone on with.
+_RESUMED = 86400.0
+#: Seconds to wait for another writer.
+_PATIENCE = 30.0
+
+
+#: Changes that this process is making.
+_mine: set[str] = set()
+
+
+@dataclass(frozen=True)
+class State:
+    """What was known before storage was listed.
+
+    Attributes:
+        changes: How often each run had been changed through an index.
+        dead: Notes of changes whose processes had died.
+    """
+
+    changes: Mapping[str, int]
+    dead: Sequence[str]
+
+
+class IndexFile:
+    """The file of an index.
+
+    It may be deleted at any moment: an index that is gone knows nothing.
+
+    Args:
+        path: The file.
+        place: What is indexed, for people.
+    """
+
+    def __init__(self, path: str, place: str = "") -> None:
+        self.path = os.path.abspath(path)
+        self._place = place
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] | None = None
+
+    # ------------------------------------------------------------------ the connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A state of the file that does not change meanwhile."""
+        with self._lock:
+            connection = self._open()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A change that happens as a whole or not at all."""
+        with self._lock:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._opened == self._identity():
+            return self._connection
+        self._close()
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            connection.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('place', ?)", (FORMAT, self._place))
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            logger.warning("the index %s is damaged (%s); it is built anew", self.path, error)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            return self._open()
+        self._connection, self._opened = connection, self._identity()
+        return connection
+
+    def _identity(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return os.getpid(), found.st_dev, found.st_ino
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and self._opened and self._opened[0] == os.getpid():
+            connection.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._close()
+
+    # ------------------------------------------------------------------ lists
+
+    def children(self, kind: Kind, parent: ParentKey) -> list[Key] | None:
+        """What a parent has of a kind; None where the index cannot tell."""
+        run = run_of(parent)
+        condition, values = below(kind, parent)
+        with self._reading() as connection:
+            if not self._knows(connection, run):
+                return None
+            if isinstance(parent, TomogramKey) and parent not in keys_of(parent.kind, _tomograms(connection, run)):
+                return None  # features may lie beside a tomogram that is not stored, which only the storage knows
+            query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE {condition}"
+            return keys_of(kind, connection.execute(query, values).fetchall())
+
+    def _knows(self, connection: sqlite3.Connection, run: str) -> bool:
+        changing = {found for (found,) in connection.execute("SELECT run FROM changing WHERE run IN (?, '')", (run,))}
+        if run in changing:
+            return False
+        if connection.execute("SELECT 1 FROM runs WHERE run = ? AND listed IS NOT NULL", (run,)).fetchone():
+            return True
+        return not changing and self._is_complete(connection)  # there is no such run
+
+    @staticmethod
+    def _is_complete(connection: sqlite3.Connection) -> bool:
+        return connection.execute("SELECT 1 FROM about WHERE name = 'complete' AND value = '1'").fetchone() is not None
+
+    def many(self, kind: Kind, parents: Sequence[ParentKey]) -> dict[ParentKey, list[Key]]:
+        """What parents have of a kind; those that the index cannot tell are left out."""
+        with self._reading() as connection:
+            changing = {run for (run,) in connection.execute("SELECT run FROM changing")}
+            complete = self._is_complete(connection) and "" not in changing
+            listed = {run for (run,) in connection.execute("SELECT run FROM runs WHERE listed IS NOT NULL")}
+            query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE kind = ?"
+            values = [kind.value]
+            runs = {run_of(parent) for parent in parents}
+            if len(runs) == 1 and "" not in runs:
+                query, values = f"{query} AND run = ?", [*values, *runs]
+            keys = keys_of(kind, connection.execute(query, values).fetchall())
+            tomograms = {*keys_of(Kind.TOMOGRAM, _tomograms(connection))} if kind is Kind.FEATURES else {*()}
+        found: dict[ParentKey, list[Key]] = {
+            parent: []
+            for parent in parents
+            if (run := run_of(parent)) not in changing
+            and (run in listed or (complete and run))
+            and (kind is not Kind.FEATURES or parent in tomograms)
+        }
+        for key in keys:
+            children = found.get(key.parent)
+            if children is not None:
+                children.append(key)
+        return found
+
+    # ------------------------------------------------------------------ changes
+
+    def begin(self, run: str, *, with_project: bool = False) -> str:
+        """Note that entities of a run are about to change.
+
+        Args:
+            run: The run.
+            with_project: Whether the list of runs may change too; it does with a run that the index does not have.
+
+        Returns:
+            A token for :meth:`finish`.
+        """
+        token = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        _mine.add(token)
+        with self._writing() as connection:
+            is_new = not connection.execute("SELECT 1 FROM entities WHERE kind = 'run' AND run = ?", (run,)).fetchone()
+            for changed in {run, "" if is_new or with_project else run}:
+                connection.execute("INSERT INTO changing VALUES (?, ?, ?)", (changed, token, time.time()))
+                _count_change(connection, changed)
+        return token
+
+    def finish(
+        self,
+        run: str,
+        token: str,
+        stored: Sequence[Key] = (),
+        deleted: Sequence[Key] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put what was changed into the index, and take the note of :meth:`begin` away, in one step.
+
+        Args:
+            run: The run.
+            token: What :meth:`begin` gave.
+            stored: Entities that are stored now.
+            deleted: Entities that are not, nor what was below them.
+            facts: What is known of the first one stored, by column.
+        """
+        with self._writing() as connection:
+            for key in deleted:
+                condition, values = with_all_below(key)
+                connection.execute(f"DELETE FROM entities WHERE {condition}", values)
+                if key.kind is Kind.RUN:
+                    connection.execute("UPDATE runs SET listed = NULL, version = NULL WHERE run = ?", (run,))
+            for number, key in enumerate(stored):
+                _insert(connection, key, facts or {} if number == 0 else None)
+                if key.kind is Kind.RUN and self._is_complete(connection):
+                    connection.execute("UPDATE runs SET listed = ? WHERE run = ? AND listed IS NULL", (time.time(), run))
+            for (changed,) in connection.execute("SELECT run FROM changing WHERE token = ?", (token,)).fetchall():
+                connection.execute("UPDATE runs SET version = NULL WHERE run = ?", (changed,))
+                _count_change(connection, changed)
+            connection.execute("DELETE FROM changing WHERE token = ?", (token,))
+        _mine.discard(token)
+
+    def note(self, key: Key, facts: Mapping[str, Any]) -> None:
+        """Note what is known of an entity that the index has."""
+        with self._writing() as connection:
+            _update(connection, key, facts)
+
+    def state(self) -> State:
+        """What is known now; get it before storage is listed, for :meth:`replace`."""
+        with self._reading() as connection:
+            changes = dict(connection.execute("SELECT run, changes FROM runs").fetchall())
+            notes = connection.execute("SELECT token, since FROM changing").fetchall()
+        return State(changes, [token for token, since in notes if _is_dead(token, since)])
+
+    def replace(self, found: Mapping[str, Iterable[Key]], before: State, versions: Mapping[str, str | None]) -> set[str]:
+        """Take lists of whole runs into the index.
+
+        Args:
+            found: Everything below each run; for "", the runs and objects of the project.
+            before: What :meth:`state` gave before they were listed.
+            versions: What tells that a run has not changed, from before it was listed.
+
+        Returns:
+            The runs that were taken; others were changed meanwhile.
+        """
+        taken: set[str] = set()
+        with self._writing() as connection:
+            for token in before.dead:
+                for run in found:
+                    connection.execute("DELETE FROM changing WHERE run = ? AND token = ?", (run, token))
+            busy = {run for (run,) in connection.execute("SELECT run FROM changing")}
+            now = dict(connection.execute("SELECT run, changes FROM runs").fetchall())
+            for run, keys in found.items():
+                if run in busy or now.get(run, 0) != before.changes.get(run, 0):
+                    continue
+                rows = {row_of(key) for key in keys}
+                kinds = (Kind.RUN.value, Kind.OBJECT.value)
+                where = "kind IN (?, ?)" if run == "" else "run = ? AND kind NOT IN (?, ?)"
+                known = {*connection.execute(f"SELECT {_KEY} FROM entities WHERE {where}", ([run] if run else []) + [*kinds])}
+                connection.executemany(_DELETE, known - rows)
+                connection.executemany(_INSERT, rows - known)
+                connection.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
+                update = "UPDATE runs SET listed = ?, version = ? WHERE run = ?"
+                connection.execute(update, (time.time(), versions.get(run), run))
+                taken.add(run)
+        return taken
+
+    def give_up(self, token: str) -> None:
+        """Note that a change failed half way: whoever lists the run next asks the storage how it is."""
+        with self._writing() as connection:
+            connection.execute("UPDATE changing SET since = 0 WHERE token = ?", (token,))
+        _mine.discard(token)
+
+    def left_behind(self) -> set[str]:
+        """Runs with changes that nobody will finish."""
+        notes = self.select("SELECT run, token, since FROM changing")
+        return {run for run, token, since in notes if _is_dead(token, since)}
+
+    def begin_build(self) -> set[str]:
+        """Begin to build the index, or to go on.
+
+        Returns:
+            The runs that were listed by a build that was cut off not long ago.
+        """
+        now = time.time()
+        with self._writing() as connection:
+            row = connection.execute("SELECT value FROM about WHERE name = 'building'").fetchone()
+            if row is None or now - float(row[0]) > _RESUMED:
+                connection.execute("INSERT OR REPLACE INTO about VALUES ('building', ?)", (str(now),))
+                return set()
+            query = "SELECT run FROM runs WHERE listed >= ? AND run NOT IN (SELECT run FROM changing)"
+            return {run for (run,) in connection.execute(query, (float(row[0]),))}
+
+    def undescribed(self) -> list[Key]:
+        """Files whose size, and volumes whose levels are not known."""
+        found: list[Key] = []
+        for kind in (*FILE_KINDS, *VOLUME_KINDS):
+            column = "size" if kind in FILE_KINDS else "levels"
+            query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE kind = ? AND {column} IS NULL"
+            found += keys_of(kind, self.select(query, (kind.value,)))
+        return found
+
+    def finish_build(self, runs: Iterable[str]) -> None:
+        """Note that everything is known; other runs than these are dropped."""
+        with self._writing() as connection:
+            known = {run for (run,) in connection.execute("SELECT run FROM runs WHERE run <> ''")}
+            for run in known - {*runs}:
+                connection.execute("DELETE FROM entities WHERE run = ?", (run,))
+                connection.execute("UPDATE runs SET listed = NULL, version = NULL WHERE run = ?", (run,))
+            connection.execute("DELETE FROM about WHERE name = 'building'")
+            values = [("complete", "1"), ("built", str(time.time()))]
+            connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values)
+
+    def versions(self) -> dict[str, str | None]:
+        """The versions of runs that are known and that nobody changes."""
+        with self._reading() as connection:
+            query = "SELECT run, version FROM runs WHERE listed IS NOT NULL AND run NOT IN (SELECT run FROM changing)"
+            return dict(connection.execute(query).fetchall())
+
+    # ------------------------------------------------------------------ questions
+
+    def select(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of any query."""
+        with self._reading() as connection:
+            return connection.execute(query, values).fetchall()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was built."""
+        with self._reading() as connection:
+            return self._is_complete(connection)
+
+    def everything(self) -> set[Key]:
+        """Every entity."""
+        found: set[Key] = set()
+        for kind in Kind:
+            query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE kind = ?"
+            found.update(keys_of(kind, self.select(query, (kind.value,))))
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What it knows.
+
+        Returns:
+            ``path``, ``place``, ``built`` (seconds since 1970, or None), ``entities`` by kind, and ``unfinished`` runs.
+        """
+        about = dict(self.select("SELECT name, value FROM about"))
+        counts = dict(self.select("SELECT kind, count(*) FROM entities GROUP BY kind"))
+        return {
+            "path": self.path,
+            "place": about.get("place", ""),
+            "built": float(about["built"]) if "built" in about else None,
+            "entities": {kind.value: counts[kind.value] for kind in Kind if kind.value in counts},
+            "unfinished": self.unfinished(),
+        }
+
+    def unfinished(self) -> list[str]:
+        """Runs that somebody is changing, or was changing when they died."""
+        return [run for (run,) in self.select("SELECT DISTINCT run FROM changing ORDER BY run")]
+
+
+def _tomograms(connection: sqlite3.Connection, run: str | None = None) -> list[tuple[Any, ...]]:
+    """Rows of the tomograms of a run, or of all."""
+    query = f"SELECT {', '.join(FIELDS[Kind.TOMOGRAM])} FROM entities WHERE kind = ?"
+    values = (Kind.TOMOGRAM.value, *([] if run is None else [run]))
+    return connection.execute(query if run is None else f"{query} AND run = ?", values).fetchall()
+
+
+_DELETE = f"DELETE FROM entities WHERE {' AND '.join(f'{column} = ?' for column in COLUMNS)}"
+_INSERT = f"INSERT OR IGNORE INTO entities ({_KEY}) VALUES ({', '.join('?' for _ in COLUMNS)})"
+_FACTS = ("size", "revision", "points", "shape", "levels")
+
+
+def _insert(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any] | None) -> None:
+    """Put an entity, and what holds it."""
+    above: Any = key
+    while hasattr(above, "kind"):
+        connection.execute(_INSERT, row_of(above))
+        above = above.parent
+        if getattr(above, "kind", None) is Kind.TOMOGRAM:
+            above = above.parent  # features may lie beside a tomogram that there is not
+    if facts is not None:
+        _update(connection, key, {**dict.fromkeys(_FACTS), **facts})
+
+
+def _update(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any]) -> None:
+    columns = [column for column in _FACTS if column in facts]
+    values = [json.dumps(facts[c]) if c == "shape" and facts[c] is not None else facts[c] for c in columns]
+    where = " AND ".join(f"{column} = ?" for column in COLUMNS)
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    connection.execute(f"UPDATE entities SET {assignments} WHERE {where}", [*values, *row_of(key)])
+
+
+def _count_change(connection: sqlite3.Connection, run: str) -> None:
+    connection.execute(
+        "INSERT INTO runs (run, changes) VALUES (?, 1) ON CONFLICT (run) DO UPDATE SET changes = changes + 1", (run,)
+    )
+
+
+def _is_dead(token: str, since: float) -> bool:
+    """Whether the process that made a note will not finish what it was doing."""
+    if token in _mine:
+        return False
+    if time.time() - since > _ABANDONED:
+        return True
+    host, process, _ = token.split(":")
+    if host != socket.gethostname() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return int(process) == os.getpid()  # of an earlier process with this number

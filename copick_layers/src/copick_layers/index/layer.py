@@ -1,0 +1,337 @@
+"""``{"name": "index"}``: a layer whose lists are answered by one file."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from copick_core.errors import ConflictError, CopickError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.layers import ANY, Layer, Revision, WrapperLayer
+from copick_core.layers.layer import PartialListing
+from copick_core.tree.keys import FILE_KINDS, KINDS, PARENT_KIND, ROOT, Key, Kind, ParentKey, RunKey, child_kinds
+from copick_layers.index.database import IndexFile
+from copick_layers.index.options import IndexOptions
+from copick_layers.index.rows import run_of
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+#: Runs that are listed at once, and put into the index in one step.
+_BATCH = 1000
+#: Kinds below runs, each after the kind that holds it.
+_KINDS = [
+    *(kind for kind in child_kinds(Kind.RUN) if not KINDS[kind].sparse),
+    *(kind for kind in child_kinds(Kind.RUN) if KINDS[kind].sparse),
+    *child_kinds(Kind.VOXEL_SPACING),
+    *child_kinds(Kind.TOMOGRAM),
+]
+#: Errors after which storage is as it was.
+_UNCHANGED = (ConflictError, NotFoundError, ReadOnlyError)
+
+
+class IndexLayer(WrapperLayer):
+    """A layer whose lists are answered by an index.
+
+    Lists that the index does not know are asked of the storage: before it was built, and while somebody changes the run.
+
+    Args:
+        inner: The layer.
+        options: Where the index is, and how far it is believed.
+
+    Attributes:
+        index: The file.
+    """
+
+    def __init__(self, inner: Layer, options: IndexOptions) -> None:
+        super().__init__(inner)
+        self.index = IndexFile(options.path, inner.place_id() or "")
+        self._freshness = options.freshness
+        self._forget()
+
+    def _forget(self) -> None:
+        #: Runs that were compared with the storage since the layer was opened; "" is the project.
+        self._fresh: set[str] = set()
+        #: Volumes that the index has.
+        self._volumes: set[Key] = set()
+        self._is_updated = False
+
+    # ------------------------------------------------------------------ lists
+
+    def list(self, kind: Kind, parent: ParentKey) -> list[Key]:
+        """List entities, from the index if it knows them."""
+        self._compare([parent])
+        known = self.index.children(kind, parent)
+        if known is None and self._mend([parent]):
+            known = self.index.children(kind, parent)
+        return super().list(kind, parent) if known is None else known
+
+    def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
+        """List entities of many parents, from the index as far as it knows them."""
+        self._compare(parents)
+        found: dict[ParentKey, list[Key]] = self.index.many(kind, parents)
+        if len(found) < len(parents) and self._mend([parent for parent in parents if parent not in found]):
+            found = self.index.many(kind, parents)
+        rest = [parent for parent in parents if parent not in found]
+        if not rest:
+            return found
+        asked = super().list_many(kind, rest)
+        if not isinstance(asked, PartialListing):
+            return {**found, **asked}
+        asked.update(found)
+        return asked
+
+    def _compare(self, parents: Sequence[ParentKey]) -> None:
+        """Compare the index with the storage, as far as the options say so."""
+        if self._freshness == "trust":
+            return
+        if self._freshness == "update":
+            if not self._is_updated:
+                self.update()
+                self._is_updated = True
+            return
+        runs = [run for run in dict.fromkeys(map(run_of, parents)) if run not in self._fresh]
+        if runs:
+            known = self.index.versions()
+            self._relist([run for run in runs if not self._is_same(run, known.get(run))])
+            self._fresh.update(runs)
+
+    def _is_same(self, run: str, version: str | None) -> bool:
+        """Whether a run is as it was when it had a version."""
+        return version is not None and version == self._version(run)
+
+    def _version(self, run: str) -> str | None:
+        found = self.inner.listing_version(RunKey(run) if run else ROOT)
+        return None if found is None else repr(found)
+
+    def _mend(self, parents: Sequence[ParentKey]) -> bool:
+        """List runs anew whose writers died; gives whether there were any."""
+        left = self.index.left_behind() & {*map(run_of, parents)}
+        self._relist(sorted(left))
+        return bool(left)
+
+    # ------------------------------------------------------------------ keeping it up to date
+
+    def update(self, *, everything: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
+        """Bring the index up to date, or build it; one that was cut off goes on where it stopped.
+
+        Args:
+            everything: List all runs anew, whether or not the storage tells that they are as they were.
+            progress: Called with how many runs are done, and how many there are to do.
+
+        Returns:
+            How many runs were listed.
+        """
+        self.inner.forget(ROOT)
+        self._forget()
+        done = {} if everything else self.index.begin_build()
+        self._relist([""])
+        runs = [run_of(key) for key in self.inner.list(Kind.RUN, ROOT)]
+        known = {} if everything else self.index.versions()
+        old = [run for run in runs if run not in done and not self._is_same(run, known.get(run))]
+        for first in range(0, len(old), _BATCH):
+            self._relist(old[first : first + _BATCH])
+            if progress is not None:
+                progress(min(first + _BATCH, len(old)), len(old))
+        self.index.finish_build(runs)
+        self._fresh.update(["", *runs])
+        return len(old)
+
+    def _relist(self, runs: Sequence[str]) -> None:
+        """List whole runs and take what is there into the index."""
+        if not runs:
+            return
+        before = self.index.state()
+        versions = {run: self._version(run) for run in runs}
+        found, failed = self._listed(runs)
+        # Runs that cannot be listed stay unknown: whoever asks for them gets the error.
+        self.index.replace({run: keys for run, keys in found.items() if run not in failed}, before, versions)
+
+    def _listed(self, runs: Sequence[str]) -> tuple[dict[str, builtins.list[Key]], set[str]]:
+        """List everything below some runs; gives it by run, and the runs that could not be listed."""
+        found: dict[str, list[Key]] = {run: [] for run in runs}
+        failed: set[str] = set()
+        for run in runs:
+            self.inner.forget(RunKey(run) if run else ROOT)
+        if "" in found:
+            found[""] = [*self.inner.list(Kind.RUN, ROOT), *self.inner.list(Kind.OBJECT, ROOT)]
+        names = [run for run in runs if run]
+        parents: dict[Kind, list[ParentKey]] = {Kind.RUN: [RunKey(run) for run in names]}
+        for kind in _KINDS if names else ():
+            above = PARENT_KIND[kind]
+            listed = self.inner.list_many(kind, parents.get(above, ())) if above is not None else {}
+            if isinstance(listed, PartialListing):
+                failed |= {run_of(parent) for parent in listed.failures}
+            keys = [key for children in listed.values() for key in children]
+            parents[kind] = keys  # type: ignore[assignment]
+            for key in keys:
+                found[run_of(key)].append(key)
+        return found, failed
+
+    def differences(self) -> tuple[set[Key], set[Key]]:
+        """List the whole storage, and compare; changes nothing.
+
+        Returns:
+            Entities that the index lacks, and those that only the index has.
+        """
+        self.inner.forget(ROOT)
+        runs = [run_of(key) for key in self.inner.list(Kind.RUN, ROOT)]
+        stored = {key for keys in self._listed(["", *runs])[0].values() for key in keys}
+        known = self.index.everything()
+        return stored - known, known - stored
+
+    def describe(self, *, workers: int = 16) -> int:
+        """Read what the index does not know of each entity: size, revision and points of files, shape and levels of volumes.
+
+        Returns:
+            How many entities were read.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        unknown = self.index.undescribed()
+        with ThreadPoolExecutor(workers) as pool:
+            for facts in pool.map(self._facts, unknown):
+                self.index.note(*facts)
+        return len(unknown)
+
+    def _facts(self, key: Key) -> tuple[Key, dict[str, Any]]:
+        try:
+            if key.kind in FILE_KINDS:
+                data, revision = self.inner.read_revised(key)
+                return key, _file_facts(key, data, revision)
+            from copick_core.volumes import ome
+
+            store = self.inner.zarr(key)
+            return key, {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
+        except (CopickError, OSError, ValueError, KeyError):
+            return key, {}  # gone meanwhile, or damaged: nothing is known of it
+
+    def forget(self, parent: ParentKey) -> None:
+        """Compare with the storage again, as far as the options say so."""
+        self._forget()
+        super().forget(parent)
+
+    def reconnect(self) -> None:
+        """Drop connections, and compare again."""
+        self._forget()
+        super().reconnect()
+
+    # ------------------------------------------------------------------ writing
+
+    @contextmanager
+    def changing(self, key: Key) -> Iterator[Change]:
+        """Note that an entity is about to change; what the block says of it goes into the index when it ends."""
+        run = run_of(key)
+        token = self.index.begin(run, with_project=isinstance(key, RunKey))
+        change = Change()
+        try:
+            yield change
+        except _UNCHANGED:
+            self.index.finish(run, token)
+            raise
+        except BaseException:
+            self.index.give_up(token)
+            raise
+        self.index.finish(run, token, change.stored, change.deleted, change.facts)
+
+    def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
+        """Store a file, and put it into the index."""
+        self.check_writable(key)
+        with self.changing(key) as change:
+            revision = super().write(key, data, if_revision=if_revision)
+            change.stored, change.facts = [key], _file_facts(key, data, revision)
+        return revision
+
+    def write_record(self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
+        """Store a record; its run exists afterwards."""
+        self.check_writable(run)
+        with self.changing(run) as change:
+            revision = super().write_record(run, name, data, if_revision=if_revision)
+            change.stored = [run]
+        return revision
+
+    def ensure(self, key: Key) -> None:
+        """Make a container, and put it into the index."""
+        self.check_writable(key)
+        with self.changing(key) as change:
+            super().ensure(key)
+            change.stored = [key]
+
+    @contextmanager
+    def replace_zarr(self, key: Key) -> Iterator[Store]:
+        """Replace a volume, and put it into the index."""
+        self.check_writable(key)
+        with ExitStack() as stack:
+            # What is being filled is not stored yet: the note is made when the volume is about to be put in its place.
+            store = stack.enter_context(super().replace_zarr(key))
+            yield store
+            with self.changing(key) as change:
+                stack.close()
+                change.stored = [key]
+
+    def delete(self, key: Key) -> None:
+        """Delete an entity, here and in the index."""
+        self.check_writable(key)
+        with self.changing(key) as change:
+            super().delete(key)
+            change.deleted = [key]
+        self._volumes.clear()
+
+    def wrap_store(self, key: Key, store: Store, *, staged: bool) -> Store:
+        """Notice a volume that is made or deleted by its store."""
+        from copick_layers.index.store import IndexStore
+
+        return store if staged or store.read_only else IndexStore(store, self, key)
+
+    def has_volume(self, key: Key) -> bool:
+        """Whether this layer has put a volume into the index."""
+        return key in self._volumes
+
+    def note_values(self, key: Key, values: Callable[[], None], *, deletes: bool) -> None:
+        """Change values of a volume, which may make it or delete it.
+
+        Args:
+            key: The volume.
+            values: Makes the change.
+            deletes: Whether the volume may be gone afterwards.
+        """
+        if key in self._volumes and not deletes:
+            values()
+            return
+        with self.changing(key) as change:
+            values()
+            if not deletes or self.inner.exists(key):
+                change.stored = [key]
+                self._volumes.add(key)
+            else:
+                change.deleted = [key]
+                self._volumes.discard(key)
+
+
+@dataclass
+class Change:
+    """What a write has done.
+
+    Attributes:
+        stored: Entities that are stored now.
+        deleted: Entities that are not any more.
+        facts: What is known of the first one stored, by column.
+    """
+
+    stored: Sequence[Key] = ()
+    deleted: Sequence[Key] = ()
+    facts: Mapping[str, Any] | None = None
+
+
+def _file_facts(key: Key, data: bytes, revision: Revision | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"size": len(data), "revision": None if revision is None else repr(revision)}
+    if key.kind is Kind.PICKS:
+        from copick_core.picks import decode
+
+        try:
+            facts["points"] = len(decode(data, str(key)))
+        except InvalidDataError:
+            facts["points"] = None
+    return facts

@@ -1,0 +1,364 @@
+"""The wrapper ``index``: what it knows, how far it is believed, and what happens to its file."""
+
+import json
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import copick_core
+from copick_backend_fs import open_layer
+from copick_core.errors import ConfigError, ConflictError
+from copick_core.testing import samples
+from copick_core.testing.wrappers import CountingLayer, FlakyLayer
+from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
+from copick_layers.index.commands import index as command
+from copick_layers.index.layer import IndexLayer
+from copick_layers.index.options import IndexOptions
+from copick_layers.index.query import search
+from support.objects import OBJECTS
+
+RUN = RunKey("TS_1")
+PICKS = PicksKey("TS_1", "ribosome", "ana", "1")
+POINTS = samples.picks_json(1)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return str(tmp_path / "project")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "index.sqlite"
+
+
+@pytest.fixture
+def bare(place):
+    return open_layer("bare", place)
+
+
+@pytest.fixture
+def indexed(place, file):
+    """Open a layer on the place behind the index; a layer between them counts."""
+
+    def make(wrap=CountingLayer, **options):
+        return IndexLayer(wrap(open_layer("indexed", place)), IndexOptions(path=str(file), **options))
+
+    return make
+
+
+@pytest.fixture
+def config(tmp_path, place, file):
+    content = {
+        "config_type": "filesystem",
+        "overlay_root": place,
+        "pickable_objects": OBJECTS,
+        "user_id": "ana",
+        "wrappers": [{"name": "index", "path": str(file)}],
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+# ---------------------------------------------------------------------- lists
+
+
+def test_a_built_index_answers_without_the_storage(bare, indexed):
+    bare.write(PICKS, POINTS)
+    indexed().update()
+
+    layer = indexed()
+
+    assert layer.list(Kind.RUN, ROOT) == [RUN]
+    assert layer.list_many(Kind.PICKS, [RUN]) == {RUN: [PICKS]}
+    assert layer.list(Kind.PICKS, RunKey("unknown")) == []
+    assert layer.inner.calls == {}
+
+
+def test_before_it_is_built_the_storage_answers(bare, indexed):
+    bare.write(PICKS, POINTS)
+
+    assert indexed().list(Kind.PICKS, RUN) == [PICKS]
+
+
+def test_a_table_of_the_project_asks_nothing(config):
+    root = copick_core.open(str(config))
+    for name in ("TS_1", "TS_2"):
+        root.new_run(name).new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+    root.layers.overlay.unwrap(IndexLayer).update()
+
+    again = copick_core.open(str(config))
+    inner = again.layers.overlay.inner = CountingLayer(again.layers.overlay.inner)
+
+    assert again.table("picks")["run"] == ["TS_1", "TS_2"]
+    assert again.select("*/ribosome:ana").count() == 2
+    assert inner.calls == {}
+
+
+# ---------------------------------------------------------------------- freshness
+
+
+def test_trust_believes_the_index(bare, indexed):
+    indexed().update()
+    bare.write(PICKS, POINTS)
+
+    assert indexed(freshness="trust").list(Kind.RUN, ROOT) == []
+
+
+@pytest.mark.parametrize("freshness", ["check", "update"])
+def test_what_others_changed_is_noticed(bare, indexed, freshness):
+    bare.ensure(RUN)
+    indexed().update()
+    bare.write(PICKS, POINTS)
+    bare.ensure(RunKey("TS_2"))
+
+    layer = indexed(freshness=freshness)
+
+    assert (sorted(layer.list(Kind.RUN, ROOT)), layer.list(Kind.PICKS, RUN)) == ([RUN, RunKey("TS_2")], [PICKS])
+
+
+def test_only_runs_that_changed_are_listed_again(bare, indexed, place):
+    for n in range(5):
+        bare.write(PICKS._replace(run=f"TS_{n}"), POINTS)
+    for folder, _, _ in os.walk(place):
+        os.utime(folder, (10**9, 10**9))
+    layer = indexed()
+    first = layer.update()
+    bare.write(PICKS._replace(run="TS_3", session_id="2"), POINTS)
+
+    again = layer.update()
+
+    assert (first, again) == (5, 1)
+    assert len(layer.list(Kind.PICKS, RunKey("TS_3"))) == 2
+
+
+def test_an_update_drops_runs_that_are_gone(bare, indexed):
+    bare.write(PICKS, POINTS)
+    layer = indexed()
+    layer.update()
+    bare.delete(RUN)
+
+    layer.update()
+
+    assert (layer.list(Kind.RUN, ROOT), layer.list(Kind.PICKS, RUN)) == ([], [])
+
+
+def test_a_build_that_was_cut_off_goes_on(bare, indexed, monkeypatch):
+    monkeypatch.setattr("copick_layers.index.layer._BATCH", 2)
+    for n in range(6):
+        bare.write(PICKS._replace(run=f"TS_{n}"), POINTS)
+
+    def cut_off(done, _):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        indexed().update(progress=cut_off)
+
+    assert indexed().update() == 2
+
+
+# ---------------------------------------------------------------------- writes
+
+
+def test_writes_through_the_index_are_in_it_at_once(indexed):
+    writer, reader = indexed(), indexed()
+    writer.update()
+
+    writer.write(PICKS, POINTS)
+    stored = reader.list(Kind.RUN, ROOT), reader.list(Kind.PICKS, RUN)
+    writer.delete(RUN)
+
+    assert stored == ([RUN], [PICKS])
+    assert (reader.list(Kind.RUN, ROOT), reader.list(Kind.PICKS, RUN)) == ([], [])
+    assert {name for name in reader.inner.calls if name.startswith("list")} == set()
+
+
+def test_a_refused_write_leaves_the_index_as_it_was(indexed):
+    layer = indexed()
+    layer.update()
+
+    with pytest.raises(ConflictError):
+        layer.write(PICKS, POINTS, if_revision="another")
+
+    assert layer.list(Kind.PICKS, RUN) == []
+    assert layer.index.unfinished() == []
+
+
+def test_after_a_write_that_failed_half_way_the_storage_is_asked(indexed, bare):
+    layer = indexed(wrap=lambda inner: FlakyLayer(inner, methods=["write"]))
+    layer.update()
+
+    with pytest.raises(OSError):
+        layer.write(PICKS, POINTS)
+    bare.write(PICKS, POINTS)  # as far as anybody knows, the write came through
+
+    assert layer.list(Kind.PICKS, RUN) == [PICKS]
+    assert layer.list(Kind.RUN, ROOT) == [RUN]
+    assert layer.index.unfinished() == []
+
+
+def test_a_writer_that_was_killed_leaves_no_wrong_list(indexed, place, file):
+    indexed().update()
+    code = (
+        "import os, signal; from copick_backend_fs import open_layer; from copick_core.layers import WrapperLayer\n"
+        "from copick_core.tree.keys import PicksKey; from copick_layers.index.layer import IndexLayer\n"
+        "from copick_layers.index.options import IndexOptions\n"
+        "class Killed(WrapperLayer):\n"
+        "    def around(self, method, key, call):\n"
+        "        call(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"layer = IndexLayer(Killed(open_layer('l', {place!r})), IndexOptions(path={str(file)!r}))\n"
+        "layer.write(PicksKey('TS_1', 'ribosome', 'ana', '1'), b'{}')\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+
+    layer = indexed()
+
+    assert killed.returncode == -signal.SIGKILL
+    assert (layer.list(Kind.RUN, ROOT), layer.list(Kind.PICKS, RUN)) == ([RUN], [PICKS])
+    assert layer.index.unfinished() == []
+
+
+def _write_many(place, file, number):
+    layer = IndexLayer(open_layer("l", place), IndexOptions(path=file))
+    for n in range(10):
+        layer.write(PicksKey(f"TS_{n % 3}", "ribosome", f"user{number}", str(n)), b"{}")
+        if n % 3 == 2:
+            layer.delete(PicksKey(f"TS_{n % 3}", "ribosome", f"user{number}", str(n)))
+        if n % 5 == 4:
+            layer.update()
+
+
+def test_four_writers_at_once_leave_an_index_that_is_true(indexed, place, file):
+    indexed().update()
+
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        for job in [pool.submit(_write_many, place, str(file), number) for number in range(4)]:
+            job.result()
+
+    layer = indexed()
+    assert layer.differences() == (set(), set())
+    assert layer.index.unfinished() == []
+    assert len(layer.index.everything()) == 3 + 4 * 7
+
+
+def test_the_file_may_be_deleted_at_any_moment(config, file):
+    root = copick_core.open(str(config))
+    root.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+    for n in range(2, 5):
+        file.unlink()
+        root.refresh()
+        assert len(root.get_run("TS_1").picks) == n - 1
+        root.get_run("TS_1").new_picks("ribosome", str(n)).from_numpy([[1.0, 2.0, 3.0]])
+
+
+def test_a_damaged_file_is_built_anew(bare, indexed, file):
+    bare.write(PICKS, POINTS)
+    file.write_bytes(b"no database, " * 1000)
+
+    layer = indexed()
+    listed = layer.list(Kind.PICKS, RUN)
+    layer.update()
+
+    assert listed == [PICKS]
+    assert indexed().index.is_complete
+
+
+# ---------------------------------------------------------------------- facts and questions
+
+
+def test_any_program_can_read_the_file(config, file):
+    root = copick_core.open(str(config))
+    root.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
+    with sqlite3.connect(file) as database:
+        rows = database.execute("SELECT run, name, user, session, points FROM entities WHERE kind = 'picks'").fetchall()
+    database.close()
+
+    assert rows == [("TS_1", "ribosome", "ana", "1", 2)]
+
+
+def test_facts_of_what_others_wrote_are_read_on_demand(bare, indexed, config):
+    copick_core.open({**json.loads(config.read_text()), "wrappers": []}).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram(
+        "wbp"
+    ).from_numpy(np.ones((8, 8, 8), "f4"))
+    bare.write(PICKS, POINTS)
+    layer = indexed()
+    layer.update()
+
+    layer.describe()
+
+    assert layer.index.select("SELECT points, size FROM entities WHERE kind = 'picks'") == [(2, len(POINTS))]
+    assert layer.index.select("SELECT shape, levels FROM entities WHERE kind = 'tomogram'") == [("[8, 8, 8]", 3)]
+    assert layer.index.undescribed() == []
+
+
+def test_searching_by_points_and_text(config):
+    root = copick_core.open(str(config))
+    for number, name in enumerate(["TS_1", "TS_2", "other"], 1):
+        root.new_run(name).new_picks("ribosome", "1").from_numpy(np.ones((number, 3)))
+    run("update", "-c", config)
+
+    many = [key.run for key, _ in search(root, "picks", min_points=2)]
+    text = [key.name for key, _ in search(root, "runs", text="ts_")]
+
+    assert (many, text) == (["TS_2", "other"], ["TS_1", "TS_2"])
+    assert [key.run for key, _ in search(root, "picks", name="ribosome", user="ana", max_points=1)] == ["TS_1"]
+
+
+def test_searching_needs_an_index_that_was_built(config):
+    with pytest.raises(ConfigError, match="index build"):
+        search(copick_core.open(str(config)), "picks")
+
+
+def test_a_project_behind_an_index_and_a_cache_opens_in_another_process(config, tmp_path):
+    content = json.loads(config.read_text())
+    content["wrappers"].append({"name": "cache", "path": str(tmp_path / "cache")})
+    root = copick_core.open(content)
+    root.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+
+    again = pickle.loads(pickle.dumps(root))
+
+    assert again.get_run("TS_1").picks[0].numpy()[0].tolist() == [[1.0, 2.0, 3.0]]
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def test_the_commands_build_compare_and_show(config, bare, file):
+    bare.write(PICKS, POINTS)
+    before = run("info", "-c", config).output
+    built = run("build", "-c", config, "--describe").output
+    same = run("check", "-c", config)
+    bare.write(PICKS._replace(session_id="2"), POINTS)
+    different = run("check", "-c", config)
+    run("update", "-c", config)
+    facts = json.loads(run("info", "-c", config, "--json").output)
+
+    assert "not built yet" in before
+    assert built == "overlay: 1 runs listed\noverlay: 1 entities read\n"
+    assert (same.exit_code, same.output) == (0, "the index is up to date\n")
+    assert different.exit_code == 1
+    assert "missing in the index: picks 'ribosome' of ana/2 in run 'TS_1'" in different.output
+    assert facts[0]["entities"] == {"run": 1, "picks": 2}
+    assert "as of" in run("info", "-c", config).output
+
+
+def test_the_commands_need_an_index(config):
+    config.write_text(json.dumps({**json.loads(config.read_text()), "wrappers": []}))
+
+    assert "No layer of this project has an index" in run("info", "-c", config).output
