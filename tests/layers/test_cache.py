@@ -216,6 +216,17 @@ def test_a_volume_that_was_replaced_through_the_cache_is_new_at_once(cached, rev
     assert samples.holds(layer, key, seed=2)
 
 
+def test_what_is_read_while_a_region_is_written_is_not_kept(cached):
+    layer = cached()
+    key = samples.key(Kind.TOMOGRAM)
+    samples.fill(layer, key, seed=1)
+
+    with layer.changing(key):
+        assert samples.holds(layer, key, seed=1)
+
+    assert not os.path.exists(layer.cache.full(layer.folder_of(key)))
+
+
 def test_what_was_read_before_a_write_is_not_kept_after_it(cached, folder):
     layer = cached()
     layer.write(PICKS, b"old")

@@ -330,6 +330,15 @@ class CacheLayer(WrapperLayer):
         finally:
             self._volume(key).drop()
 
+    @contextmanager
+    def changing(self, key: Key) -> Iterator[None]:
+        """Enclose writes of a region; what was read before they were stored is dropped."""
+        try:
+            with super().changing(key):
+                yield
+        finally:
+            self._volume(key).drop()
+
     def delete(self, key: Key) -> None:
         """Delete an entity; what was kept of it is dropped."""
         try:

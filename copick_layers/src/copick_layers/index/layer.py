@@ -221,7 +221,7 @@ class IndexLayer(WrapperLayer):
     # ------------------------------------------------------------------ writing
 
     @contextmanager
-    def changing(self, key: Key) -> Iterator[Change]:
+    def indexing(self, key: Key) -> Iterator[Change]:
         """Note that an entity is about to change; what the block says of it goes into the index when it ends."""
         run = run_of(key)
         token = self.index.begin(run, with_project=isinstance(key, RunKey))
@@ -239,7 +239,7 @@ class IndexLayer(WrapperLayer):
     def write(self, key: Key, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Store a file, and put it into the index."""
         self.check_writable(key)
-        with self.changing(key) as change:
+        with self.indexing(key) as change:
             revision = super().write(key, data, if_revision=if_revision)
             change.stored, change.facts = [key], _file_facts(key, data, revision)
         return revision
@@ -247,7 +247,7 @@ class IndexLayer(WrapperLayer):
     def write_record(self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
         """Store a record; its run exists afterwards."""
         self.check_writable(run)
-        with self.changing(run) as change:
+        with self.indexing(run) as change:
             revision = super().write_record(run, name, data, if_revision=if_revision)
             change.stored = [run]
         return revision
@@ -255,7 +255,7 @@ class IndexLayer(WrapperLayer):
     def ensure(self, key: Key) -> None:
         """Make a container, and put it into the index."""
         self.check_writable(key)
-        with self.changing(key) as change:
+        with self.indexing(key) as change:
             super().ensure(key)
             change.stored = [key]
 
@@ -267,14 +267,14 @@ class IndexLayer(WrapperLayer):
             # What is being filled is not stored yet: the note is made when the volume is about to be put in its place.
             store = stack.enter_context(super().replace_zarr(key))
             yield store
-            with self.changing(key) as change:
+            with self.indexing(key) as change:
                 stack.close()
                 change.stored = [key]
 
     def delete(self, key: Key) -> None:
         """Delete an entity, here and in the index."""
         self.check_writable(key)
-        with self.changing(key) as change:
+        with self.indexing(key) as change:
             super().delete(key)
             change.deleted = [key]
         self._volumes.clear()
@@ -300,7 +300,7 @@ class IndexLayer(WrapperLayer):
         if key in self._volumes and not deletes:
             values()
             return
-        with self.changing(key) as change:
+        with self.indexing(key) as change:
             values()
             if not deletes or self.inner.exists(key):
                 change.stored = [key]
