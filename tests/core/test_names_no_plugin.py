@@ -25,6 +25,7 @@ WORDS = {"cache", "copy", "demo", "em", "log", "memory", "tree"} | {
         "export",
         "gc",
         "import",
+        "index",
         "info",
         "init",
         "ls",

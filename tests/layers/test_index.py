@@ -109,6 +109,32 @@ def test_a_table_of_the_project_asks_nothing(config):
     assert inner.calls == {}
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "*/ribosome:ana",
+        "*",
+        "TS_*/ribosome",
+        "*/*:ana/2",
+        "*/membrane:*/*@10.0",
+        "re:TS_[12]/ribosome:.*",
+        "exact:TS_1/ribosome",
+    ],
+)
+def test_a_selection_gives_the_same_with_an_index_and_without(config, address):
+    root = copick_core.open(str(config))
+    for name in ("TS_2", "TS_1", "other"):
+        made = root.new_run(name)
+        for user, session in (("bob", "1"), ("ana", "2"), ("ana", "1")):
+            made.new_picks("ribosome", session, user).from_numpy([[1.0, 2.0, 3.0]])
+            made.new_segmentation(10.0, "membrane", session, user_id=user).from_numpy(np.zeros((2, 2, 2), "u1"))
+    root.layers.overlay.unwrap(IndexLayer).update()
+    plain = copick_core.open({**json.loads(config.read_text()), "wrappers": []})
+
+    assert root.layers.overlay.find(Kind.PICKS, {"user_id": "bob"}) is not None
+    assert root.select(address).keys() == plain.select(address).keys() != []
+
+
 # ---------------------------------------------------------------------- freshness
 
 

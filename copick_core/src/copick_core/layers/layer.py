@@ -114,6 +114,18 @@ class Layer(ABC):
         """
         return {parent: [*self.list(kind, parent)] for parent in parents}
 
+    def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
+        """Find the entities of a kind whose keys have some values, below whatever parents, without asking storage.
+
+        Args:
+            kind: The kind.
+            fields: Values by the name of the key's field, such as ``{"object_name": "ribosome"}``.
+
+        Returns:
+            All of them; None, the default, where parents would have to be listed to know.
+        """
+        return None
+
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored under the key of a file now; None where nothing is.
 

@@ -123,6 +123,10 @@ class WrapperLayer(Layer):
         """Pass on."""
         return self.around("list_many", None, lambda: self.inner.list_many(kind, parents))
 
+    def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        return self.inner.find(kind, fields)
+
     def exists(self, key: Key) -> bool:
         """Pass on."""
         return self.around("exists", key, lambda: self.inner.exists(key))

@@ -72,12 +72,13 @@ class Selection:
 
         Runs, voxel spacings and objects span layers: they come once, with None.
         """
+        known = {kind: rows for kind in self.kinds if (rows := _found(self.root, kind, self.address)) is not None}
         found: dict[Kind, list[Row]] = {}
-        parents: dict[Kind, list[ParentKey]] = {kind: _parents(self.root, kind, self.address, found) for kind in self.kinds}
+        asked = [kind for kind in self.kinds if kind not in known]
+        parents: dict[Kind, list[ParentKey]] = {kind: _parents(self.root, kind, self.address, found) for kind in asked}
         children = list_all(self.root, [*parents.items()])
-        return [
-            row for kind in self.kinds for row in _matching(self.root, kind, self.address, parents.get(kind, []), children)
-        ]
+        known |= {kind: _matching(self.root, kind, self.address, parents[kind], children) for kind in asked}
+        return [row for kind in self.kinds for row in known[kind]]
 
     def keys(self) -> list[Key]:
         """Keys of the entities; one that several layers hold comes once."""
@@ -223,6 +224,23 @@ def _shown(keys: list[Key]) -> str:
 def _repeated(names: list[str]) -> set[str]:
     seen: set[str] = set()
     return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+
+
+def _found(root: CopickRootOverlay, kind: Kind, address: Address) -> list[Row] | None:
+    """What an address matches below runs, where all layers find it without listing run after run; None otherwise."""
+    if PARENT_KIND[kind] is not Kind.RUN or kind in CONTAINER_KINDS or root._index.runs is not None:
+        return None
+    if address.literal("run") is not None:
+        return None  # listing one run is as quick
+    fields = address.literals(kind)
+    rows: list[tuple[str, int, Key, Layer]] = []
+    for number, layer in enumerate(root.layers.all):
+        keys = layer.find(kind, fields)
+        if keys is None:
+            return None
+        rows += [(cast("Any", key).run, number, key, layer) for key in keys if address.matches(key)]
+    rows.sort(key=lambda row: row[:3])
+    return [(key, layer) for _, _, key, layer in rows]
 
 
 def _parents(root: CopickRootOverlay, kind: Kind, address: Address, found: dict[Kind, list[Row]]) -> list[ParentKey]:

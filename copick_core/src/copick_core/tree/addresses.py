@@ -118,6 +118,15 @@ class Address:
             return None
         return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
+    def literals(self, kind: Kind) -> dict[str, str | float]:
+        """The fields of keys of a kind that the address gives one value, by name."""
+        found: dict[str, str | float] = {}
+        for field, part in _FIELDS[kind].items():
+            value = self.size if part == "voxel_size" else self.literal(part)
+            if value is not None:
+                found[field] = value
+        return found
+
     @property
     def size(self) -> float | None:
         """The voxel size in angstrom, as keys have it; None if it is a pattern or was left out."""

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey
+from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey, field_names
 from copick_layers.index.rows import COLUMNS, FIELDS, below, keys_of, row_of, run_of, with_all_below
 
 logger = logging.getLogger(__name__)
@@ -204,6 +204,21 @@ class IndexFile:
             if children is not None:
                 children.append(key)
         return found
+
+    def find(self, kind: Kind, fields: Mapping[str, str | float]) -> list[Key] | None:
+        """Entities of a kind whose keys have some values; None where not every run is known, or one is being changed."""
+        columns = dict(zip(field_names(kind), FIELDS[kind], strict=True))
+        conditions = " AND ".join(["kind = ?", *(f"{columns[field]} = ?" for field in fields)])
+        with self._reading() as connection:
+            if connection.execute("SELECT 1 FROM changing").fetchone() or not self._is_complete(connection):
+                return None
+            unknown = (
+                "SELECT 1 FROM entities WHERE kind = 'run' AND run NOT IN (SELECT run FROM runs WHERE listed IS NOT NULL)"
+            )
+            if connection.execute(unknown).fetchone():
+                return None
+            query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE {conditions}"
+            return keys_of(kind, connection.execute(query, [kind.value, *fields.values()]).fetchall())
 
     # ------------------------------------------------------------------ changes
 

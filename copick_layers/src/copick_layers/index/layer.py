@@ -83,6 +83,12 @@ class IndexLayer(WrapperLayer):
         asked.update(found)
         return asked
 
+    def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
+        """Find entities by the values of their keys, if the index knows every run and may be trusted with it."""
+        if self._freshness == "update":
+            self._compare([ROOT])
+        return None if self._freshness == "check" else self.index.find(kind, fields)
+
     def _compare(self, parents: Sequence[ParentKey]) -> None:
         """Compare the index with the storage, as far as the options say so."""
         if self._freshness == "trust":
