@@ -139,3 +139,18 @@ def test_the_voxel_size_of_an_upload_is_on_disk_before_it_takes_its_place(root):
         run.add_slices(np.ones((2, 4, 5), np.uint8), voxel_size=7.5)
 
     assert_synced(syncs, note)
+
+
+def test_training_pairs_and_notes_of_voxel_sizes_are_on_disk_and_their_folders_too(root):
+    training, notes = Path(root.volume.folder("training", JOB)), Path(root.volume.root) / ".copick"
+
+    with recorded_syncs(lambda: None) as syncs:
+        (pair,) = root.get_run(JOB).add_training_pairs(LABELS, [3])
+        run = root.new_job("stack")
+        run.add_slices(np.zeros((1, 4, 5), np.uint8), voxel_size=13.5)
+
+    written = {s.content for s in syncs}
+    names = (f"img{pair.id}.png", f"seg{pair.id}.png", f"meta{pair.id}.json")
+    assert {(training / name).read_bytes() for name in names} <= written
+    assert (notes / f"{run.name}.json").read_bytes() in written
+    assert {training, notes} <= {s.path for s in syncs if s.content is None}

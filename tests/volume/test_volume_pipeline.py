@@ -1,5 +1,6 @@
 """The command line of the compose volume, and the example that goes from slices to a mesh."""
 
+import ast
 import importlib.util
 import subprocess
 import sys
@@ -27,6 +28,18 @@ def ball(tmp_path):
     for k in (6, 12, 17):
         Image.fromarray((inside[k] * 255).astype(np.uint8)).save(folder / "masks" / f"s_{k:03d}.png")
     return folder, inside
+
+
+def test_the_example_says_how_to_install_everything_that_it_imports():
+    tree = ast.parse(EXAMPLE.read_text())
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    needed = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
+    install = next(line for line in ast.get_docstring(tree).splitlines() if "pip install" in line)
+
+    brought = {"copick_core": "copick-core[volume]", "numpy": "copick-core", "PIL": "copick-core[volume]"}
+    for package in needed:
+        assert {"sklearn": "scikit-learn", **brought}.get(package, package) in install
 
 
 def test_the_example_goes_from_slices_to_a_mesh(tmp_path):
