@@ -190,6 +190,19 @@ def test_a_region_of_one_channel_is_updated_alone() -> None:
         np.testing.assert_array_equal(ours.numpy(level), whole.numpy(level))
 
 
+def test_the_metadata_of_an_image_are_read_once_for_all_its_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    tomogram = volumes(project())["tomogram"]
+    tomogram.from_numpy(DENSITY, levels=3)
+    tomogram.refresh()
+    store = CountingStore(tomogram.zarr())
+    monkeypatch.setattr(tomogram._layer, "zarr", lambda key: store)
+
+    for level in ("0", "1", "2"):
+        tomogram.numpy(level)
+
+    assert store.keys_of("get").count(".zattrs") == 1
+
+
 def test_other_levels_stay_as_they_are_unless_asked() -> None:
     tomogram = volumes(project())["tomogram"]
     tomogram.from_numpy(DENSITY)
