@@ -10,8 +10,9 @@ import copick_core
 from copick_core import plugins
 from copick_core.errors import BackendError, ConfigError, UnknownBackendError
 from copick_core.layers import Layers
-from copick_core.plugins import Backend
+from copick_core.plugins import Backend, discovery
 from copick_core.tree.schema import CopickConfig
+from support.locks import waits_for
 
 PLUGIN = """
 from copick_core.layers import Layers
@@ -155,3 +156,18 @@ def test_opening_a_filesystem_project_imports_no_other_backend_and_no_storage(tm
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LOCKED = {
+    "names": lambda: plugins.backends.names(),
+    "installed": lambda: plugins.backends.installed(),
+    "get": lambda: plugins.backends.get("memory"),
+    "entry points": lambda: discovery._all_entry_points(),
+}
+
+
+@pytest.mark.parametrize("call", LOCKED)
+def test_what_is_known_of_plugins_is_read_by_one_thread_at_a_time(call):
+    LOCKED[call]()
+
+    assert waits_for(discovery._lock, LOCKED[call])

@@ -7,10 +7,10 @@ import pytest
 import trimesh
 
 import copick_core
-from copick_core.layers.provenance import mark_of, note_copy, provenance_of, recording
+from copick_core.layers.provenance import RECORD, mark_of, note_copy, provenance_of, recording
 from copick_core.meshes import decode_mesh, extras_of, with_extras
 from copick_core.testing.dict_layer import DictLayer
-from copick_core.tree.keys import Kind, ObjectKey, PicksKey
+from copick_core.tree.keys import Kind, ObjectKey, PicksKey, RunKey
 from support.objects import OBJECTS
 from support.path_layer import DictPathLayer
 
@@ -198,6 +198,15 @@ def test_a_copy_without_a_record_to_note_it_in_has_no_provenance(layer, key):
     note_copy(layer, key, {"tool": "copy"})
 
     assert provenance_of(layer, key) is None
+
+
+@pytest.mark.parametrize("record", [b"no JSON", b'{"entities": []}', b'{"entities": {"picks TS_1/ribosome:alice/1": 3}}'])
+def test_a_damaged_record_tells_nothing(record):
+    layer = DictPathLayer()
+    layer.write(PICKS, b"{}")
+    layer.write_record(RunKey("TS_1"), RECORD, record)
+
+    assert provenance_of(layer, PICKS) is None
 
 
 def test_what_takes_the_place_of_a_copy_has_not_its_provenance(root):

@@ -60,6 +60,14 @@ def test_other_names_that_sanitising_does_not_make_safe_are_refused(name):
         checked_name("user_id", name, suppress_warnings=True)
 
 
+@pytest.mark.parametrize("name", [7, None, b"alice"])
+def test_the_error_of_a_name_that_is_no_string_tells_which_it_is(name):
+    with pytest.raises(InvalidNameError) as caught:
+        checked_name("user_id", name)
+
+    assert (caught.value.what, caught.value.name) == ("user_id", name)
+
+
 @pytest.mark.parametrize("value", [10, 10.0, 10.0004, np.float32(10), np.int64(10), np.array(10.0)])
 def test_voxel_sizes_of_any_numeric_type_have_one_key(value):
     assert voxel_size_key(value) == 10.0

@@ -203,6 +203,16 @@ def test_the_metadata_of_an_image_are_read_once_for_all_its_levels(monkeypatch: 
     assert store.keys_of("get").count(".zattrs") == 1
 
 
+def test_densities_that_are_set_to_zero_are_stored_as_chunks() -> None:
+    tomogram = volumes(project())["tomogram"]
+    tomogram.from_numpy(DENSITY, levels=1)
+    before = {*tomogram.zarr()._names()}
+
+    tomogram.set_region(0.0)
+
+    assert {*tomogram.zarr()._names()} == before
+
+
 def test_other_levels_stay_as_they_are_unless_asked() -> None:
     tomogram = volumes(project())["tomogram"]
     tomogram.from_numpy(DENSITY)
