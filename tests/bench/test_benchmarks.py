@@ -101,7 +101,18 @@ def check_w5(result: dict[str, Any]) -> None:
     assert counts(result, "tomogram", "ours")["files"] == 3 + 7
 
 
-COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {"W1": check_w1, "W2": check_w2, "W3": check_w3, "W5": check_w5}
+def check_w19(result: dict[str, Any]) -> None:
+    listed = "open and list"
+    assert counts(result, listed, "ours")["MB"] <= 3 * counts(result, listed, "limit")["MB"]
+
+
+COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
+    "W1": check_w1,
+    "W2": check_w2,
+    "W3": check_w3,
+    "W5": check_w5,
+    "W19": check_w19,
+}
 
 
 def test_sampling_tells_where_time_goes() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from copick_core.errors import AddressError, AlreadyExistsError, ConflictError, InvalidDataError, ReadOnlyError
 from copick_core.layers.provenance import copy_provenance, note_copy
 from copick_core.layers.revisions import note_change
-from copick_core.projects.copying import add_objects, copy_content, same_content
+from copick_core.projects.copying import add_objects, configured_format, copy_content, same_content
 from copick_core.projects.selection import Row, Selection
 from copick_core.tree.addresses import Address
 from copick_core.tree.keys import CONTAINER_KINDS, ROOT, Key, Kind, ObjectKey
@@ -21,6 +21,7 @@ from copick_tools.targets import Target
 if TYPE_CHECKING:
     from copick_core.layers import Layer
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.volumes.format import VolumeFormat
 
 #: Addresses of everything in a project but density maps of objects.
 EVERYTHING: list[Address | str] = ["*/", "*/@*", "*", "*@*:*"]
@@ -54,6 +55,7 @@ class Transfer:
     delete_source: bool
     changes: tuple[Change, ...]
     made_with: dict[str, Any] | None = None
+    format: VolumeFormat | None = None
 
     @property
     def source(self) -> str:
@@ -71,7 +73,8 @@ class Transfer:
         if self.action is not None:
             if self.made_with is not None:
                 provenance = copy_provenance(source=self.layer, key=self.key, **self.made_with)
-            copy_content(self.layer, self.key, self.target, self.target_key, replace=self.action == "replace")
+            replace = self.action == "replace"
+            copy_content(self.layer, self.key, self.target, self.target_key, replace=replace, format=self.format)
         if (verify or self.delete_source) and not same_content(self.layer, self.key, self.target, self.target_key):
             reason = f"the copy in layer {self.target.name!r} differs from {self.key}; copy it again with if_exists='replace'"
             raise InvalidDataError(source=self.target_key, reason=reason)
@@ -284,6 +287,7 @@ def _plan(
     held = {key: layer for key, layer in rows if key.kind is not Kind.OBJECT}  # of several layers the last one
     project = _name(to) if to is not root else ""
     plan = Plan(title, afterwards=lambda: _refresh(root, to))
+    format = configured_format(to)
     made: dict[Key, Key] = {}
     containers: dict[Key, None] = {}
     for key, layer in held.items():
@@ -312,7 +316,7 @@ def _plan(
         if action != "same":
             changes.insert(0, Change(action, target_key, target.name, project))
         write = None if action == "same" else action
-        plan.steps.append(Transfer(layer, key, target, target_key, write, move, tuple(changes), made_with))
+        plan.steps.append(Transfer(layer, key, target, target_key, write, move, tuple(changes), made_with, format))
     names = [step.target_key.object_name for step in plan.steps if hasattr(step.target_key, "object_name")]  # type: ignore[attr-defined]
     missing = tuple(name for name in dict.fromkeys(names) if to.get_object(name) is None)
     plan.steps[:0] = [*_objects(root, to, missing, project), *_containers(to, [*containers], project)]
