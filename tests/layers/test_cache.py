@@ -129,7 +129,7 @@ def test_two_layers_may_share_the_folder_of_a_cache(tmp_path, folder):
 
     root = copick_core.open(config)
 
-    assert {layer.unwrap(CacheLayer).cache.path for layer in root.layers.all} == {str(folder)}
+    assert {layer.unwrap(CacheLayer).cache_folder.path for layer in root.layers.all} == {str(folder)}
 
 
 def test_nothing_is_left_of_a_place_that_only_one_process_knows(folder):
@@ -138,7 +138,7 @@ def test_nothing_is_left_of_a_place_that_only_one_process_knows(folder):
         "'pickable_objects': [{'name': 'ribosome', 'is_particle': True}],"
         f"'user_id': 'ana', 'wrappers': [{{'name': 'cache', 'path': {str(folder)!r}}}]}});"
         "run = root.new_run('TS_1'); run.new_picks('ribosome', '1').from_numpy([[1, 2, 3]]); root.refresh();"
-        "root.runs[0].picks[0].numpy(); import os; print(len(os.listdir(root.layers.overlay.cache.path)))"
+        "root.runs[0].picks[0].numpy(); import os; print(len(os.listdir(root.layers.overlay.cache_folder.path)))"
     )
 
     during = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -224,17 +224,17 @@ def test_what_is_read_while_a_region_is_written_is_not_kept(cached):
     with layer.changing(key):
         assert samples.holds(layer, key, seed=1)
 
-    assert not os.path.exists(layer.cache.full(layer.folder_of(key)))
+    assert not os.path.exists(layer.cache_folder.full(layer.folder_of(key)))
 
 
 def test_what_was_read_before_a_write_is_not_kept_after_it(cached, folder):
     layer = cached()
     layer.write(PICKS, b"old")
-    held = layer.cache.hold(layer.folder_of(PICKS))
+    held = layer.cache_folder.hold(layer.folder_of(PICKS))
     data, revision = layer.inner.read_revised(PICKS)
 
     layer.write(PICKS, b"new")
-    layer.cache.put(held, "file", Entry(revision, data))
+    layer.cache_folder.put(held, "file", Entry(revision, data))
     held.close()
 
     assert cached(revalidate="never").read(PICKS) == b"new"
@@ -303,11 +303,11 @@ def test_what_was_not_used_for_longest_goes_first(cached, bare, folder):
     layer = cached(size=2 * 2**20)
     for age, key in enumerate(keys):
         layer.read(key)
-        path = Path(layer.cache.full(layer.folder_of(key)), "file")
+        path = Path(layer.cache_folder.full(layer.folder_of(key)), "file")
         if path.exists():
             os.utime(path, (10**9 + age, 10**9 + age))
 
-    kept = [Path(layer.cache.full(layer.folder_of(key)), "file").exists() for key in keys]
+    kept = [Path(layer.cache_folder.full(layer.folder_of(key)), "file").exists() for key in keys]
 
     assert kept == sorted(kept)
     assert {True, False} == {*kept}
@@ -317,7 +317,7 @@ def test_a_used_entry_is_noted_as_used(cached, bare):
     bare.write(PICKS, b"points")
     layer = cached()
     layer.read(PICKS)
-    path = Path(layer.cache.full(layer.folder_of(PICKS)), "file")
+    path = Path(layer.cache_folder.full(layer.folder_of(PICKS)), "file")
     os.utime(path, (10**9, 10**9))
 
     layer.read(PICKS)
@@ -408,7 +408,8 @@ def test_a_killed_process_leaves_no_half_entry(bare, place, folder):
         "print('ready', flush=True)\n"
         "while True:\n"
         "    for n in range(20):\n"
-        "        key = PicksKey('TS_1', 'ribosome', 'ana', str(n)); layer.read(key); layer.cache.drop(layer.folder_of(key))\n"
+        "        key = PicksKey('TS_1', 'ribosome', 'ana', str(n)); layer.read(key)\n"
+        "        layer.cache_folder.drop(layer.folder_of(key))\n"
     )
     for delay in (0.01, 0.03, 0.08, 0.15):
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:

@@ -124,25 +124,36 @@ class PortalLayer(Layer):
                 self._files = PortalFiles(self._config.s3_endpoint_url, self._config.static_fs_args)
             return self._files
 
+    def _fingerprint(self) -> dict[str, Any]:
+        """What decides what the keys of this project mean on the portal."""
+        from importlib.metadata import version
+
+        c = self._config
+        return {
+            "url": c.graphql_url,
+            "dataset_ids": sorted(set(c.dataset_ids)),
+            "identifiers": c.identifiers(),
+            "client": version("cryoet-data-portal"),
+        }
+
+    def place_id(self) -> str:
+        """The portal, the datasets, and how its objects are named here."""
+        import json
+
+        facts = {**self._fingerprint(), "objects": sorted(obj.name for obj in self._config.pickable_objects)}
+        return f"CryoET Data Portal {json.dumps(facts, sort_keys=True)}"
+
     @property
     def cache(self) -> DiskCache:
         """Where answers of the portal are kept on disk."""
-        from importlib.metadata import version
-
         from copick_backend_fs.layer import local_path
         from copick_backend_portal.disk_cache import DiskCache, default_folders
 
         c = self._config
         _, ttl, pinned, lock_timeout = c.cache_settings()
         overlay = local_path(c.overlay_root) if c.overlay_root else None
-        fingerprint = {
-            "url": c.graphql_url,
-            "dataset_ids": sorted(set(c.dataset_ids)),
-            "identifiers": c.identifiers(),
-            "client": version("cryoet-data-portal"),
-        }
         folders: list[Path] = default_folders(pinned, overlay)
-        return DiskCache(folders, fingerprint, ttl, lock_timeout)
+        return DiskCache(folders, self._fingerprint(), ttl, lock_timeout)
 
     # ------------------------------------------------------------------ entities of a run
 

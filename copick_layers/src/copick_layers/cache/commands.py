@@ -85,7 +85,7 @@ def clear(config: str | None, path: str | None, everything: bool) -> None:
     if config is None or path is not None or everything:
         cleared = sum(folder.clear() for folder in _folders(config, path))
     else:
-        cleared = sum(layer.cache.clear(layer.place_name) for layer in _caches(_opened(config)))
+        cleared = sum(layer.cache_folder.clear(layer.place_name) for layer in _caches(_opened(config)))
     click.echo(f"{cleared:,} bytes deleted")
 
 
@@ -115,7 +115,7 @@ def _folders(config: str | None, path: str | None) -> list[CacheFolder]:
     if path is not None or config is None:
         options = CacheOptions(path=path)
         return [CacheFolder(options.folder, options.size)]
-    folders = {layer.cache.path: layer.cache for layer in _caches(_opened(config))}
+    folders = {layer.cache_folder.path: layer.cache_folder for layer in _caches(_opened(config))}
     return [*folders.values()]
 
 

@@ -42,7 +42,7 @@ class CacheLayer(WrapperLayer):
         options: Where to keep what, and when to ask again.
 
     Attributes:
-        cache: The folder.
+        cache_folder: The folder.
         revalidate: ``"never"``, ``"open"`` or ``"each"``.
         offline: Whether the cache alone answers.
         place_name: Name of the layer's folder in the cache.
@@ -52,14 +52,14 @@ class CacheLayer(WrapperLayer):
     def __init__(self, inner: Layer, options: CacheOptions | None = None) -> None:
         super().__init__(inner)
         options = options or CacheOptions()
-        self.cache = CacheFolder(options.folder, options.size)
+        self.cache_folder = CacheFolder(options.folder, options.size)
         self.revalidate = options.revalidate
         self.offline = options.offline
         place = inner.place_id()
         if place is None:
             # Nobody else can know that it is the same place, so nothing is left of it when this process ends.
             self.place_name = f"{OF_PROCESS}{os.getpid()}-{uuid.uuid4().hex}"
-            weakref.finalize(self, _drop_own, self.cache, self.place_name, os.getpid())
+            weakref.finalize(self, _drop_own, self.cache_folder, self.place_name, os.getpid())
         else:
             self.place_name = hashed(place)
         self.place_text = place or "a place that only this process knows"
@@ -67,7 +67,7 @@ class CacheLayer(WrapperLayer):
         #: Revisions that were found to be stored since the layer was opened.
         self._checked: dict[Key, Revision | None] = {}
         self._volumes: dict[Key, CachedVolume] = {}
-        self._listings = Listings(self.cache.full(self.place_name, FILE))
+        self._listings = Listings(self.cache_folder.full(self.place_name, FILE))
 
     # ------------------------------------------------------------------ where things are
 
@@ -137,16 +137,16 @@ class CacheLayer(WrapperLayer):
 
     def _file(self, key: Key, name: str, ask: Callable[[], tuple[bytes, Revision | None]]) -> tuple[bytes, Revision | None]:
         folder = self.folder_of(key)
-        entry = self.cache.load(folder, name)
+        entry = self.cache_folder.load(folder, name)
         if entry is not None and entry.data is not None and self._is_stored(key, entry.token):
             return entry.data, entry.token
         if self.offline:
             raise self.lacking(str(key))
-        held = self.cache.hold(folder, self.place_text)
+        held = self.cache_folder.hold(folder, self.place_text)
         try:
             data, revision = ask()
             self._note(key, revision)
-            self.cache.put(held, name, Entry(revision, data))
+            self.cache_folder.put(held, name, Entry(revision, data))
         except NotFoundError:
             self._drop(key)
             raise
@@ -180,7 +180,7 @@ class CacheLayer(WrapperLayer):
         """Token of what is stored, or of what is kept if storage is not to be asked again."""
         if self.offline or self.revalidate == "never":
             names = (_FILE, _PICKS, _MESH)
-            kept = next((entry for name in names if (entry := self.cache.load(self.folder_of(key), name))), None)
+            kept = next((entry for name in names if (entry := self.cache_folder.load(self.folder_of(key), name))), None)
             if kept is not None and self._is_stored(key, kept.token):
                 return kept.token
             if self.offline:
@@ -263,7 +263,7 @@ class CacheLayer(WrapperLayer):
         return answer if answer.failures else dict(answer)
 
     def _keep_lists(self, kind: Kind, found: Mapping[ParentKey, Sequence[Key]]) -> None:
-        held = self.cache.hold(self.place_name, self.place_text)
+        held = self.cache_folder.hold(self.place_name, self.place_text)
         if held is not None:
             held.close()
             self._listings.put(kind, found)
@@ -272,7 +272,7 @@ class CacheLayer(WrapperLayer):
         """Whether an entity is stored; offline, whether the cache has it or a list names it."""
         if not self.offline:
             return super().exists(key)
-        if os.path.isdir(self.cache.full(self.folder_of(key))):
+        if os.path.isdir(self.cache_folder.full(self.folder_of(key))):
             return True
         return key in (self._listings.get(key.kind, key.parent) or ())
 
@@ -308,7 +308,7 @@ class CacheLayer(WrapperLayer):
             volumes = [v for k, v in self._volumes.items() if k == key or (wide and self._run_folder(k) == folder)]
         for volume in volumes:
             volume.drop()
-        self.cache.drop(folder)
+        self.cache_folder.drop(folder)
 
     # ------------------------------------------------------------------ writing
 

@@ -99,7 +99,7 @@ class CachedVolume:
         return self.known
 
     def _kept(self) -> Hashable | None:
-        entry = self._layer.cache.load(self._folder, _CURRENT)
+        entry = self._layer.cache_folder.load(self._folder, _CURRENT)
         return None if entry is None else entry.token
 
     def _note(self, version: Hashable | None) -> None:
@@ -122,7 +122,7 @@ class CachedVolume:
 
     def load(self, version: Hashable, name: str, part: ByteRequest | None) -> Entry | None:
         """A value, or a part of it, that is kept under a version."""
-        cache = self._layer.cache
+        cache = self._layer.cache_folder
         try:
             text = as_text(version)
         except UnknownTokenError:
@@ -136,7 +136,7 @@ class CachedVolume:
 
     def hold(self) -> Held | None:
         """Open the volume's folder in the cache, before something is read."""
-        return self._layer.cache.hold(self._folder, self._layer.place_text)
+        return self._layer.cache_folder.hold(self._folder, self._layer.place_text)
 
     def hold_batch(self) -> Held | None:
         """Open the folder for values that will wait, before they are read."""
@@ -158,9 +158,9 @@ class CachedVolume:
             file = hashed(as_text(version), label)
         except UnknownTokenError:
             return
-        self._layer.cache.put(held, file, Entry(version, data))
+        self._layer.cache_folder.put(held, file, Entry(version, data))
         if not self._is_written:
-            self._layer.cache.put(held, _CURRENT, Entry(version, None))
+            self._layer.cache_folder.put(held, _CURRENT, Entry(version, None))
             self._is_written = True
 
     def wait(self, held: Held | None, version: Hashable | None, label: str, data: bytes | None) -> bool:
@@ -217,7 +217,7 @@ class CachedVolume:
             self.known = self.known if is_same else None
         if held is not None:
             held.close()
-        self._layer.cache.drop(self._folder)
+        self._layer.cache_folder.drop(self._folder)
 
 
 def _is_of_documents(version: Hashable | None) -> bool:
