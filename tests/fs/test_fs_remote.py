@@ -632,6 +632,18 @@ def test_a_missing_package_is_named_by_the_line_that_installs_it(
     assert caught.value.install == f'pip install "copick-backend-fs[{extra}]"'
 
 
+def test_ssh_without_sshfs_names_the_extra_instead_of_hanging_over_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SFTPFileSystem(MemoryFileSystem):
+        """What fsspec gives for ssh:// where sshfs is missing; its own needs paramiko."""
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda protocol: SFTPFileSystem)
+
+    with pytest.raises(MissingDependencyError) as caught:
+        open_layer("overlay", "ssh://host/data")
+
+    assert caught.value.install == 'pip install "copick-backend-fs[ssh]"'
+
+
 def test_an_unknown_protocol_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match="carrier-pigeon"):
         open_layer("overlay", "carrier-pigeon://project")

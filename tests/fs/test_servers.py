@@ -17,7 +17,7 @@ import pytest
 import trimesh
 
 import copick_core
-from copick_core.errors import ConflictError, InvalidNameError, UnreachableError
+from copick_core.errors import ConfigError, ConflictError, InvalidNameError, UnreachableError
 from support import server_writer
 from support.places import KINDS, Place, Servers
 from support.servers import MissingServerError, SilentHost, unreachable_port
@@ -226,6 +226,27 @@ def test_a_lock_that_others_hold_without_end_is_a_conflict_or_waited_out(
     assert json.loads(lock.read_text())[0] == "b"
 
 
+# --------------------------------------------------------------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize("place", ["ssh"], indirect=True)
+def test_the_key_of_an_ssh_server_must_be_in_the_known_hosts_of_the_user(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {name: value for name, value in place.fs_args.items() if name != "known_hosts"}
+    file = tmp_path / ".ssh" / "known_hosts"
+    file.parent.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert list(copick_core.open(place.config(overlay_fs_args=arguments)).runs) == []
+
+    file.write_text("")
+    with pytest.raises(ConfigError, match=r"key cannot be verified.*known_hosts"):
+        list(copick_core.open(place.config(overlay_fs_args=arguments)).runs)
+    file.write_bytes((place.server.folder / "known_hosts").read_bytes())
+
+    assert list(copick_core.open(place.config(overlay_fs_args=arguments)).runs) == []
+
+
 # -------------------------------------------------------------------------------------------------------------- the documents
 
 
@@ -333,7 +354,7 @@ def test_nobody_listens(name: str) -> None:
 
     assert all("cannot be reached" in message and "_fs_args" in message and "geheim" not in message for _, message in told)
     assert max(seconds for seconds, _ in told) < 15
-    assert whole < 25
+    assert whole < 60  # no thread keeps the process from ending
 
 
 @pytest.fixture
@@ -350,7 +371,7 @@ def test_a_silent_host_is_given_up_and_not_asked_again_for_a_while(name: str, si
     assert told[0][0] < 1.5 + 1.0  # a machine under load is late
     assert told[1][0] < 1.0
     assert "reconnect()" in told[1][1]
-    assert whole < 15
+    assert whole < 60
 
 
 @pytest.mark.full
@@ -359,7 +380,7 @@ def test_a_silent_host_is_given_up_within_15_seconds_by_default(name: str, silen
     told, whole = ask(at_port(silent.port)[name])
 
     assert max(seconds for seconds, _ in told) < 15
-    assert whole < 30
+    assert whole < 60
 
 
 def stop(process_id: int) -> Callable[[], None]:
@@ -416,7 +437,5 @@ def test_a_call_that_takes_longer_than_the_timeout_goes_on_while_the_server_answ
 
 
 def test_a_timeout_must_be_a_number_above_zero(tmp_path: Path) -> None:
-    from copick_core.errors import ConfigError
-
     with pytest.raises(ConfigError, match="timeout_seconds"):
         copick_core.open({"config_type": "filesystem", "overlay_root": str(tmp_path), "timeout_seconds": 0})

@@ -40,8 +40,14 @@ EXTRAS = {
 }
 #: Most requests that are under way at once.
 CONCURRENCY = 64
+_SSH = {"sftp", "ssh"}
 #: File systems that ask nobody when they are made.
 _LAZY = {"abfs", "abfss", "adl", "az", "http", "https", "memory", "s3", "s3a", "tar", "zip"}
+
+
+def known_hosts() -> str:
+    """The file in which OpenSSH keeps the keys of servers that this user has logged in to."""
+    return os.path.expanduser("~/.ssh/known_hosts")
 
 
 class Connection:
@@ -125,6 +131,8 @@ class Connection:
         args = dict(self._args)
         if is_s3:
             args["config_kwargs"] = {"max_pool_connections": CONCURRENCY, **args.get("config_kwargs", {})}
+        if self.protocol in _SSH and os.path.isfile(known_hosts()):
+            args = {"known_hosts": known_hosts(), **args}  # sshfs itself checks no keys unless it is told to
         if self.protocol == "smb":
             # Otherwise whoever reads a file locks out everybody else who wants to.
             args = {"share_access": "rwd", **args}
@@ -252,6 +260,12 @@ class Connection:
                 arguments = f"{field}_fs_args" if field else "overlay_fs_args, static_fs_args"
                 reason = f"an argument of its file system ({arguments}) is unknown: {redacted(str(error))}"
                 raise ConfigError(source=self.url, reason=reason) from error
+            if type(error).__name__ == "HostKeyNotVerifiable":  # of asyncssh
+                reason = (
+                    f"the server's key cannot be verified ({error}). Log in once with ssh, which stores it in "
+                    f"{known_hosts()}, or give another file as known_hosts in its arguments; null checks nothing"
+                )
+                raise ConfigError(source=redacted(self.url), reason=reason) from error
             if not is_broken_connection(error):
                 raise
             self._live = None
@@ -275,7 +289,11 @@ def _filesystem_class(protocol: str, url: str) -> type[AbstractFileSystem]:
     import fsspec
 
     try:
-        return fsspec.get_filesystem_class(protocol)  # type: ignore[no-any-return]
+        cls: type[AbstractFileSystem] = fsspec.get_filesystem_class(protocol)
+        if cls.__name__ == "SFTPFileSystem":
+            # fsspec's own, over paramiko, is what is left without sshfs: used from several threads, it hangs.
+            raise ImportError("sshfs")
+        return cls
     except ImportError as error:
         extra = EXTRAS.get(protocol)
         install = f'pip install "copick-backend-fs[{extra}]"' if extra else f"pip: {error}"
