@@ -10,8 +10,9 @@ from copick_core.plugins import known
 
 CORE = Path(__file__).parents[2] / "copick_core" / "src" / "copick_core"
 KNOWN = known()
-#: Core's own words for what holds voxels, and for the configuration, are names of commands; GLB is how core stores meshes.
-OWN = {"volume", "glb", "config"}
+#: Core's own words for what holds voxels, for tilt series and for the configuration are names of commands; GLB is how core
+#: stores meshes.
+OWN = {"volume", "glb", "config", "run"}
 NAMES = {name for table in ("backends", "commands", "formats", "wrappers") for name in KNOWN[table]} - OWN
 #: Names that are words of this code too: those are looked for as whole texts, as a config, a registry or a call has them.
 WORDS = {"cache", "copy", "demo", "em", "log", "memory", "tree"} | {

@@ -8,8 +8,8 @@ from copick_core.plugins import Command, hookimpl
 @hookimpl
 def copick_command() -> list[Command]:
     """Bring the commands."""
-    names = ("changing", "configuring", "looking", "reviewing")
-    changing, configuring, looking, reviewing = (f"copick_tools.commands.{name}" for name in names)
+    names = ("changing", "configuring", "looking", "reviewing", "running")
+    changing, configuring, looking, reviewing, running = (f"copick_tools.commands.{name}" for name in names)
     return [
         Command("add", 1, f"{changing}:add", "add an object or a run to a project"),
         Command("compare", 1, f"{looking}:compare", "compare picks of two annotators, or with the truth"),
@@ -34,6 +34,7 @@ def copick_command() -> list[Command]:
         Command("render", 1, "copick_tools.commands.render:render", "draw a run, or all runs on one page"),
         Command("review", 1, f"{reviewing}:review", "say and see who works on which run, and what is done or rejected"),
         Command("rm", 1, f"{changing}:rm", "delete entities"),
+        Command("run", 1, f"{running}:run", "call a function for each run or entity, here or on a cluster"),
         Command("show", 1, f"{looking}:show", "print what is stored of an entity, and where"),
         Command("stats", 1, f"{looking}:stats", "count entities by run, object, user and session"),
         Command("sync", 1, f"{changing}:sync", "bring what a project has into another one"),

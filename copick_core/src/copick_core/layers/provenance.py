@@ -57,6 +57,7 @@ class Recording:
     def provenance(self, layer: Layer, key: Key) -> dict[str, Any]:
         """The provenance of an entity that is about to be stored; notes it as an output."""
         self.outputs[key] = layer
+        self.inputs.pop((key, layer.name), None)  # writing over something may read it first
         inputs = [described_input(one, name, mark) for (one, name), mark in self.inputs.items() if one != key]
         return {**self.made_with, "at": _now(), "inputs": [*self.made_with.get("inputs", ()), *inputs]}
 

@@ -42,6 +42,7 @@ def map_runs(
     done: Iterable[str] | MapReport[T] = (),
     collect: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
+    on_outcome: Callable[[str, T | None, RunFailure | None], None] | None = None,
 ) -> MapReport[T]:
     """Call a function for each of many runs.
 
@@ -63,6 +64,7 @@ def map_runs(
         done: Names of runs to leave out, or the report of an earlier call, whose results are then part of this one's.
         collect: Return failures in the report instead of raising :class:`~copick_core.errors.RunsFailedError`.
         progress: Called after each run with its name, how many are finished, and how many there are.
+        on_outcome: Called after each run with its name, and its result or its failure, such as to write them down at once.
 
     Returns:
         Results, and failures with their tracebacks, by run.
@@ -105,7 +107,7 @@ def map_runs(
     with with_pool as pool:
         calls = [(name, arguments.get(name, {})) for name in todo]
         batches = [calls[part] for part in _parts(len(calls), chunksize, pool.workers)]
-        work = Work(pool, batches, report, progress, len(todo))
+        work = Work(pool, batches, report, progress, len(todo), on_outcome)
         try:
             work.finish()
         except KeyboardInterrupt:

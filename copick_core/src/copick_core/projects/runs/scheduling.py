@@ -36,7 +36,9 @@ class Work:
         report: MapReport[Any],
         progress: Callable[[str, int, int], None] | None,
         total: int,
+        on_outcome: Callable[[str, Any, RunFailure | None], None] | None = None,
     ) -> None:
+        self._on_outcome = on_outcome
         self._pool, self._report, self._progress, self._total = pool, report, progress, total
         self._waiting = deque(_Batch(runs) for runs in batches)
         self._suspects: deque[_Batch] = deque()
@@ -109,6 +111,8 @@ class Work:
         else:
             self._report.errors[name] = failure
         self._done += 1
+        if self._on_outcome is not None:
+            self._on_outcome(name, result, failure)
         if self._progress is not None:
             self._progress(name, self._done, self._total)
 
