@@ -54,7 +54,6 @@ MEANINGS = {
     ("volumes/free_memory.py", "memory"): "the controller of control groups",
     ("projects/annotation_exports.py", "merge"): "an argument",
     ("projects/annotation_files.py", "merge"): "an argument",
-    ("projects/reviews.py", "review"): "the record of a run",
     ("testing/samples.py", "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc"): "a file that is no entity",
     ("testing/samples.py", "ExperimentRuns/TS_1/Segmentations/10.000_me_1_ribo.mrc"): "a file that is no entity",
     ("testing/samples.py", "Objects/ribo.mrc"): "a file that is no entity",

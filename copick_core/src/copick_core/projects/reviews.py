@@ -247,7 +247,7 @@ class Reviews:
             self._root._pickable_object(object_name)
         user = by or self._root.user_id
         if not user:
-            raise InvalidDataError(source="review", reason="nobody sets it: pass by=, or set user_id in the configuration")
+            raise InvalidDataError(source="the review", reason="nobody sets it: pass by=, or set user_id in the configuration")
         return user
 
     def _names(self, runs: Iterable[str] | None) -> list[str]:
