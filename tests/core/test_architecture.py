@@ -170,6 +170,7 @@ FILAMENTS = {
     "copick_core.models.filaments",
     "copick_core.models.filaments_of_run",
     "copick_core.models.run",
+    "copick_core.projects.content_problems",
     "copick_core.projects.annotation_contents",
     "copick_core.projects.annotation_files",
     "copick_core.overlay",

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("config")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option("--contents", is_flag=True, help="Read annotations and segmentations too; may take long.")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, after asking.")
 @click.option("--yes", is_flag=True, help="With --repair: do not ask.")
 @click.pass_context
-def doctor(context: click.Context, config: str, as_json: bool, mend: bool, yes: bool) -> None:
+def doctor(context: click.Context, config: str, as_json: bool, contents: bool, mend: bool, yes: bool) -> None:
     """Look for everything that is wrong in the project CONFIG: a config file, or a folder, an archive or a URL without one.
 
     Changes nothing without --repair, which does only what is certain. The exit code is 1 if problems remain.
@@ -28,7 +29,7 @@ def doctor(context: click.Context, config: str, as_json: bool, mend: bool, yes: 
     from copick_core.opening import open as open_project
     from copick_core.projects.doctor import doctor as examine
 
-    found = examine(open_project(config))
+    found = examine(open_project(config), contents=contents)
     if not as_json:
         _show(found)
     if mend:

@@ -244,18 +244,22 @@ class CopickRootOverlay(CopickRoot):
 
         return table(self, kind)
 
-    def problems(self) -> list[Found]:
+    def problems(self, *, contents: bool = False) -> list[Found]:
         """Examine all layers for what could not be read or is wrong, as ``copick-core doctor`` does; changes nothing.
 
         Storage is asked, every folder of it: folders that cannot be listed, names that are not those of entities, remains
         of writers that died.
+
+        Args:
+            contents: Read all annotations and segmentations too, and look for labels of no object, points outside, empty
+                annotations, shapes that differ, features without a tomogram, and what cannot be read.
 
         Returns:
             Each problem with the name of its layer, errors first.
         """
         from copick_core.projects.doctor import doctor
 
-        return doctor(self)
+        return doctor(self, contents=contents)
 
     def _details(self, key: Key) -> dict[str, Any]:
         """What the layers know of a container beyond its key; the first one that says something is believed."""

@@ -27,16 +27,22 @@ class Found:
     problem: Problem
 
 
-def doctor(root: CopickRootOverlay) -> list[Found]:
+def doctor(root: CopickRootOverlay, *, contents: bool = False) -> list[Found]:
     """Examine all layers of a project, and change nothing.
 
     Args:
         root: The project.
+        contents: Read all annotations and segmentations too, and look for what contradicts the configuration or the
+            tomograms: labels of no object, points outside, empty annotations, shapes that differ, and what cannot be read.
 
     Returns:
         What is wrong, errors first. A layer that cannot be examined is a problem itself, and hides no other.
     """
     found = [Found(layer.name, problem) for layer in root.layers.all for problem in _problems(layer)]
+    if contents:
+        from copick_core.projects.content_problems import content_problems
+
+        found += [Found(layer, problem) for layer, problem in content_problems(root)]
     return sorted(found, key=lambda f: f.problem.severity != "error")
 
 

@@ -1,0 +1,166 @@
+"""What is wrong in the content of a project, and between its layers."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import trimesh
+
+import copick_core
+from copick_core.__main__ import main
+from support.objects import OBJECTS
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project with one tomogram of 4 x 5 x 6 voxels of 10 angstrom, in which nothing is wrong."""
+    config = {
+        "config_type": "filesystem",
+        "overlay_root": str(tmp_path / "data"),
+        "pickable_objects": OBJECTS,
+        "user_id": "me",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    root = copick_core.open(tmp_path / "config.json")
+    run = root.new_run("TS_1")
+    tomogram = run.new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.ones((4, 5, 6), np.float32))
+    tomogram.new_features("sobel").from_numpy(np.ones((4, 5, 6), np.float32))
+    run.new_picks("ribosome", "1").from_numpy([[0.0, 0.0, 0.0], [50.0, 40.0, 30.0]])
+    run.new_segmentation(10.0, "painting", "1", is_multilabel=True).from_numpy(np.full((4, 5, 6), 7, np.uint8))
+    mesh = run.new_mesh("membrane", "1")
+    mesh.mesh = trimesh.creation.box()
+    mesh.store()
+    run.new_filaments("ribosome", "1").from_numpy([np.array([[0.0, 0, 0], [1, 1, 1]])])
+    return root
+
+
+def found(root):
+    """Id, key and message of each problem."""
+    root.refresh()
+    return [(item.problem.id, str(item.problem.key), item.problem.message) for item in root.problems(contents=True)]
+
+
+def only(root):
+    """The one problem."""
+    (one,) = found(root)
+    return one
+
+
+def test_nothing_is_found_where_nothing_is_wrong(root):
+    assert found(root) == []
+
+
+def test_labels_of_no_object_are_found(root):
+    data = np.ones((4, 5, 6), np.uint8)
+    data[0, 0, :3] = [2, 90, 91]
+    root.get_run("TS_1").get_segmentations("me")[0].from_numpy(data)
+
+    name, key, message = only(root)
+    assert name == "label-of-no-object"
+    assert "painting" in key
+    assert "label 90, 91" in message
+
+
+def test_points_outside_of_every_tomogram_are_found(root):
+    root.get_run("TS_1").get_picks("ribosome")[0].from_numpy([[60.5, 0, 0], [0, -11.0, 0], [60.0, 50.0, 40.0], [-9.0, 0, 0]])
+
+    name, _, message = only(root)
+    assert name == "points-outside"
+    assert message.startswith("2 of 4 points")
+
+
+def test_a_shift_counts_where_points_are(root):
+    shift = np.eye(4)[None].copy()
+    shift[0, 0, 3] = 100.0
+    root.get_run("TS_1").get_picks("ribosome")[0].from_numpy([[1.0, 1.0, 1.0]], shift)
+
+    assert only(root)[0] == "points-outside"
+
+
+def test_empty_annotations_are_found(root):
+    run = root.get_run("TS_1")
+    run.get_picks("ribosome")[0].from_numpy(np.zeros((0, 3)))
+    run.get_segmentations("me")[0].from_numpy(np.zeros((4, 5, 6), np.uint8))
+    mesh = run.get_meshes("membrane")[0]
+    mesh.mesh = trimesh.Trimesh()
+    mesh.store()
+    run.get_filaments("ribosome")[0].from_numpy([])
+
+    assert [name for name, _, _ in found(root)] == ["empty-annotation"] * 4
+
+
+def test_a_segmentation_of_another_shape_than_its_tomogram_is_found(root):
+    root.get_run("TS_1").get_segmentations("me")[0].from_numpy(np.ones((6, 5, 4), np.uint8))
+
+    name, _, message = only(root)
+    assert name == "shapes-differ"
+    assert "6 × 5 × 4" in message
+    assert "4 × 5 × 6" in message
+
+
+def test_tomograms_of_one_spacing_with_different_shapes_are_found(root):
+    root.get_run("TS_1").get_voxel_spacing(10.0).new_tomogram("raw").from_numpy(np.ones((8, 5, 6), np.float32))
+
+    name, key, message = only(root)
+    assert (name, key) == ("shapes-differ", "voxel spacing 10.000 of run 'TS_1'")
+    assert "raw 8 × 5 × 6" in message
+
+
+def test_objects_that_share_a_label_are_found(root):
+    for name in ("a", "b"):
+        root.config.pickable_objects.append(copick_core.models.PickableObject(name=name, is_particle=True))
+
+    name, _, message = only(root)
+    assert name == "duplicate-label"
+    assert "ribosome, a, b share label 1" in message
+
+
+def test_annotations_of_no_object_are_found(root):
+    root.config.pickable_objects = [obj for obj in root.config.pickable_objects if obj.name != "membrane"]
+    root._objects = None
+
+    name, key, _ = only(root)
+    assert name == "unknown-object"
+    assert key.startswith("mesh 'membrane'")
+
+
+def test_features_without_a_tomogram_are_found(root, tmp_path):
+    shutil.rmtree(tmp_path / "data/ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr")
+
+    name, _, message = only(root)
+    assert name == "dangling-features"
+    assert "wbp_sobel_features.zarr is never listed: no layer has tomogram 'wbp'" in message
+
+
+def test_features_of_a_tomogram_in_another_layer_are_not_dangling(root, tmp_path):
+    static, overlay = tmp_path / "data", tmp_path / "overlay"
+    spacing = "ExperimentRuns/TS_1/VoxelSpacing10.000"
+    (overlay / spacing).mkdir(parents=True)
+    shutil.move(static / spacing / "wbp_sobel_features.zarr", overlay / spacing / "wbp_sobel_features.zarr")
+    config = {
+        "config_type": "filesystem",
+        "static_root": str(static),
+        "overlay_root": str(overlay),
+        "pickable_objects": OBJECTS,
+    }
+
+    assert found(copick_core.open(config)) == []
+
+
+@pytest.mark.parametrize("path", ["Picks/me_1_ribosome.json", "Meshes/me_1_membrane.glb", "Filaments/me_1_ribosome.json"])
+def test_what_cannot_be_read_is_found_and_hides_nothing(root, tmp_path, path):
+    (tmp_path / "data/ExperimentRuns/TS_1" / path).write_bytes(b"\xff\x00")
+    root.get_run("TS_1").get_segmentations("me")[0].from_numpy(np.zeros((4, 5, 6), np.uint8))
+
+    assert [name for name, _, _ in found(root)] == ["unreadable-content", "empty-annotation"]
+
+
+def test_the_command_looks_at_contents_only_if_asked(root, tmp_path, capsys):
+    root.get_run("TS_1").get_picks("ribosome")[0].from_numpy(np.zeros((0, 3)))
+    config = str(tmp_path / "config.json")
+
+    assert main(["doctor", config]) == 0
+    assert main(["doctor", config, "--contents"]) == 1
+    assert "empty-annotation: layer 'overlay', picks 'ribosome'" in capsys.readouterr().out
