@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +210,28 @@ def test_every_command_of_the_tools_shows_an_example(capsys):
     ):
         assert main([*words, "--help"]) == 0
         assert f"copick-core {words[0]}" in capsys.readouterr().out.partition("Example")[2]
+
+
+def test_a_value_that_looks_like_a_number_is_text_where_text_is_wanted(project, capsys):
+    assert main(["config", "set", "session_id", "2"]) == 0
+    assert main(["config", "set", "zarr_format", "3"]) == 0
+
+    capsys.readouterr()
+    found = json.loads(Path(os.environ["COPICK_CONFIG"]).read_text())
+    assert (found["session_id"], found["zarr_format"]) == ("2", 3)
+
+
+def test_a_value_that_is_not_possible_is_refused_in_one_line(project, capsys):
+    assert main(["config", "set", "zarr_format", "4"]) == 1
+
+    error = capsys.readouterr().err
+    assert "zarr_format cannot be 4" in error
+    assert error.count("\n") == 1
+
+
+def test_add_and_check_print_json(project, capsys):
+    assert printed(capsys, "add", "run", "TS_9") == {"run": "TS_9"}
+    added = printed(capsys, "add", "object", "apoferritin", "--label", "9")
+    assert added == {"object": "apoferritin", "label": 9, "is_particle": True}
+    checked = printed(capsys, "config", "check")
+    assert (checked["valid"], [layer["runs"] for layer in checked["layers"]]) == (True, [3])

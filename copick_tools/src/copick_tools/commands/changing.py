@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
 
-from copick_core.cli.parameters import examples, project_option
+from copick_core.cli.parameters import examples, json_option, project_option
 from copick_tools.commands.options import (
     ADDRESS,
     finish,
@@ -195,10 +196,11 @@ def add() -> None:
 @add.command("run")
 @click.argument("name")
 @project_option
-def add_run(name: str, config: str) -> None:
+@json_option
+def add_run(name: str, config: str, as_json: bool) -> None:
     """Add the run NAME."""
-    opened(config).new_run(name)
-    click.echo(f"Added run {name}.")
+    run = opened(config).new_run(name)
+    click.echo(json.dumps({"run": run.name}, indent=2) if as_json else f"Added run {run.name}.")
 
 
 @examples(
@@ -212,6 +214,7 @@ def add_run(name: str, config: str) -> None:
 @click.option("--radius", type=float, metavar="ANGSTROM", help="Its radius.")
 @click.option("--pdb-id", metavar="ID", help="Its entry in the PDB.")
 @click.option("--emdb-id", metavar="ID", help="Its entry in the EMDB.")
+@json_option
 def add_object(
     name: str,
     config: str,
@@ -220,12 +223,14 @@ def add_object(
     radius: float | None,
     pdb_id: str | None,
     emdb_id: str | None,
+    as_json: bool,
 ) -> None:
     """Add the object NAME to the config of a project."""
     root = opened(config)
     obj = root.new_object(name, not segmentation, label=label, radius=radius, pdb_id=pdb_id, emdb_id=emdb_id)
     root.save_config(config)
-    click.echo(f"Added object {obj.name} with label {obj.label}.")
+    facts = {"object": obj.name, "label": obj.label, "is_particle": obj.is_particle}
+    click.echo(json.dumps(facts, indent=2) if as_json else f"Added object {obj.name} with label {obj.label}.")
 
 
 @examples("copick-core merge 'TS_*/ribosome:*/1' '*:merged/1' --distance 60 --at-least 2")

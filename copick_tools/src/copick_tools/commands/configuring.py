@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, project_option
+from copick_core.cli.parameters import examples, json_option, project_option
 from copick_core.cli.words import count
 from copick_core.plugins import known
 from copick_tools.commands.options import opened
@@ -86,6 +86,8 @@ def _without_credentials(value: Any) -> Any:
 @project_option
 def config_set(field: str, value: str, config: str) -> None:
     """Set a FIELD of the config to VALUE, which is JSON or text; the new config is checked before it is written."""
+    from pydantic import ValidationError
+
     from copick_core.errors import ConfigError, closest
 
     root = opened(config)
@@ -96,10 +98,17 @@ def config_set(field: str, value: str, config: str) -> None:
         parsed = json.loads(value)
     except ValueError:
         parsed = value
-    try:
-        checked = type(root.config).model_validate({**root.config.model_dump(), field: parsed})
-    except ValueError as error:
-        raise ConfigError(source=config, reason=f"{field} cannot be {value}: {error}") from error
+    checked = None
+    for candidate in (parsed,) if parsed == value else (parsed, value):  # 2 may be a number, or the name of a session
+        try:
+            checked = type(root.config).model_validate({**root.config.model_dump(), field: candidate})
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            continue
+        parsed = candidate
+        break
+    if checked is None:
+        raise ConfigError(source=config, reason=f"{field} cannot be {value}: {reason}")
     setattr(root.config, field, getattr(checked, field))
     root.save_config(config)
     click.echo(f"{field} = {json.dumps(parsed)}")
@@ -110,14 +119,20 @@ def config_set(field: str, value: str, config: str) -> None:
 )
 @config.command("check")
 @project_option
-def config_check(config: str) -> None:
+@json_option
+def config_check(config: str, as_json: bool) -> None:
     """Check that the config is valid and that every layer answers."""
     from copick_core.tree.keys import ROOT, Kind
 
-    root = opened(config)
-    for layer in root.layers.all:
-        runs = [*layer.list(Kind.RUN, ROOT)]
-        click.echo(f"{layer.name}: {count(len(runs), 'run')}, {'read-only' if layer.read_only else 'writable'}")
+    layers: list[dict[str, Any]] = [
+        {"name": layer.name, "runs": len([*layer.list(Kind.RUN, ROOT)]), "read_only": layer.read_only}
+        for layer in opened(config).layers.all
+    ]
+    if as_json:
+        click.echo(json.dumps({"valid": True, "layers": layers}, indent=2))
+        return
+    for one in layers:
+        click.echo(f"{one['name']}: {count(one['runs'], 'run')}, {'read-only' if one['read_only'] else 'writable'}")
     click.echo("The config is valid.")
 
 
