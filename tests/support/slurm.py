@@ -104,7 +104,12 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
             if command[0] == "munged":
                 _wait(lambda: (folder / "munge.sock").exists(), folder)
         _wait(lambda: "idle" in _state(environment), folder)
-        yield environment
+        try:
+            yield environment
+        finally:  # the daemons clean up after jobs; what they leave behind nobody ends
+            _ask(environment, "scancel", "--me")
+            _wait(lambda: not _ask(environment, "squeue", "--noheader").strip(), folder)
+            _wait(lambda: not _steps(folder), folder)
     finally:
         for process in reversed(running):
             process.terminate()
@@ -117,8 +122,25 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _state(environment: dict[str, str]) -> str:
-    command = ["sinfo", "--noheader", "--format=%t"]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False).stdout
+    return _ask(environment, "sinfo", "--noheader", "--format=%t")
+
+
+def _ask(environment: dict[str, str], *command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    return done.stdout
+
+
+def _steps(folder: Path) -> list[str]:
+    """Processes of jobs that still run: their scripts lie in the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"{folder}/spool" in command:
+            found.append(command)
+    return found
 
 
 def _wait(ready: object, folder: Path) -> None:

@@ -57,7 +57,7 @@ def test_help_lists_every_command_with_its_summary_and_imports_none():
     for name in ("copy", "demo", "new-config", "new-plugin", "plugins", "portal-cache", "tree", "volume"):
         assert name in listed
     assert "make an example project" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[] ['copick_core.cli.frame', 'copick_core.cli.own']"
+    assert done.stdout.splitlines()[-1] == "[] ['copick_core.cli.foreign', 'copick_core.cli.frame', 'copick_core.cli.own']"
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("demo", "--nonsense"), ("demo", "--backend", "tape")])

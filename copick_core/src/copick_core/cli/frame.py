@@ -1,5 +1,6 @@
 """The frame of the command line: a click group whose commands are those of the framework and of all installed plugins.
 
+Plain click commands that other programs of copick bring (``cli/foreign.py``) follow under their own names.
 A command's module is imported when the command is called. Only the plugin module with its summary is imported for ``--help``.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 import click
 
 from copick_core import __version__
+from copick_core.cli import foreign
 from copick_core.cli.own import COMMANDS
 from copick_core.errors import PluginError, closest
 from copick_core.plugins import commands, install_line, known
@@ -21,7 +23,7 @@ class CommandLine(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, sorted; imports none."""
-        return sorted({*OWN, *commands.names()})
+        return sorted({*OWN, *commands.names(), *foreign.names()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command.
@@ -29,8 +31,8 @@ class CommandLine(click.Group):
         Raises:
             PluginError: It is broken; with the cause.
         """
-        if cmd_name not in self.list_commands(ctx):
-            return None
+        if cmd_name not in OWN and cmd_name not in commands.names():
+            return foreign.command(cmd_name)
         target = (OWN.get(cmd_name) or commands.get(cmd_name)).command
         command = commands.resolve(cmd_name, target)
         if not isinstance(command, click.Command):
@@ -55,6 +57,8 @@ class CommandLine(click.Group):
 
 
 def _summary(name: str) -> str:
+    if name not in OWN and name not in commands.names():
+        return foreign.summary(name)
     try:
         return (OWN.get(name) or commands.get(name)).summary
     except PluginError as error:

@@ -193,7 +193,7 @@ class Registry(Generic[R]):
         """Entry points of the group by name, one for each distribution."""
         if self._entry_points is None:
             found: dict[str, list[EntryPoint]] = {}
-            for point in _all_entry_points().select(group=self.group):
+            for point in all_entry_points().select(group=self.group):
                 found.setdefault(point.name, []).append(point)
             self._entry_points = {name: _claimants(points) for name, points in found.items()}
         return self._entry_points
@@ -297,7 +297,8 @@ def installed() -> list[Installed]:
     return [row for registry in REGISTRIES for row in registry.installed()]
 
 
-def _all_entry_points() -> EntryPoints:
+def all_entry_points() -> EntryPoints:
+    """The entry points of everything that is installed; scanned once until :func:`reset`."""
     global _scanned
     with _lock:
         if _scanned is None:
