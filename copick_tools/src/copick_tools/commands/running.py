@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, json_option
+from copick_core.cli.parameters import examples, json_option, project_option
 from copick_core.cli.words import count
-from copick_tools.commands.options import ADDRESS, kind_of, kind_option, opened, project_option
+from copick_tools.commands.options import ADDRESS, kind_of, kind_option, opened
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
