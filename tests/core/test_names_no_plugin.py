@@ -50,6 +50,7 @@ PATTERN = re.compile(
 )
 #: Where a word, or a name, means something else: the file, the text, and what it means.
 MEANINGS = {
+    ("cli/foreign.py", "convert"): "a group of copick that others bring commands to",
     ("picks/collector.py", "gc"): "Python's garbage collector",
     ("volumes/free_memory.py", "memory"): "the controller of control groups",
     ("projects/annotation_exports.py", "merge"): "an argument",

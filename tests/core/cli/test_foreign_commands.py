@@ -60,14 +60,23 @@ def test_a_command_is_listed_by_its_entry_point_and_imported_when_it_is_called(i
 
 
 def test_commands_of_a_group_are_in_a_group_of_its_name(install, capsys):
-    install("theirs", "copick.convert.commands", picks2hello="greet", more="tools")
+    install("theirs", "copick.process.commands", picks2hello="greet", more="tools")
 
-    assert ["convert", "(from", "theirs)"] in listed(capsys)
-    assert ["picks2hello", "(from", "theirs)"] in listed(capsys, "convert")
+    assert ["process", "(from", "theirs)"] in listed(capsys)
+    assert ["picks2hello", "(from", "theirs)"] in listed(capsys, "process")
     assert "theirs_of_theirs" not in sys.modules
-    assert main(["convert", "picks2hello", "moon"]) == 0
-    assert main(["convert", "more", "greet"]) == 0
+    assert main(["process", "picks2hello", "moon"]) == 0
+    assert main(["process", "more", "greet"]) == 0
     assert capsys.readouterr().out == "hello moon\nhello world\n"
+
+
+def test_a_group_of_ours_has_their_commands_too_and_keeps_its_own(install, capsys):
+    ours = {line[0] for line in listed(capsys, "convert") if line}
+    install("theirs", "copick.convert.commands", picks2hello="greet", mesh_from_segmentation="greet")
+
+    assert {line[0] for line in listed(capsys, "convert") if line} == {*ours, "picks2hello"}
+    assert main(["convert", "picks2hello", "moon"]) == 0
+    assert capsys.readouterr().out == "hello moon\n"
 
 
 def test_no_command_of_others_takes_the_place_of_ours(install, capsys):

@@ -31,37 +31,55 @@ def command(name: str) -> click.Command | None:
     Raises:
         PluginError: It cannot be imported, is no click command, or two distributions claim its name.
     """
-    group = next((group for group, known in GROUPS.items() if known == name), None)
+    group = _entry_points_of(name)
     if group is not None and _points(group):
         return _Group(name, group)
     return _loaded(_MAIN, name)
 
 
+def extended(name: str, ours: click.Command) -> click.Command:
+    """One of our commands; a group with the commands that others bring to a group of its name, which never replace ours."""
+    group = _entry_points_of(name)
+    return _Group(name, group, ours) if isinstance(ours, click.Group) and group is not None and _points(group) else ours
+
+
 def summary(name: str) -> str:
     """A line of help that needs no import: which distributions bring the command."""
-    group = next((group for group, known in GROUPS.items() if known == name), None)
+    group = _entry_points_of(name)
     points = _points(group) if group is not None else {}
     of = [point for claimants in (points.values() if points else [_points(_MAIN)[name]]) for point in claimants]
     return f"(from {', '.join(sorted({_distribution(point) for point in of}))})"
 
 
 class _Group(click.Group):
-    """A group whose commands are entry points."""
+    """A group whose commands are entry points, after those of one of our groups."""
 
-    def __init__(self, name: str, group: str) -> None:
-        super().__init__(name, help=f"Commands that other distributions bring to {name}.", no_args_is_help=True)
+    def __init__(self, name: str, group: str, ours: click.Group | None = None) -> None:
+        text = f"Commands that other distributions bring to {name}." if ours is None else ours.help
+        super().__init__(name, help=text, no_args_is_help=True)
         self._group = group
+        self._ours = ours
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_points(self._group))
+        return sorted({*(self._ours.list_commands(ctx) if self._ours else ()), *_points(self._group)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _loaded(self._group, cmd_name)
+        ours = self._ours.get_command(ctx, cmd_name) if self._ours else None
+        return _loaded(self._group, cmd_name) if ours is None else ours
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, f"(from {_distribution(points[0])})") for name, points in sorted(_points(self._group).items())]
+        rows = []
+        for name in self.list_commands(ctx):
+            ours = self._ours.get_command(ctx, name) if self._ours else None
+            of = f"(from {_distribution(_points(self._group)[name][0])})" if ours is None else ours.get_short_help_str()
+            rows.append((name, of))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _entry_points_of(name: str) -> str | None:
+    """The entry-point group that fills a group of the command line."""
+    return next((group for group, known in GROUPS.items() if known == name), None)
 
 
 def _points(group: str) -> dict[str, list[EntryPoint]]:

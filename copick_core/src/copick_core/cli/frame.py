@@ -37,7 +37,7 @@ class CommandLine(click.Group):
         command = commands.resolve(cmd_name, target)
         if not isinstance(command, click.Command):
             raise commands.unusable(cmd_name, f"{target} is no click command, but a {type(command).__name__}")
-        return command
+        return foreign.extended(cmd_name, command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of the arguments; one that is missing names its install line, or the closest spelling."""
