@@ -699,6 +699,13 @@ class ReplacesThoughReadOnly(Mutant):
 # ---------------------------------------------------------------------------------------------------------------- records
 
 
+class TellsTimesInMilliseconds(Mutant):
+    caught_by, seen = "test_what_is_written_now_has_the_time_of_now_or_none", "assert"
+
+    def modified(self, key):
+        return time.time() * 1000 if self.exists(key) else None
+
+
 class StoresRecordsThoughReadOnly(Mutant):
     caught_by, seen = "test_a_read_only_layer_stores_no_record", "DID NOT RAISE"
 

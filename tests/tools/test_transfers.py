@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from copick_core.errors import (
     ReadOnlyError,
 )
 from copick_core.errors import UnknownObjectError as UnknownObject
-from copick_core.layers import ANY
+from copick_core.layers import ANY, Layer
 from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import Kind, PicksKey, RunKey
 from copick_tools.deletions import delete, plan_delete, plan_prune
@@ -296,3 +297,49 @@ def test_a_copied_volume_has_all_its_values(project):
     np.testing.assert_array_equal(
         project.entity("TS_7/raw@10.0", "tomogram").numpy(), project.entity("TS_1/wbp@10.0", "tomogram").numpy()
     )
+
+
+def edit(root, user, z):
+    root.get_run("TS_1").get_picks("ribosome", user, "1")[0].from_numpy([[1.0, 2.0, z]])
+
+
+def test_newer_replaces_what_was_written_before_its_source(project):
+    edit(project, "bob", 7.0)
+    time.sleep(1.1)  # servers of S3 tell whole seconds
+    edit(project, "alice", 9.0)
+
+    plan = plan_copy(project.select("TS_1/ribosome:alice/1", "picks"), "ribosome:bob/1", if_exists="newer")
+
+    assert plan.run().keys == plan.keys == {BOB}
+    assert project.entity("TS_1/ribosome:bob/1", "picks").numpy()[0].tolist() == [[1.0, 2.0, 9.0]]
+
+
+def test_newer_skips_what_was_written_after_its_source(project):
+    time.sleep(1.1)
+    edit(project, "bob", 7.0)
+
+    plan = plan_copy(project.select("TS_1/ribosome:alice/1", "picks"), "ribosome:bob/1", if_exists="newer")
+
+    assert plan.steps == []
+    assert [str(skipped) for skipped in plan.skipped] == [f"skip {BOB}: {ALICE} is not newer"]
+
+
+def test_a_region_that_was_written_makes_a_volume_newer(project, make_root):
+    other = make_root("other")
+    sync(project, other, kind="segmentation")
+    time.sleep(1.1)
+    project.entity("TS_1/membrane:alice/1@10.0", "segmentation").set_region(
+        np.zeros((1, 1, 1), np.uint8), z=slice(0, 1), y=slice(0, 1), x=slice(0, 1)
+    )
+
+    assert len(plan_sync(project, other, kind="segmentation", if_exists="newer").keys) == 1
+
+
+def test_newer_is_refused_where_nobody_knows_when_something_was_written(project, monkeypatch):
+    monkeypatch.setattr(type(project.layers.overlay), "modified", Layer.modified)
+    before = contents(project)
+
+    with pytest.raises(InvalidDataError, match="does not know when it was written"):
+        copy(project.select("TS_1/ribosome:alice/1", "picks"), "ribosome:bob/1", if_exists="newer")
+
+    assert contents(project) == before

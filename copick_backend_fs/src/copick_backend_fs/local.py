@@ -170,6 +170,14 @@ class LocalLayer(PathLayer):
         """Revision of a file, without reading it."""
         return _revision_or_none(self.full_path(path))
 
+    def modified_time(self, path: str, *, folder: bool) -> float | None:
+        """When a file, or the newest file below a folder, was written."""
+        target = self.full_path(path)
+        if not folder:
+            return _mtime(target)
+        times = [_mtime(os.path.join(place, name)) for place, _, names in os.walk(target) for name in names]
+        return max((found for found in times if found is not None), default=None)
+
     def open_store(self, path: str) -> Store:
         """Open a volume."""
         from copick_backend_fs.volumes import LocalVolume
@@ -392,3 +400,10 @@ def _exchange_by_renames(one: str, other: str) -> bool:
         raise
     os.rename(aside, one)
     return True
+
+
+def _mtime(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:  # it was deleted meanwhile
+        return None

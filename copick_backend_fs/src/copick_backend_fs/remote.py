@@ -378,6 +378,16 @@ class BucketLayer(FsspecLayer):
         """Read a file with its revision."""
         return self._connection.ask(self._files.read_revised, self.full_path(path))
 
+    def modified_time(self, path: str, *, folder: bool) -> float | None:
+        """When a file, or the newest file below a folder, was written; None where the server does not tell."""
+        target = self.full_path(path)
+        try:
+            found = [*self.fs.find(target, detail=True).values()] if folder else [self.fs.info(target)]
+        except FileNotFoundError:
+            return None
+        times = [_seconds(info.get(name)) for info in found for name in _TIMES if info.get(name) is not None]
+        return max((one for one in times if one is not None), default=None)
+
     def file_revision(self, path: str) -> Revision | None:
         """Revision of a file, without reading it."""
         return self._connection.ask(self._files.revision, self.full_path(path))
@@ -415,3 +425,16 @@ def _full(live: Live, path: str) -> str:
 
 def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+#: What file systems of fsspec call the time at which a file was last written.
+_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
+
+
+def _seconds(value: object) -> float | None:
+    """A time of fsspec as seconds since 1970."""
+    from datetime import datetime
+
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
@@ -31,6 +32,8 @@ class Place:
         self.lock = threading.Lock()
         self.files: dict[Key, tuple[bytes, int]] = {}
         self.volumes: dict[Key, Volume] = {}
+        #: When each file and volume was last written, in seconds since 1970.
+        self.times: dict[Key, float] = {}
         #: Records of each run, by their names.
         self.records: dict[Key, dict[str, tuple[bytes, int]]] = {}
         #: Number of the replacement that each volume is from.
@@ -40,7 +43,8 @@ class Place:
         self.revisions = itertools.count(1)
 
     def add(self, key: Key) -> None:
-        """List an entity below its parent, and the containers above it below theirs. Hold the lock."""
+        """List an entity that was written, below its parent, and the containers above it below theirs. Hold the lock."""
+        self.times[key] = time.time()
         self.children.setdefault(key.parent, {})[key] = True
         above = key.parent
         while not isinstance(above, RootKey):
@@ -62,6 +66,7 @@ class Place:
         self.volumes.pop(key, None)
         self.records.pop(key, None)
         self.versions.pop(key, None)
+        self.times.pop(key, None)
         for child in self.children.pop(cast("ParentKey", key), {}):
             self.remove(child)
 
@@ -136,6 +141,10 @@ class MemoryLayer(Layer):
             return self.place.records[run][name]
         except KeyError:
             raise self.no_record(run, name) from None
+
+    def modified(self, key: Key) -> float | None:
+        """When a file or volume was last written."""
+        return self.place.times.get(key)
 
     def volume_version(self, key: Key) -> int | None:
         """Number of the replacement that the volume is from; 0 for one that was made by setting values."""

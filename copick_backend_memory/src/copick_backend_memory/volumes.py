@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,7 @@ class MemoryVolume(Store):
             raise TypeError(f"a zarr store takes buffers, not {type(value).__name__}")
         data = value.to_bytes()
         with self._place.lock:
+            self._place.times[self._key] = time.time()
             values = self._place.volumes.get(self._key)
             if values is None:
                 values = self._place.volumes[self._key] = {}

@@ -18,6 +18,7 @@ from copick_tools import __version__
 from copick_tools.comparing import match
 from copick_tools.plans import Change, Plan, Progress, Report, Skipped
 from copick_tools.targets import Target
+from copick_tools.transfers import is_newer
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -110,6 +111,9 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
         exists = layer.exists(key)
         if exists and if_exists == "skip":
             plan.skipped.append(Skipped(key, "it exists"))
+            continue
+        if exists and if_exists == "newer" and not is_newer([(held[source], source) for source in sources], layer, key):
+            plan.skipped.append(Skipped(key, "none of its sources is newer"))
             continue
         if exists and if_exists == "fail":
             raise AlreadyExistsError(key=key, layer=layer.name, way_out="Choose if_exists='skip' or 'replace' (--if-exists).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Addresses of everything in a project but density maps of objects.
 EVERYTHING: list[Address | str] = ["*/", "*/@*", "*", "*@*:*"]
-#: What happens where the target exists and holds something else: it is an error, it stays, or it is replaced.
-IfExists = Literal["fail", "skip", "replace"]
+#: What happens where the target exists and holds something else: it is an error, it stays, it is replaced, or it is replaced
+#: if the source was written later.
+IfExists = Literal["fail", "skip", "replace", "newer"]
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ def plan_sync(
         runs: Names of runs in the target, by their names in the source; others keep theirs.
         objects: The same for objects, and for names of segmentations.
         users: The same for users.
-        if_exists: ``"skip"`` brings only what is missing; ``"replace"`` also replaces what is different.
+        if_exists: ``"skip"`` brings only what is missing; ``"replace"`` also replaces what is different, ``"newer"`` only
+            where the source was written later.
         delete: Delete what the target's overlay has at such addresses and the source has not.
         provenance: Note in a hidden record of each run what brought the copies, and from where.
 
@@ -376,8 +378,32 @@ def _action(
         return "skip"
     if if_exists == "replace":
         return "replace"
+    if if_exists == "newer":
+        if is_newer([(layer, key)], target, target_key):
+            return "replace"
+        plan.skipped.append(Skipped(target_key, f"{key} is not newer"))
+        return "skip"
     way_out = "It has other content than the source; choose if_exists='skip' or 'replace' (--if-exists)."
     raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
+
+
+def is_newer(sources: Iterable[tuple[Layer, Key]], target: Layer, target_key: Key) -> bool:
+    """Whether one of several entities was written later than another one.
+
+    The times are those of the storage: of two places with different clocks, that of each.
+
+    Raises:
+        InvalidDataError: A layer does not know when one of them was written.
+    """
+    times = []
+    for layer, key in [(target, target_key), *sources]:
+        written = layer.modified(key)
+        if written is None:
+            way_out = "choose if_exists='skip' or 'replace' (--if-exists)"
+            reason = f"layer {layer.name!r} does not know when it was written; {way_out}"
+            raise InvalidDataError(source=key, reason=reason)
+        times.append(written)
+    return max(times[1:]) > times[0]
 
 
 def _made_with(command: str, root: CopickRootOverlay) -> dict[str, Any]:

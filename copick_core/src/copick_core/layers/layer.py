@@ -138,6 +138,10 @@ class Layer(ABC):
         except NotFoundError:
             return None
 
+    def modified(self, key: Key) -> float | None:
+        """When a file or volume was last written, in seconds since 1970; None where nothing is, or the layer cannot tell."""
+        return None
+
     def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
         """Read like :meth:`read`, with the revision of what was read; override where one request gives both."""
         revision = self.revision(key)

@@ -46,7 +46,8 @@ class PathLayer(Layer):
 
     Subclasses implement :meth:`list_folder`, :meth:`path_exists` and :meth:`read_file`, and for writable layers
     :meth:`write_file`, :meth:`delete_path` and :meth:`replace_folder`. These are enough. Override :meth:`read_part`,
-    :meth:`list_folders`, :meth:`file_revision` and :meth:`open_store` where the storage has a faster way.
+    :meth:`list_folders`, :meth:`file_revision` and :meth:`open_store` where the storage has a faster way, and
+    :meth:`modified_time` where it knows.
 
     Rules for all primitives:
 
@@ -176,6 +177,10 @@ class PathLayer(Layer):
         except FileNotFoundError:
             return None
         return revision if revision is not None else hashlib.sha256(data).hexdigest()
+
+    def modified_time(self, path: str, *, folder: bool) -> float | None:
+        """When a file, or the newest file below a folder, was written, in seconds since 1970; by default None: not known."""
+        return None
 
     def open_store(self, path: str) -> Store:
         """Open a zarr store rooted at a folder, read-only if the layer is; reads and creates nothing.
@@ -355,6 +360,10 @@ class PathLayer(Layer):
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
         return self.file_revision(layout.path(key))
+
+    def modified(self, key: Key) -> float | None:
+        """When a file or volume was last written."""
+        return self.modified_time(layout.path(key), folder=layout.is_folder(key.kind))
 
     def zarr(self, key: Key) -> Store:
         """Open a volume."""

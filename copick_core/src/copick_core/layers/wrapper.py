@@ -152,6 +152,10 @@ class WrapperLayer(Layer):
         """Pass on."""
         return self.around("read_record", run, lambda: self.inner.read_record(run, name))
 
+    def modified(self, key: Key) -> float | None:
+        """Pass on."""
+        return self.around("modified", key, lambda: self.inner.modified(key))
+
     def zarr(self, key: Key) -> Store:
         """Pass on."""
         return self.wrap_store(key, self.around("zarr", key, lambda: self.inner.zarr(key)), staged=False)

@@ -19,6 +19,7 @@ from copick_core.testing.layer_volumes import as_buffer, run_async
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
 
 DISTINCT = "Two different contents never have one token; a rewrite of equal content may change it."
+MODIFIED = "When a file or volume was last written, in seconds since 1970; None where nothing is, or the layer cannot tell."
 STORED_NOW = "The revision of what is stored now."
 NOW = "Token of what is stored under the key of a file now; None where nothing is."
 OF_WHAT_WAS_READ = "Read like :meth:`read`, with the revision of what was read; override where one request gives both."
@@ -51,6 +52,18 @@ class RevisionChecks(LayerChecks):
         assert revision is not None
         assert hash(revision) == hash(layer.revision(samples.key(kind)))
         assert revision == layer.revision(samples.key(kind))
+
+    @pytest.mark.parametrize("kind", [*FILE_KINDS, *VOLUME_KINDS])
+    @promises(MODIFIED)
+    def test_what_is_written_now_has_the_time_of_now_or_none(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        before = layer.modified(samples.key(kind))
+
+        samples.fill(layer, samples.key(kind))
+
+        assert before is None
+        written = layer.modified(samples.key(kind))
+        assert written is None or abs(written - time.time()) < 600  # servers have clocks of their own
 
     @pytest.mark.parametrize("kind", FILE_KINDS)
     @promises(STORED_NOW)

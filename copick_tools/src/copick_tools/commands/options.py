@@ -65,7 +65,7 @@ def if_exists_option(default: str) -> Callable[[F], F]:
     """Give a command ``--if-exists``."""
     return click.option(
         "--if-exists",
-        type=click.Choice(["fail", "skip", "replace"]),
+        type=click.Choice(["fail", "skip", "replace", "newer"]),
         default=default,
         show_default=True,
         help="What to do with targets that hold something else.",
