@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from copick_core.__main__ import main
 from support import volume_generator
 from support.volumes import open_volume
 
@@ -234,3 +235,24 @@ def test_a_job_is_renamed(volume):
     opened(volume).get_run(JOB).rename("Den")
 
     assert json.loads((volume.root / "jobs.json").read_text())[JOB]["name"] == "Den"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda v: mesh_block(v, (8, 0, 0), (8, 9, 2), (16, 25, 8), 100),
+        lambda v: (v.root / f"chunks/{JOB}/0.0.0").write_bytes(b""),
+        lambda v: (v.root / f"models/{JOB}/{MODEL}.json").write_text("{"),
+        lambda v: (v.root / f"training/{JOB}/meta1720196720.json").write_text("["),
+        lambda v: (v.root / f"{MESH}/255.combined.obj").write_text("v 0 0"),
+        lambda v: (v.root / "uploads/7B21D0").write_text("a file"),
+        lambda v: (v.root / f"segmented/{JOB}/1720196950.zarr").symlink_to(v.root),
+    ],
+)
+def test_the_command_ends_with_1_for_each_kind_of_damage(volume, damage, capsys):
+    assert main(["volume", "doctor", str(volume.root)]) == 0
+
+    damage(volume)
+
+    assert main(["volume", "doctor", str(volume.root)]) == 1
+    assert "1 error" in capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_a_stale_block_in_the_sample_is_reported_by_name(sample):
 
     found = [f for f in open_volume(sample).doctor() if f.code == "stale-blocks"]
 
-    assert [f.severity for f in found] == ["warning"]
+    assert [f.severity for f in found] == ["error"]
     assert str(folder / "_255_0_0_0.stl") in found[0].files
 
 

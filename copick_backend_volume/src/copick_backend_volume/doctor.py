@@ -158,22 +158,24 @@ def _of_meshes(volume: Volume, job: Job, _: float) -> Iterator[Finding]:
         folder = volume.meshes(job.id, model)
         blocks = mesh_blocks(folder)
         broken = broken_whole_meshes(folder)
+        again = f'Mesh it again: python -m copick_core volume mesh "{volume.root}" --job {job.id} --segmentation {model}'
         if broken:
-            yield Finding("broken-mesh", "error", f"a whole mesh of {model} is cut off: {broken[0]}", job.id, tuple(broken))
+            message = f"a whole mesh of {model} is cut off: {broken[0]}. {again}"
+            yield Finding("broken-mesh", "error", message, job.id, tuple(broken))
         try:
             stale = stale_blocks(folder)
         except InvalidDataError as error:
-            yield Finding("broken-block", "error", f"a block of mesh {model} cannot be read: {error}", job.id, (folder,))
+            yield Finding(
+                "broken-block", "error", f"a block of mesh {model} cannot be read: {error}. {again}", job.id, (folder,)
+            )
             stale = []
         if stale:
-            message = (
-                f"blocks of mesh {model} of an earlier block size, such as {os.path.basename(stale[0])}; the whole mesh holds "
-                "surfaces twice. Mesh it again: "
-                f'python -m copick_core volume mesh "{volume.root}" --job {job.id} --segmentation {model}'
-            )
-            yield Finding("stale-blocks", "warning", message, job.id, tuple(stale))
+            name = os.path.basename(stale[0])
+            what = f"blocks of mesh {model} of an earlier block size, such as {name}; the whole mesh holds surfaces twice"
+            message = f"{what}. {again}"
+            yield Finding("stale-blocks", "error", message, job.id, tuple(stale))
         for value in sorted({b.value for b in blocks} - combined_meshes(folder).keys()):
-            message = f"mesh {model} has blocks of {value}, but no whole mesh"
+            message = f"mesh {model} has blocks of {value}, but no whole mesh. {again}"
             yield Finding("no-combined-mesh", "warning", message, job.id, (folder,))
 
 
