@@ -254,7 +254,70 @@ def _describe_config(path: Path) -> Any:
     return repr(root.config), [run.name for run in root.runs]
 
 
+def _points(name: str, suffix: str) -> Target:
+    """A format of points: files that it writes, read as points, and as filaments and meshes where it has them."""
+    from copick_core.plugins.discovery import formats
+    from copick_core.plugins.format_functions import Frame, PicksTable
+    from copick_core.plugins.records import resolved
+
+    def frame(run: str | None) -> Frame:
+        return Frame((20, 40, 30), 10.0)
+
+    def seeds(folder: Path) -> list[tuple[Path, Path]]:
+        path = folder / f"small{suffix}"
+        record = formats.get(name)
+        if "picks" in record.writes:
+            ids, scores = np.array([1, 1, 2, 2, 2]), np.arange(5.0)
+            table = PicksTable(RNG.uniform(0, 300, (5, 3)), np.tile(np.eye(4), (5, 1, 1)), ids, scores, "1", "ribosome")
+            options = {"helical": "frame"} if name == "relion" else {}
+            resolved(record.writes["picks"])(str(path), [table], frame=frame, **options)
+        else:
+            path.write_text(_WRITTEN[name])
+        return [(path, path)]
+
+    def describe(path: Path) -> Any:
+        found = resolved(formats.get(name).reads["picks"])(str(path), frame=frame)
+        return [(t.run, t.object_name, t.positions.tolist(), {k: v.tolist() for k, v in t.columns.items()}) for t in found]
+
+    def read(path: Path) -> Any:
+        for kind, function in formats.get(name).reads.items():
+            if kind in ("picks", "filaments"):
+                refused = None
+                try:
+                    [*resolved(function)(str(path), frame=frame)]
+                except CopickError as error:
+                    refused = error
+                if refused is not None and kind == "picks":
+                    raise refused
+
+    return Target(seeds, describe, read)
+
+
+_WRITTEN = {
+    "cbox": "data_global\n_cbox_format_version 1.0\n\ndata_cryolo\nloop_\n_CoordinateX\n_CoordinateY\n_CoordinateZ\n_Width\n"
+    "_Height\n_Confidence\n1.5 2.5 3 4 4 0.5\n5.5 6.5 7 4 4 0.25\n",
+    "eman2": '{"apix_unbin": 2.5, "boxes_3d": [[1, 2, 3, "manual", 0.5, 0], [4, 5, 6, "manual", 0.25, 1]],'
+    ' "class_list": {"0": {"name": "ribosome"}}}',
+    "cets": '{"name": "d", "regions": [{"id": "1", "tomograms": [], "annotations": [{"annotation_type": "point_set_3D", '
+    '"name": "ribosome", "origin3D": [[1.5, 2, 3], [4, 5, 6]], "coordinate_systems": [{"name": "a", "axes": ['
+    '{"name": "x", "axis_unit": "angstrom"}, {"name": "y", "axis_unit": "angstrom"}, {"name": "z", "axis_unit": "angstrom"}'
+    "]}]}]}]}",
+}
+"""Good files of formats that are not written."""
+_SUFFIXES = {
+    "relion": ".star",
+    "stopgap": ".star",
+    "dynamo": ".tbl",
+    "imod": ".mod",
+    "csv": ".csv",
+    "parquet": ".parquet",
+    "cbox": ".cbox",
+    "eman2": ".json",
+    "cets": ".json",
+}
+
 TARGETS = {
+    **{name: _points(name, suffix) for name, suffix in _SUFFIXES.items()},
     "mrc": Target(_mrc, _describe_volume, _import_volume),
     "tiff": Target(_tiff, _describe_volume, _import_volume),
     "em": Target(_em, _describe_volume, _import_volume),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import numpy as np
@@ -75,13 +77,13 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidDataError(source=path, reason=f"is no readable JSON: {error}") from error
     boxes = content.get("boxes_3d") if isinstance(content, dict) else None
     if not isinstance(boxes, list):
         raise InvalidDataError(source=path, reason="holds no boxes: it has no boxes_3d")
     pixel = content.get("apix_unbin")
-    if type(pixel) not in (int, float) or not pixel > 0:
+    if not _is_finite(pixel) or not pixel > 0:
         reason = "has no apix_unbin, so what its coordinates count in is not certain; save the boxes again with a newer EMAN2"
         raise InvalidDataError(source=path, reason=reason)
     known = frame(None)
@@ -94,10 +96,10 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
         if not isinstance(box, list) or len(box) < 3:
             raise InvalidDataError(source=path, reason=f"row {row}: {box!r:.60} is no box", index=row - 1)
         for name, value in zip("xyz", box, strict=False):
-            if type(value) not in (int, float) or not np.isfinite(value):
+            if not _is_finite(value):
                 raise bad_cell(path, row, name, str(value))
         number = box[5] if len(box) > 5 and type(box[5]) is int else 0
-        score = box[4] if len(box) > 4 and type(box[4]) in (int, float) and np.isfinite(box[4]) else 0.0
+        score = box[4] if len(box) > 4 and _is_finite(box[4]) else 0.0
         by_class.setdefault(number, []).append([*map(float, box[:3]), float(score)])
     for number, rows in by_class.items():
         values = np.array(rows)
@@ -106,3 +108,11 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
         yield PicksTable(
             values[:, :3] * pixel + centre, scores=values[:, 3], object_name=label if type(label) is str else None
         )
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value of JSON is a number that a float can hold."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False

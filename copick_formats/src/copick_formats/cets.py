@@ -120,7 +120,7 @@ def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[J
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidDataError(source=path, reason=f"is no readable JSON: {error}") from error
     regions = content.get("regions") if isinstance(content, dict) else None
     if not isinstance(regions, list):
@@ -198,7 +198,7 @@ def _array(path: str, holder: Json, key: str, name: str, shape: tuple[int | None
     """An array of finite numbers, of a shape in which None is any length."""
     try:
         array: npt.NDArray[np.float64] = np.array(holder.get(key), np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidDataError(source=path, reason=f"{name}: {key} is no array of numbers") from error
     if array.ndim != len(shape) or any(wanted not in (None, n) for wanted, n in zip(shape, array.shape, strict=True)):
         expected = " x ".join("n" if n is None else str(n) for n in shape)

@@ -197,9 +197,12 @@ def read_parquet(path: str, *, frame: Frames, run_column: str = "run_name") -> I
 
     try:
         table = parquet.read_table(path)
-    except pyarrow.ArrowException as error:
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:  # OSError is also that of a damaged file
         raise InvalidDataError(source=path, reason=f"is no readable Parquet file: {error}") from error
-    yield from _tables(path, {name: table[name].to_pylist() for name in table.column_names}, run_column)
+    yield from _tables(path, columns, run_column)
 
 
 def write_parquet(path: str, tables: Iterable[PicksTable], *, frame: Frames) -> list[str]:
