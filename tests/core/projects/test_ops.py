@@ -464,3 +464,8 @@ def test_without_cloudpickle_a_function_of_a_notebook_is_refused_with_the_ways_o
 
     assert said.startswith("NotPicklableError Function scaled cannot be pickled: it is defined in a notebook or console")
     assert all(way in said for way in ("in a module", "pip install cloudpickle", 'executor="thread"'))
+
+
+def test_a_function_that_processes_cannot_be_sent_is_named_with_the_way_out(project):
+    with pytest.raises(NotPicklableError, match=r'Function .*lambda.*top level of a module.*executor="thread"'):
+        map_runs(lambda run: None, project, NAMES, executor="process", workers=2)
