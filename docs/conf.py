@@ -48,6 +48,7 @@ SECTIONS = {
     "How to": [
         "configuration",
         "import-and-export",
+        "history",
         "portal",
         "compose-volume",
         "from-copick-1",
