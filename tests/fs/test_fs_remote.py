@@ -6,6 +6,7 @@ import errno
 import http.server
 import threading
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -630,6 +631,22 @@ def test_a_missing_package_is_named_by_the_line_that_installs_it(
         open_layer("overlay", url)
 
     assert caught.value.install == f'pip install "copick-backend-fs[{extra}]"'
+
+
+def test_a_protocol_that_was_never_tried_warns_once_and_so_does_its_first_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copick_backend_fs.remote._announced", set())
+    fsspec.register_implementation("renaming", Renaming, clobber=True)
+
+    with pytest.warns(UserWarning, match=r"never tried with a server of renaming://"):
+        layer = open_layer("overlay", f"renaming://{tmp_path}/project")
+    with pytest.warns(UserWarning, match="let one process at a time write"):
+        layer.write(PICKS, b"old")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_layer("overlay", f"renaming://{tmp_path}/project").write(PICKS, b"new")
 
 
 def test_ssh_without_sshfs_names_the_extra_instead_of_hanging_over_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
