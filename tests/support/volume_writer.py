@@ -14,8 +14,7 @@ import numpy as np
 import copick_backend_volume.convert
 import copick_backend_volume.meshing  # noqa: F401 - what is imported now is imported once for all children
 import copick_core
-from copick_backend_volume import publish as publishing
-from copick_backend_volume import staging
+from copick_backend_volume import staging, uploading
 
 #: Events of the interpreter before a file or folder is changed, besides "open".
 _STEPS = {"os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate"}
@@ -46,8 +45,8 @@ def creates(folder, title, count):
 
 def slices(folder, job, value, times):
     """Add stacks of three slices, told apart by their values; hesitate between looking at the names and taking some."""
-    names = publishing._next_names
-    publishing._next_names = lambda *args: [names(*args), time.sleep(0.02)][0]
+    names = uploading._next_names
+    uploading._next_names = lambda *args: [names(*args), time.sleep(0.02)][0]
     run = root_of(folder).get_run(job)
     for number in range(int(times)):
         say(" ".join(run.add_slices(np.full((3, 4, 4), int(value) + number, np.uint8))))
