@@ -132,3 +132,17 @@ def test_a_list_of_children_changes_under_its_lock(call):
     children = Children(threading.RLock())
 
     assert waits_for(children.lock, lambda: CHILDREN[call](children, Handle()))
+
+
+def test_children_that_several_threads_want_at_once_are_listed_once():
+    children, asked = Children(threading.RLock()), []
+    threads = [threading.Thread(target=children.all, args=(lambda: asked.append(1) or [Handle()],)) for _ in range(2)]
+
+    with children.lock:
+        for thread in threads:
+            thread.start()
+            thread.join(0.2)
+    for thread in threads:
+        thread.join()
+
+    assert asked == [1]
