@@ -10,6 +10,7 @@ from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
 from copick_core.models.entity import StringFilter, wanted
+from copick_core.models.plausibility import check_points, is_strict
 from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
@@ -96,6 +97,8 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
         instance_ids: ArrayLike | None = None,
         scores: ArrayLike | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
+        *,
+        strict: bool | None = None,
     ) -> None:
         """Replace all points and store them.
 
@@ -105,11 +108,17 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
             instance_ids: Instance ids (n,), integers from 0; 0 by default.
             scores: Scores (n,); 1 by default.
             columns: Further columns by name, each (n,): numbers or text; none by default. NaN and None are no value.
+            strict: Refuse points outside of every tomogram of the run instead of warning of them; storage is asked for the
+                tomograms then. By default as the configuration says.
 
         Raises:
-            InvalidDataError: Shapes differ, or values are not finite; names the first such point. Nothing was stored.
+            InvalidDataError: Shapes differ, values are not finite, or ``strict`` refuses them; names the first such point.
+                Nothing was stored.
             ReadOnlyError: The picks are read-only.
             ConflictError: Someone else has stored since these picks were read.
+
+        Warns:
+            UserWarning: Once for these picks, if points lie outside of every tomogram of the run that is known.
         """
         from copick_core.picks import from_arrays
 
@@ -118,6 +127,7 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
         header = self._header(self.meta)
         arrays = from_arrays(positions, transforms, instance_ids, scores, columns=columns, header=header, source=source)
         meta = self._meta_to_keep()
+        check_points(self, self.run, [arrays.positions], is_strict(self.run.root, strict))
         meta.points = None
         self._hold(meta, arrays)
         self._write(meta, arrays)
@@ -245,12 +255,15 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
             if not self._edits():
                 return  # nothing was read and nothing was set: what is stored is what there is
             self._load_header()
-        self._write(*self._content())
+        meta, arrays = self._content()
+        arrays = self._arrays_in(meta, arrays)
+        check_points(self, self.run, [arrays.positions], is_strict(self.run.root, None))
+        self._write(meta, arrays)
 
-    def _write(self, meta: CopickPicksFile, arrays: PicksArrays | None) -> None:
+    def _write(self, meta: CopickPicksFile, arrays: PicksArrays) -> None:
         from dataclasses import replace
 
-        self._revision = self._store(replace(self._arrays_in(meta, arrays), header=self._header(meta)))
+        self._revision = self._store(replace(arrays, header=self._header(meta)))
 
     def refresh(self) -> None:
         """Forget what is in memory; the next access reads it again."""
@@ -343,6 +356,7 @@ class PicksOfRun(AnnotationsOfRun):
         instance_ids: ArrayLike | None = None,
         scores: ArrayLike | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
+        strict: bool | None = None,
     ) -> CopickPicks:
         """Make picks and store them, in one step with their points if these are given: both are stored, or nothing is.
 
@@ -357,6 +371,7 @@ class PicksOfRun(AnnotationsOfRun):
             instance_ids: Instance ids (n,).
             scores: Scores (n,).
             columns: Further columns by name.
+            strict: Whether points outside of every tomogram are refused.
 
         Raises:
             UnknownObjectError: The project does not list the object.
@@ -368,7 +383,7 @@ class PicksOfRun(AnnotationsOfRun):
         key = PicksKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
 
         def fill(picks: CopickPicks) -> None:
-            picks.from_numpy(positions, transforms, instance_ids, scores, columns)  # type: ignore[arg-type]
+            picks.from_numpy(positions, transforms, instance_ids, scores, columns, strict=strict)  # type: ignore[arg-type]
 
         given = any(values is not None for values in (transforms, instance_ids, scores, columns))
         if positions is None and given:

@@ -21,7 +21,9 @@ from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
 if TYPE_CHECKING:
     import os
 
+    from copick_core.models.plausibility import Sizes
     from copick_core.tree.filament_spec import FilamentSpec
+    from copick_core.tree.keys import Key
     from copick_core.volumes.chunk_cache import ChunkCache
 
 
@@ -40,6 +42,10 @@ class CopickRoot:
         self._run_children: Children[CopickRun] = Children(threading.RLock())
         #: Handles of the objects; None: make them anew from the configuration (tools assign that after changing it).
         self._objects: list[CopickObject] | None = None
+        #: Sizes of tomograms that are known, by run: what is written is compared with them.
+        self._sizes: dict[str, Sizes] = {}
+        #: Entities whose content was complained of, with what it was.
+        self._complained: set[tuple[Key, str]] = set()
 
     @cached_property
     def _chunk_cache(self) -> ChunkCache | None:
@@ -282,6 +288,7 @@ class CopickRoot:
         """Forget runs and objects; the next access asks again."""
         self._run_children.forget()
         self._objects = None
+        self._sizes.clear()
 
     def reconnect(self) -> None:
         """Renew connections and forget everything; places without connections only forget."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
+from copick_core.models import plausibility
 from copick_core.models.entity import Annotation, check_flags
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.tree.keys import SegmentationKey, SegmentationType, voxel_size_key
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from copick_core.models.volume import Index
     from copick_core.tree.schema import CopickConfig, CopickSegmentationMeta
     from copick_core.volumes.importing import ImportOptions
+    from copick_core.volumes.labels import LabelCheck
     from copick_core.volumes.ome import FormatOptions
     from copick_core.volumes.sources import VolumeSource
 
@@ -66,7 +68,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     ========== ======================= =======================================================
     type       array                   values
     ========== ======================= =======================================================
-    binary     (z, y, x)               0 and 1 (or any mask value) for one object
+    binary     (z, y, x)               0 and 1 (or the label) for one object
     multilabel (z, y, x)               labels of objects
     instance   (z, y, x)               ids of the instances of one object
     panoptic   (2, z, y, x)            channel "label": labels of objects; channel "instance"
@@ -166,7 +168,13 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         return self._read(zarr_group, self._region(z, y, x, channel))
 
     def from_numpy(
-        self, data: ArrayLike, levels: int = 1, dtype: DTypeLike | None = None, **format: Unpack[FormatOptions]
+        self,
+        data: ArrayLike,
+        levels: int = 1,
+        dtype: DTypeLike | None = None,
+        *,
+        strict: bool | None = None,
+        **format: Unpack[FormatOptions],
     ) -> None:
         """Replace the segmentation and its pyramid (nearest neighbour).
 
@@ -175,13 +183,19 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             levels: Number of resolution levels.
             dtype: Integer type to store; by default the smallest unsigned one that holds all values, at least uint8
                 (uint16 for instance and panoptic ones).
+            strict: Refuse labels that no object has, and a size that no tomogram of this voxel size has, instead of warning of
+                them; storage is asked for the sizes then. By default as the configuration says.
             **format: ``format``, ``zarr_format``, ``chunks``, ``compressor``, ``shards`` of this volume, as
                 :class:`~copick_core.volumes.ome.VolumeFormat` takes them; by default those of the configuration.
 
         Raises:
             InvalidDataError: A value would be changed by the type (negative, fractional, not finite, too large), or is no
-                label of the project (panoptic); names the voxel. Nothing was written.
+                label of the project (panoptic); names the voxel. Or ``strict`` refuses them. Nothing was written.
             ReadOnlyError: The segmentation is read-only.
+
+        Warns:
+            UserWarning: Once for each segmentation, if values of a binary or multilabel one are labels of no object, or no
+                tomogram of its voxel size that is known has its size.
         """
         import numpy as np
 
@@ -205,10 +219,16 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             ome.check_panoptic(data, self._object_labels(), source=str(self._key))
             options["axes"] = "czyx"
             options["metadata"] = {"copick": {"segmentation_type": "panoptic", "channels": list(PANOPTIC_CHANNELS)}}
-        self._write_volume(data, self.voxel_size, format, **options)
+        self._write_volume(data, self.voxel_size, format, strict, **options)
 
     def import_volume(
-        self, source: Any, levels: int = 1, dtype: DTypeLike | None = None, **options: Unpack[ImportOptions]
+        self,
+        source: Any,
+        levels: int = 1,
+        dtype: DTypeLike | None = None,
+        *,
+        strict: bool | None = None,
+        **options: Unpack[ImportOptions],
     ) -> None:
         """Replace the segmentation by labels that are read piece by piece, whatever their size.
 
@@ -216,6 +236,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             source: As :meth:`CopickTomogram.import_volume` takes it.
             levels: Number of resolution levels.
             dtype: As in :meth:`from_numpy`; without it the source is read twice.
+            strict: As in :meth:`from_numpy`.
             **options: ``voxel_size``, ``transpose``, ``flip``, ``progress`` and the options of :meth:`from_numpy`; see
                 :meth:`CopickTomogram.import_volume`.
 
@@ -232,7 +253,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
                 "copick_core.volumes.reading.read_volume(path).data "
                 "and give them to from_numpy(numpy.stack([label, instance]))",
             )
-        self._import_volume(source, self.voxel_size, levels, dtype, **options)
+        self._import_volume(source, self.voxel_size, levels, dtype, strict, **options)
 
     def _import_dtype(self, volume: VolumeSource, dtype: DTypeLike | None) -> DTypeLike | None:
         from copick_core.volumes.labels import smallest_unsigned
@@ -243,6 +264,13 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         for start, slab in volume.each_slab():
             narrowest = smallest_unsigned(slab, narrowest, source=volume.name, origin=(start, 0, 0))
         return narrowest
+
+    def _inspector(self, shape: tuple[int, ...], strict: bool | None) -> LabelCheck | None:
+        plausibility.check_size(self, shape, plausibility.is_strict(self._root, strict))
+        return plausibility.label_check(self)
+
+    def _judge(self, inspect: LabelCheck | None, strict: bool | None) -> None:
+        plausibility.check_labels(self, inspect, plausibility.is_strict(self._root, strict))
 
     @property
     def _channels(self) -> bool:
@@ -264,6 +292,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         z: Index = ALL,
         channel: str | int | None = None,
         update_levels: bool = False,
+        *,
+        strict: bool | None = None,
     ) -> None:
         """Write a region of one level; only the chunks that it touches are written.
 
@@ -276,6 +306,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             channel: Channel of a panoptic segmentation; None for both.
             update_levels: Also recompute what depends on the region in all coarser levels; if that is interrupted, they keep
                 the old values.
+            strict: Refuse labels that no object has, as :meth:`from_numpy` does.
 
         Raises:
             InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic), or coarser
@@ -297,6 +328,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             with self._named_in_errors():
                 both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
+        elif check := plausibility.label_check(self):
+            check(values)
+            self._judge(check, strict)
         self._write_region(zarr_group, index, values, update_levels, opened)
 
     def instance_ids(self, zarr_group: str | int = "0", object_name: str | None = None) -> NDArray[np.integer[Any]]:

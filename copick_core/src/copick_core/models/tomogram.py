@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
+from copick_core.errors import InvalidDataError
 from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.parent import Parent
+from copick_core.models.plausibility import forget_size, learn_size
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.tree.keys import FeaturesKey, Kind, TomogramKey
 from copick_core.tree.names import checked_name, spellings
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from copick_core.models.root import CopickRoot
-    from copick_core.models.volume import Index
+    from copick_core.models.volume import Index, Opened
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
     from copick_core.volumes.importing import ImportOptions
     from copick_core.volumes.ome import FormatOptions
@@ -226,6 +229,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
     def refresh(self) -> None:
         """Forget feature maps and what is known about the stored volume."""
         super().refresh()
+        forget_size(self)
         self.refresh_features()
 
     def delete(self) -> None:
@@ -238,6 +242,15 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         self._delete_data()
         self.refresh()
         self._siblings.remove(self)
+
+    def _learn_opened(self, opened: Opened) -> None:
+        from copick_core.volumes.ome import LevelView
+
+        with suppress(InvalidDataError):  # of other axes: its size says nothing
+            learn_size(self, LevelView(opened.array, opened.image, self._channels, str(self._key)).shape)
+
+    def _learn_size(self, shape: tuple[int, ...]) -> None:
+        learn_size(self, shape)
 
     @property
     def _root(self) -> CopickRoot:

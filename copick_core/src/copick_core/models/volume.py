@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.tree.schema import CopickConfig
     from copick_core.volumes.image import Image
+    from copick_core.volumes.labels import LabelCheck
     from copick_core.volumes.ome import FormatOptions, Kind, LevelView, Progress, VolumeFormat
     from copick_core.volumes.sources import VolumeSource
 
@@ -43,6 +44,9 @@ _FORMATS: Mapping[str, Literal[2, 3]] = {"copick-1": 2, "copick-2": 3, "ome-0.5"
 
 #: What places that take any volume fix of its format.
 NOTHING_FIXED: Mapping[str, Any] = {}
+
+#: What the finest level is called.
+FINEST = frozenset(("0", 0))
 
 #: Levels of a volume of which none has been opened; always replaced, never changed.
 NOTHING_OPEN: Mapping[str | int, Any] = {}
@@ -135,7 +139,15 @@ class Volume(Entity[K]):
                 raise
             opened = self._open(level, noted, None if self._versions_take_requests else found, attributes)
         self._arrays = {**self._arrays, level: opened}
+        if level in FINEST:
+            self._learn_opened(opened)
         return opened
+
+    def _learn_opened(self, opened: Opened) -> None:
+        """Take note of the finest level, which was opened."""
+
+    def _learn_size(self, shape: tuple[int, ...]) -> None:
+        """Take note of the size of the volume, which was written: others may be compared with it."""
 
     def _open(self, level: str | int, noted: Hashable, version: Hashable | None, attributes: bool) -> Opened:
         from copick_core.volumes import ome
@@ -391,13 +403,28 @@ class Volume(Entity[K]):
                 way_out="Call refresh() on the handle; what you meant to change may be gone.",
             )
 
-    def _write_volume(self, data: Any, voxel_size: float, format: FormatOptions, **options: Any) -> None:
+    def _write_volume(
+        self, data: Any, voxel_size: float, format: FormatOptions, strict: bool | None = None, /, **options: Any
+    ) -> None:
         """Write a whole volume into a fresh store and swap it in."""
+        import numpy as np
+
         from copick_core.volumes import ome
 
         layout = self._format(format)
+        shape = tuple(int(n) for n in np.shape(data))
+        inspect = self._inspector(shape, strict)
         with self._named_in_errors(), self._replace_store() as store:
-            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, **options)
+            ome.write_volume(store, data, voxel_size, kind=self._pyramid, format=layout, inspect=inspect, **options)
+            self._judge(inspect, strict)
+        self._learn_size(shape)
+
+    def _inspector(self, shape: tuple[int, ...], strict: bool | None) -> LabelCheck | None:
+        """Complain of the size of a volume that is to be written, and give what is to look at its voxels."""
+        return None
+
+    def _judge(self, inspect: LabelCheck | None, strict: bool | None) -> None:
+        """Complain of what was seen, while the volume is not in its place yet."""
 
     def _import_volume(
         self,
@@ -405,6 +432,8 @@ class Volume(Entity[K]):
         own_size: float | None,
         levels: int,
         dtype: DTypeLike | None,
+        strict: bool | None = None,
+        /,
         *,
         voxel_size: float | None = None,
         transpose: str | Sequence[int] | None = None,
@@ -426,10 +455,12 @@ class Volume(Entity[K]):
             volume = orient(whole, transpose, flip)
             size = self._import_size(volume, own_size)
             dtype = self._import_dtype(volume, dtype)
+            inspect = self._inspector(volume.shape, strict)
             with self._named_in_errors(), self._replace_store() as store:
-                import_volume_into(
-                    store, volume, size, levels=levels, dtype=dtype, format=layout, kind=self._pyramid, progress=progress
-                )
+                written: dict[str, Any] = {"levels": levels, "dtype": dtype, "format": layout, "kind": self._pyramid}
+                import_volume_into(store, volume, size, progress=progress, inspect=inspect, **written)
+                self._judge(inspect, strict)
+            self._learn_size(volume.shape)
 
     def _import_size(self, volume: VolumeSource, own_size: float | None) -> float | None:
         """The voxel size to store; that of this entity, if it has one.

@@ -29,6 +29,8 @@ class Found:
 
 def doctor(root: CopickRootOverlay, *, contents: bool = False) -> list[Found]:
     """Examine all layers of a project, and change nothing.
+def doctor(root: CopickRootOverlay) -> list[Found]:
+    """Examine all layers of a project, and its annotations over all of them; change nothing.
 
     Args:
         root: The project.
@@ -38,11 +40,18 @@ def doctor(root: CopickRootOverlay, *, contents: bool = False) -> list[Found]:
     Returns:
         What is wrong, errors first. A layer that cannot be examined is a problem itself, and hides no other.
     """
+    from copick_core.projects.implausible import implausible
+
     found = [Found(layer.name, problem) for layer in root.layers.all for problem in _problems(layer)]
     if contents:
         from copick_core.projects.content_problems import content_problems
 
         found += [Found(layer, problem) for layer, problem in content_problems(root)]
+    try:
+        found += [Found(layer, problem) for layer, problem in implausible(root)]
+    except Exception as error:  # a place that lists no runs is a problem of its layer already, or one of its own
+        if not found:
+            found.append(Found("", _unexamined(error)))
     return sorted(found, key=lambda f: f.problem.severity != "error")
 
 
@@ -74,8 +83,12 @@ def _problems(layer: Layer) -> Iterable[Problem]:
     try:
         return [*layer.problems()]
     except Exception as error:  # as above
-        message = f"it cannot be examined: {redacted(str(error)) or type(error).__name__}"
-        return [Problem("unexamined-layer", None, f"layer {layer.name!r}", "error", message)]
+        return [_unexamined(error, f"layer {layer.name!r}")]
+
+
+def _unexamined(error: Exception, place: str = "the project") -> Problem:
+    message = f"it cannot be examined: {redacted(str(error)) or type(error).__name__}"
+    return Problem("unexamined-layer", None, place, "error", message)
 
 
 def _failed(problem: Problem, error: Exception) -> Problem:

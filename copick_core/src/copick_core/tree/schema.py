@@ -173,6 +173,8 @@ class CopickConfig(BaseModel):
         shards: Shard shape (z, y, x) of volumes that are written with ``zarr_format`` 3, or ``"level"`` for one shard for each
             level; None for no sharding.
         chunk_cache_bytes: Decoded chunks that are kept for reading regions again; 0 for none.
+        strict: Refuse what is hardly meant instead of warning of it: labels that no object has, segmentations of a size that
+            no tomogram has, points outside of every tomogram.
         wrappers: Layers around the project's layers, such as ``[{"name": "log"}]``; the first is the outermost. Each has the
             ``name`` of a plugin, its options, and where there are several layers the ``layer`` that is meant.
         review_states: States of review, at least two: that of what nobody has set, that of what somebody works on, and any
@@ -200,6 +202,7 @@ class CopickConfig(BaseModel):
     compressor: str | dict[str, Any] | None = "blosc"
     shards: tuple[int, int, int] | Literal["level"] | None = None
     chunk_cache_bytes: int = Field(default=0, ge=0)
+    strict: bool = False
     wrappers: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     review_states: list[str] | None = None
 

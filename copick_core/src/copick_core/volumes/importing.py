@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
 from copick_core.volumes.format import FormatOptions, VolumeFormat
-from copick_core.volumes.level_stream import Progress
+from copick_core.volumes.level_stream import Inspect, Progress
 from copick_core.volumes.ome import write_bricks
 from copick_core.volumes.orientation import orient
 from copick_core.volumes.pyramid import Kind
@@ -51,6 +51,7 @@ def import_volume_into(
     format: VolumeFormat | None = None,
     kind: Kind = "mean",
     progress: Progress | None = None,
+    inspect: Inspect | None = None,
 ) -> float:
     """Stream a volume into a zarr store, with its coarser levels.
 
@@ -68,6 +69,7 @@ def import_volume_into(
         format: Zarr format, chunks, compression.
         kind: ``"mean"`` for densities, ``"nearest"`` for labels.
         progress: Called with (voxels written, all voxels) of the finest level.
+        inspect: See `write_volume`.
 
     Returns:
         The voxel size that was stored, in angstrom.
@@ -81,7 +83,6 @@ def import_volume_into(
         size = volume.voxel_size
         if size is None:
             raise InvalidDataError(source=volume.name, reason="does not tell its voxel size; give voxel_size (in angstrom)")
-        write_bricks(
-            store, [volume], size, levels=levels, kind=kind, dtype=dtype, format=format, progress=progress
-        )  # fmt: skip
+        options: Any = {"levels": levels, "kind": kind, "dtype": dtype, "format": format}
+        write_bricks(store, [volume], size, progress=progress, inspect=inspect, **options)
         return size

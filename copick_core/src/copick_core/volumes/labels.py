@@ -16,6 +16,8 @@ from copick_core.errors import InvalidDataError
 #: What data are called in messages, where nobody says which they are.
 UNNAMED = "data"
 _SLAB_BYTES = 8 * 2**20
+#: Values below which a table says which are labels; beyond it, they are looked for.
+_TABLE = 2**16
 
 PANOPTIC_CHANNELS = ("label", "instance")
 """Channels of a panoptic segmentation (2, z, y, x): the object's label, and the instance id within that
@@ -128,6 +130,42 @@ def check_panoptic(data: npt.NDArray[Any], allowed: Collection[int], *, source: 
             "is an instance id on a background voxel (label 0)",
             source,
         )
+
+
+class LabelCheck:
+    """Notices values that are neither 0 nor one of some labels. Takes a volume in pieces, from any thread.
+
+    Args:
+        labels: The labels.
+
+    Attributes:
+        found: A value that is none of them; None as long as there is none.
+    """
+
+    def __init__(self, labels: Collection[int]) -> None:
+        self.found: int | float | None = None
+        self._labels = np.unique([0, *labels])
+        # Most projects number their objects one after another: then the largest value tells.
+        self._gapless = int(np.argmax(np.append(self._labels, -1) != np.arange(len(self._labels) + 1))) - 1
+
+    def __call__(self, values: npt.NDArray[Any]) -> None:
+        """Look at a piece."""
+        if self.found is not None or not values.size:
+            return
+        if values.dtype.kind in "bu":
+            high = int(values.max())
+            if high <= self._gapless:
+                return
+            if high < _TABLE:
+                wrong = np.ones(high + 1, np.bool_)
+                wrong[self._labels[self._labels <= high]] = False
+                unlisted = wrong[values]
+            else:
+                unlisted = ~np.isin(values, self._labels)
+        else:
+            unlisted = ~np.isin(values, self._labels)
+        if unlisted.any():
+            self.found = values[unlisted][0].item()
 
 
 def check_real(array: npt.NDArray[Any], source: str) -> None:

@@ -23,6 +23,9 @@ from copick_core.volumes.workers import Task, Workers
 Progress = Callable[[int, int], None]
 """Called with the number of voxels (of the finest level) written so far, and of all."""
 
+Inspect = Callable[[npt.NDArray[Any]], None]
+"""Called with pieces of the finest level as it is stored, from several threads at once."""
+
 _BRICK_BYTES = 64 * 2**20
 """What is read from a file at once; two bricks are in memory at any time."""
 
@@ -60,6 +63,7 @@ def write_levels(
     kind: Kind,
     lead: tuple[int, ...] = (),
     progress: Progress | None = None,
+    inspect: Inspect | None = None,
 ) -> None:
     """Write a volume and its coarser levels in one pass over it.
 
@@ -75,8 +79,9 @@ def write_levels(
             dtype would change are refused.
         lead: Indices of the axes before z, for example the channel.
         progress: Told after each brick.
+        inspect: Given the voxels of the finest level, while a processor has them at hand.
     """
-    stack = _LevelStack(workers, levels, kind, lead)
+    stack = _LevelStack(workers, levels, kind, lead, inspect)
     depth, height, width = source.shape
     row, rows_y, _ = levels[0].tile
     if source.in_memory or source.sequential:
@@ -118,7 +123,15 @@ def _read_ahead(
 class _LevelStack:
     """The levels of one volume while it is written: a row of chunks is buffered for each but the finest."""
 
-    def __init__(self, workers: Workers, levels: Sequence[LevelWriter], kind: Kind, lead: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        levels: Sequence[LevelWriter],
+        kind: Kind,
+        lead: tuple[int, ...],
+        inspect: Inspect | None = None,
+    ) -> None:
+        self._inspect = inspect
         self._workers = workers
         self._levels = levels
         self._kind = kind
@@ -150,6 +163,8 @@ class _LevelStack:
             else:
                 tile = part.astype(level.dtype, copy=False)
             tile = np.ascontiguousarray(tile)  # all that follows reads it faster than a strided view
+            if number == 0 and self._inspect is not None:
+                self._inspect(tile)
             if number + 1 < len(self._levels):
                 self._halve(number, tile, origin)
             lead = self._lead

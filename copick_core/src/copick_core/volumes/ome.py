@@ -29,7 +29,7 @@ from copick_core.volumes.chunks import LevelWriter
 from copick_core.volumes.format import FormatOptions, VolumeFormat, layout_of
 from copick_core.volumes.indexing import Index, expand_index, region_shape
 from copick_core.volumes.labels import PANOPTIC_CHANNELS, cast_lossless, check_panoptic, smallest_unsigned
-from copick_core.volumes.level_stream import Bricks, Progress, write_levels
+from copick_core.volumes.level_stream import Bricks, Inspect, Progress, write_levels
 from copick_core.volumes.level_view import LevelView
 from copick_core.volumes.levels import UNREAD, levels, open_level, open_with_image, read_image, voxel_size_of
 from copick_core.volumes.multiscales import clear, multiscales, to_angstrom, write_group
@@ -86,6 +86,7 @@ def write_volume(
     metadata: Mapping[str, Any] | None = None,
     name: str = "/",
     progress: Progress | None = None,
+    inspect: Inspect | None = None,
 ) -> None:
     """Write a volume with its coarser levels, replacing all that the store held.
 
@@ -109,6 +110,7 @@ def write_volume(
         metadata: Goes to ``multiscales[0]["metadata"]``.
         name: Goes to ``multiscales[0]["name"]``.
         progress: Called with (voxels written, all voxels) of the finest level.
+        inspect: Called with pieces of the finest level as it is stored, in any order and from several threads.
 
     Raises:
         ValueError: If the shape does not fit the axes, the voxel size is not a positive number, the dtype is
@@ -139,6 +141,7 @@ def write_volume(
         metadata=metadata,
         name=name,
         progress=progress,
+        inspect=inspect,
     )
 
 
@@ -155,6 +158,7 @@ def write_bricks(
     metadata: Mapping[str, Any] | None = None,
     name: str = "/",
     progress: Progress | None = None,
+    inspect: Inspect | None = None,
 ) -> None:
     """Write a volume that is read piece by piece; `write_volume` for sources that are no arrays.
 
@@ -170,6 +174,7 @@ def write_bricks(
         metadata: Extra multiscales metadata.
         name: Name of the image.
         progress: Told about voxels written.
+        inspect: Given the voxels of the finest level.
 
     Raises:
         ValueError: As `write_volume`.
@@ -195,7 +200,7 @@ def write_bricks(
         workers = stack.enter_context(Workers(store))
         for i, channel in enumerate(channels):
             part = _part_of(progress, i, len(channels))
-            write_levels(workers, channel, arrays, kind, (i,) if channel_axis else (), part)
+            write_levels(workers, channel, arrays, kind, (i,) if channel_axis else (), part, inspect)
     version: Literal["0.4", "0.5"] = "0.4" if layout.zarr_format == 2 else "0.5"
     write_group(store, multiscales(size, levels, channel_axis, name, metadata, version), version)
 

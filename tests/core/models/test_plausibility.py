@@ -1,0 +1,200 @@
+"""What can be stored and is hardly meant: warned of once, refused where strict is set, listed by the doctor."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import copick_core
+from copick_core.errors import InvalidDataError
+from copick_core.projects.doctor import doctor
+from copick_core.volumes.labels import LabelCheck
+
+SHAPE = (6, 8, 10)
+OBJECTS = [
+    {"name": "ribosome", "is_particle": True, "label": 1},
+    {"name": "membrane", "is_particle": False, "label": 5},
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "config_type": "filesystem",
+        "overlay_root": str(tmp_path),
+        "user_id": "alice",
+        "session_id": "1",
+        "pickable_objects": OBJECTS,
+    }
+
+
+@pytest.fixture
+def run(config: dict[str, Any]) -> Any:
+    run = copick_core.open(config).new_run("TS_1")
+    run.new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.ones(SHAPE), levels=1)
+    return run
+
+
+def segmentation(run: Any, name: str = "membrane", *, multilabel: bool = False) -> Any:
+    return run.new_segmentation(10.0, name, "1", is_multilabel=multilabel, user_id="alice", exist_ok=True)
+
+
+@pytest.mark.parametrize("value", [3, 77, 300])
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_a_segmentation_with_a_label_that_no_object_has_is_warned_of(run: Any, multilabel: bool, value: int) -> None:
+    made = segmentation(run, multilabel=multilabel)
+
+    with pytest.warns(UserWarning, match=f"membrane.*value {value}, which is the label of no object"):
+        made.from_numpy(np.full(SHAPE, value))
+
+    assert (made.numpy() == value).all()
+
+
+def test_a_float_tomogram_as_a_segmentation_is_warned_of(run: Any) -> None:
+    density = np.arange(np.prod(SHAPE), dtype="f4").reshape(SHAPE)
+
+    with pytest.warns(UserWarning, match="label of no object"):
+        segmentation(run).from_numpy(density)
+
+
+@pytest.mark.parametrize(("multilabel", "values"), [(False, [0, 1]), (False, [0, 5]), (True, [0, 1, 5])])
+def test_labels_of_objects_are_stored_without_a_word(run: Any, multilabel: bool, values: list[int]) -> None:
+    segmentation(run, multilabel=multilabel).from_numpy(np.resize(np.array(values, "u1"), SHAPE))
+
+
+def test_ids_of_instances_are_no_labels(run: Any) -> None:
+    run.new_segmentation(10.0, "ribosome", "1", is_instance=True).from_numpy(np.full(SHAPE, 77))
+
+
+def test_a_segmentation_is_warned_of_once(run: Any) -> None:
+    made = segmentation(run)
+    with pytest.warns(UserWarning, match="value 3"):
+        made.from_numpy(np.full(SHAPE, 3))
+
+    made.from_numpy(np.full(SHAPE, 77))
+
+
+def test_a_region_with_a_label_that_no_object_has_is_warned_of(run: Any) -> None:
+    made = segmentation(run)
+    made.from_numpy(np.zeros(SHAPE, "u1"))
+
+    with pytest.warns(UserWarning, match="value 7"):
+        made.set_region(7, z=0)
+
+
+def test_strict_refuses_labels_and_leaves_what_was_stored(run: Any) -> None:
+    made = segmentation(run)
+    made.from_numpy(np.ones(SHAPE, "u1"))
+
+    with pytest.raises(InvalidDataError, match="membrane.*value 3"):
+        made.from_numpy(np.full(SHAPE, 3), strict=True)
+    with pytest.raises(InvalidDataError, match="value 3"):
+        made.set_region(3, z=0, strict=True)
+    with pytest.raises(InvalidDataError, match="value 3"):
+        made.import_volume(np.full(SHAPE, 3, "u1"), strict=True)
+
+    assert (made.numpy() == 1).all()
+
+
+def test_a_segmentation_of_another_size_than_the_tomogram_is_warned_of(run: Any) -> None:
+    with pytest.warns(UserWarning, match=r"membrane.*\(10, 8, 6\), which no tomogram.*\(6, 8, 10\)"):
+        segmentation(run).from_numpy(np.ones(SHAPE[::-1], "u1"))
+
+
+def test_one_tomogram_of_the_size_is_enough(run: Any) -> None:
+    run.get_voxel_spacing(10.0).new_tomogram("other").from_numpy(np.ones((4, 4, 4)), levels=1)
+
+    segmentation(run).from_numpy(np.ones((4, 4, 4), "u1"))
+
+
+def test_what_this_process_does_not_know_is_not_asked_for(run: Any, config: dict[str, Any]) -> None:
+    other = copick_core.open(config).get_run("TS_1")
+
+    segmentation(other).from_numpy(np.ones((2, 2, 2), "u1"))
+    other.new_picks("ribosome", "1", positions=[[0, 0, 3e6]])
+
+
+def test_strict_asks_storage_for_the_tomograms(run: Any, config: dict[str, Any]) -> None:
+    other = copick_core.open(config).get_run("TS_1")
+
+    with pytest.raises(InvalidDataError, match="which no tomogram"):
+        segmentation(other).from_numpy(np.ones((2, 2, 2), "u1"), strict=True)
+    with pytest.raises(InvalidDataError, match="outside of every tomogram") as caught:
+        other.new_picks("ribosome", "1", positions=[[0, 0, 0], [0, 0, 3e6]], strict=True)
+
+    assert caught.value.index == 1
+    assert not other.get_picks()
+
+
+def test_the_configuration_may_ask_for_strictness(run: Any, config: dict[str, Any]) -> None:
+    other = copick_core.open({**config, "strict": True}).get_run("TS_1")
+
+    with pytest.raises(InvalidDataError, match="value 3"):
+        segmentation(other).from_numpy(np.full(SHAPE, 3))
+    with pytest.raises(InvalidDataError, match="outside"):
+        other.new_picks("ribosome", "1", positions=[[0, 0, 3e6]])
+    with pytest.warns(UserWarning, match="outside"):
+        other.new_picks("ribosome", "2", positions=[[0, 0, 3e6]], strict=False)
+
+
+def test_points_outside_of_every_tomogram_are_warned_of_once(run: Any) -> None:
+    with pytest.warns(UserWarning, match=r"ribosome.*1 of 2 points lie outside.*z=3e\+06 \(index 1\)"):
+        picks = run.new_picks("ribosome", "1", positions=[[0, 0, 0], [0, 0, 3e6]])
+
+    picks.points[0].location.x = -1e6
+    picks.store()
+
+
+def test_points_on_the_rim_of_a_tomogram_are_inside(run: Any) -> None:
+    z, y, x = (10.0 * n for n in SHAPE)
+
+    run.new_picks("ribosome", "1", positions=[[0, 0, 0], [x, y, z], [x - 5, y - 5, z - 5], [-5, -5, -5]])
+
+
+def test_a_point_between_tomograms_of_two_shapes_is_outside_of_both(run: Any) -> None:
+    run.new_voxel_spacing(20.0).new_tomogram("wbp").from_numpy(np.ones((20, 2, 2)), levels=1)
+
+    with pytest.warns(UserWarning, match="1 of 1 points"):
+        run.new_picks("ribosome", "1", positions=[[90, 70, 300]])
+
+
+def test_filaments_outside_of_every_tomogram_are_warned_of(config: dict[str, Any]) -> None:
+    config["pickable_objects"] = [{"name": "actin", "is_particle": True, "label": 1, "metadata": {"copick": {"filament": {}}}}]
+    run = copick_core.open(config).new_run("TS_1")
+    run.new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.ones(SHAPE), levels=1)
+    filaments = run.new_filaments("actin", "1")
+
+    with pytest.warns(UserWarning, match=r"actin.*1 of 2 points"):
+        filaments.from_numpy([[[0, 0, 0], [0, 0, 3e6]]])
+
+
+def test_the_doctor_asks_storage_and_lists_what_is_hardly_meant(run: Any, config: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        segmentation(run).from_numpy(np.full((4, 4, 4), 3))
+        run.new_picks("ribosome", "1", positions=[[0, 0, 3e6]])
+    segmentation(run, "both", multilabel=True).from_numpy(np.resize([0, 1, 5], SHAPE))
+    run.new_picks("ribosome", "2", positions=[[0, 0, 0]])
+
+    found = doctor(copick_core.open(config))
+
+    assert {(item.problem.id, item.layer, item.problem.severity) for item in found} == {
+        ("size-of-no-tomogram", "overlay", "warning"),
+        ("label-of-no-object", "overlay", "warning"),
+        ("points-outside", "overlay", "warning"),
+    }
+    assert all(item.problem.repair is None and "TS_1" in str(item.problem.key) for item in found)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i4", "f4"])
+@pytest.mark.parametrize(("labels", "values", "found"), [([1, 2], [0, 1, 2], None), ([1, 5], [5, 3, 1], 3), ([], [0], None)])
+def test_the_check_of_labels_finds_what_is_none(labels: list[int], values: list[int], found: int | None, dtype: str) -> None:
+    check = LabelCheck(labels)
+
+    check(np.array(values, dtype))
+
+    assert check.found == found
