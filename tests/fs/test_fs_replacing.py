@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_backend_fs import replacing, s3, writers
+from copick_backend_fs import records, replacing, s3, writers
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.layer import open_layer
-from copick_backend_fs.replacing import Record, Replacement, decode, record_of, volume_of
+from copick_backend_fs.records import Record, decode, record_of, volume_of
+from copick_backend_fs.replacing import Replacement
 from copick_core.errors import BeingReplacedError
 from copick_core.tree.keys import TomogramKey
 from copick_core.volumes.ome import VolumeFormat, open_level, write_volume
@@ -90,7 +91,7 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, requests: int, *, dead: bool = Tr
 
 def age(server: S3Server) -> None:
     """Let the writer of the record that stands be dead."""
-    keys = [key for key in server.keys("lab") if replacing.PREFIX in key]
+    keys = [key for key in server.keys("lab") if records.PREFIX in key]
     for key in keys:
         record = json.loads(server._backend.get_object("lab", key).value)
         server.put("lab", {key: json.dumps({**record, "host": "elsewhere", "renewed": 0.0}).encode()})
@@ -120,7 +121,7 @@ def test_a_replacement_that_dies_at_any_step_ends_as_the_old_volume_or_the_new_o
     fill(opened(), 3)
     assert values(opened()) == [3]
     left = set(server.keys("lab"))
-    assert not [key for key in left if replacing.PREFIX in key]
+    assert not [key for key in left if records.PREFIX in key]
     assert len([key for key in left if PATH in key]) <= len(before)
 
 
@@ -133,9 +134,10 @@ def test_the_steps_are_all_steps(opened: Callable[..., Any], monkeypatch: pytest
     assert asked() == len(STEPS)
 
 
-def test_a_new_volume_that_was_cut_off_is_finished_by_its_reader(
+def test_a_replacement_that_was_interrupted_is_finished_by_the_next_reader(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fill(opened(), 1)
     with monkeypatch.context() as patched:
         cut_after(patched, 2, dead=False)
         with pytest.raises(Cut):
@@ -260,7 +262,7 @@ def test_a_process_that_has_ended_is_no_living_writer() -> None:
     assert not living.is_abandoned
     child.communicate(b"\n")
     assert living.is_abandoned
-    assert record(renewed=time.time() - 2 * replacing.LEASE).is_abandoned
+    assert record(renewed=time.time() - 2 * records.LEASE).is_abandoned
     assert not record().is_abandoned
 
 

@@ -21,6 +21,7 @@ class S3Server:
         most_at_once: Most requests that were under way at once.
         ignores_conditions: Whether it writes whatever ``If-Match`` and ``If-None-Match`` say, as some servers do.
         refuses: Whether every request is refused for want of permission.
+        allows: How many requests are still answered; then all are refused, as if the one who asks were dead. None: all.
         loses: How many answers to the next writes are lost on the way, after the write.
         signed: Access key and session token of the last request; None if it was not signed.
     """
@@ -54,6 +55,7 @@ class S3Server:
         self.most_at_once = 0
         self.ignores_conditions = False
         self.refuses = False
+        self.allows: int | None = None
         self.loses = 0
         self.signed: tuple[str, str | None] | None = None
 
@@ -87,12 +89,15 @@ class S3Server:
             self.signed = _signed(environ)
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
+            refused = self.refuses or self.allows == 0
+            if self.allows:
+                self.allows -= 1
             if self.ignores_conditions:
                 environ.pop("HTTP_IF_MATCH", None)
                 environ.pop("HTTP_IF_NONE_MATCH", None)
         try:
             time.sleep(self.delay)
-            if self.refuses:
+            if refused:
                 start_response("403 Forbidden", [("Content-Type", "application/xml")])
                 return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
             if environ["REQUEST_METHOD"] == "PUT" and self.loses:

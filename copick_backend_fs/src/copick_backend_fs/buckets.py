@@ -39,6 +39,10 @@ class BucketFiles(RemoteFiles):
         return self._conditions is not False
 
     @abstractmethod
+    async def first_below(self, live: Live, folder: str) -> list[str]:
+        """The first of the names below a folder, relative to it; nothing where there is none: one request."""
+
+    @abstractmethod
     async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read an object and its revision: one request."""
 
@@ -56,6 +60,10 @@ class BucketFiles(RemoteFiles):
 
         Unlike the revision, which is a checksum on some servers, it differs between equal objects of different replacements.
         """
+
+    @abstractmethod
+    async def write_marked(self, live: Live, path: str, data: bytes, mark: str) -> None:
+        """Write an object with a mark, which becomes part of its version: one request."""
 
     @abstractmethod
     async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -181,6 +181,10 @@ class RemoteFiles:
         if not self.writes_whole:
             await do(live, "makedirs", _folder(path), exist_ok=True)
         await do(live, "pipe_file", path, data)
+
+    async def write_all(self, live: Live, contents: Mapping[str, bytes]) -> None:
+        """Write several files at once, by their paths."""
+        await asyncio.gather(*(self.write(live, path, data) for path, data in contents.items()))
 
     async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read a file and its revision, which is its content where the server gives none."""

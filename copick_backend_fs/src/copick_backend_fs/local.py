@@ -8,8 +8,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Hashable, Sequence
-from functools import cache
+from collections.abc import Hashable, Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidNameError, ReadOnlyError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
+
+    from copick_core.layers.problems import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -209,6 +211,18 @@ class LocalLayer(PathLayer):
         folder = path.rpartition("/")[0]
         for swept in {folder, folder.rpartition("/")[0]} - {""}:
             self.sweep_staged(swept)
+
+    def problems_in_volume(self, path: str, key: Key | None) -> Iterable[Problem]:
+        """Find what writers that died a week ago or earlier have left of values that they were writing."""
+        from copick_backend_fs.leftovers import partial_files
+        from copick_core.layers.problems import Problem, Repair
+
+        for file in partial_files(self.full_path(path)):
+            message = "a writer that died has left this part of a value; nobody uses it"
+            repair = None if self.read_only else Repair(f"delete {file}", partial(os.unlink, file))
+            yield Problem(
+                "partial-file", key, f"layer {self.name!r}, {os.path.relpath(file, self.root)}", "warning", message, repair
+            )
 
     def volume_version(self, key: Key) -> Hashable | None:
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""

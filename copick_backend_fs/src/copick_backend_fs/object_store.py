@@ -137,6 +137,10 @@ class StoreFiles(BucketFiles):
             return bool(await self._below(live, path, all_pages=False))
         return await self.revision(live, path) is not None
 
+    async def first_below(self, live: Live, folder: str) -> list[str]:
+        """The first thousand names below a folder: one request."""
+        return await self._below(live, folder, all_pages=False)
+
     async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read an object or a part of it: one request."""
         part: Any = None
@@ -176,12 +180,15 @@ class StoreFiles(BucketFiles):
     def _version(self, answer: Any) -> tuple[Hashable, ...]:
         return str(answer.meta[self._tag]), str(answer.meta["last_modified"]), answer.attributes.get(MARK)
 
+    async def write_marked(self, live: Live, path: str, data: bytes, mark: str) -> None:
+        """Write an object with a mark: one request."""
+        with _told_as_usual(path):
+            async with live.slots:
+                await self._store.put_async(self._key(path), data, attributes={MARK: mark}, use_multipart=False)
+
     async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
         """Copy a small object with a mark: two requests, as a copy takes none."""
-        data = await self.read(live, source)
-        with _told_as_usual(target):
-            async with live.slots:
-                await self._store.put_async(self._key(target), data, attributes={MARK: mark}, use_multipart=False)
+        await self.write_marked(live, target, await self.read(live, source), mark)
 
     async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_fs import locks
@@ -13,14 +15,15 @@ from copick_backend_fs.connection import Connection
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
 from copick_backend_fs.locks import LockLostError, Owner
-from copick_backend_fs.replacing import PREFIX, RecordTakenError, Replacement, volume_of
+from copick_backend_fs.records import PREFIX, Record, RecordTakenError, decode, record_of, volume_of
+from copick_backend_fs.replacing import Replacement
 from copick_core.callers import warn_caller
 from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_staged
 from copick_core.tree import layout
-from copick_core.tree.keys import Key
+from copick_core.tree.keys import Key, Kind
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.live import Live
+    from copick_core.layers.problems import OfWriters
 
 #: Protocols whose files lie in an archive, which lies somewhere else.
 _ARCHIVES = {"tar", "zip"}
@@ -40,9 +44,14 @@ _CONDITIONAL = {"abfs", "abfss", "az", "s3", "s3a"}
 _TRIED = {"abfs", "az", "file", "http", "https", "local", "memory", "s3", "s3a", "sftp", "smb", "ssh", "tar", "zip"}
 #: Protocols and places that a warning was given of.
 _announced: set[Hashable] = set()
+_VOLUMES = {Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT}
 #: Seconds to wait for another writer who replaces a volume.
 _PATIENCE = 5.0
 _CUT_OFF = "reading it with a project that may write it finishes the work."
+_UNFINISHED = (
+    "somebody began to replace it and died: until that is finished it cannot be read. The new volume is complete beside it"
+)
+_GIVEN_UP = "somebody began to write it and died before it was complete; nobody sees or uses what there is of it"
 _PROCESS_BOUND = (
     "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
     "and open that in the other process."
@@ -311,6 +320,30 @@ class FsspecLayer(PathLayer):
                 self._connection.ask(self._files.remove_dead_lock, self.full_path(f"{folder}/{name}"))
         super().sweep_names(folder, names)
 
+    def problems_of_writers(self, folder: str, listing: Listing, key_of: Callable[[str], Key | None]) -> OfWriters:
+        """Find replacements that were not finished, and new volumes that were given up."""
+        from copick_core.layers.problems import OfWriters, Problem, Repair
+
+        problems, needed = [], set()
+        for name in sorted(name for name in listing if name.startswith(PREFIX)):
+            volume = volume_of(f"{folder}/{name}")
+            replacement = self._replacement(volume)
+            record, _ = replacement.stored()
+            if record is None:
+                continue
+            needed |= {name, record.staged}
+            if not record.is_abandoned:
+                continue
+            what, description, message = (
+                ("abandoned-new-volume", f"remove what there is of {volume}, unless it is complete", _GIVEN_UP)
+                if record.kind == "new"
+                else ("unfinished-replacement", f"finish replacing {volume}", _UNFINISHED)
+            )
+            repair = None if self.read_only else Repair(description, partial(_finish, replacement))
+            key = key_of(volume.rpartition("/")[2])
+            problems.append(Problem(what, key, f"layer {self.name!r}, {volume}", "error", message, repair))
+        return OfWriters(problems, needed)
+
     def volume_version(self, key: Key) -> Hashable | None:
         """Finish a replacement of the volume that was cut off; what is stored cannot be told apart."""
         return self._settled(key) if self._files.writes_whole else None
@@ -341,6 +374,9 @@ class FsspecLayer(PathLayer):
 class BucketLayer(FsspecLayer):
     """A layer in a bucket whose server writes on condition, as S3 does.
 
+    A volume that is new is not staged: its values are put in place and its metadata last, as
+    :mod:`copick_backend_fs.making` says.
+
     Reading a file is one request, and so is writing one; its revision is its ETag. ``if_revision`` is a condition of the
     write itself, so that of several writers that know one revision exactly one wins. Servers that do not know conditional
     writes are found out once, and asked for the ETag before the write instead.
@@ -353,6 +389,82 @@ class BucketLayer(FsspecLayer):
             """The files of the bucket."""
 
     versions_take_requests = True
+
+    def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
+        super().__init__(name, connection, read_only=read_only)
+        #: Volumes that this layer is making.
+        self._made: set[str] = set()
+
+    # ------------------------------------------------------------------ volumes that are being made
+
+    def list_folders(self, paths: Sequence[str]) -> Mapping[str, Listing]:
+        """List many folders at once, without new volumes that are not complete."""
+        listings = super().list_folders(paths)
+        for path, listing in listings.items():
+            for name in [name for name in listing if name.startswith(PREFIX)]:
+                volume = volume_of(name)[1:]
+                if volume in listing and self._is_made(f"{path}/{volume}"):
+                    del listing[volume]
+        return listings
+
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now; a new volume is not before it is complete."""
+        if key.kind not in _VOLUMES or not layout.is_listable(key):
+            return super().exists(key)
+        path = layout.path(key)
+        if path in self._made:
+            return False
+        names = self._connection.ask(self._files.first_below, self.full_path(path))
+        # One that is being made has no documents yet, and those of zarr v2 come first in every listing.
+        return bool(names) and (any(name in DOCUMENTS for name in names) or not self._is_made(path))
+
+    def _is_made(self, path: str) -> bool:
+        """Whether the record of a volume says that it is new and not complete."""
+        if path in self._made:
+            return True
+        record = self._record(path)
+        return record is not None and record.kind == "new"
+
+    def _record(self, path: str) -> Record | None:
+        """The record of a volume: one request."""
+        try:
+            return decode(self._connection.ask(self._files.read, self.full_path(record_of(path))))
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def replace_zarr(self, key: Key) -> Iterator[Store]:
+        """Fill the place of a new volume, or a store beside one that is there and swap it in."""
+        from copick_backend_fs.making import Making, NewVolume
+
+        self.check_writable(key)
+        path = layout.path(key)
+        self.sweep_staged(path.rpartition("/")[0])
+        making = Making(self._connection, self._files, self.full_path(path))
+        try:
+            is_new = making.begin()
+        except RecordTakenError as error:
+            raise BeingReplacedError(key=key, layer=self.name, since=error.record.since if error.record else None) from error
+        if not is_new:
+            with super().replace_zarr(key) as staged:
+                yield staged
+            return
+        self._made.add(path)
+        store = NewVolume(self._connection, path, making=making, written=set(), documents=self._documents)
+        try:
+            yield store
+            making.publish(store.held)
+        except BaseException as error:
+            making.discard()
+            if isinstance(error, RecordTakenError):
+                raise BeingReplacedError(key=key, layer=self.name) from error
+            raise
+        finally:
+            self._made.discard(path)
+            store.close()
+            self._forget_around(key)
+
+    # ------------------------------------------------------------------ revisions
 
     def volume_version(self, key: Key) -> Hashable | None:
         """ETag, time and mark of the document that makes a volume one: one request once it is known which that is.
@@ -414,6 +526,16 @@ class BucketLayer(FsspecLayer):
         stored = self._connection.ask(write)
         self._announce_races()  # whether the server heeds conditions is known by now
         return stored
+
+
+def _finish(replacement: Replacement) -> None:
+    """Finish what a dead writer has left.
+
+    Raises:
+        RecordTakenError: Another writer is at it now.
+    """
+    if (living := replacement.finish()) is not None:
+        raise RecordTakenError(living)
 
 
 def _full(live: Live, path: str) -> str:

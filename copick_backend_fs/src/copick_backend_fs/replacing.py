@@ -12,24 +12,21 @@ several writers at once exactly one wins, a small object beside the volume, hidd
 While the record stands the staged copy is complete. Whoever may write finishes what a dead writer has left: if the root's
 last document is there, nothing is to be done but step 5 (the old volume was not touched, or the new one is complete);
 otherwise steps 2 to 5 are done again. A writer is dead if its process on this machine has ended, or if it has not renewed
-its record for a minute.
+its record for a minute. A volume that is new is made in place: see :mod:`copick_backend_fs.making`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
 import time
-import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs.documents import ROOT, is_metadata
+from copick_backend_fs.documents import DOCUMENTS, ROOT, is_metadata
 from copick_backend_fs.files import PreconditionFailedError
-from copick_backend_fs.writers import host, is_dead, started
+from copick_backend_fs.records import UNREADABLE, Record, RecordTakenError, decode, record_of
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import Connection
@@ -38,85 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PREFIX = ".replacing-"
-"""What the name of a record begins with; the volume's name follows."""
-
-LEASE = 60.0
-"""Seconds after which a record that was not renewed belongs to a writer that died."""
-
 _RENEWED = 15.0
 """Seconds after which a writer renews its record."""
 
 _BATCH = 256
 """Objects that are copied between two looks at the clock."""
-
-
-class RecordTakenError(Exception):
-    """Another writer's record stands.
-
-    Args:
-        record: That record; None if it is unreadable.
-    """
-
-    def __init__(self, record: Record | None) -> None:
-        super().__init__("another writer is replacing the volume")
-        self.record = record
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a writer means to do.
-
-    Attributes:
-        staged: Name of the folder, beside the volume, that holds the complete new one.
-        last: The document that makes it a volume: it is put last.
-        owner: Unique name of the writer.
-        host: Name of its machine.
-        process: Its process.
-        started: When that process started, as the kernel counts it: a number may be given again.
-        since: When the replacement began, in seconds since 1970.
-        renewed: When the writer was last known to be alive.
-    """
-
-    staged: str
-    last: str
-    owner: str
-    host: str
-    process: int
-    started: str
-    since: float
-    renewed: float
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether its writer is dead."""
-        if time.time() - self.renewed > LEASE:
-            return True
-        return is_dead(self.host, self.process, self.started)
-
-    def encoded(self) -> bytes:
-        """The record as it is stored."""
-        return json.dumps(asdict(self)).encode()
-
-
-def decode(data: bytes) -> Record | None:
-    """Read a record; None if it is none."""
-    try:
-        return Record(**json.loads(data))
-    except (ValueError, TypeError):
-        return None
-
-
-def record_of(path: str) -> str:
-    """Path of the record of a volume."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{PREFIX}{name}"
-
-
-def volume_of(record: str) -> str:
-    """Path of the volume of a record."""
-    folder, _, name = record.rpartition("/")
-    return f"{folder}/{name.removeprefix(PREFIX)}"
 
 
 class Replacement:
@@ -149,19 +72,7 @@ class Replacement:
         """
         new = self._ask(self._files.find, staged)
         root = [name for name in ROOT if name in new]
-        now = time.time()
-        process = os.getpid()
-        record = Record(
-            staged=staged.rpartition("/")[2],
-            last=root[-1] if root else "",
-            owner=uuid.uuid4().hex,
-            host=host(),
-            process=process,
-            started=started(process),
-            since=now,
-            renewed=now,
-        )
-        self._take(record)
+        self._take(Record.of_this_process("replace", staged.rpartition("/")[2], root[-1] if root else ""))
         try:
             self._carry_out(new)
         except RecordTakenError:
@@ -191,7 +102,7 @@ class Replacement:
         """Let anybody finish this, without waiting; if even that cannot be stored, the record grows old by itself."""
         if self._record is not None:
             with contextlib.suppress(Exception):
-                self._put(Record(**{**asdict(self._record), "renewed": 0.0}), self._revision)
+                self._put(replace(self._record, renewed=0.0), self._revision)
 
     def finish(self) -> Record | None:
         """Finish what a dead writer has left.
@@ -204,21 +115,14 @@ class Replacement:
             return None
         if not found.is_abandoned:
             return found
-        process = os.getpid()
-        mine = Record(
-            **{
-                **asdict(found),
-                "owner": uuid.uuid4().hex,
-                "host": host(),
-                "process": process,
-                "started": started(process),
-                "renewed": time.time(),
-            }
-        )
+        mine = found.taken_over()
         try:
             self._put(mine, revision)
         except RecordTakenError as error:
             return error.record  # somebody else finishes it
+        if found.kind == "new":
+            self._finish_new(found)
+            return None
         staged = f"{self._folder}/{found.staged}"
         new = self._ask(self._files.find, staged) if found.staged else []
         there = not found.staged or (found.last and self._ask(self._files.exists, f"{self._path}/{found.last}", folder=False))
@@ -228,16 +132,28 @@ class Replacement:
             self._carry_out(new)
         return None
 
+    def _finish_new(self, record: Record) -> None:
+        """Remove a new volume whose writer died, unless it is complete."""
+        if not (record.last and self._ask(self._files.exists, f"{self._path}/{record.last}", folder=False)):
+            self._remove()
+        self._clean_up([])
+
+    def _remove(self) -> None:
+        """Remove all of the volume: what would make it one first."""
+        names = self._ask(self._files.find, self._path)
+        self._delete([name for name in DOCUMENTS if name in names])
+        rest = [name for name in names if name not in DOCUMENTS]
+        for at in range(0, len(rest), _BATCH):
+            self._renew()
+            self._delete(rest[at : at + _BATCH])
+
     def stored(self) -> tuple[Record | None, Revision | None]:
         """The record that stands, and its revision; None where there is none."""
         try:
             data, revision = self._ask(self._files.read_revised, self._place)
         except FileNotFoundError:
             return None, None
-        record = decode(data)
-        if record is None:  # somebody's file of that name, or one that was damaged: it locks until it is old
-            record = Record("", "", "", "", 0, "", 0.0, 0.0)
-        return record, revision
+        return decode(data) or UNREADABLE, revision
 
     # ------------------------------------------------------------------ the steps
 
@@ -302,6 +218,8 @@ class Replacement:
             logger.warning("%s is complete, but %s could not be deleted: %s", self._path, self._place, error)
             self._abandon()  # or other writers would wait for this one
             return
+        if not new:
+            return
         try:
             self._ask(self._files.delete_files, [f"{staged}/{name}" for name in new])
         except Exception as error:
@@ -316,8 +234,7 @@ class Replacement:
         record = self._record
         if record is None or time.time() - record.renewed < _RENEWED:
             return
-        renewed = Record(**{**asdict(record), "renewed": time.time()})
-        self._put(renewed, self._revision)
+        self._put(replace(record, renewed=time.time()), self._revision)
 
     def _copy(self, staged: str, names: Sequence[str]) -> None:
         if names:

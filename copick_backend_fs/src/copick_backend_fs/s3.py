@@ -103,6 +103,12 @@ class S3Files(BucketFiles):
             return False
         return True
 
+    async def first_below(self, live: Live, folder: str) -> list[str]:
+        """The first of the names below a folder: one request."""
+        async for prefix, page in self._pages(live, folder, MaxKeys=1):
+            return [entry["Key"][len(prefix) :] for entry in page.get("Contents", ())]
+        return []
+
     async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read an object or a part of it: one request."""
         part = {}
@@ -139,6 +145,10 @@ class S3Files(BucketFiles):
             return _version(await self._call(live, "head_object", path))
         except FileNotFoundError:
             return None
+
+    async def write_marked(self, live: Live, path: str, data: bytes, mark: str) -> None:
+        """Write an object with a mark: one request."""
+        await self._call(live, "put_object", path, Body=data, Metadata={MARK: mark})
 
     async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
         """Copy an object with a mark: one request."""

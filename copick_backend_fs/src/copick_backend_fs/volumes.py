@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
 
 from copick_backend_fs.documents import DOCUMENTS, is_metadata
-from copick_core.layers.staged import PARTIAL, STAGED_SECONDS, natural
+from copick_backend_fs.leftovers import partial_files
+from copick_core.layers.staged import natural
 
 if TYPE_CHECKING:
     from copick_backend_fs.connection import Connection
@@ -82,13 +82,9 @@ class LocalVolume(LocalStore):
         if self.root in _swept:
             return
         _swept.add(self.root)
-        for folder, _, files in os.walk(self.root):
-            for name in files:
-                path = os.path.join(folder, name)
-                if PARTIAL.search(name):
-                    with contextlib.suppress(OSError):  # somebody else may sweep too
-                        if time.time() - os.stat(path).st_mtime > STAGED_SECONDS:
-                            os.unlink(path)
+        for path in partial_files(self.root):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 class RemoteVolume(Store):
@@ -128,7 +124,8 @@ class RemoteVolume(Store):
         self.seen_version: Hashable | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_written": None}
+        self._written = None  # from now on other processes may write as well
+        return dict(self.__dict__)
 
     def with_read_only(self, read_only: bool = False) -> RemoteVolume:
         """The same volume, writable or not."""
@@ -162,7 +159,9 @@ class RemoteVolume(Store):
         """Get a value or a part of it: one request."""
         from copick_backend_fs.buckets import BucketFiles
 
-        start, end = _limits(byte_range)
+        start, end = limits(byte_range)
+        if self._written is not None and is_metadata(key) and key not in self._written:
+            return None
         try:
             if key in DOCUMENTS and byte_range is None and isinstance(self._files, BucketFiles):
                 data, version = await self._ask(self._files.read_versioned, key)
@@ -186,6 +185,13 @@ class RemoteVolume(Store):
         if self._written is not None:
             return key in self._written
         return bool(await self._ask(self._files.exists, key, folder=False))
+
+    async def is_empty(self, prefix: str) -> bool:
+        """Whether there is no value below a prefix."""
+        if self._written is None:
+            return await super().is_empty(prefix)
+        below = f"{prefix.rstrip('/')}/".lstrip("/")
+        return not any(name.startswith(below) for name in self._written)
 
     async def getsize(self, key: str) -> int:
         """Size of a value in bytes."""
@@ -228,8 +234,12 @@ class RemoteVolume(Store):
         """Delete all values below a prefix."""
         self._check_writable()
         folder = prefix.rstrip("/")
-        names = await self._ask(self._files.find, folder)
-        names = [f"{folder}/{n}" if folder else n for n in names]
+        if self._written is None:
+            names = [f"{folder}/{n}" if folder else n for n in await self._ask(self._files.find, folder)]
+        else:
+            names = [name for name in self._written if not folder or name.startswith(f"{folder}/")]
+        if not names:
+            return
         await self._ask_paths(self._files.delete_files, names)
         self._forget(names)
 
@@ -254,7 +264,7 @@ class RemoteVolume(Store):
         return await self._connection.ask_async(ask)
 
 
-def _limits(part: ByteRequest | None) -> tuple[int | None, int | None]:
+def limits(part: ByteRequest | None) -> tuple[int | None, int | None]:
     """First byte, and the one after the last, of a byte request; a negative first one counts from the end."""
     if part is None:
         return None, None

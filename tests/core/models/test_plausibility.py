@@ -90,7 +90,7 @@ def test_strict_refuses_labels_and_leaves_what_was_stored(run: Any) -> None:
     made = segmentation(run)
     made.from_numpy(np.ones(SHAPE, "u1"))
 
-    with pytest.raises(InvalidDataError, match="membrane.*value 3"):
+    with pytest.raises(InvalidDataError, match=r"membrane.*value 3"):
         made.from_numpy(np.full(SHAPE, 3), strict=True)
     with pytest.raises(InvalidDataError, match="value 3"):
         made.set_region(3, z=0, strict=True)

@@ -10,7 +10,7 @@ import builtins
 import logging
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from copick_core.tree.keys import CONTAINER_KINDS, KINDS, Key, Kind, ParentKey, 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-    from copick_core.layers.problems import Problem
+    from copick_core.layers.problems import OfWriters, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -279,10 +279,26 @@ class PathLayer(Layer):
         return keys
 
     def problems(self) -> Sequence[Problem]:
-        """Find what writers that died a week ago or earlier have left, names that are never listed, and folders that fail."""
+        """Find what dead writers have left, names that are never listed, features without tomogram, and folders that fail."""
         from copick_core.layers.path_problems import problems_of
 
         return [*problems_of(self)]
+
+    def problems_of_writers(self, folder: str, listing: Listing, key_of: Callable[[str], Key | None]) -> OfWriters:
+        """Examine what writers have left in a folder, where they leave more than what is staged.
+
+        Args:
+            folder: The folder.
+            listing: What it holds.
+            key_of: The key of what has a name in it.
+        """
+        from copick_core.layers.problems import OfWriters
+
+        return OfWriters()
+
+    def problems_in_volume(self, path: str, key: Key | None) -> Iterable[Problem]:
+        """Examine the folder of a volume, where writers leave something in it."""
+        return ()
 
     def forget(self, parent: ParentKey) -> None:
         """Drop the remembered listings of a parent and of everything below it."""

@@ -10,11 +10,21 @@ from copick_core.errors import CopickError, redacted
 from copick_core.layers.problems import Problem, Repair
 from copick_core.layers.staged import is_abandoned
 from copick_core.tree import layout
-from copick_core.tree.keys import CONTAINER_KINDS, KINDS, ROOT, Kind, RunKey, VoxelSpacingKey, child_kinds
+from copick_core.tree.keys import (
+    CONTAINER_KINDS,
+    KINDS,
+    ROOT,
+    FeaturesKey,
+    Kind,
+    RunKey,
+    TomogramKey,
+    VoxelSpacingKey,
+    child_kinds,
+)
 
 if TYPE_CHECKING:
     from copick_core.layers.path_layer import Listing, PathLayer
-
+    from copick_core.tree.keys import Key, ParentKey
 
 #: What holds entities: the project (None), a run or a voxel spacing.
 Holder = RunKey | VoxelSpacingKey | None
@@ -51,9 +61,36 @@ def _problems_in(layer: PathLayer, holders: Sequence[Holder], below: list[Holder
             if kind in CONTAINER_KINDS:
                 found = sorted(layout.parse_all(kind, holder or ROOT, listing, folder))
                 below += [key for key in found if isinstance(key, RunKey | VoxelSpacingKey)]
+        found_here = layer.problems_of_writers(folder, listing, partial(_key_of, folder, kinds, holder or ROOT))
+        yield from found_here.problems
         for name, is_folder in listing.items():
+            if name in found_here.needed:
+                continue
             if problem := _of_name(layer, folder, name, is_folder, kinds, holder):
                 yield problem
+            elif is_folder and name.endswith(".zarr") and not layout.is_hidden(name):
+                yield from layer.problems_in_volume(f"{folder}/{name}", _key_of(folder, kinds, holder or ROOT, name) or holder)
+        if isinstance(holder, VoxelSpacingKey):
+            yield from _orphans(layer, folder, listing, holder)
+
+
+def _key_of(folder: str, kinds: Sequence[Kind], parent: ParentKey, name: str) -> Key | None:
+    """The key of what has a name in a folder."""
+    return next((key for kind in kinds if (key := layout.parse(kind, parent, name, folder))), None)
+
+
+def _orphans(layer: PathLayer, folder: str, listing: Listing, spacing: VoxelSpacingKey) -> Iterator[Problem]:
+    """Feature maps whose tomogram is not beside them; it may be in another layer."""
+    tomograms = [key for key in layout.parse_all(Kind.TOMOGRAM, spacing, listing, folder) if isinstance(key, TomogramKey)]
+    names = {name for name, is_folder in listing.items() if is_folder and layout.is_of_another_kind(Kind.TOMOGRAM, name)}
+    for name in sorted(names):
+        if any(layout.parse(Kind.FEATURES, tomogram, name, folder) for tomogram in tomograms):
+            continue
+        stem, _, feature_type = name.removesuffix("_features.zarr").rpartition("_")
+        key = FeaturesKey(spacing.run, spacing.voxel_size, stem, feature_type) if stem and feature_type else None
+        message = f"there is no tomogram {stem!r} that it was computed on, so it is never listed; delete it, or put that back"
+        if key is not None and not layout.is_hidden(name):
+            yield Problem("orphan-features", key, _place(layer, f"{folder}/{name}"), "warning", message)
 
 
 def _listings(layer: PathLayer, folders: Sequence[str]) -> Iterator[tuple[str, Listing | Exception]]:

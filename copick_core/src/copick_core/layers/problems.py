@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -46,4 +46,17 @@ class Problem:
     repair: Repair | None = None
 
 
-__all__ = ["Problem", "Repair", "Severity"]
+@dataclass(frozen=True)
+class OfWriters:
+    """What writers have left in a folder, under hidden names.
+
+    Attributes:
+        problems: What is wrong.
+        needed: Names that something else is to be finished from, or that somebody is at work on: none of them is a leftover.
+    """
+
+    problems: Sequence[Problem] = ()
+    needed: Collection[str] = ()
+
+
+__all__ = ["OfWriters", "Problem", "Repair", "Severity"]

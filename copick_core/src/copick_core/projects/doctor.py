@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from copick_core.errors import redacted
 from copick_core.layers.problems import Problem
+from copick_core.tree.keys import FeaturesKey
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -47,6 +48,12 @@ def doctor(root: CopickRootOverlay) -> list[Found]:
         from copick_core.projects.content_problems import content_problems
 
         found += [Found(layer, problem) for layer, problem in content_problems(root)]
+    found = [
+        Found(layer.name, problem)
+        for layer in root.layers.all
+        for problem in _problems(layer)
+        if not _is_in_another_layer(root, problem)
+    ]
     try:
         found += [Found(layer, problem) for layer, problem in implausible(root)]
     except Exception as error:  # a place that lists no runs is a problem of its layer already, or one of its own
@@ -77,6 +84,17 @@ def repair(found: Iterable[Found]) -> list[Found]:
         except Exception as error:  # storage of third parties may raise anything, and the other problems wait
             remaining.append(Found(item.layer, _failed(problem, error)))
     return remaining
+
+
+def _is_in_another_layer(root: CopickRootOverlay, problem: Problem) -> bool:
+    """Whether features that lie without their tomogram have it in another layer, as those in an overlay do."""
+    if problem.id != "orphan-features" or not isinstance(problem.key, FeaturesKey):
+        return False
+    tomogram = problem.key.parent
+    try:
+        return any(layer.exists(tomogram) for layer in root.layers.all)
+    except Exception:  # as below; that layer has a problem of its own
+        return True
 
 
 def _problems(layer: Layer) -> Iterable[Problem]:
