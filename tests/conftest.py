@@ -79,7 +79,9 @@ def layered(project_config):
     mesh = run.new_mesh("membrane", "0", "tool")
     mesh.mesh = trimesh.creation.box()
     mesh.store()
-    run.new_segmentation(10.0, "membrane", "0", user_id="tool").from_numpy(np.eye(4, dtype=int)[:, :, None] * np.ones(3, int))
+    run.new_segmentation(10.0, "membrane", "0", user_id="tool").from_numpy(
+        np.eye(4, 5, dtype=int)[:, :, None] * np.ones(6, int)
+    )
     reference.get_object("ribosome").from_numpy(np.ones((3, 3, 3)), 10.0)
     root = copick_core.open(project_config("overlay", "reference"))
     return root, Path(config["overlay_root"])

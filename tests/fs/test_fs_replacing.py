@@ -137,11 +137,12 @@ def test_the_steps_are_all_steps(opened: Callable[..., Any], monkeypatch: pytest
 def test_a_replacement_that_was_interrupted_is_finished_by_the_next_reader(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(opened(), 1)
+    layer = opened()
+    fill(layer, 1)
     with monkeypatch.context() as patched:
         cut_after(patched, 2, dead=False)
         with pytest.raises(Cut):
-            fill(opened(), 2)
+            fill(layer, 2)
 
     assert values(opened()) == [2]  # the writer said that it gives up: nobody waits for its record to grow old
 
@@ -277,6 +278,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
 def test_the_next_writer_in_a_folder_finishes_what_was_cut_off_beside_it(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fill(opened(), 1)
     with monkeypatch.context() as patched:
         cut_after(patched, 2, dead=False)
         with pytest.raises(Cut):

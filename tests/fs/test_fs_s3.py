@@ -186,10 +186,11 @@ def test_writing_a_volume_asks_for_nothing_that_is_known(server, layer, obstore)
     with server.counting() as counts:
         fill(layer, TOMOGRAM, 2)
 
-    # Written beside the old volume and listed; a record; the old one listed, and its metadata deleted in two steps; copied
-    # over it; the record and what was staged deleted. obstore copies no marks: the last document is read and put.
+    # Looked whether there is one; written beside it and listed; a record; the old one listed, and its metadata deleted in
+    # two steps; copied over it; the record and what was staged deleted. obstore copies no marks: the last document is read
+    # and put.
     marked = {"GET": 1, "PUT": 8, "COPY": 5} if obstore else {"PUT": 7, "COPY": 6}
-    assert counts == {"LIST": 2, "DELETE-MANY": 4, **marked}
+    assert counts == {"LIST": 3, "DELETE-MANY": 4, **marked}
 
 
 # --------------------------------------------------------------------------------------------------------------- promises

@@ -482,6 +482,8 @@ class BucketLayer(FsspecLayer):
         for name in (known, *(name for name in DOCUMENTS if name != known)):
             version = self._connection.ask(self._files.version, self.full_path(f"{path}/{name}"))
             if version is not None:
+                if name == DOCUMENTS[-1] and self._record(path) is not None:
+                    return None  # the first step of a replacement takes the other one away
                 self._documents[path] = name
                 return (name, *version)
         return None

@@ -293,7 +293,7 @@ def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram)
     features = tomogram.new_features("sobel")
     segmentation = run.new_segmentation(10, "membrane", "1")
     for volume in (features, segmentation):
-        volume.from_numpy(np.ones((2, 2, 2), np.uint8))
+        volume.from_numpy(np.ones(VOLUME.shape, np.uint8))
     for volume in (features, segmentation, tomogram):
         volume.numpy()
         volume.delete()
@@ -303,7 +303,7 @@ def test_a_handle_of_something_deleted_never_reads_zeros(run, spacing, tomogram)
 
 def test_nothing_is_read_of_volumes_whose_run_was_deleted(run, tomogram):
     segmentation = run.new_segmentation(10, "membrane", "1")
-    segmentation.from_numpy(np.ones((2, 2, 2), np.uint8))
+    segmentation.from_numpy(np.ones(VOLUME.shape, np.uint8))
     for volume in (segmentation, tomogram):
         volume.numpy()
     run.delete()
@@ -511,7 +511,7 @@ def test_bulk_deletion_takes_what_somebody_else_has_deleted_for_done(root, run, 
     for name in ("a", "b"):
         run.new_picks("ribosome", "1", name)
         run.new_mesh("ribosome", "1", name)
-        run.new_segmentation(10, "ribosome", "1", user_id=name).from_numpy(np.ones((2, 2, 2)))
+        run.new_segmentation(10, "ribosome", "1", user_id=name).from_numpy(np.ones(VOLUME.shape))
         tomogram.new_features(name).from_numpy(VOLUME)
     spacing.new_tomogram("raw").from_numpy(VOLUME)
     run.new_voxel_spacing(20)
@@ -555,7 +555,7 @@ def test_what_an_old_handle_deletes_is_not_listed_any_more(run, spacing, tomogra
         "voxel_spacings": lambda: spacing,
     }[kind]()
     if kind in ("segmentations", "features"):
-        old.from_numpy(np.ones((2, 2, 2)))
+        old.from_numpy(np.ones(VOLUME.shape))
     parent = {"features": tomogram, "tomograms": spacing}.get(kind, run)
     parent.refresh()
     (new,) = getattr(parent, kind)
@@ -767,10 +767,10 @@ def test_two_types_at_once_are_refused(run):
 @pytest.mark.parametrize("bad", [[[[-1]]], [[[0.5]]], [[[float("nan")]]], [[[float("inf")]]]])
 def test_values_that_are_no_labels_are_refused_and_the_old_ones_stay(run, bad):
     segmentation = run.new_segmentation(10, "membrane", "1")
-    segmentation.from_numpy([[[3]]])
+    segmentation.from_numpy([[[2]]])
     with pytest.raises(InvalidDataError):
         segmentation.from_numpy(bad)
-    assert segmentation.numpy().tolist() == [[[3]]]
+    assert segmentation.numpy().tolist() == [[[2]]]
 
 
 def test_a_value_that_the_stored_type_cannot_hold_is_refused(run):

@@ -431,13 +431,13 @@ def test_a_region_is_not_written_into_a_volume_that_another_process_has_replaced
         shutil.move(other.path, mine.path)
 
     with pytest.raises(ConflictError, match=rf"was {done.replace('replaced', 'changed')} .*refresh"):
-        mine.set_region(5)
+        mine.set_region(7)
 
     assert Path(mine.path).exists() == (done == "replaced")
     if done == "replaced":
         mine.refresh()
-        mine.set_region(5, z=0)
-        assert mine.numpy(y=0, x=0).tolist() == [5, 1, 1, 1]
+        mine.set_region(7, z=0)
+        assert mine.numpy(y=0, x=0).tolist() == [7, 1, 1, 1]
 
 
 def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
@@ -504,9 +504,9 @@ def test_a_handle_reads_what_another_one_of_this_process_has_put_in_its_place(pr
     segmentation.from_numpy(np.ones((3, 3, 3), np.uint8))
     segmentation.set_region(2, x=0)
     assert segmentation.numpy().shape == (3, 3, 3)
-    other.segmentations[0].from_numpy(np.full((200, 4, 4), 300, np.uint16))
+    other.segmentations[0].from_numpy(np.full((200, 4, 4), 7, np.uint16))
     assert segmentation.numpy().shape == (200, 4, 4)
-    assert segmentation.numpy(x=0, y=0, z=0) == 300
+    assert segmentation.numpy(x=0, y=0, z=0) == 7
 
 
 def test_threads_that_list_at_once_get_the_same_handles(layered):
@@ -580,7 +580,7 @@ def test_no_sequence_of_calls_changes_the_static_side(tmp_path_factory, steps):
     tomogram.new_features("sobel").from_numpy(np.zeros((2, 2, 2)))
     writer.new_picks("ribosome", "0", "tool").from_numpy([[1, 2, 3]])
     writer.new_mesh("membrane", "0", "tool")
-    writer.new_segmentation(10, "membrane", "0", user_id="tool").from_numpy([[[1]]])
+    writer.new_segmentation(10, "membrane", "0", user_id="tool").from_numpy(np.ones((2, 2, 2), "u1"))
     before = tree(folder / "static")
     root = copick_core.open({**common, "overlay_root": str(folder / "overlay"), "static_root": str(folder / "static")})
 

@@ -85,7 +85,7 @@ def test_verifying_notices_a_voxel_that_differs(layered):
     source, _ = layered
     target = empty("memory", None)
     copy_project(source, target)
-    target.get_run("TS_1").segmentations[0].set_region(9, x=0, y=0, z=0)
+    target.get_run("TS_1").segmentations[0].set_region(2, x=0, y=0, z=0)
     with pytest.raises(InvalidDataError, match="differs"):
         copy_project(source, target, verify=True)
 

@@ -157,12 +157,18 @@ class Volume(Entity[K]):
             raise LevelNotFoundError(level=str(level), levels=[], source=self.key)
         same = (o for o in self._arrays.values() if o.noted == noted and o.version == version)
         known = ome.UNREAD if self._versions_take_requests else next((o.image for o in same), ome.UNREAD)
-        with self._named_where_unreadable(level):
-            array, image = ome.open_with_image(
-                store, level, self._first_format, source=str(self.key), image=known, attributes=attributes
-            )
+
+        def opened() -> tuple[Array[Any], Image | None]:
+            with self._named_where_unreadable(level):
+                return ome.open_with_image(
+                    store, level, self._first_format, source=str(self.key), image=known, attributes=attributes
+                )
+
+        array, image = opened()
         if self._versions_take_requests:
             version = getattr(store, "seen_version", None)
+            if version is None and (version := self._stored_version()) is not None:
+                array, image = opened()  # it has no metadata, so nothing said which volume this is: first ask, then open
         return Opened(noted, version, array, image, attributes)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import CopickError, redacted
@@ -34,12 +35,8 @@ def implausible(root: CopickRootOverlay) -> list[tuple[str, Problem]]:
 def _of_run(run: CopickRun) -> list[tuple[str, Problem]]:
     found: list[tuple[str, Problem]] = []
     for each in (_of_segmentations, _of_points):
-        try:
+        with suppress(CopickError, OSError):  # it cannot be listed, which is a problem of its layer
             found += each(run)
-        except (CopickError, OSError) as error:
-            reason = redacted(str(error)) or type(error).__name__
-            message = f"what is in it cannot be compared with its tomograms: {reason}"
-            found.append(("", Problem("unexamined-run", run.key, str(run.key), "error", message)))
     return found
 
 
