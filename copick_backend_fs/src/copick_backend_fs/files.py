@@ -11,7 +11,7 @@ import contextlib
 import errno
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 ATTEMPTS = 6
 _MISSING = (FileNotFoundError, NotADirectoryError)
 _WEB = {"http", "https"}
+_ARCHIVES = {"tar", "zip"}
+#: What file systems of fsspec tell of a file that changes when another one takes its place.
+_IDENTITIES = (
+    *("generation", "etag", "ETag", "e_tag", "versionId", "version_id", "content_md5", "created", "creation_time"),
+    *("mtime", "updated", "last_modified", "LastModified", "last_write_time", "modified", "ino", "size"),
+)
 #: Protocols that rename as they say; of others, each move is checked.
 _TRIED = {"sftp", "smb", "ssh"}
 #: Protocols that create a file on condition that there is none.
@@ -114,6 +120,8 @@ class RemoteFiles:
         with contextlib.suppress(FileNotFoundError):
             if is_abandoned(await self.read(live, lock)):
                 await do(live, "rm_file", lock)
+        #: Whether files have versions: what web servers and archives hold is not replaced while it is read.
+        self.has_versions = protocol not in _WEB | _ARCHIVES
 
     # ------------------------------------------------------------------ reading
 
@@ -185,6 +193,22 @@ class RemoteFiles:
     async def write_all(self, live: Live, contents: Mapping[str, bytes]) -> None:
         """Write several files at once, by their paths."""
         await asyncio.gather(*(self.write(live, path, data) for path, data in contents.items()))
+
+    async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
+        """What the place knows that tells a file from those that it replaced; None where there is none: one request.
+
+        Places differ: an ETag, a generation, or no more than a time, which two writes within one tick of its clock share.
+        """
+        try:
+            known = await do(live, "info", path)
+        except _MISSING:
+            return None
+        return tuple(str(known[name]) for name in _IDENTITIES if known.get(name) is not None)
+
+    async def read_versioned(self, live: Live, path: str) -> tuple[bytes, tuple[Hashable, ...]]:
+        """Read a file, and its version as it was before: two requests."""
+        version = await self.version(live, path)
+        return await self.read(live, path), version or ()
 
     async def read_revised(self, live: Live, path: str) -> tuple[bytes, Revision]:
         """Read a file and its revision, which is its content where the server gives none."""

@@ -126,6 +126,7 @@ class FsspecLayer(PathLayer):
         self._needed: set[str] = set()
         #: The document of each volume that was last found to make it one.
         self._documents: dict[str, str] = {}
+        self.versions_take_requests = connection.protocol not in _READ_ONLY
         if "memory" in connection.protocols:
             self.process_bound = _PROCESS_BOUND
 
@@ -345,8 +346,36 @@ class FsspecLayer(PathLayer):
         return OfWriters(problems, needed)
 
     def volume_version(self, key: Key) -> Hashable | None:
-        """Finish a replacement of the volume that was cut off; what is stored cannot be told apart."""
-        return self._settled(key) if self._files.writes_whole else None
+        """What the place tells of the document that makes a volume one: one request once it is known which that is.
+
+        In a bucket ETag, time and mark, where each replacement marks its own: two volumes may have equal documents. Elsewhere
+        what fsspec knows, such as a generation or a time. It is None for web servers and archives, which are not written to.
+        """
+        if not self.versions_take_requests:
+            return None
+        path = layout.path(key)
+        found = self._version(path)
+        if found is None and self._files.writes_whole and self._settled(key) is not None:
+            found = self._version(path)
+        return found
+
+    def _version(self, path: str) -> Hashable | None:
+        known = self._documents.get(path, DOCUMENTS[0])
+        for name in (known, *(name for name in DOCUMENTS if name != known)):
+            version = self._connection.ask(self._files.version, self.full_path(f"{path}/{name}"))
+            if version is not None:
+                if name == DOCUMENTS[-1] and self._files.writes_whole and self._record(path) is not None:
+                    return None  # the first step of a replacement takes the other one away
+                self._documents[path] = name
+                return (name, *version)
+        return None
+
+    def _record(self, path: str) -> Record | None:
+        """The record of a volume: one request."""
+        try:
+            return decode(self._connection.ask(self._files.read, self.full_path(record_of(path))))
+        except FileNotFoundError:
+            return None
 
     def _settled(self, key: Key) -> Hashable | None:
         """Wait until nobody replaces a volume that cannot be opened.
@@ -388,8 +417,6 @@ class BucketLayer(FsspecLayer):
         def _files(self) -> BucketFiles:
             """The files of the bucket."""
 
-    versions_take_requests = True
-
     def __init__(self, name: str, connection: Connection, *, read_only: bool = False) -> None:
         super().__init__(name, connection, read_only=read_only)
         #: Volumes that this layer is making.
@@ -425,13 +452,6 @@ class BucketLayer(FsspecLayer):
         record = self._record(path)
         return record is not None and record.kind == "new"
 
-    def _record(self, path: str) -> Record | None:
-        """The record of a volume: one request."""
-        try:
-            return decode(self._connection.ask(self._files.read, self.full_path(record_of(path))))
-        except FileNotFoundError:
-            return None
-
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         """Fill the place of a new volume, or a store beside one that is there and swap it in."""
@@ -465,28 +485,6 @@ class BucketLayer(FsspecLayer):
             self._forget_around(key)
 
     # ------------------------------------------------------------------ revisions
-
-    def volume_version(self, key: Key) -> Hashable | None:
-        """ETag, time and mark of the document that makes a volume one: one request once it is known which that is.
-
-        Two volumes may have equal documents, so each replacement marks its own.
-        """
-        path = layout.path(key)
-        found = self._version(path)
-        if found is None and self._settled(key) is not None:
-            found = self._version(path)
-        return found
-
-    def _version(self, path: str) -> Hashable | None:
-        known = self._documents.get(path, DOCUMENTS[0])
-        for name in (known, *(name for name in DOCUMENTS if name != known)):
-            version = self._connection.ask(self._files.version, self.full_path(f"{path}/{name}"))
-            if version is not None:
-                if name == DOCUMENTS[-1] and self._record(path) is not None:
-                    return None  # the first step of a replacement takes the other one away
-                self._documents[path] = name
-                return (name, *version)
-        return None
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""

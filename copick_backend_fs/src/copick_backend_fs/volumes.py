@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from copick_backend_fs.files import RemoteFiles
 
 
+#: Folders below the root of a volume, mostly its levels, whose documents are read together.
+_FEW = 32
 #: Volumes that this process has swept.
 _swept: set[Path] = set()
 
@@ -122,10 +124,12 @@ class RemoteVolume(Store):
         self._documents = {} if documents is None else documents
         #: Version of the document that makes the volume one, as it was last read.
         self.seen_version: Hashable | None = None
+        #: Documents that were read before they are asked for.
+        self._ahead: dict[str, Buffer | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         self._written = None  # from now on other processes may write as well
-        return dict(self.__dict__)
+        return {**self.__dict__, "_ahead": {}}
 
     def with_read_only(self, read_only: bool = False) -> RemoteVolume:
         """The same volume, writable or not."""
@@ -157,13 +161,14 @@ class RemoteVolume(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get a value or a part of it: one request."""
-        from copick_backend_fs.buckets import BucketFiles
-
+        if byte_range is None and key in self._ahead:
+            known = self._ahead.pop(key)
+            return known and (prototype or default_buffer_prototype()).buffer.from_bytes(known.to_bytes())
         start, end = limits(byte_range)
         if self._written is not None and is_metadata(key) and key not in self._written:
             return None
         try:
-            if key in DOCUMENTS and byte_range is None and isinstance(self._files, BucketFiles):
+            if key in DOCUMENTS and byte_range is None and self._files.has_versions:
                 data, version = await self._ask(self._files.read_versioned, key)
                 if key != DOCUMENTS[-1] or self.seen_version is None:
                     self.seen_version = (key, *version)
@@ -212,8 +217,25 @@ class RemoteVolume(Store):
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names directly below a prefix, in their order."""
-        for name in sorted(await self._ask(self._files.list_folder, prefix.rstrip("/")), key=natural):
+        listing = await self._ask(self._files.list_folder, prefix.rstrip("/"))
+        names = sorted(listing, key=natural)
+        folders = [name for name in names if listing[name]]
+        if not prefix.strip("/") and len(folders) <= _FEW:
+            await self._read_ahead(folders)
+        for name in names:
             yield name
+
+    async def _read_ahead(self, folders: Sequence[str]) -> None:
+        """Read the documents of what lies directly below the root.
+
+        zarr asks for them next, and lists arrays in the order in which they arrive; whoever takes the first array gets the
+        finest level if all are at hand.
+        """
+        is_v3 = self._documents.get(self._path) == "zarr.json"
+        documents = ("zarr.json",) if is_v3 else (".zarray", ".zgroup", ".zattrs")
+        keys = [f"{folder}/{document}" for folder in folders for document in documents]
+        for key, found in zip(keys, await asyncio.gather(*map(self.get, keys)), strict=True):
+            self._ahead[key] = found
 
     # ------------------------------------------------------------------ writing
 

@@ -43,13 +43,17 @@ def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Im
     run = tomogram.voxel_spacing.run
     level = next((name for name in tomogram.levels if max(tomogram.view(name).shape) <= _LONGEST), tomogram.levels[-1])
     density = tomogram.numpy(level)
-    voxel_size = tomogram.voxel_spacing.voxel_size * tomogram.view(tomogram.levels[0]).shape[2] / density.shape[2]
+    factor = round(tomogram.view(tomogram.levels[0]).shape[2] / density.shape[2])
+    voxel_size = tomogram.voxel_spacing.voxel_size * factor
+    # A voxel of a coarser level is the mean of several finer ones, and lies in the middle of them.
+    first = (factor - 1) / 2 * tomogram.voxel_spacing.voxel_size
     marks = []
     for definition in root.pickable_objects:
         sets = [p for p in run.get_picks(definition.name) if not users or p.user_id in users]
         arrays = [picks.numpy() for picks in sets]
         if sum(len(positions) for positions, _ in arrays):
             positions, transforms = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
+            positions = positions - first
             notes = tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True))
             radius = definition.radius or 4 * voxel_size
             marks.append(PickMarks(definition.name, definition.color or _COLOR, positions, transforms, radius, notes))
