@@ -19,20 +19,20 @@ SHAPE = (512, 1024, 1024)
 VOXEL_BYTES = 4
 CHUNK = 128
 LEVELS = 3
-KINDS = ("LIST", "PUT", "COPY", "GET and HEAD")
+KINDS = ("LIST", "PUT", "GET and HEAD")
 #: Requests of one run whose volumes have one chunk in each level, counted in tests/bench/test_costs.py.
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 4},
-    "segmentation": {"LIST": 6, "PUT": 11, "COPY": 7, "GET and HEAD": 1},
+    "segmentation": {"LIST": 4, "PUT": 11},
     "picks": {"PUT": 2, "GET and HEAD": 1},
 }
-#: Requests of each further chunk: volumes are staged, then copied.
-FURTHER = {"read": ("GET and HEAD",), "segmentation": ("PUT", "COPY"), "picks": ()}
+#: Requests of each further chunk: a new volume is written in its place.
+FURTHER = {"read": ("GET and HEAD",), "segmentation": ("PUT",), "picks": ()}
 
 # ------------------------------------------------------------------------------------------------------------ prices and rates
 
 #: US$ for 1,000 requests to S3 Standard in us-east-1.
-PRICE = {"LIST": 0.005, "PUT": 0.005, "COPY": 0.005, "GET and HEAD": 0.0004}
+PRICE = {"LIST": 0.005, "PUT": 0.005, "GET and HEAD": 0.0004}
 PRICE_SOURCE = "https://c3x.dev/blog/s3-request-fees-explained"
 #: US$ for 1 GB a month, by the TB that are stored: (up to, price).
 STORAGE = ((50, 0.023), (500, 0.022), (math.inf, 0.021))
@@ -88,9 +88,9 @@ def render() -> str:
     run_bytes = math.prod(SHAPE) * VOXEL_BYTES
     terabytes = RUNS * run_bytes / 1e12
     money = {kind: RUNS * sums[kind] / 1000 * PRICE[kind] for kind in KINDS}
-    writes, reads = money["LIST"] + money["PUT"] + money["COPY"], money["GET and HEAD"]
+    writes, reads = money["LIST"] + money["PUT"], money["GET and HEAD"]
     seconds = run_bytes / 1e6 / CONNECTION
-    rate = WORKERS * (sums["PUT"] + sums["COPY"]) / seconds
+    rate = WORKERS * sums["PUT"] / seconds
     lines = [
         f"One run: read a tomogram of {' × '.join(map(str, SHAPE))} float32 ({run_bytes / 2**30:g} GiB, {chunks(1)} chunks of"
         f" {CHUNK}³ in level 0),",
@@ -98,7 +98,7 @@ def render() -> str:
         "picks file.",
         "",
         '"Base" is what `tests/bench/test_costs.py` counts for volumes that have one chunk in each level. Each further chunk',
-        "adds a GET, or a PUT and a COPY: volumes are staged, then copied.",
+        "adds a GET, or a PUT: a new volume is written in its place. Replacing one adds a PUT and a COPY, as it is staged first.",
         "",
         f"| requests of one run | {' | '.join(KINDS)} |",
         "| --- " * (1 + len(KINDS)) + "|",
@@ -115,8 +115,8 @@ def render() -> str:
         f"| {RUNS:,} runs | amount | price | US$ | source |",
         "| --- " * 5 + "|",
         _row(
-            "LIST, PUT, COPY",
-            f"{RUNS * (sums['LIST'] + sums['PUT'] + sums['COPY']) / 1e6:.1f} million",
+            "LIST, PUT",
+            f"{RUNS * (sums['LIST'] + sums['PUT']) / 1e6:.1f} million",
             f"{PRICE['PUT']} for 1,000",
             f"{writes:.0f}",
             f"<{PRICE_SOURCE}>",
@@ -159,7 +159,7 @@ def render() -> str:
         f"and {FIRST_BYTE} ms pass before the first byte (<{RATE_SOURCE}>),",
         f"so a worker that is no faster than one connection reads a tomogram in {seconds:.0f} s:"
         f" {RUNS * seconds / WORKERS / 3600:.0f} hours with {WORKERS} workers (assumed).",
-        f"They make {rate:,.0f} PUT and COPY requests a second together. S3 allows at least {WRITES_A_SECOND:,} of these a"
+        f"They make {rate:,.0f} PUT requests a second together. S3 allows at least {WRITES_A_SECOND:,} of these a"
         f" second, and {READS_A_SECOND:,} GET and HEAD,",
         "for each partition of a bucket, and answers 503 above that while it splits them (same source).",
     ]

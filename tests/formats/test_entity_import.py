@@ -173,6 +173,7 @@ def test_the_map_of_an_object_needs_a_voxel_size(root: Any) -> None:
 # --------------------------------------------------------------------------------------------------------------- labels
 
 
+@pytest.mark.filterwarnings("ignore:.*label of no object")  # any number will do
 @pytest.mark.parametrize(
     ("high", "flags", "dtype"), [(200, {}, "u1"), (300, {"is_multilabel": True}, "u2"), (200, {"is_instance": True}, "u2")]
 )
@@ -193,6 +194,7 @@ def test_labels_get_the_type_that_from_numpy_gives_them(
         np.testing.assert_array_equal(values, segmentation.numpy(level))
 
 
+@pytest.mark.filterwarnings("ignore:.*label of no object")  # any number will do
 @pytest.mark.parametrize("dtype", [None, "u1"])
 def test_what_is_no_label_is_refused_with_its_index(run: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("copick_core.volumes.sources._SLAB_BYTES", 200)

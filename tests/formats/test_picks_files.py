@@ -178,6 +178,7 @@ def test_an_unknown_object_is_reported(root, tmp_path):
 def filled(root):
     tables = {run: table(9, run, seed, scores=np.linspace(0, 1, 9)) for seed, run in enumerate(["TS_1", "TS_2"])}
     for run, one in tables.items():
+        one.positions[:] %= [300, 400, 200]  # in their tomograms
         root.get_run(run).new_picks("ribosome", "1").from_numpy(
             one.positions, one.transforms, scores=one.scores, columns={"rlnClassNumber": np.arange(9)}
         )

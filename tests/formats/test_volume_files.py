@@ -100,6 +100,7 @@ def test_tomograms_are_exported(root, tmp_path):
         assert float(file.voxel_size.x) == 10.0
 
 
+@pytest.mark.filterwarnings("ignore:.*label of no object")  # any number will do
 @pytest.mark.parametrize("suffix", ["mrc", "em", "tif"])
 def test_labels_are_exported_without_change(root, tmp_path, suffix):
     labels = np.arange(6 * 7 * 8).reshape(6, 7, 8)
