@@ -98,7 +98,7 @@ def render() -> str:
         "picks file.",
         "",
         '"Base" is what `tests/bench/test_costs.py` counts for volumes that have one chunk in each level. Each further chunk',
-        "adds a GET, or a PUT: a new volume is written in its place. Replacing one adds a PUT and a COPY, as it is staged first.",
+        "adds a GET, or a PUT: a new volume is written in its place. To replace one takes a COPY more for each.",
         "",
         f"| requests of one run | {' | '.join(KINDS)} |",
         "| --- " * (1 + len(KINDS)) + "|",

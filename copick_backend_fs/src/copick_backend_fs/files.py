@@ -12,7 +12,7 @@ import errno
 import inspect
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
 from copick_backend_fs.live import ask_beside, do, in_time, is_broken_connection, refusal_of
@@ -46,6 +46,10 @@ _ABSENT = {404, 410}
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
 
+#: Bytes of a large file that are sent with one request.
+PIECE = 16 * 2**20
+
+
 class PreconditionFailedError(Exception):
     """What is stored is not what a conditional write expected."""
 
@@ -61,6 +65,8 @@ class RemoteFiles:
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.writes_whole = protocol in _WHOLE_WRITES
+        #: Whether files have versions: what web servers and archives hold is not replaced while it is read.
+        self.has_versions = protocol not in _WEB | _ARCHIVES
         self._of_this_process: dict[str, asyncio.Lock] = {}
 
     @property
@@ -120,8 +126,6 @@ class RemoteFiles:
         with contextlib.suppress(FileNotFoundError):
             if is_abandoned(await self.read(live, lock)):
                 await do(live, "rm_file", lock)
-        #: Whether files have versions: what web servers and archives hold is not replaced while it is read.
-        self.has_versions = protocol not in _WEB | _ARCHIVES
 
     # ------------------------------------------------------------------ reading
 
@@ -228,6 +232,21 @@ class RemoteFiles:
             raise PreconditionFailedError(repeated=False)
         await self.write(live, path, data)
         return data
+
+    async def write_file(self, live: Live, path: str, file: IO[bytes]) -> None:
+        """Write a file of any size from an open one, piece by piece; readers see all of it or what was there before."""
+        if self.writes_whole:
+            await asyncio.to_thread(_stream, live.fs, path, file)
+            return
+        await do(live, "makedirs", _folder(path), exist_ok=True)
+        staged = f"{_folder(path)}/{staged_name()}"
+        try:
+            await asyncio.to_thread(_stream, live.fs, staged, file)
+            await self.move_over(live, staged, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await do(live, "rm_file", staged)
+            raise
 
     async def replace(
         self, live: Live, path: str, data: bytes, owner: Owner, check: Callable[[], Awaitable[None]] | None = None
@@ -394,6 +413,20 @@ def _read_part(fs: AbstractFileSystem, path: str, start: int, end: int | None) -
         else:
             file.seek(start)
         return bytes(file.read(-1 if end is None else max(0, end - start)))
+def _stream(fs: AbstractFileSystem, path: str, file: IO[bytes]) -> None:
+    """Copy an open file to a path; where the copy fails, nothing is stored."""
+    import shutil
+
+    file.seek(0)
+    target = fs.open(path, "wb", block_size=PIECE, autocommit=False)
+    try:
+        shutil.copyfileobj(file, target, PIECE)
+        target.close()
+        target.commit()
+    except BaseException:
+        with contextlib.suppress(Exception):
+            target.discard()
+        raise
 
 
 def _renames(fs: AbstractFileSystem) -> bool:

@@ -13,12 +13,13 @@ After a crash, whoever writes beside it next, or the doctor, removes what is the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -229,11 +230,21 @@ class NewVolume(RemoteVolume):
         if is_metadata(key) and self._making is not None:
             self.held[key] = value.to_bytes()
             return
-        if self._making is not None and self._making.is_due:
-            import asyncio
-
-            await asyncio.to_thread(self._making.renew, after=0.0)
+        await self._check_owner()
         await super().set(key, value)
+
+    async def set_file(self, key: str, file: IO[bytes]) -> None:
+        """Store a value of any size from an open file, piece by piece.
+
+        Raises:
+            RecordTakenError: This process was taken for dead, and another one has taken over.
+        """
+        await self._check_owner()
+        await super().set_file(key, file)
+
+    async def _check_owner(self) -> None:
+        if self._making is not None and self._making.is_due:
+            await asyncio.to_thread(self._making.renew, after=0.0)
 
     async def delete(self, key: str) -> None:
         """Delete a value if there is one."""

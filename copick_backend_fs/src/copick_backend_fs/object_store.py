@@ -10,12 +10,12 @@ import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection, server
-from copick_backend_fs.files import PreconditionFailedError, together
+from copick_backend_fs.files import PIECE, PreconditionFailedError, together
 from copick_backend_fs.live import Live
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
@@ -260,6 +260,16 @@ class StoreFiles(BucketFiles):
                     raise
             await asyncio.sleep(0.1 * 2**attempt)
             attempt += 1
+
+    async def write_file(self, live: Live, path: str, file: IO[bytes]) -> None:
+        """Write an object of any size from an open file, in parts; it appears when the last one is stored."""
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with _told_as_usual(path):
+            async with live.slots:
+                await self._store.put_async(
+                    self._key(path), file, chunk_size=max(PIECE, -(-size // 10_000)), max_concurrency=4
+                )
 
     async def copy(self, live: Live, pairs: Sequence[tuple[str, str]]) -> None:
         """Copy objects inside the bucket, many at once, one request each."""

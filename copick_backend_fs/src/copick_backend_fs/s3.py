@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import os
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
-from copick_backend_fs.files import PreconditionFailedError, together
+from copick_backend_fs.files import PIECE, PreconditionFailedError, together
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
 if TYPE_CHECKING:
     from copick_backend_fs.live import Live
 
+#: Parts that an object has at most, and how many of them are sent at once.
+_MOST_PARTS, _PARTS_AT_ONCE = 10_000, 4
 #: Keys that one request deletes at most.
 _DELETE_BATCH = 1000
 
@@ -174,6 +179,34 @@ class S3Files(BucketFiles):
     async def write(self, live: Live, path: str, data: bytes) -> None:
         """Write an object: one request."""
         await self._call(live, "put_object", path, Body=data)
+
+    async def write_file(self, live: Live, path: str, file: IO[bytes]) -> None:
+        """Write an object of any size from an open file, in parts; it appears when the last one is stored."""
+        size = file.seek(0, os.SEEK_END)
+        if size <= PIECE:
+            file.seek(0)
+            await self.write(live, path, file.read())
+            return
+        piece = max(PIECE, -(-size // _MOST_PARTS))
+        upload = (await self._call(live, "create_multipart_upload", path))["UploadId"]
+        at_once = asyncio.Semaphore(_PARTS_AT_ONCE)
+
+        async def part(number: int) -> dict[str, Any]:
+            async with at_once:
+                file.seek(number * piece)
+                body = file.read(piece)  # no other part reads between these two: there is no await
+                known = {"UploadId": upload, "PartNumber": number + 1}
+                answer = await self._call(live, "upload_part", path, Body=body, **known)
+                return {"ETag": answer["ETag"], "PartNumber": number + 1}
+
+        try:
+            parts = await asyncio.gather(*(part(n) for n in range(-(-size // piece))))
+            whole = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            await self._call(live, "complete_multipart_upload", path, **whole)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await self._call(live, "abort_multipart_upload", path, UploadId=upload)
+            raise
 
     async def put(self, live: Live, path: str, data: bytes, expected: Revision | AnyRevision | None) -> Revision:
         """Write an object if its ETag is the expected one (None: if there is none): one request.

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -243,6 +243,13 @@ class RemoteVolume(Store):
         """Store a value: one request where the file system needs no folders."""
         self._check_writable()
         await self._ask(self._files.write, key, value.to_bytes())
+        if self._written is not None:
+            self._written.add(key)
+
+    async def set_file(self, key: str, file: IO[bytes]) -> None:
+        """Store a value of any size from an open file, piece by piece: it is never in memory whole."""
+        self._check_writable()
+        await self._ask(self._files.write_file, key, file)
         if self._written is not None:
             self._written.add(key)
 

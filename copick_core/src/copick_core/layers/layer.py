@@ -98,7 +98,8 @@ class Layer(ABC):
 
         Handles compare it after each read with that of the volume they opened, and read again if it changed: a read answers
         from one volume, not from two. It costs no more than a stat, or one small request where ``versions_take_requests``:
-        there the store has an attribute ``seen_version``, the identity of the volume whose root document it read last.
+        there the store has an attribute ``seen_version``, the identity of the volume whose root document it read last. What
+        users hold open (``array()``, ``view()``, ``dask()``, ``zarr()``) is read without that.
 
         Raises:
             BeingReplacedError: The volume is being replaced by somebody, who did not finish while this call waited.
