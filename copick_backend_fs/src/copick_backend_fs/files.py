@@ -196,7 +196,7 @@ class RemoteFiles:
 
     async def write_all(self, live: Live, contents: Mapping[str, bytes]) -> None:
         """Write several files at once, by their paths."""
-        await asyncio.gather(*(self.write(live, path, data) for path, data in contents.items()))
+        await together(self.write(live, path, data) for path, data in contents.items())
 
     async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
         """What the place knows that tells a file from those that it replaced; None where there is none: one request.

@@ -191,16 +191,19 @@ class S3Files(BucketFiles):
         upload = (await self._call(live, "create_multipart_upload", path))["UploadId"]
         at_once = asyncio.Semaphore(_PARTS_AT_ONCE)
 
-        async def part(number: int) -> dict[str, Any]:
+        stored: dict[int, str] = {}
+
+        async def part(number: int) -> None:
             async with at_once:
                 file.seek(number * piece)
                 body = file.read(piece)  # no other part reads between these two: there is no await
                 known = {"UploadId": upload, "PartNumber": number + 1}
                 answer = await self._call(live, "upload_part", path, Body=body, **known)
-                return {"ETag": answer["ETag"], "PartNumber": number + 1}
+                stored[number + 1] = answer["ETag"]
 
         try:
-            parts = await asyncio.gather(*(part(n) for n in range(-(-size // piece))))
+            await together(part(n) for n in range(-(-size // piece)))
+            parts = [{"ETag": stored[number], "PartNumber": number} for number in sorted(stored)]
             whole = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
             await self._call(live, "complete_multipart_upload", path, **whole)
         except BaseException:

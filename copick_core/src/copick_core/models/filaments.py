@@ -11,9 +11,7 @@ from copick_core.filaments.kinds import CURVE_KINDS, DEFAULT_ALPHA, INTERPOLATIN
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.plausibility import check_points, is_strict, points_outside
-from copick_core.tree.keys import FilamentsKey, Kind
-from copick_core.models.annotations import AnnotationsOfRun
-from copick_core.models.entity import StringFilter, wanted
+from copick_core.tree.keys import FilamentsKey
 
 if TYPE_CHECKING:
     import numpy as np
