@@ -61,6 +61,7 @@ def test_a_snapshot_that_does_not_exist_lists_the_tags(root: CopickRootIcechunk)
         root.as_of(datetime(2001, 1, 1))
 
 
+@pytest.mark.filterwarnings("ignore:.*lie outside of every tomogram")
 def test_a_diff_names_what_was_added_changed_and_removed(root: CopickRootIcechunk) -> None:
     picks(root, "TS_1", "alice", 1, 1000, 2000)
     picks(root, "TS_1", "bob", 1)

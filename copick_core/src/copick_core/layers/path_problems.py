@@ -89,7 +89,7 @@ def _orphans(layer: PathLayer, folder: str, listing: Listing, spacing: VoxelSpac
         stem, _, feature_type = name.removesuffix("_features.zarr").rpartition("_")
         key = FeaturesKey(spacing.run, spacing.voxel_size, stem, feature_type) if stem and feature_type else None
         message = f"there is no tomogram {stem!r} that it was computed on, so it is never listed; delete it, or put that back"
-        if key is not None and not layout.is_hidden(name):
+        if key is not None and not layout.is_hidden(name) and not layer.exists(key.parent):
             yield Problem("orphan-features", key, _place(layer, f"{folder}/{name}"), "warning", message)
 
 

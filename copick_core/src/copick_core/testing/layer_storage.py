@@ -333,6 +333,8 @@ class ExaminationChecks(LayerChecks):
     def test_a_healthy_place_has_no_problems(self, layer: Layer) -> None:
         for kind in self.kinds:
             samples.fill(layer, samples.key(kind))
+            if kind is Kind.FEATURES and Kind.TOMOGRAM in self.kinds:
+                samples.fill(layer, samples.key(Kind.TOMOGRAM, name="wbp"))  # features without it would be a problem
 
         assert [*layer.problems()] == []
 
