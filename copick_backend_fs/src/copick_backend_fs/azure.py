@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
 from copick_backend_fs.files import PreconditionFailedError, together
@@ -74,6 +75,17 @@ class AzureFiles(BucketFiles):
                 async for _ in pages:
                     return True
         return False
+
+    async def first_below(self, live: Live, folder: str) -> list[str]:
+        """The first of the names below a folder: one request."""
+        container, name = self._container(live)
+        prefix = f"{folder[len(name) + 1 :]}/"
+        with _told_as_usual(folder):
+            async with live.slots:
+                pages = container.list_blobs(name_starts_with=prefix, results_per_page=1, **self._options)
+                async for blob in pages:
+                    return [blob.name[len(prefix) :]]
+        return []
 
     async def find(self, live: Live, folder: str) -> list[str]:
         """Names of all blobs below a folder, relative to it."""
@@ -169,6 +181,18 @@ class AzureFiles(BucketFiles):
                 raise PreconditionFailedError(repeated=False) from error
             raise
         return str(answer["etag"])
+
+    async def write_marked(self, live: Live, path: str, data: bytes, mark: str) -> None:
+        """Write a blob with a mark: one request."""
+        await self._put(live, path, data, ANY, mark)
+
+    async def write_file(self, live: Live, path: str, file: IO[bytes]) -> None:
+        """Write a blob of any size from an open file, in blocks; it appears when the last one is stored."""
+        length = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with _told_as_usual(path):
+            async with live.slots:
+                await self._blob(live, path).upload_blob(file, length=length, overwrite=True, **self._options)
 
     async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
         """Copy a small blob with a mark: two requests."""

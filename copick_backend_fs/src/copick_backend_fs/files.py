@@ -413,6 +413,8 @@ def _read_part(fs: AbstractFileSystem, path: str, start: int, end: int | None) -
         else:
             file.seek(start)
         return bytes(file.read(-1 if end is None else max(0, end - start)))
+
+
 def _stream(fs: AbstractFileSystem, path: str, file: IO[bytes]) -> None:
     """Copy an open file to a path; where the copy fails, nothing is stored."""
     import shutil
