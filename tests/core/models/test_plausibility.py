@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError
-from copick_core.projects.doctor import doctor
 from copick_core.volumes.labels import LabelCheck
 
 SHAPE = (6, 8, 10)
@@ -170,24 +168,6 @@ def test_filaments_outside_of_every_tomogram_are_warned_of(config: dict[str, Any
 
     with pytest.warns(UserWarning, match=r"actin.*1 of 2 points"):
         filaments.from_numpy([[[0, 0, 0], [0, 0, 3e6]]])
-
-
-def test_the_doctor_asks_storage_and_lists_what_is_hardly_meant(run: Any, config: dict[str, Any]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        segmentation(run).from_numpy(np.full((4, 4, 4), 3))
-        run.new_picks("ribosome", "1", positions=[[0, 0, 3e6]])
-    segmentation(run, "both", multilabel=True).from_numpy(np.resize([0, 1, 5], SHAPE))
-    run.new_picks("ribosome", "2", positions=[[0, 0, 0]])
-
-    found = doctor(copick_core.open(config))
-
-    assert {(item.problem.id, item.layer, item.problem.severity) for item in found} == {
-        ("size-of-no-tomogram", "overlay", "warning"),
-        ("label-of-no-object", "overlay", "warning"),
-        ("points-outside", "overlay", "warning"),
-    }
-    assert all(item.problem.repair is None and "TS_1" in str(item.problem.key) for item in found)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i4", "f4"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
@@ -79,10 +79,6 @@ class Entity(Generic[K]):
     def delete(self) -> None:
         """Delete the entity from storage."""
         raise NotImplementedError(f"{type(self).__name__} must implement delete()")
-
-    def _implausible(self) -> Iterator[tuple[str, str]]:
-        """What is stored and hardly meant: an id of the problem, and what it is. Storage is asked."""
-        return iter(())
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self._repr_fields())

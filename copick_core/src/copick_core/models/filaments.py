@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import FilamentNotFoundError, InvalidDataError
 from copick_core.filaments.kinds import CURVE_KINDS, DEFAULT_ALPHA, INTERPOLATING_KINDS
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
-from copick_core.models.plausibility import check_points, is_strict, points_outside
+from copick_core.models.plausibility import check_points, is_strict
 from copick_core.tree.keys import FilamentsKey
 
 if TYPE_CHECKING:
@@ -314,9 +314,6 @@ class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
         from copick_core.filaments.values import CopickFilamentsFile
 
         return CopickFilamentsFile.model_validate({**self._identity(), "run_name": self.run.name})
-
-    def _implausible(self) -> Iterator[tuple[str, str]]:
-        return points_outside(self.run, self.numpy)
 
     def _load(self) -> tuple[CopickFilamentsFile, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")

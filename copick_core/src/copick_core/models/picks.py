@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidDataError
@@ -10,7 +10,7 @@ from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
 from copick_core.models.entity import StringFilter, wanted
-from copick_core.models.plausibility import check_points, is_strict, points_outside
+from copick_core.models.plausibility import check_points, is_strict
 from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
@@ -287,9 +287,6 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
 
     def _make_meta(self) -> CopickPicksFile:
         return CopickPicksFile.model_validate({**self._identity(), "run_name": self.run.name, "points": None})
-
-    def _implausible(self) -> Iterator[tuple[str, str]]:
-        return points_outside(self.run, lambda: [self._as_arrays().positions])
 
     def _load(self) -> tuple[PicksArrays, Revision | None]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load()")

@@ -6,7 +6,7 @@ only what this process knows already is compared, and no request is made; with i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
@@ -170,15 +170,6 @@ def _inside_any(positions: NDArray[Any], boxes: Sequence[tuple[NDArray[Any], flo
     for extent, size in boxes:
         inside |= ((positions >= -size) & (positions <= extent)).all(axis=1)
     return inside
-
-
-def points_outside(run: CopickRun, read: Callable[[], Sequence[NDArray[Any]]]) -> Iterator[tuple[str, str]]:
-    """What the doctor says of points that lie outside of every tomogram of a run; read only where there are tomograms."""
-    import numpy as np
-
-    sizes = [*sizes_in(run, ask=True)]
-    if sizes and (parts := read()) and (found := outside(np.concatenate(parts), sizes)):
-        yield "points-outside", found[1]
 
 
 def check_points(entity: Entity[Any], run: CopickRun, parts: Sequence[NDArray[Any]], strict: bool) -> None:

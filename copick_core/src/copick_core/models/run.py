@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from copick_core.errors import AlreadyExistsError
@@ -16,7 +16,7 @@ from copick_core.models.picks import CopickPicks, PicksOfRun
 from copick_core.models.segmentations import SegmentationsOfRun
 from copick_core.models.volume import Volume
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
-from copick_core.tree.keys import CONTAINER_KINDS, KINDS, Kind, RunKey, VoxelSpacingKey, child_kinds, voxel_size_key
+from copick_core.tree.keys import KINDS, Kind, RunKey, VoxelSpacingKey, child_kinds, voxel_size_key
 from copick_core.tree.names import check_run_name
 from copick_core.tree.schema import CopickConfig, CopickRunMeta, CopickVoxelSpacingMeta
 
@@ -136,12 +136,6 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
     def _create(self) -> None:
         """Make the run, of which one has just learned that it is not stored."""
         self.ensure(create=True)
-
-    def _annotations(self) -> Iterator[Any]:
-        """Annotations of all kinds, listed when first asked for."""
-        for kind in child_kinds(Kind.RUN):
-            if kind not in CONTAINER_KINDS:
-                yield from getattr(self, KINDS[kind].plural)
 
     def delete(self) -> None:
         """Delete the run and everything below it from storage.

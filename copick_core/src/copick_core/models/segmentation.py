@@ -265,17 +265,6 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             narrowest = smallest_unsigned(slab, narrowest, source=volume.name, origin=(start, 0, 0))
         return narrowest
 
-    def _implausible(self) -> Iterator[tuple[str, str]]:
-        sizes = plausibility.sizes_in(self.run, ask=True, voxel_size=self.voxel_size)
-        if reason := plausibility.wrong_size(self.shape[-3:], sizes):
-            yield "size-of-no-tomogram", reason
-        check = plausibility.label_check(self)
-        if check is not None:
-            for block in self._blocks(self.levels[-1]):
-                check(block)
-        if reason := plausibility.wrong_label(check):
-            yield "label-of-no-object", reason
-
     def _inspector(self, shape: tuple[int, ...], strict: bool | None) -> LabelCheck | None:
         plausibility.check_size(self, shape, plausibility.is_strict(self._root, strict))
         return plausibility.label_check(self)

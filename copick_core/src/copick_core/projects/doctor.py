@@ -30,8 +30,6 @@ class Found:
 
 def doctor(root: CopickRootOverlay, *, contents: bool = False) -> list[Found]:
     """Examine all layers of a project, and change nothing.
-def doctor(root: CopickRootOverlay) -> list[Found]:
-    """Examine all layers of a project, and its annotations over all of them; change nothing.
 
     Args:
         root: The project.
@@ -41,24 +39,16 @@ def doctor(root: CopickRootOverlay) -> list[Found]:
     Returns:
         What is wrong, errors first. A layer that cannot be examined is a problem itself, and hides no other.
     """
-    from copick_core.projects.implausible import implausible
-
-    found = [Found(layer.name, problem) for layer in root.layers.all for problem in _problems(layer)]
-    if contents:
-        from copick_core.projects.content_problems import content_problems
-
-        found += [Found(layer, problem) for layer, problem in content_problems(root)]
     found = [
         Found(layer.name, problem)
         for layer in root.layers.all
         for problem in _problems(layer)
         if not _is_in_another_layer(root, problem)
     ]
-    try:
-        found += [Found(layer, problem) for layer, problem in implausible(root)]
-    except Exception as error:  # a place that lists no runs is a problem of its layer already, or one of its own
-        if not found:
-            found.append(Found("", _unexamined(error)))
+    if contents:
+        from copick_core.projects.content_problems import content_problems
+
+        found += [Found(layer, problem) for layer, problem in content_problems(root)]
     return sorted(found, key=lambda f: f.problem.severity != "error")
 
 
@@ -101,12 +91,8 @@ def _problems(layer: Layer) -> Iterable[Problem]:
     try:
         return [*layer.problems()]
     except Exception as error:  # as above
-        return [_unexamined(error, f"layer {layer.name!r}")]
-
-
-def _unexamined(error: Exception, place: str = "the project") -> Problem:
-    message = f"it cannot be examined: {redacted(str(error)) or type(error).__name__}"
-    return Problem("unexamined-layer", None, place, "error", message)
+        message = f"it cannot be examined: {redacted(str(error)) or type(error).__name__}"
+        return [Problem("unexamined-layer", None, f"layer {layer.name!r}", "error", message)]
 
 
 def _failed(problem: Problem, error: Exception) -> Problem:
