@@ -66,5 +66,5 @@ def test_opening_a_project_imports_a_bounded_number_of_modules(tmp_path):
 
     ours = modules_after(OPEN.format(config=config)) - modules_after(pydantic)
 
-    # 60 of this project, 13 of pluggy, 22 of importlib_metadata; the standard library's differ between its versions.
-    assert len(ours) <= 99, sorted(ours)
+    # 61 of this project, 13 of pluggy, 22 of importlib_metadata; the standard library's differ between its versions.
+    assert len(ours) <= 100, sorted(ours)
