@@ -105,6 +105,9 @@ class RecordChecks(LayerChecks):
         write = [lambda n=n: layer.write_record(RUN, "reviews", b"%d" % n, if_revision=None) for n in range(8)]
         results = at_once(*write)
 
+        for error in results:
+            if isinstance(error, Exception) and not isinstance(error, ConflictError):
+                raise error
         assert sorted(isinstance(result, ConflictError) for result in results) == [False] + [True] * 7
 
     @promises(READ_ONLY)
