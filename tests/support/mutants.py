@@ -784,6 +784,55 @@ class AcceptsRecordsThatItLoses(Mutant):
         return 1
 
 
+class NamesItsPlaceByTheLayer(Mutant):
+    """Each layer on one place has another name for it."""
+
+    caught_by, seen = "test_layers_on_one_place_have_one_name_and_the_same_entities", "assert"
+    process_bound = None
+
+    def place_id(self):
+        return f"dict {id(self)}"
+
+
+class TellsThePassword(Mutant):
+    caught_by, seen = "test_the_name_of_the_place_holds_no_password", "hunter2"
+
+    def place_id(self):
+        return "https://me:hunter2@somewhere.org/project"
+
+
+class NamesWhatOtherProcessesDoNotSee(Mutant):
+    caught_by, seen = "test_a_place_that_no_other_process_sees_has_no_name", "a dict"
+
+    def place_id(self):
+        return "a dict"
+
+
+class NeverTellsAChange(Mutant):
+    caught_by, seen = "test_the_version_of_the_project_differs_after_somebody_adds_or_deletes_a_run", "1 != 1"
+
+    def listing_version(self, parent):
+        return 1
+
+
+class LooksAtRunsFromOutside(Mutant):
+    """The version of a run does not depend on what is in it."""
+
+    caught_by, seen = "test_the_version_of_a_run_differs_after_somebody_adds_picks", "TS_1"
+
+    def listing_version(self, parent):
+        return (str(parent), self.exists(parent) if isinstance(parent, RunKey) else repr(self.list(Kind.RUN, parent)))
+
+
+class MissesQuickChanges(Mutant):
+    """Changes within one tick of a coarse clock have one version."""
+
+    caught_by, seen = "test_changes_that_follow_each_other_closely_are_told_apart_or_not_told_at_all", "assert"
+
+    def listing_version(self, parent):
+        return len(self.list(Kind.RUN, parent)) // 3
+
+
 class CannotReadWhatIsNotThere(Mutant):
     """Opening an empty place for reading fails."""
 

@@ -98,8 +98,11 @@ class Layer(ABC):
 
         Handles compare it after each read with that of the volume they opened, and read again if it changed: a read answers
         from one volume, not from two. It costs no more than a stat, or one small request where ``versions_take_requests``:
-        there the store has an attribute ``seen_version``, the identity of the volume whose root document it read last. What
-        users hold open (``array()``, ``view()``, ``dask()``, ``zarr()``) is read without that.
+        there the store has an attribute ``seen_version``, the identity of the volume whose root document it read last.
+
+        Returns:
+            Anything that can be compared. What users hold open (``array()``, ``view()``, ``dask()``, ``zarr()``) is read
+            without comparing it.
 
         Raises:
             BeingReplacedError: The volume is being replaced by somebody, who did not finish while this call waited.
@@ -195,8 +198,11 @@ class Layer(ABC):
     def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
         """What differs after an entity was added to a run or deleted from it, by whomever; of the project, a run or an object.
 
-        It costs a stat for each folder at most. None, the default, where the layer cannot tell without listing, and where
-        something has changed so recently that another change might not show.
+        None, the default, where the layer cannot tell without listing, and where something has changed so recently that
+        another change might not show.
+
+        Returns:
+            Anything that can be compared. Indexes ask for it before they answer: keep it to a stat for each folder.
         """
         return None
 

@@ -19,6 +19,7 @@ pytest.register_assert_rewrite(
         for room in (
             "layer_base",
             "layer_listing",
+            "layer_places",
             "layer_records",
             "layer_storage",
             "layer_volumes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copick_core.testing.layer_listing import HostileNameChecks, ListingChecks
+from copick_core.testing.layer_places import PlaceChecks
 from copick_core.testing.layer_records import RecordChecks
 from copick_core.testing.layer_storage import ContainerChecks, DeletionChecks, ExaminationChecks, FileChecks, SharingChecks
 from copick_core.testing.layer_volumes import ReplacementChecks, VolumeChecks
@@ -18,6 +19,7 @@ class LayerTests(
     ReadOnlyChecks,
     ExaminationChecks,
     SharingChecks,
+    PlaceChecks,
     RecordChecks,
     DeletionChecks,
     RevisionChecks,
