@@ -207,12 +207,12 @@ def test_metadata_of_another_shape_are_told_with_their_volume(project, document)
 )
 def test_whatever_meets_a_damaged_chunk_of_a_segmentation_names_it(project, use):
     root, folder = project
-    segmentation = root.get_run("TS_1").new_segmentation(10, "all", "1", user_id="me", is_panoptic=True)
+    segmentation = root.get_run("TS_1").new_segmentation(20, "all", "1", user_id="me", is_panoptic=True)
     segmentation.from_numpy(np.ones((2, 5, 5, 5), int), chunks=(4, 4, 4))
     for chunk in (folder / "PanopticSegmentations").rglob("0/0/0/0/0"):
         chunk.write_bytes(chunk.read_bytes()[:20])
 
-    with pytest.raises(InvalidDataError, match=r"^panoptic segmentation 'all' of me/1 at 10\.000 in run 'TS_1': .* damaged"):
+    with pytest.raises(InvalidDataError, match=r"^panoptic segmentation 'all' of me/1 at 20\.000 in run 'TS_1': .* damaged"):
         use(segmentation)
 
 

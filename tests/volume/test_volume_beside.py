@@ -338,7 +338,7 @@ def test_a_torn_database_is_an_error_for_who_would_write_it(torn):
     run = root.get_run(JOB)
     before = (torn.root / "jobs.json").read_bytes()
 
-    with pytest.raises(InvalidDataError, match=r"recoverable_jobs\(\)"):
+    with pytest.raises(InvalidDataError, match=r"`copick-core volume restore`"):
         run.set_status("ANNOTATED")
     assert (torn.root / "jobs.json").read_bytes() == before
 

@@ -74,7 +74,7 @@ class Connection:
         #: Until when nobody is asked, and why.
         self._given_up: tuple[float, str] | None = None
         #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
-        self.protocols = [part.partition("://")[0] for part in url.split("::")]
+        self.protocols = [part.partition("://")[0] if "://" in part else "file" for part in url.split("::")]
         self.protocol = self.protocols[0]
         #: What is equal for two connections to one place, whoever connects.
         self.place = self._find_place()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from copick_core.errors import redacted
 from copick_core.layers.problems import Problem, Severity
 from copick_core.projects.selection import Row, Selection, handle_of
-from copick_core.tree import layout
 from copick_core.tree.keys import Key, Kind, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 
 if TYPE_CHECKING:
@@ -69,8 +68,6 @@ def _in_run(root: CopickRootOverlay, run: RunKey) -> Iterator[Item]:
         if layer is not None and (check := _CHECKS.get(key.kind)) is not None:
             yield from _of_no_object(root, key, layer)
             yield from check(root, key, layer, shapes)
-    for layer in root.layers.all:
-        yield from _dangling_features(layer, run, {key for key, _ in rows})
 
 
 def _rows_of(root: CopickRootOverlay, run: RunKey) -> list[Row]:
@@ -166,22 +163,6 @@ def _labels(volume: Any) -> set[int]:
 
 def _shape(volume: Any) -> tuple[int, ...]:
     return tuple(volume.view(volume.levels[0]).shape[-3:])
-
-
-def _dangling_features(layer: Layer, run: RunKey, there: set[Key]) -> Iterator[Item]:
-    """Features whose tomogram no layer has: no listing shows them, as features are listed below their tomogram."""
-    from copick_core.layers.path_layer import PathLayer
-
-    files = layer.unwrap(PathLayer)  # type: ignore[type-abstract] # what it finds is of a subclass
-    if files is None:
-        return
-    for spacing in [key for key in layer.list(Kind.VOXEL_SPACING, run) if isinstance(key, VoxelSpacingKey)]:
-        (folder,) = layout.folders(Kind.TOMOGRAM, spacing)
-        for name in sorted(files.list_folder(folder)):
-            tomo_type = layout.tomogram_of_features(name)
-            if tomo_type is not None and TomogramKey(*spacing[:-1], tomo_type) not in there:
-                message = f"{folder}/{name} is never listed: no layer has tomogram {tomo_type!r}, whose features it holds"
-                yield _item("dangling-features", spacing, layer, "warning", f"{message}; restore the tomogram, or delete them")
 
 
 _CHECKS: dict[Kind, Callable[[CopickRootOverlay, Key, Layer, Shapes], Iterator[Item]]] = {

@@ -110,12 +110,6 @@ def is_folder(kind: Kind) -> bool:
     return kind not in FILE_KINDS
 
 
-def tomogram_of_features(name: str) -> str | None:
-    """Type of the tomogram whose features a name in the folder of a voxel spacing holds; None for other names."""
-    fields = _features(name)
-    return None if fields is None else fields[0]
-
-
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden: markers and what is being staged, never an entity."""
     return name.startswith(".")
