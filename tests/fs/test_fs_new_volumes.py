@@ -266,6 +266,7 @@ def test_a_writer_that_was_suspended_renews_before_it_stores_more(
     assert server.keys("lab") == []
 
 
+@pytest.mark.slow
 def test_a_slow_writer_renews_its_record_by_itself(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

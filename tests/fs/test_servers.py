@@ -22,7 +22,7 @@ from support import server_writer
 from support.places import KINDS, Place, Servers
 from support.servers import MissingServerError, SilentHost, unreachable_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 RESTARTING = [name for name, (server, *_) in KINDS.items() if server.restarts]
 VOLUME = np.arange(24 * 20 * 16, dtype=np.float32).reshape(24, 20, 16)

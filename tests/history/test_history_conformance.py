@@ -21,6 +21,7 @@ class TestIcechunkLayer(LayerTests):
         return IcechunkLayer(layer.place, read_only=read_only)
 
 
+@pytest.mark.slow
 class TestIcechunkBackend(BackendTests):
     zarr_formats = (3,)
 

@@ -30,7 +30,7 @@ def arguments(server: S3Server) -> dict[str, Any]:
     return {"endpoint_url": server.url, "region": "us-east-1", **keys}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestIcechunkLayerOnS3(LayerTests):
     zarr_formats = (3,)
     examples = 3
@@ -43,7 +43,7 @@ class TestIcechunkLayerOnS3(LayerTests):
         return IcechunkLayer(layer.place, read_only=read_only)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestIcechunkBackendOnS3(BackendTests):
     zarr_formats = (3,)
     examples = 2

@@ -64,22 +64,22 @@ class WritingChecks(ThreadChecks, RevisionChecks, FileChecks):
     """What the kit checks of writing files: whole, on condition, from several threads."""
 
 
-@pytest.mark.slow
+@pytest.mark.full
 class TestWritingOverSSH(LayerOnServer, WritingChecks):
     name = "ssh"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 class TestWritingOverSMB(LayerOnServer, WritingChecks):
     name = "smb"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 class TestWritingToAzure(LayerOnServer, WritingChecks):
     name = "az"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 class TestWritingToAzureOverAdlfs(LayerOnServer, WritingChecks):
     name = "az over adlfs"
 

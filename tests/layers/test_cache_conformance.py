@@ -96,6 +96,7 @@ class OpenTests(CachedTests):
         assert reads(layer) == set()
 
 
+@pytest.mark.slow
 class TestEachOnFiles(OnFiles, CachedTests):
     pass
 
@@ -120,7 +121,7 @@ class TestEachOnSQLite(OnSQLite, CachedTests):
     examples = 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestOpenOnSQLite(OnSQLite, OpenTests):
     # As in memory; the histories run with "each".
     test_random_histories_agree_with_the_model = None
@@ -131,6 +132,6 @@ class TestEachOnS3(OnS3, CachedTests):
     pass
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestOpenOnS3(OnS3, OpenTests):
     pass

@@ -63,6 +63,7 @@ class TrustingTests(IndexedTests):
     freshness = "trust"
 
 
+@pytest.mark.slow
 class TestCheckedFiles(OnFiles, IndexedTests):
     pass
 
@@ -86,7 +87,7 @@ class TestCheckedSQLite(OnSQLite, IndexedTests):
     examples = 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestTrustedSQLite(OnSQLite, TrustingTests):
     examples = 5
 
@@ -96,6 +97,6 @@ class TestCheckedS3(OnS3, IndexedTests):
     pass
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestTrustedS3(OnS3, TrustingTests):
     pass
