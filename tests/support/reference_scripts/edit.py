@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def edit_project(library, config):
 
 def main():
     """Edit the project that the command line names."""
+    warnings.filterwarnings("ignore", ".*Check the data")  # extreme values are what is compared
     library, config = sys.argv[1:]
     edit_project(library, Path(config))
 

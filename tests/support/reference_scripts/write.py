@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,7 @@ def _write_segmentation(run, entry, arrays):
 
 def main():
     """Write the project that the command line names."""
+    warnings.filterwarnings("ignore", ".*Check the data")  # extreme values are what is compared
     library, config, description = sys.argv[1:]
     write_project(library, Path(config), Path(description))
 
