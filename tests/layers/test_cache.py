@@ -15,6 +15,7 @@ import pytest
 
 import copick_core
 from copick_backend_fs import open_layer
+from copick_backend_memory.layer import MemoryLayer
 from copick_core.errors import ConfigError, NotFoundError, UnreachableError
 from copick_core.testing import samples
 from copick_core.testing.wrappers import CountingLayer
@@ -23,6 +24,7 @@ from copick_layers.cache.entries import Entry
 from copick_layers.cache.folder import CacheFolder
 from copick_layers.cache.layer import CacheLayer
 from copick_layers.cache.options import CacheOptions
+from copick_layers.log import LogLayer
 
 PICKS = PicksKey("TS_1", "ribosome", "ana", "1")
 OBJECTS = [{"name": "ribosome", "is_particle": True, "label": 1}]
@@ -145,6 +147,21 @@ def test_nothing_is_left_of_a_place_that_only_one_process_knows(folder):
 
     assert int(during) == 1
     assert os.listdir(folder) == []
+
+
+def test_values_of_a_place_without_a_name_are_kept_only_if_the_storage_is_never_to_be_asked(folder):
+    key = samples.key(Kind.TOMOGRAM)
+    bare = MemoryLayer()
+    samples.fill(bare, key)
+    asked = {}
+    for revalidate in ("never", "open"):
+        layer = CacheLayer(LogLayer(bare), CacheOptions(path=str(folder), revalidate=revalidate))
+        samples.read_volume(layer.zarr(key))
+        layer.inner.reset()
+        samples.read_volume(layer.zarr(key))
+        asked[revalidate] = any(name.startswith("zarr.get") for name in layer.inner.statistics)
+
+    assert asked == {"never": False, "open": True}
 
 
 # ---------------------------------------------------------------------- revalidation

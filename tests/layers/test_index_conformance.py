@@ -1,9 +1,11 @@
 """A layer behind the index keeps the whole contract of layers, and lists that were asked once are not asked again."""
 
 import pytest
+from zarr.core.sync import sync
 
 from copick_core.testing import LayerTests, samples
 from copick_core.testing.layer_base import ALL_KINDS
+from copick_core.testing.layer_volumes import WriteFailedError
 from copick_core.testing.wrappers import CountingLayer
 from copick_core.tree.keys import ROOT, Kind
 from copick_layers.index.layer import IndexLayer
@@ -52,9 +54,55 @@ class IndexedTests(LayerTests):
         assert again == first == ([key], {key.parent: [key]})
         assert layer.inner.calls == {}
 
+    def test_a_run_that_a_failed_replacement_has_left_is_listed_exactly_if_it_exists(self, layer):
+        key = samples.key(Kind.TOMOGRAM)
+
+        fail_to_replace(layer, key)
+
+        assert_listed_if_stored(layer)
+
+    def test_a_layer_that_is_emptied_after_a_failed_replacement_is_empty(self, layer):
+        fail_to_replace(layer, samples.key(Kind.TOMOGRAM))
+
+        assert not self.emptied(layer).exists(samples.key(Kind.RUN))
+
+    @pytest.mark.parametrize("kind", [Kind.PICKS, Kind.TOMOGRAM])
+    def test_what_held_the_last_entity_is_listed_exactly_if_it_exists(self, layer, kind):
+        key = samples.key(kind)
+        samples.fill(layer, key)
+
+        layer.delete(key)
+
+        assert_listed_if_stored(layer)
+
+    def test_what_held_a_volume_that_its_store_deleted_is_listed_exactly_if_it_exists(self, layer):
+        key = samples.key(Kind.TOMOGRAM)
+        samples.fill(layer, key)
+
+        sync(layer.zarr(key).clear())
+
+        assert_listed_if_stored(layer)
+
     def emptied(self, layer):
         layer.forget(ROOT)
         return super().emptied(layer)
+
+
+def fail_to_replace(layer, key):
+    """Write a volume, and fail before it is stored."""
+    try:
+        with layer.replace_zarr(key) as store:
+            samples.write_volume(store, samples.volume(1, (2, 2, 2)))
+            raise WriteFailedError
+    except WriteFailedError:
+        pass
+
+
+def assert_listed_if_stored(layer):
+    """The run and the voxel spacing of the samples are in the lists exactly if they exist."""
+    run, spacing = samples.key(Kind.RUN), samples.key(Kind.VOXEL_SPACING)
+    assert (run in layer.list(Kind.RUN, ROOT)) == layer.exists(run)
+    assert (spacing in layer.list(Kind.VOXEL_SPACING, run)) == layer.exists(spacing)
 
 
 class TrustingTests(IndexedTests):

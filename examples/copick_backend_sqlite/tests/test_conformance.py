@@ -19,6 +19,14 @@ class TestSQLiteLayer(LayerTests):
         return SQLiteLayer(layer.location(None), read_only=read_only)
 
 
+def test_a_link_to_a_database_is_the_same_place(tmp_path):
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "project.sqlite")
+
+    project, link, other = (SQLiteLayer(str(tmp_path / f"{name}.sqlite")) for name in ("project", "link", "other"))
+
+    assert project.place_id() == link.place_id() != other.place_id()
+
+
 class TestSQLiteBackend(BackendTests):
     def make_config(self, folder, name):
         return {"config_type": "sqlite", "path": str(folder / f"{name}.sqlite")}

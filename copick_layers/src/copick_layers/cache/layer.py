@@ -62,6 +62,8 @@ class CacheLayer(WrapperLayer):
             weakref.finalize(self, _drop_own, self.cache_folder, self.place_name, os.getpid())
         else:
             self.place_name = hashed(place)
+        #: Whether all layers on the place have one folder, so that what one writes is dropped for all.
+        self._is_shared = place is not None
         self.place_text = place or "a place that only this process knows"
         self._lock = threading.Lock()
         #: Revisions that were found to be stored since the layer was opened.
@@ -207,9 +209,10 @@ class CacheLayer(WrapperLayer):
         """Whether values of volumes are kept.
 
         The version of a volume stays while others write regions of it. To be right each time, each value would have to be
-        asked for, which costs as many requests as reading them.
+        asked for, which costs as many requests as reading them. Those who write through a cache drop what is kept; where the
+        place has no name, another layer on it keeps its own, and would go on answering from it.
         """
-        return self.offline or self.revalidate != "each"
+        return self.offline or self.revalidate == "never" or (self.revalidate == "open" and self._is_shared)
 
     def _volume(self, key: Key) -> CachedVolume:
         with self._lock:

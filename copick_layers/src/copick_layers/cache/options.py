@@ -24,7 +24,8 @@ class CacheOptions(WrapperOptions):
         path: Folder of the cache; several layers and projects may share it. None: ``copick/layers`` in the user's cache.
         size: Largest size of the folder, in bytes or as text such as ``"20 GiB"``.
         revalidate: When to ask the storage whether what is kept is still stored: ``"never"``, once after each ``"open"`` (and
-            each refresh), or ``"each"`` time. With ``"each"``, volumes are not kept.
+            each refresh), or ``"each"`` time. With ``"each"``, volumes are not kept, nor with ``"open"`` where the layer has
+            no :meth:`~copick_core.layers.Layer.place_id`.
         offline: Answer from the cache alone, and raise :class:`~copick_core.errors.UnreachableError` for all else.
     """
 

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from copick_core.tree.keys import FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey, field_names
+from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey, field_names
 from copick_layers.index.rows import COLUMNS, FIELDS, below, keys_of, row_of, run_of, with_all_below
 
 logger = logging.getLogger(__name__)
@@ -166,6 +166,12 @@ class IndexFile:
                 return None  # features may lie beside a tomogram that is not stored, which only the storage knows
             query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE {condition}"
             return keys_of(kind, connection.execute(query, values).fetchall())
+
+    def is_bare(self, container: Key) -> bool:
+        """Whether it knows of nothing in a container but containers."""
+        condition, values = with_all_below(container)
+        query = f"SELECT 1 FROM entities WHERE {condition} AND kind NOT IN (?, ?) LIMIT 1"
+        return not self.select(query, [*values, *(kind.value for kind in CONTAINER_KINDS)])
 
     def _knows(self, connection: sqlite3.Connection, run: str) -> bool:
         changing = {found for (found,) in connection.execute("SELECT run FROM changing WHERE run IN (?, '')", (run,))}
@@ -320,7 +326,7 @@ class IndexFile:
         return taken
 
     def give_up(self, token: str) -> None:
-        """Note that a change failed half way: whoever lists the run next asks the storage how it is."""
+        """Note that nobody knows what a change has left: whoever lists the run next asks the storage how it is."""
         with self._writing() as connection:
             connection.execute("UPDATE changing SET since = 0 WHERE token = ?", (token,))
         _mine.discard(token)

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 from copick_core.errors import ConflictError, CopickError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.layers import ANY, Layer, Revision, WrapperLayer
 from copick_core.layers.layer import PartialListing
-from copick_core.tree.keys import FILE_KINDS, KINDS, PARENT_KIND, ROOT, Key, Kind, ParentKey, RunKey, child_kinds
+from copick_core.tree.keys import (
+    CONTAINER_KINDS,
+    FILE_KINDS,
+    KINDS,
+    PARENT_KIND,
+    ROOT,
+    Key,
+    Kind,
+    ParentKey,
+    RootKey,
+    RunKey,
+    child_kinds,
+)
 from copick_layers.index.database import IndexFile
 from copick_layers.index.options import IndexOptions
 from copick_layers.index.rows import run_of
@@ -269,13 +281,17 @@ class IndexLayer(WrapperLayer):
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         """Replace a volume, and put it into the index."""
         self.check_writable(key)
-        with ExitStack() as stack:
-            # What is being filled is not stored yet: the note is made when the volume is about to be put in its place.
-            store = stack.enter_context(super().replace_zarr(key))
-            yield store
-            with self.indexing(key) as change:
-                stack.close()
-                change.stored = [key]
+        try:
+            with ExitStack() as stack:
+                # What is being filled is not stored yet: the note is made when the volume is about to be put in its place.
+                store = stack.enter_context(super().replace_zarr(key))
+                yield store
+                with self.indexing(key) as change:
+                    stack.close()
+                    change.stored = [key]
+        except BaseException:
+            self._doubt(run_of(key))  # folders that were made for it may stay, and are a run then
+            raise
 
     def delete(self, key: Key) -> None:
         """Delete an entity, here and in the index."""
@@ -284,6 +300,17 @@ class IndexLayer(WrapperLayer):
             super().delete(key)
             change.deleted = [key]
         self._volumes.clear()
+        self._doubt_bare(key)
+
+    def _doubt_bare(self, deleted: Key) -> None:
+        """Doubt containers whose last content was deleted: object stores forget them, folders stay."""
+        bare = [container for container in _containers_of(deleted) if self.index.is_bare(container)]
+        if bare:
+            self._doubt(run_of(deleted), with_project=bare[-1].kind is Kind.RUN)
+
+    def _doubt(self, run: str, *, with_project: bool = False) -> None:
+        """Let the next list of a run, and of the project, be asked of the storage."""
+        self.index.give_up(self.index.begin(run, with_project=with_project))
 
     def wrap_store(self, key: Key, store: Store, *, staged: bool) -> Store:
         """Notice a volume that is made or deleted by its store."""
@@ -314,6 +341,8 @@ class IndexLayer(WrapperLayer):
             else:
                 change.deleted = [key]
                 self._volumes.discard(key)
+        if change.deleted:
+            self._doubt_bare(key)
 
 
 @dataclass
@@ -329,6 +358,17 @@ class Change:
     stored: Sequence[Key] = ()
     deleted: Sequence[Key] = ()
     facts: Mapping[str, Any] | None = None
+
+
+def _containers_of(key: Key) -> list[Key]:
+    """Containers that hold an entity, nearest first."""
+    found: list[Key] = []
+    above: ParentKey = key.parent
+    while not isinstance(above, RootKey):
+        if above.kind in CONTAINER_KINDS:
+            found.append(above)
+        above = above.parent
+    return found
 
 
 def _file_facts(key: Key, data: bytes, revision: Revision | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,10 @@ class SQLiteLayer(Layer):
     def location(self, key: Key) -> str:
         """Where an entity lies."""
         return self._database.path
+
+    def place_id(self) -> str:
+        """The file, without links."""
+        return f"sqlite://{os.path.realpath(self._database.path)}"
 
     def reconnect(self) -> None:
         """Close the file; the next call opens it again."""
