@@ -279,6 +279,7 @@ class Layer(ABC):
         one stays readable. What is being staged is never listed, and an error leaves nothing of it behind.
 
         Raises:
+            ConflictError: Somebody else is filling a volume of this key, in a place that lets one writer at a time do so.
             ReadOnlyError: The layer is read-only.
 
         Example:
