@@ -71,13 +71,15 @@ def copy(project: dict[str, Any]) -> None:
     copick_core.copy_project(source, copick_core.open(project), overwrite=True)
 
 
+#: It was listed, and reading it said that it is not there: what a dead writer left of a new volume was removed.
+GONE = "listed, but not there"
 #: What is done, whether an old volume is there, and what may be found afterwards.
 OPERATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], bool, set[str]]] = {
     "replace": (write, True, {"old", "new"}),
-    "new": (write, False, {"none", "new"}),
+    "new": (write, False, {"none", "new", GONE}),
     "region": (write_region, True, {"old", "new", "chunks"}),
     "delete": (delete, True, {"old", "none"}),
-    "copy": (copy, False, {"none", "new"}),
+    "copy": (copy, False, {"none", "new", GONE}),
 }
 #: What is found after an operation that ended without an error.
 DONE = {"replace": "new", "new": "new", "region": "new", "delete": "none", "copy": "new"}
@@ -91,7 +93,7 @@ def found(project: dict[str, Any]) -> str:
     try:
         values = tomogram.numpy()
     except (LevelNotFoundError, NotFoundError):
-        return "listed, but not there"
+        return GONE
     except BeingReplacedError:
         return "being replaced"
     if values.shape != SHAPE:

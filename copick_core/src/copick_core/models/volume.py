@@ -167,8 +167,11 @@ class Volume(Entity[K]):
         array, image = opened()
         if self._versions_take_requests:
             version = getattr(store, "seen_version", None)
-            if version is None and (version := self._stored_version()) is not None:
-                array, image = opened()  # it has no metadata, so nothing said which volume this is: first ask, then open
+            if version is None:
+                # It has no metadata, so nothing said which volume this is: first ask, then open. Asking also removes what a
+                # writer that died has left of a new volume, whose chunks would read as zeros now.
+                version = self._stored_version()
+                array, image = opened()
         return Opened(noted, version, array, image, attributes)
 
     @property
