@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from copick_backend_fs.layer import open_layer
 from support.s3_server import S3Server
 
 
@@ -30,3 +31,9 @@ def fs_args(server: S3Server) -> dict[str, Any]:
 @pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
 def obstore(request: pytest.FixtureRequest) -> bool:
     return request.param
+
+
+@pytest.fixture
+def opened(fs_args: dict[str, Any], obstore: bool) -> Callable[..., Any]:
+    """Opens the layer of one project in the bucket; each call is another client."""
+    return lambda **options: open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore, **options)

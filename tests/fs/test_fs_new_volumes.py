@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 import copick_core
 from copick_backend_fs import making, records
-from copick_backend_fs.layer import open_layer
 from copick_core.errors import BeingReplacedError
 from copick_core.tree.keys import Kind, TomogramKey
 from copick_core.volumes.ome import VolumeFormat, open_level, write_volume
@@ -24,29 +23,6 @@ TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")
 OTHER = TomogramKey("TS_1", 10.0, "other")
 FOLDER = "project/ExperimentRuns/TS_1/VoxelSpacing10.000"
 PATH = f"{FOLDER}/wbp.zarr"
-
-
-@pytest.fixture(scope="module")
-def running_server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: S3Server) -> S3Server:
-    running_server.empty("lab")
-    return running_server
-
-
-@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
-def obstore(request: pytest.FixtureRequest) -> bool:
-    return request.param
-
-
-@pytest.fixture
-def opened(server: S3Server, obstore: bool) -> Callable[..., Any]:
-    fs_args = {"endpoint_url": server.url, "key": "someone", "secret": "secret"}
-    return lambda **options: open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore, **options)
 
 
 def write(store: Any, value: int = 1, zarr_format: Any = 2, chunks: int = 4) -> None:

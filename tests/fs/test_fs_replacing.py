@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +15,6 @@ import copick_core
 from copick_backend_fs import records, replacing, s3, writers
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
-from copick_backend_fs.layer import open_layer
 from copick_backend_fs.records import Record, decode, record_of, volume_of
 from copick_backend_fs.replacing import Replacement
 from copick_core.errors import BeingReplacedError
@@ -31,29 +30,6 @@ RECORD = "ExperimentRuns/TS_1/VoxelSpacing10.000/.replacing-wbp.zarr"
 
 class Cut(BaseException):
     """A writer that dies: nothing of its clean-up happens."""
-
-
-@pytest.fixture(scope="module")
-def running_server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: S3Server) -> S3Server:
-    running_server.empty("lab")
-    return running_server
-
-
-@pytest.fixture(params=[True, False], ids=["obstore", "s3fs"])
-def obstore(request: pytest.FixtureRequest) -> bool:
-    return request.param
-
-
-@pytest.fixture
-def opened(server: S3Server, obstore: bool) -> Callable[..., Any]:
-    fs_args = {"endpoint_url": server.url, "key": "someone", "secret": "secret"}
-    return lambda **options: open_layer("overlay", "s3://lab/project", fs_args, obstore=obstore, **options)
 
 
 def fill(layer: Any, value: int, shape: tuple[int, ...] = (8, 4, 4), zarr_format: Any = 2) -> None:
