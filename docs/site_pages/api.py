@@ -20,6 +20,7 @@ WITHOUT_LIST = (
     "copick_core.tree.keys",
     "copick_core.tree.names",
     "copick_core.tree.schema",
+    "copick_core.tree.wrapper_options",
 )
 
 #: Modules whose classes are shown with the methods that they inherit, because their bases are not public.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -23,8 +22,7 @@ _Location = Annotated[str | None, BeforeValidator(_as_text)]
 _Arguments = Annotated[dict[str, Any], BeforeValidator(_no_arguments)]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """How long to wait for a server.
 
     Attributes:

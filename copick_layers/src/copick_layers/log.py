@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from copick_core.layers import Layer, WrapperLayer
 from copick_core.tree.keys import Key, ParentKey
-from copick_core.tree.schema import WrapperOptions
+from copick_core.tree.wrapper_options import WrapperOptions
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store

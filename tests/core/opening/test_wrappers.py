@@ -14,7 +14,7 @@ TAGGED = """
     from pydantic import Field
     from copick_core.layers import WrapperLayer
     from copick_core.plugins import LayerWrapper, hookimpl
-    from copick_core.tree.schema import WrapperOptions
+    from copick_core.tree.wrapper_options import WrapperOptions
 
 
     class Options(WrapperOptions):

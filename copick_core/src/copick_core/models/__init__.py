@@ -19,7 +19,6 @@ from copick_core.models.run import CopickRun
 from copick_core.models.segmentation import PANOPTIC_CHANNELS, CopickSegmentation
 from copick_core.models.tomogram import CopickTomogram
 from copick_core.models.voxel_spacing import CopickVoxelSpacing
-from copick_core.tree.filament_spec import FilamentSpec
 from copick_core.tree.schema import (
     CopickConfig,
     CopickFeaturesMeta,
@@ -36,6 +35,7 @@ from copick_core.tree.schema import (
 
 if TYPE_CHECKING:
     from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
+    from copick_core.tree.filament_spec import FilamentSpec
 
 __all__ = [
     "PANOPTIC_CHANNELS",
@@ -69,6 +69,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # What filaments hold is imported when it is used: making its models takes a thirtieth of the time that opening takes.
+    if name == "FilamentSpec":
+        from copick_core.tree.filament_spec import FilamentSpec
+
+        return FilamentSpec
     if name not in ("CopickFilament", "CopickFilamentCurve", "CopickFilamentsFile"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from copick_core.filaments import values

@@ -13,7 +13,6 @@ from copick_core.models.children import Children
 from copick_core.models.entity import check_flags, check_metadata, count
 from copick_core.models.object import CopickObject
 from copick_core.models.run import CopickRun
-from copick_core.tree.filament_spec import with_declaration
 from copick_core.tree.keys import RunKey
 from copick_core.tree.names import check_run_name, checked_name, sanitize_name
 from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
@@ -238,6 +237,8 @@ class CopickRoot:
         if existing is not None:
             before = existing.meta.model_dump()
         if filament is not None:
+            from copick_core.tree.filament_spec import with_declaration
+
             fields["metadata"] = with_declaration(fields.get("metadata", before.get("metadata", {})), filament)
         object_cls, meta_cls = self._object_factory()
         meta = meta_cls.model_validate({**before, "is_particle": is_particle, **fields})

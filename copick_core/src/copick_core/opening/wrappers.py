@@ -23,7 +23,8 @@ from copick_core.opening.locations import place_of, resolved
 
 if TYPE_CHECKING:
     from copick_core.plugins import LayerWrapper
-    from copick_core.tree.schema import CopickConfig, WrapperOptions
+    from copick_core.tree.schema import CopickConfig
+    from copick_core.tree.wrapper_options import WrapperOptions
 
 #: Keys of a wrapper in a configuration that are not options of its plugin.
 NAME, LAYER = "name", "layer"
@@ -120,7 +121,7 @@ def _options(
     """The validated options; relative locations are resolved, in the configuration too."""
     from pydantic import ValidationError
 
-    from copick_core.tree.schema import WrapperOptions
+    from copick_core.tree.wrapper_options import WrapperOptions
 
     path = dotted(where)
     cls = _imported(record, record.options_cls or WrapperOptions, path)

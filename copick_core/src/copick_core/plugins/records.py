@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from copick_core.layers import Layer, Layers
     from copick_core.overlay import CopickRootOverlay
-    from copick_core.tree.schema import CopickConfig, WrapperOptions
+    from copick_core.tree.schema import CopickConfig
+    from copick_core.tree.wrapper_options import WrapperOptions
 
 
 @dataclass(frozen=True, eq=False)  # one record is one plugin
@@ -120,8 +121,8 @@ class LayerWrapper:
         api_version: The :attr:`API_VERSION` that it was written for.
         wrap: Takes the layer and the validated options (an instance of ``options_cls``), and returns the layer around it.
             May be ``"module:name"``. Usually the class of a :class:`~copick_core.layers.WrapperLayer`.
-        options_cls: Model of its options, a subclass of :class:`~copick_core.tree.schema.WrapperOptions`; None if it has none.
-            May be ``"module:name"``.
+        options_cls: Model of its options, a subclass of :class:`~copick_core.tree.wrapper_options.WrapperOptions`; None if
+            it has none. May be ``"module:name"``.
         summary: One line that says what it is for.
         url: Where its documentation is.
     """

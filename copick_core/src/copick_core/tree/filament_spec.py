@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from copick_core.errors import InvalidDataError
+from copick_core.tree.names import RESERVED
 
-#: Key of an object's metadata that is copick's own, and the key in it that declares a filament.
-RESERVED = "copick"
+#: Key in what is reserved that declares a filament.
 FILAMENT = "filament"
 
 

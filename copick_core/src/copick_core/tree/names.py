@@ -16,6 +16,9 @@ from copick_core.errors import InvalidNameError
 #: Longest file or folder name that common file systems take, in bytes of UTF-8.
 MAX_NAME_BYTES = 255
 
+#: Key of metadata of objects that is copick's own.
+RESERVED = "copick"
+
 #: What copick replaces by "-": characters that are special to paths, shells or its own file names, and white space.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\s_]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

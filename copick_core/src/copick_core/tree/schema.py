@@ -21,9 +21,8 @@ from pydantic import (
 )
 
 from copick_core.errors import redacted
-from copick_core.tree.filament_spec import FilamentSpec, declared, with_declaration
 from copick_core.tree.keys import voxel_size_key
-from copick_core.tree.names import check_run_name, sanitize_name
+from copick_core.tree.names import RESERVED, check_run_name, sanitize_name
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.tree.filament_spec import FilamentSpec
 
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -102,8 +102,10 @@ class PickableObject(BaseModel):
 
     @model_validator(mode="after")
     def _filament_is_possible(self) -> Self:
-        spec = declared(self.metadata)
+        spec = self.filament
         if spec is not None:
+            from copick_core.tree.filament_spec import with_declaration
+
             if not self.is_particle:
                 raise ValueError(f"object {self.name!r} is a filament: points represent it, so is_particle must be True")
             self.metadata = with_declaration(self.metadata, spec)
@@ -112,6 +114,10 @@ class PickableObject(BaseModel):
     @property
     def filament(self) -> FilamentSpec | None:
         """What is declared of the object as a filament; None for an object that is none."""
+        if RESERVED not in self.metadata:  # of most objects; making the model takes a hundredth of the time that opening takes
+            return None
+        from copick_core.tree.filament_spec import declared
+
         return declared(self.metadata)
 
     @property
@@ -125,6 +131,8 @@ class PickableObject(BaseModel):
         Raises:
             pydantic.ValidationError: The declaration is not possible; the object stays as it was.
         """
+        from copick_core.tree.filament_spec import with_declaration
+
         metadata = with_declaration(self.metadata, spec)
         self.metadata = type(self).model_validate({**self.model_dump(), "metadata": metadata}).metadata
 
@@ -280,7 +288,7 @@ class CopickConfig(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what is declared and not hidden; keys that no model knows may hold secrets."""
-        return _shown(self, super().__repr_args__())
+        return shown_fields(self, super().__repr_args__())
 
 
 def _without_defaults(model: BaseModel, dumped: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,27 +298,8 @@ def _without_defaults(model: BaseModel, dumped: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in dumped.items() if name not in unset}
 
 
-class WrapperOptions(BaseModel):
-    """Options of a layer wrapper: what a configuration may write beside its ``name`` and ``layer``.
-
-    Subclass it with one field for each option. An option that is no field is refused. Declare secrets with
-    ``Field(repr=False)``, and name the fields that hold a path or URL in ``location_fields``: a relative one starts at the
-    configuration's folder, and no two layers may share the file, unless the field is in ``shared_fields`` too.
-    """
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
-
-    #: Names of the fields that hold the location of a file or folder that the wrapper keeps.
-    location_fields: ClassVar[tuple[str, ...]] = ()
-    #: Those of them whose location several layers and projects may share, such as the folder of a cache.
-    shared_fields: ClassVar[tuple[str, ...]] = ()
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show locations without their secrets."""
-        return _shown(self, super().__repr_args__())
-
-
-def _shown(model: CopickConfig | WrapperOptions, fields: Iterable[tuple[str | None, Any]]) -> Iterator[tuple[str | None, Any]]:
+def shown_fields(model: BaseModel, fields: Iterable[tuple[str | None, Any]]) -> Iterator[tuple[str | None, Any]]:
+    """The fields of a model as it is shown: those it declares, and addresses without their secrets."""
     declared = type(model).model_fields
     for name, value in fields:
         if name in declared:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from copick_core.tree.schema import WrapperOptions
+from copick_core.tree.wrapper_options import WrapperOptions
 
 
 class IndexOptions(WrapperOptions):

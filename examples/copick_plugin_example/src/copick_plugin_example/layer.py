@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from copick_core.layers import Layer, WrapperLayer
-from copick_core.tree.schema import WrapperOptions
+from copick_core.tree.wrapper_options import WrapperOptions
 
 T = TypeVar("T")
 
