@@ -5,7 +5,7 @@ from zarr.core.sync import sync
 
 from copick_core.testing import LayerTests, samples
 from copick_core.testing.layer_base import ALL_KINDS
-from copick_core.testing.layer_volumes import WriteFailedError
+from copick_core.testing.layer_replacements import WriteFailedError
 from copick_core.testing.wrappers import CountingLayer
 from copick_core.tree.keys import ROOT, Kind
 from copick_layers.index.layer import IndexLayer

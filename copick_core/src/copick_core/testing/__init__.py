@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
             "layer_records",
             "layer_storage",
             "layer_volumes",
+            "layer_replacements",
             "layer_writes",
             "layers",
             "machines",

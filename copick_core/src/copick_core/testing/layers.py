@@ -5,8 +5,9 @@ from __future__ import annotations
 from copick_core.testing.layer_listing import HostileNameChecks, ListingChecks
 from copick_core.testing.layer_places import PlaceChecks
 from copick_core.testing.layer_records import RecordChecks
+from copick_core.testing.layer_replacements import ReplacementChecks
 from copick_core.testing.layer_storage import ContainerChecks, DeletionChecks, ExaminationChecks, FileChecks, SharingChecks
-from copick_core.testing.layer_volumes import ReplacementChecks, VolumeChecks
+from copick_core.testing.layer_volumes import VolumeChecks
 from copick_core.testing.layer_writes import ReadOnlyChecks, RevisionChecks, ThreadChecks
 from copick_core.testing.machines import MachineChecks
 

@@ -15,7 +15,7 @@ from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import ContractBroken, promises
 from copick_core.testing.layer_base import LayerChecks
-from copick_core.testing.layer_volumes import WriteFailedError
+from copick_core.testing.layer_replacements import WriteFailedError
 from copick_core.testing.model import Model
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
