@@ -53,6 +53,7 @@ SECTIONS = {
         "compose-volume",
         "from-copick-1",
         "scaling",
+        "serving",
         "writing-a-plugin",
     ],
     "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format", "file-conventions"],

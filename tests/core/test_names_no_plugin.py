@@ -36,10 +36,12 @@ WORDS = {"cache", "copy", "demo", "em", "log", "memory", "tree"} | {
         "restore",
         "review",
         "rm",
+        "serve",
         "show",
         "stats",
         "sync",
         "tag",
+        "view",
     )
 }
 PATTERN = re.compile(

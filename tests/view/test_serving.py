@@ -1,0 +1,82 @@
+"""`copick-core serve` as callers see it: every kind of content comes as it is stored."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import requests
+import trimesh
+import zarr
+
+from copick_core.picks import decode
+
+VOLUMES = [
+    ("tomogram/TS_1/wbp@10.0/", "TS_1/wbp@10.0", "tomogram"),
+    ("features/TS_1/wbp@10.0:sobel/", "TS_1/wbp@10.0:sobel", "features"),
+    ("segmentation/TS_1/membrane:tool/0@10.0/", "TS_1/membrane:tool/0@10.0", "segmentation"),
+    ("object/ribosome/", "ribosome", "object"),
+]
+
+
+def get(server, path, **headers):
+    return requests.get(server.url + path, headers=headers, timeout=30)
+
+
+@pytest.mark.parametrize(("path", "address", "kind"), VOLUMES, ids=lambda value: value.partition("/")[0])
+def test_zarr_reads_a_volume_over_http(served, path, address, kind):
+    root, server = served
+
+    found = zarr.open_group(server.url + path, mode="r")["0"][:]
+
+    np.testing.assert_array_equal(found, root.entity(address, kind).numpy())
+
+
+def test_picks_come_as_json(served):
+    _, server = served
+
+    picks = decode(get(server, "picks/TS_1/ribosome:tool/0").content, "picks")
+
+    assert picks.positions.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+
+
+def test_a_mesh_comes_as_glb(served):
+    _, server = served
+
+    response = get(server, "mesh/TS_1/membrane:tool/0")
+
+    assert response.headers["Content-Type"] == "model/gltf-binary"
+    assert trimesh.load_scene(io.BytesIO(response.content), file_type="glb").bounds.tolist() == [[-0.5] * 3, [0.5] * 3]
+
+
+@pytest.mark.parametrize("path", ["picture/run/TS_1", "picture/tomogram/TS_1/wbp@10.0"])
+def test_pictures_come_as_png_of_a_size(served, path):
+    from PIL import Image
+
+    _, server = served
+
+    image = Image.open(io.BytesIO(get(server, f"{path}?size=64").content))
+
+    assert (image.format, max(image.size)) == ("PNG", 64)
+
+
+def test_a_project_lists_layers_objects_and_runs(served):
+    _, server = served
+
+    project = get(server, "project").json()
+
+    assert [layer["name"] for layer in project["layers"]] == ["static", "overlay"]
+    assert project["objects"][0]["map"] == "object;layer=static/ribosome/"
+    assert project["runs"] == [{"name": "TS_1", "url": "run/TS_1", "picture": "picture/run/TS_1"}]
+
+
+def test_every_url_in_a_run_leads_to_its_entity(served):
+    _, server = served
+
+    run = get(server, get(server, "project").json()["runs"][0]["url"]).json()
+
+    kinds = ("tomograms", "features", "segmentations", "picks", "meshes")
+    urls = [run[kind][0]["url"] for kind in kinds]
+    assert [get(server, url + (".zattrs" if url.endswith("/") else "")).status_code for url in urls] == [200] * 5
+    assert run["filaments"] == []
