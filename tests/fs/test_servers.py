@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.full
 
 RESTARTING = [name for name, (server, *_) in KINDS.items() if server.restarts]
 VOLUME = np.arange(24 * 20 * 16, dtype=np.float32).reshape(24, 20, 16)
+LABELS = (VOLUME % 3).astype(np.uint8)  # 1 and 2 are labels of the project
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def fill(root: Any) -> None:
     tomogram = run.new_voxel_spacing(10.0).new_tomogram("wbp")
     tomogram.from_numpy(VOLUME)
     tomogram.new_features("sobel").from_numpy(VOLUME)
-    run.new_segmentation(10.0, "membrane", "1").from_numpy(VOLUME.astype(np.uint8))
+    run.new_segmentation(10.0, "membrane", "1").from_numpy(LABELS)
     root.get_object("ribosome").from_numpy(VOLUME, 10.0)
 
 
@@ -57,7 +59,7 @@ def is_whole(root: Any) -> None:
     np.testing.assert_array_equal(tomogram.numpy(), VOLUME)
     np.testing.assert_array_equal(tomogram.numpy(x=slice(3, 7), y=slice(2, 4), z=slice(5, 6)), VOLUME[5:6, 2:4, 3:7])
     np.testing.assert_array_equal(tomogram.features[0].numpy(), VOLUME)
-    np.testing.assert_array_equal(run.segmentations[0].numpy(), VOLUME.astype(np.uint8))
+    np.testing.assert_array_equal(run.segmentations[0].numpy(), LABELS)
     np.testing.assert_array_equal(root.get_object("ribosome").numpy(), VOLUME)
 
 
@@ -185,6 +187,35 @@ def test_four_writers_of_fifty_stores_each_lose_nothing(place: Place) -> None:
     assert {x for writer in told for x in writer["acknowledged"]} == stored - {-1.0}
     assert sum(writer["conflicts"] for writer in told) >= 20
     assert min(len(writer["acknowledged"]) for writer in told) >= 10
+
+
+@pytest.mark.parametrize("place", ["smb"], indirect=True)
+def test_a_share_is_never_asked_to_replace_what_this_process_reads(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from copick_backend_fs import live, smb
+
+    picks = copick_core.open(place.config()).new_run("TS_1").new_picks("ribosome", "1", positions=[[0.0, 0.0, 0.0]])
+    monkeypatch.setattr(live, "_IN_USE", {})  # what the server refuses once is an error
+    monkeypatch.setattr(smb, "ATTEMPTS", 1)
+    done = threading.Event()
+
+    def read() -> int:
+        reader = copick_core.open(place.config()).get_run("TS_1").picks[0]
+        for times in itertools.count():
+            if done.is_set():
+                return times
+            reader.refresh()
+            assert len(reader.numpy()[0]) == 1
+        raise AssertionError
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            for x in range(20):
+                picks.from_numpy([[x, 0.0, 0.0]])
+        finally:
+            done.set()
+
+    assert min(reader.result() for reader in readers) > 0
 
 
 @pytest.mark.parametrize("place", ["ssh", "smb"], indirect=True)

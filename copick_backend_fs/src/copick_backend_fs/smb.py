@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from copick_backend_fs.files import ATTEMPTS, RemoteFiles
 from copick_backend_fs.live import in_time, is_broken_connection
@@ -22,11 +26,77 @@ def refused_part(path: str) -> str | None:
     return next((name for name in path.split("/") if _REFUSED.search(name)), None)
 
 
+class Turns:
+    """Who has a file open and who replaces it, in this process.
+
+    A server replaces no file that the same client has open, not even to ask for its size. All projects of a process are one
+    client, so that readers who come one after another would keep a writer away for good.
+    """
+
+    def __init__(self) -> None:
+        self._readers = 0
+        self._unread = asyncio.Event()
+        self._unread.set()
+        self._replacing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Have the file open, when nobody replaces it or waits to do so."""
+        async with self._replacing:
+            self._readers += 1
+            self._unread.clear()
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if self._readers == 0:
+                self._unread.set()
+
+    @asynccontextmanager
+    async def replaced(self) -> AsyncIterator[None]:
+        """Replace the file, when all who have it open are done."""
+        async with self._replacing:
+            await self._unread.wait()
+            yield
+
+
+#: Of each file that is in use, by process and server; a forked process has turns of its own.
+_turns: WeakValueDictionary[Hashable, Turns] = WeakValueDictionary()
+
+
+def _turns_of(live: Live, path: str) -> Turns:
+    key = (os.getpid(), live.fs.host, live.fs._port, path.lower())  # shares ignore the case of names
+    turns = _turns.get(key)
+    if turns is None:
+        turns = _turns[key] = Turns()
+    return turns
+
+
 class SMBFiles(RemoteFiles):
     """The files of a share, over the client that fsspec's file system uses."""
 
     def __init__(self) -> None:
         super().__init__("smb")
+
+    async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Read a file or a part of it; a negative start without an end counts from the end."""
+        async with _turns_of(live, path).opened():
+            return await super().read(live, path, start, end)
+
+    async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
+        """Whether there is a file, or a folder."""
+        async with _turns_of(live, path).opened():
+            return await super().exists(live, path, folder=folder)
+
+    async def size(self, live: Live, path: str) -> int:
+        """Size of a file in bytes."""
+        async with _turns_of(live, path).opened():
+            return await super().size(live, path)
+
+    async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
+        """What the server knows that tells a file from those that it replaced; None where there is none."""
+        async with _turns_of(live, path).opened():
+            return await super().version(live, path)
 
     async def list_folder(self, live: Live, folder: str) -> Listing:
         """Names in a folder, and whether each is a folder.
@@ -44,7 +114,10 @@ class SMBFiles(RemoteFiles):
             return {}
 
     async def move_over(self, live: Live, staged: str, path: str) -> None:
-        """Move a file or folder to where another one may be: for a file in one step; Windows waits until nobody reads it."""
+        """Move a file or folder to where another one may be: for a file in one step.
+
+        Windows refuses that while another client has the file open, so it is tried again.
+        """
         import smbclient  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
         if await self.exists(live, staged, folder=True):
@@ -52,7 +125,8 @@ class SMBFiles(RemoteFiles):
             return
         for attempt in range(ATTEMPTS):
             try:
-                await in_time(live, smbclient.replace, _unc(live, staged), _unc(live, path), port=live.fs._port)
+                async with _turns_of(live, path).replaced():
+                    await in_time(live, smbclient.replace, _unc(live, staged), _unc(live, path), port=live.fs._port)
                 return
             except OSError as error:
                 if is_broken_connection(error) or attempt == ATTEMPTS - 1 or not await self._is_there(live, path):
