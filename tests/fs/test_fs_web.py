@@ -102,6 +102,27 @@ def test_where_a_server_lists_no_folders_the_config_tells_what_there_is(project:
         assert root.get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp").numpy().tolist() == [[[1.0, 2.0]]]
 
 
+def test_where_a_server_lists_no_folders_lists_that_the_config_cannot_name_are_doubted(project: Path, tmp_path: Path) -> None:
+    copick_core.open(
+        {
+            "config_type": "filesystem",
+            "overlay_root": str(project),
+            "pickable_objects": [{"name": "a", "is_particle": True}],
+        }
+    ).get_run("TS_1").new_picks("a", "1", "me", positions=[[1.0, 2.0, 3.0]])
+    with served(project, status_of_folders=404) as url:
+        root = opened(url, tmp_path, runs=["TS_1"], voxel_spacings=[10.0], tomograms=TYPES)
+
+        with pytest.warns(UserWarning, match="lists no folders.*not found there.*picks") as caught:
+            assert list(root.get_run("TS_1").picks) == []
+            assert list(root.get_run("TS_1").meshes) == []
+        with pytest.warns(UserWarning, match="lists no runs"):
+            found = root.problems()
+
+    assert len(caught) == 1
+    assert [one.problem.id for one in found] == ["unlisted-folder"]
+
+
 def test_a_server_that_is_down_is_named(project: Path, tmp_path: Path) -> None:
     with served(project) as url:
         pass

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import trimesh
 import copick_core
 from copick_core.errors import ConfigError, ConflictError, InvalidNameError, UnreachableError
 from support import server_writer
-from support.places import KINDS, Place, Servers
+from support.places import KINDS, Place, Servers, documented
 from support.servers import MissingServerError, SilentHost, unreachable_port
+from support.servers.process import stopped
 
 pytestmark = pytest.mark.full
 
@@ -281,14 +282,6 @@ def test_the_key_of_an_ssh_server_must_be_in_the_known_hosts_of_the_user(
 # -------------------------------------------------------------------------------------------------------------- the documents
 
 
-def documented() -> dict[str, list[str]]:
-    """The table of places in the documents: the cells of each row, by its first."""
-    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    lines = page.partition("| place | a file is replaced |")[2].splitlines()[2:]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in itertools.takewhile(bool, lines)]
-    return {name: cells for name, *cells in rows}
-
-
 @pytest.mark.parametrize("place", KINDS, indirect=True)
 def test_the_table_of_places_says_what_a_place_does(place: Place) -> None:
     root = copick_core.open(place.config())
@@ -414,38 +407,17 @@ def test_a_silent_host_is_given_up_within_15_seconds_by_default(name: str, silen
     assert whole < 60
 
 
-def stop(process_id: int) -> Callable[[], None]:
-    """Let a process and all that it has started stop where they are; returns what lets them go on."""
-    import os
-    import signal
-
-    from support.servers.process import descendants
-
-    processes = [process_id, *descendants(process_id)]
-    for one in processes:
-        os.kill(one, signal.SIGSTOP)
-
-    def go_on() -> None:
-        for one in processes:
-            os.kill(one, signal.SIGCONT)
-
-    return go_on
-
-
 @pytest.mark.parametrize("place", RESTARTING, indirect=True)
 def test_a_server_that_stops_answering_in_the_middle_is_given_up_and_found_again(place: Place) -> None:
     root = copick_core.open(place.config(timeout_seconds=3, offline_seconds=60))
     fill(root)
 
-    go_on = stop(place.server.process_id)
-    try:
+    with stopped(place.server.process_id):
         began = time.monotonic()
         root.refresh()
         with pytest.raises(UnreachableError):
             root.get_run("TS_1")
         waited = time.monotonic() - began
-    finally:
-        go_on()
     root.reconnect()
 
     is_whole(root)

@@ -102,3 +102,11 @@ class Servers:
         """Stop all of them."""
         for server in self._running.values():
             server.kill()
+
+
+def documented() -> dict[str, list[str]]:
+    """The table of places in the documents: the cells of each row, by its first."""
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    lines = page.partition("| place | a file is replaced |")[2].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in itertools.takewhile(bool, lines)]
+    return {name: cells for name, *cells in rows}

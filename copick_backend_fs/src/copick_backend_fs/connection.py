@@ -73,6 +73,8 @@ class Connection:
         self._live: Live | None = None
         #: Until when nobody is asked, and why.
         self._given_up: tuple[float, str] | None = None
+        #: How often the user wanted a new connection: what still waits for an older one says nothing of the place.
+        self._renewals = 0
         #: Protocols of the file system and of those that it lies in, as in ``zip://…::memory://…``.
         self.protocols = [part.partition("://")[0] if "://" in part else "file" for part in url.split("::")]
         self.protocol = self.protocols[0]
@@ -166,6 +168,7 @@ class Connection:
 
     def renew(self) -> None:
         """Make a new connection on the next call, and ask again at once."""
+        self._renewals += 1
         self._live = None
         self._given_up = None
 
@@ -245,7 +248,7 @@ class Connection:
         Raises:
             UnreachableError: The place does not answer, or did not a moment ago.
         """
-        began = time.monotonic()
+        began, renewals = time.monotonic(), self._renewals
         if self._given_up is not None and began < self._given_up[0]:
             left = self._given_up[0] - began
             reason = f"{self._given_up[1]} a moment ago; it is asked again in {left:.0f} seconds, or after reconnect()"
@@ -268,11 +271,12 @@ class Connection:
                 raise ConfigError(source=redacted(self.url), reason=reason) from error
             if not is_broken_connection(error):
                 raise
-            self._live = None
             reason = str(error) or str(error.__cause__ or "")  # fsspec's own errors of time say nothing
             reason = reason or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-            if time.monotonic() - began > min(1.0, self._limits.third / 2) and self._limits.forgets > 0:
-                self._given_up = (time.monotonic() + self._limits.forgets, reason)
+            if renewals == self._renewals:
+                self._live = None
+                if time.monotonic() - began > min(1.0, self._limits.third / 2) and self._limits.forgets > 0:
+                    self._given_up = (time.monotonic() + self._limits.forgets, reason)
             raise UnreachableError(location=self.url, reason=reason, field=self._limits.field) from error
 
 

@@ -56,6 +56,8 @@ _NUMBERS = {
     0xC0000022: errno.EACCES,
     0xC0000056: errno.ENOENT,
 }
+#: The way out where a web server lists no folders.
+NAME_THEM = "name what there is in the configuration (runs, voxel_spacings, tomograms)"
 _BROKEN_ERRNO = {
     errno.ECONNABORTED,
     errno.ECONNREFUSED,
@@ -207,6 +209,7 @@ def refusal_of(error: BaseException) -> OSError | None:
     url = redacted(str(error.request_info.real_url))
     if status == 410:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
-    return PermissionError(
-        errno.EACCES, f"The server refuses access (HTTP status {status}); check the arguments of the location", url
-    )
+    reason = f"The server refuses access (HTTP status {status}); check the arguments of the location"
+    if status == 403 and url.endswith("/"):
+        reason += f". A server that lists no folders refuses so too: {NAME_THEM}"
+    return PermissionError(errno.EACCES, reason, url)

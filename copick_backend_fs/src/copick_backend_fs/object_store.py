@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import errno
 import os
 import re
+import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles
@@ -303,6 +305,16 @@ class StoreFiles(BucketFiles):
 _UNANSWERED = re.compile(r"error sending request|operation timed out|error decoding response body", re.IGNORECASE)
 
 
+@cache
+def _end_slowly() -> None:
+    """Let this process wait a moment before Python ends.
+
+    After a request that failed, or that nobody waited for, threads of obstore still have Python objects to give back; those
+    that want to while Python ends abort the process.
+    """
+    atexit.register(time.sleep, 0.1)
+
+
 @contextmanager
 def _told_as_usual(path: str) -> Iterator[None]:
     """Raise the errors of obstore as those that every file system raises."""
@@ -310,6 +322,9 @@ def _told_as_usual(path: str) -> Iterator[None]:
 
     try:
         yield
+    except asyncio.CancelledError:
+        _end_slowly()
+        raise
     except (FileNotFoundError, GenericError, PermissionDeniedError, UnauthenticatedError) as error:
         reason = str(error).partition("\n\nDebug source")[0]
         if "NoSuchBucket" in reason or "NoSuchContainer" in reason or "ContainerNotFound" in reason:
@@ -318,6 +333,7 @@ def _told_as_usual(path: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise
         if _UNANSWERED.search(reason):
+            _end_slowly()
             raise ConnectionError("the server does not answer, or refuses connections") from error
         refused = not isinstance(error, GenericError) or re.search(r"status code: 40[13]\b", reason)
         raise (PermissionError if refused else OSError)(f"{path}: {reason}") from error

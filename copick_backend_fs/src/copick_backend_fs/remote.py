@@ -14,6 +14,7 @@ from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
+from copick_backend_fs.live import NAME_THEM
 from copick_backend_fs.locks import LockLostError, Owner
 from copick_backend_fs.records import PREFIX, Record, RecordTakenError, decode, record_of, volume_of
 from copick_backend_fs.replacing import Replacement
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.live import Live
-    from copick_core.layers.problems import OfWriters
+    from copick_core.layers.problems import OfWriters, Problem
 
 #: Protocols whose files lie in an archive, which lies somewhere else.
 _ARCHIVES = {"tar", "zip"}
@@ -126,6 +127,8 @@ class FsspecLayer(PathLayer):
         self._needed: set[str] = set()
         #: The document of each volume that was last found to make it one.
         self._documents: dict[str, str] = {}
+        #: Whether a web server lists folders; None while nobody knows.
+        self._lists_folders: bool | None = None
         self.versions_take_requests = connection.protocol not in _READ_ONLY
         if "memory" in connection.protocols:
             self.process_bound = _PROCESS_BOUND
@@ -183,13 +186,39 @@ class FsspecLayer(PathLayer):
             return {}
         full = [self.full_path(path) for path in paths]
         listings = self._connection.ask(self._files.list_folders, full)
-        runs = self.full_path(layout.RUNS_FOLDER) if self._connection.protocol in _WEB else ""
-        if runs in full and not listings[runs]:
-            warn_caller(
-                f"Layer {self.name!r}: {redacted(self._connection.url)} lists no runs. Check the address; if the server lists "
-                "no folders, name what there is in the configuration: runs, voxel_spacings, tomograms."
-            )
+        if self._connection.protocol in _WEB:
+            self._notice_missing_listings(listings)
         return {path: listings[f] for path, f in zip(paths, full, strict=True)}
+
+    def _notice_missing_listings(self, listings: Mapping[str, Listing]) -> None:
+        """Warn where folders seem empty because a web server lists none: nothing tells that from folders that are missing."""
+        runs = self.full_path(layout.RUNS_FOLDER)
+        where = f"Layer {self.name!r}: {redacted(self._connection.url)}"
+        if runs in listings:
+            self._lists_folders = bool(listings[runs])
+            if not self._lists_folders:
+                warn_caller(f"{where} lists no runs. Check the address; if the server lists no folders, {NAME_THEM}.")
+        elif self._lists_folders is None and not all(listings.values()):
+            try:
+                self._lists_folders = any(self._connection.ask(self._files.list_folders, [runs]).values())
+            except PermissionError:  # a server that refuses to list what is there says of all else that it is missing
+                self._lists_folders = True
+            if not self._lists_folders:
+                warn_caller(
+                    f"{where} lists no folders: what the configuration does not name is not found there, "
+                    "such as picks, meshes, filaments and segmentations."
+                )
+
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong in this place; a web server that lists nothing is named."""
+        from copick_core.layers.problems import Problem
+
+        problems = [*super().problems()]
+        if self._lists_folders is False:
+            place = f"layer {self.name!r}, {redacted(self._connection.url)}"
+            message = f"it lists no folders, so nobody knows what is there; check the address, or {NAME_THEM}"
+            problems.append(Problem("unlisted-folder", None, place, "error", message))
+        return problems
 
     def path_exists(self, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder."""

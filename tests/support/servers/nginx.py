@@ -7,6 +7,8 @@ from typing import Any
 
 from support.servers.process import Server, executable
 
+#: Of alice, for what is private.
+PASSWORD = "on-loopback-only"
 _CONFIG = """
 daemon off;
 {user}
@@ -25,9 +27,13 @@ http {{
         listen 127.0.0.1:{port};
         location /listed/ {{ alias {folder}/project/; autoindex on; }}
         location /unlisted/ {{ alias {folder}/project/; }}
-        location /gone/ {{ return 404; }}
+        location /private/ {{
+            alias {folder}/project/; autoindex on;
+            auth_basic "tests"; auth_basic_user_file {folder}/users;
+        }}
         location /denied/ {{ return 403; }}
-        location /asks/ {{ return 401; }}
+        location /missing/ {{ return 404; }}
+        location /gone/ {{ return 410; }}
     }}
 }}
 """
@@ -42,6 +48,7 @@ class Nginx(Server):
         executable("nginx", package="nginx-light")
         (self.folder / "state").mkdir()
         self.project.mkdir()
+        (self.folder / "users").write_text(f"alice:{{PLAIN}}{PASSWORD}\n")
         user = f"user {getpass.getuser()};" if getpass.getuser() == "root" else ""
         (self.folder / "config").write_text(_CONFIG.format(folder=self.folder, port=self.port, user=user))
 
@@ -64,7 +71,7 @@ class Nginx(Server):
         return f"http://127.0.0.1:{self.port}/listed"
 
     def at(self, place: str) -> str:
-        """Another of its places: ``unlisted``, ``gone``, ``denied`` or ``asks``."""
+        """Another of its places: ``unlisted``, ``private``, ``denied``, ``missing`` or ``gone``."""
         return f"http://127.0.0.1:{self.port}/{place}"
 
     @property
