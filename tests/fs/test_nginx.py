@@ -167,8 +167,7 @@ def test_a_server_that_goes_in_the_middle_of_a_read_is_an_error_or_not_noticed_a
 def read_or_error(tomogram: Any) -> str:
     try:
         values = tomogram.numpy()
-    except UnreachableError as error:
-        assert "static_root and static_fs_args" in str(error)
+    except UnreachableError:
         return "unreachable"
     return "whole" if np.array_equal(values, VOLUME) else "holes"
 
@@ -179,7 +178,7 @@ def test_a_server_that_stops_answering_is_given_up_in_time_and_found_again(opene
 
     with stopped(nginx.process_id):
         began = time.monotonic()
-        with pytest.raises(UnreachableError):
+        with pytest.raises(UnreachableError, match="static_root and static_fs_args"):
             tomogram.numpy()
         waited = time.monotonic() - began
     root.reconnect()
