@@ -137,6 +137,25 @@ def test_columns_that_a_format_cannot_hold_are_named_in_a_warning_and_in_the_rep
     assert report.rows[0].left_out == ("ctf", "instance_ids")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "star", "tbl", "mod"])
+def test_curves_that_no_format_holds_are_named_in_a_warning_and_in_the_report(root, tmp_path, suffix):
+    root.get_run("TS_1").new_filaments("microtubule", "1").from_control_points([LINE], step=5.0)
+
+    with pytest.warns(UserWarning, match="cannot hold curves"):
+        report = copick_core.export_filaments(root, "microtubule", tmp_path / f"a.{suffix}")
+
+    assert report.rows[0].left_out == ("curves",)
+
+
+def test_a_dry_run_names_the_curves_that_a_file_would_lack(root, tmp_path):
+    root.get_run("TS_1").new_filaments("microtubule", "1").from_control_points([LINE], step=5.0)
+
+    with pytest.warns(UserWarning, match="curves"):
+        report = copick_core.export_filaments(root, "microtubule", tmp_path / "a.csv", dry_run=True)
+
+    assert [(row.state, row.left_out) for row in report.rows] == [("planned", ("curves",))]
+
+
 def test_a_dry_run_of_an_export_says_what_would_fail(root, tmp_path):
     with_meshes(root)
     (tmp_path / "TS_1.stl").write_text("mine")

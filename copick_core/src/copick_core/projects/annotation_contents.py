@@ -37,6 +37,7 @@ class Content:
         find: The annotations of a run by object, user and session.
         store: Makes an annotation of a run, with the parts of a table.
         table: The table of an annotation.
+        beyond: What an annotation has that no table can hold, so that every file lacks it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Content:
     find: Callable[[CopickRun, str, str, str], list[Any]]
     store: Callable[[CopickRun, tuple[str, str, str | None, bool], Any], Any]
     table: Callable[[Any], Any]
+    beyond: Callable[[Any], list[str]] = lambda entity: []
 
 
 def _read_tables(function: Any, path: str, frame: Any, options: Mapping[str, Any]) -> list[Any]:
@@ -117,6 +119,10 @@ def _filaments_table(entity: CopickFilaments) -> FilamentsTable:
     )
 
 
+def _curves(entity: CopickFilaments) -> list[str]:
+    return ["curves"] if any(filament.curve is not None for filament in entity.filaments) else []
+
+
 def _mesh_table(entity: CopickMesh) -> MeshTable:
     return MeshTable(entity.mesh)
 
@@ -137,6 +143,7 @@ CONTENTS = {
         Content(
             "filaments", "filaments", "filaments", _read_tables, _write_tables, lambda table: len(table.polylines),
             lambda run, *names: run.get_filaments(*names), _store_filaments, _filaments_table,
+            _curves,
         ),
         Content(
             "mesh", "mesh", "triangles", _read_mesh, _write_mesh, _triangles,

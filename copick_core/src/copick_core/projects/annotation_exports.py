@@ -126,17 +126,19 @@ def _write(
     rows: list[Transfer] = []
     for target, places in files.items():
         state, error = state_before(target, overwrite, resume, dry_run)
-        left_out: Iterable[str] = ()
+        left_out: list[str] = []
         entities = entities_at(run, places)
         sizes = [0] * len(entities)
         try:
             tables = [content.table(entity) for entity in entities]
             sizes = [content.size(table) for table in tables]
+            if state in ("done", "planned"):
+                left_out = [*dict.fromkeys(lost for entity in entities for lost in content.beyond(entity))]
             if state == "done":
                 with new_file(target, overwrite) as staged:
-                    left_out = content.write(function, staged, tables, frame, write_options) or ()
+                    left_out += content.write(function, staged, tables, frame, write_options) or ()
         except (CopickError, OSError) as caught:
-            state, error = "failed", described(caught)
+            state, error, left_out = "failed", described(caught), []
         rows += [
             Transfer(target, entity.run.name, str(address_of(entity.key)), state, size, error, tuple(left_out))
             for entity, size in zip(entities, sizes, strict=True)
