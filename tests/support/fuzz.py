@@ -298,10 +298,6 @@ _WRITTEN = {
     "_Height\n_Confidence\n1.5 2.5 3 4 4 0.5\n5.5 6.5 7 4 4 0.25\n",
     "eman2": '{"apix_unbin": 2.5, "boxes_3d": [[1, 2, 3, "manual", 0.5, 0], [4, 5, 6, "manual", 0.25, 1]],'
     ' "class_list": {"0": {"name": "ribosome"}}}',
-    "cets": '{"name": "d", "regions": [{"id": "1", "tomograms": [], "annotations": [{"annotation_type": "point_set_3D", '
-    '"name": "ribosome", "origin3D": [[1.5, 2, 3], [4, 5, 6]], "coordinate_systems": [{"name": "a", "axes": ['
-    '{"name": "x", "axis_unit": "angstrom"}, {"name": "y", "axis_unit": "angstrom"}, {"name": "z", "axis_unit": "angstrom"}'
-    "]}]}]}]}",
 }
 """Good files of formats that are not written."""
 _SUFFIXES = {

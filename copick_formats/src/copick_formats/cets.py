@@ -1,37 +1,39 @@
-"""CETS, the cryoET standards' JSON (version 0.1, experimental): points, splines and meshes of regions, read.
+"""CETS, the cryoET standards' JSON (version 0.1, experimental), read: points, splines, and the meshes and masks it refers to.
 
-A region is a run, the name of an annotation its object. Coordinates are taken where the file says what they mean: an
-annotation's coordinate system is in angstrom, or its transformations and those of the region's tomogram lead to one that is.
-CETS does not say yet what the rotations of points turn into what, so the reader must be told. It is not written, since
-published versions of its models differ in the names of fields.
+A region is a run, the name of an annotation its object. Coordinates are taken where the file says what they mean:
+transformations lead to the voxels or the angstrom of a tomogram, and the tomogram says how these belong together.
+CETS does not say yet what the rotations of points turn into what, so the reader must be told.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import FilamentsTable, PicksTable
 from copick_formats.cells import Frames
+from copick_formats.cets_places import Json, array_in, centre_of, dicts, keeps_axes, place_of, placed
 from copick_formats.rotations import Floats, transforms_of
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
+    from copick_core.volumes.sources import VolumeSource
+
 _POINTS = ("point_set_3d", "point_vector_set_3d", "point_matrix_set_3d")
 _SPLINE, _MESH = "spline_3d", "tri_mesh"
-_ANGSTROM = {"angstrom", "angstroms", "å"}
+_MASKS = ("segmentation_mask_3d", "probability_map_3d")
+ORIGINS = ("corner", "centre")
 ROTATIONS = ("object-to-tomogram", "tomogram-to-object")
 
-Json = Mapping[str, Any]
+_origin_option = click.option("--origin", type=click.Choice(ORIGINS), help="Where angstrom begin that no tomogram explains.")
 
 
 def is_cets(path: str, head: bytes) -> bool:
@@ -40,48 +42,56 @@ def is_cets(path: str, head: bytes) -> bool:
 
 
 @click.option("--rotation", type=click.Choice(ROTATIONS), help="What the rotation matrices of points turn into what.")
-def read_cets(path: str, *, frame: Frames, rotation: str | None = None) -> Iterator[PicksTable]:
+@_origin_option
+def read_cets(path: str, *, frame: Frames, rotation: str | None = None, origin: str | None = None) -> Iterator[PicksTable]:
     """Read sets of points; direction vectors are the columns ``vector_x``, ``vector_y`` and ``vector_z``.
 
     Args:
         path: The file.
-        frame: Not needed.
+        frame: Returns the frame of a region's run; needed with the origin ``"centre"``.
         rotation: ``"object-to-tomogram"`` or ``"tomogram-to-object"``; needed where points have rotation matrices.
+        origin: Where coordinates in angstrom begin, if the file has no tomogram to say it: ``"corner"``, the centre of the
+            first voxel, or ``"centre"``, half the tomogram's size from there.
 
     Raises:
         InvalidDataError: It is no such file, holds no points, or does not say what a coordinate or a rotation means.
     """
     tables: list[PicksTable] = []
     for region, annotation, name in _annotations(path, _POINTS, "points"):
-        points = _points(path, region, annotation, name)
+        points, matrix = _points(path, region, annotation, name, frame, origin)
         transforms, columns = None, {}
+        if not keeps_axes(matrix) and ("matrix3D" in annotation or "vector3D" in annotation):
+            reason = f"{name}: its coordinates are turned against the tomogram, and so would be its directions"
+            raise InvalidDataError(source=path, reason=reason)
         if "matrix3D" in annotation:
             if rotation not in ROTATIONS:
                 reason = f"{name}: it has rotation matrices, and CETS does not say what they turn into what; "
                 raise InvalidDataError(source=path, reason=f"{reason}give rotation ({' or '.join(ROTATIONS)})")
-            matrices = _array(path, annotation, "matrix3D", name, (len(points), 3, 3))
+            matrices = array_in(path, annotation, "matrix3D", name, (len(points), 3, 3))
             turned = matrices if rotation == ROTATIONS[0] else np.swapaxes(matrices, 1, 2)
             transforms = transforms_of(turned, None, len(points))
         if "vector3D" in annotation:
-            vectors = _array(path, annotation, "vector3D", name, (len(points), 3))
+            vectors = array_in(path, annotation, "vector3D", name, (len(points), 3))
             columns = {f"vector_{axis}": vectors[:, index] for index, axis in enumerate("xyz")}
         tables.append(PicksTable(points, transforms, run=_run(region), object_name=_text(annotation, "name"), columns=columns))
     yield from tables
 
 
-def read_cets_filaments(path: str, *, frame: Frames) -> Iterator[FilamentsTable]:
+@_origin_option
+def read_cets_filaments(path: str, *, frame: Frames, origin: str | None = None) -> Iterator[FilamentsTable]:
     """Read splines: the points of a spline are the vertices of a filament.
 
     Args:
         path: The file.
-        frame: Not needed.
+        frame: As for points.
+        origin: As for points.
 
     Raises:
         InvalidDataError: It is no such file, holds no splines, one has a single point, or a coordinate's meaning is not told.
     """
     found: dict[tuple[str | None, str | None], list[Floats]] = {}
     for region, annotation, name in _annotations(path, (_SPLINE,), "splines"):
-        points = _points(path, region, annotation, name)
+        points, _ = _points(path, region, annotation, name, frame, origin)
         if len(points) < 2:
             raise InvalidDataError(source=path, reason=f"{name}: the spline has one point; a filament has at least two")
         found.setdefault((_run(region), _text(annotation, "name")), []).append(points)
@@ -89,30 +99,64 @@ def read_cets_filaments(path: str, *, frame: Frames) -> Iterator[FilamentsTable]
         yield FilamentsTable(polylines, run=run, object_name=object_name)
 
 
-@click.option("--name", help="Name of the annotation, where there are several meshes.")
+_name_option = click.option("--name", help="Name of the annotation, where there are several such.")
+
+
+@_name_option
 def read_cets_mesh(path: str, *, name: str | None = None) -> Geometry:
-    """Read the mesh that the file refers to; the format of the mesh's own file must be installed, its unit be angstrom.
+    """Read the mesh that the file refers to; the format of the mesh's own file must be installed.
+
+    Its unit is angstrom, unless its coordinate system leads to a tomogram as that of points does.
 
     Args:
         path: The file.
         name: Name of the annotation, where there are several meshes.
 
     Raises:
-        InvalidDataError: It refers to no mesh, or to several and ``name`` does not tell which, or the file is missing.
+        InvalidDataError: It refers to no mesh, or to several and ``name`` does not tell which, or the file is missing, or its
+            coordinates lead nowhere.
     """
     from copick_core.plugins.choosing import format_that_reads, function_of
 
-    meshes = [item for _, item, _ in _annotations(path, (_MESH,), "meshes") if name in (None, _text(item, "name"))]
-    if len(meshes) != 1:
-        names = ", ".join(repr(_text(item, "name") or item.get("path")) for item in meshes) or "none"
-        raise InvalidDataError(source=path, reason=f"it refers to {len(meshes)} such meshes ({names}); give name")
-    written = _text(meshes[0], "path")
+    region, annotation, called, file = _referred(path, (_MESH,), "meshes", name)
+    chosen = format_that_reads(file, "mesh")
+    mesh: Geometry = function_of(chosen, chosen.reads, "mesh", {})(file)
+    if dicts(annotation, "coordinate_systems") and (matrix := place_of(path, region, annotation, called)) is not None:
+        mesh.apply_transform(matrix)
+    return mesh
+
+
+@_name_option
+def read_cets_volume(path: str, *, name: str | None = None) -> VolumeSource:
+    """Open the mask or probability map that the file refers to; the format of its own file must be installed.
+
+    Args:
+        path: The file.
+        name: Name of the annotation, where there are several volumes.
+
+    Raises:
+        InvalidDataError: It refers to no volume, or to several and ``name`` does not tell which, or the file is missing.
+    """
+    from copick_core.plugins.choosing import format_that_reads, function_of
+
+    *_, file = _referred(path, _MASKS, "masks", name)
+    chosen = format_that_reads(file, "volume")
+    volume: VolumeSource = function_of(chosen, chosen.reads, "volume", {})(file)
+    return volume
+
+
+def _referred(path: str, types: Sequence[str], what: str, name: str | None) -> tuple[Json, Json, str, str]:
+    """The one annotation of some types, what errors call it, and the file that it refers to."""
+    found = [item for item in _annotations(path, types, what) if name in (None, _text(item[1], "name"))]
+    if len(found) != 1:
+        names = ", ".join(repr(_text(item, "name") or item.get("path")) for _, item, _ in found) or "none"
+        raise InvalidDataError(source=path, reason=f"it refers to {len(found)} such {what} ({names}); give name")
+    region, annotation, called = found[0]
+    written = _text(annotation, "path")
     file = os.path.join(os.path.dirname(os.path.abspath(path)), written or "")
     if not written or not os.path.isfile(file):
         raise InvalidDataError(source=path, reason=f"there is no file {written!r}, which it refers to")
-    chosen = format_that_reads(file, "mesh")
-    mesh: Geometry = function_of(chosen, chosen.reads, "mesh", {})(file)
-    return mesh
+    return region, annotation, called, file
 
 
 def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[Json, Json, str]]:
@@ -128,7 +172,7 @@ def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[J
     others: dict[str, None] = {}
     count = 0
     for number, region in enumerate(regions):
-        for index, annotation in enumerate(_dicts(region, "annotations")):
+        for index, annotation in enumerate(dicts(region, "annotations")):
             kind = str(annotation.get("annotation_type", annotation.get("type"))).lower()
             if kind in types:
                 count += 1
@@ -137,86 +181,29 @@ def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[J
                 others[kind] = None
     if not count:
         raise InvalidDataError(source=path, reason=f"holds no {what}, but {', '.join(others) or 'no annotations'}")
-    if lost := [
-        kind for kind in others if kind not in (*_POINTS, _SPLINE, _MESH, "segmentation_mask_3d", "probability_map_3d")
-    ]:
+    if lost := [kind for kind in others if kind not in (*_POINTS, _SPLINE, _MESH, *_MASKS)]:
         warn_caller(f"{path}: annotations of the types {', '.join(lost)} cannot be read and were left out.")
 
 
-def _points(path: str, region: Json, annotation: Json, name: str) -> Floats:
-    """The points of an annotation in angstrom."""
-    points = _array(path, annotation, "origin3D", name, (None, 3))
-    systems: dict[str, Json] = {}
-    steps: list[Json] = []
-    for holder in (annotation, *_dicts(region, "tomograms")):
-        for system in _dicts(holder, "coordinate_systems"):
-            systems.setdefault(str(system.get("name")), system)
-        steps += _dicts(holder, "coordinate_transformations")
-    own = _dicts(annotation, "coordinate_systems")
-    first = next((str(step.get("input")) for step in _dicts(annotation, "coordinate_transformations")), None)
-    at = first if first is not None else str(own[0].get("name")) if len(own) == 1 else None
-    if at is None:
-        reason = f"{name}: it has no coordinate system, so what its coordinates mean is not certain"
+def _points(path: str, region: Json, annotation: Json, name: str, frame: Frames, origin: str | None) -> tuple[Floats, Floats]:
+    """The points of an annotation in angstrom, and the matrix (4, 4) that took them there."""
+    empty = annotation.get("origin3D") is None and annotation.get("path") is None
+    points = np.zeros((0, 3)) if empty else array_in(path, annotation, "origin3D", name, (None, 3))
+    matrix = place_of(path, region, annotation, name)
+    if matrix is None:
+        matrix = np.eye(4)
+        matrix[:3, 3] = _origin(path, frame, _run(region), name, origin)
+    return placed(path, points, matrix, name), matrix
+
+
+def _origin(path: str, frame: Frames, run: str | None, name: str, origin: str | None) -> Floats:
+    """Where the angstrom of a file begin that has no tomogram to say it."""
+    if origin not in ORIGINS:
+        reason = f"{name}: no tomogram says where its angstrom begin; give origin ({' or '.join(ORIGINS)})"
         raise InvalidDataError(source=path, reason=reason)
-    seen = {at}
-    while not _is_angstrom(systems.get(at)):
-        onward = [step for step in steps if step.get("input") == at and step.get("output") not in seen]
-        distinct = {json.dumps(step, sort_keys=True): step for step in onward}
-        if len(distinct) != 1:
-            count = "no transformation" if not distinct else f"{len(distinct)} transformations"
-            reason = f"{name}: the coordinate system {at!r} is not in angstrom, and {count} leads on from it"
-            raise InvalidDataError(source=path, reason=reason)
-        (step,) = distinct.values()
-        points = _transformed(path, points, step, name)
-        at = str(step.get("output"))
-        seen.add(at)
-    axes = [str(axis.get("name")).lower() for axis in _dicts(systems[at], "axes")]
-    if axes != ["x", "y", "z"]:
-        raise InvalidDataError(source=path, reason=f"{name}: the axes of {at!r} are {', '.join(axes)}, not x, y, z")
-    return points
-
-
-def _transformed(path: str, points: Floats, step: Json, name: str) -> Floats:
-    kind = str(step.get("transformation_type", step.get("type"))).lower()
-    if kind == "identity":
-        return points
-    if kind == "scale":
-        return points * _array(path, step, "scale", name, (3,))
-    if kind == "translation":
-        return points + _array(path, step, "translation", name, (3,))
-    if kind == "affine":
-        turned: Floats = points @ _array(path, step, "affine", name, (3, 3)).T
-        return turned
-    if kind == "sequence":
-        for part in _dicts(step, "sequence"):
-            points = _transformed(path, points, part, name)
-        return points
-    raise InvalidDataError(source=path, reason=f"{name}: a transformation of the type {kind!r} cannot be applied")
-
-
-def _array(path: str, holder: Json, key: str, name: str, shape: tuple[int | None, ...]) -> Floats:
-    """An array of finite numbers, of a shape in which None is any length."""
-    try:
-        array: npt.NDArray[np.float64] = np.array(holder.get(key), np.float64)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InvalidDataError(source=path, reason=f"{name}: {key} is no array of numbers") from error
-    if array.ndim != len(shape) or any(wanted not in (None, n) for wanted, n in zip(shape, array.shape, strict=True)):
-        expected = " x ".join("n" if n is None else str(n) for n in shape)
-        raise InvalidDataError(source=path, reason=f"{name}: {key} has the shape {array.shape}, not {expected}")
-    if not (finite := np.isfinite(array).reshape(len(array), -1).all(1)).all():
-        row = int(np.argmin(finite))
-        raise InvalidDataError(source=path, reason=f"{name}: row {row + 1}, {key}: a value is not finite", index=row)
-    return array
-
-
-def _is_angstrom(system: Json | None) -> bool:
-    axes = [] if system is None else _dicts(system, "axes")
-    return bool(axes) and all(str(axis.get("axis_unit")).lower() in _ANGSTROM for axis in axes)
-
-
-def _dicts(holder: Any, key: str) -> list[Json]:
-    items = holder.get(key) if isinstance(holder, Mapping) else None
-    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+    if origin == "corner":
+        return np.zeros(3)
+    return centre_of(path, frame, run)
 
 
 def _run(region: Json) -> str | None:

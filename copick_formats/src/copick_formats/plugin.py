@@ -170,8 +170,13 @@ def _points() -> list[Format]:
             api_version=1,
             suffixes=(".cets.json",),
             sniff="copick_formats.cets:is_cets",
-            reads={**_both("cets", "read_cets"), "mesh": "copick_formats.cets:read_cets_mesh"},
-            summary="CETS 0.1 (experimental): points, splines and meshes of regions",
+            reads={
+                **_both("cets", "read_cets"),
+                "mesh": "copick_formats.cets:read_cets_mesh",
+                "volume": "copick_formats.cets:read_cets_volume",
+            },
+            writes=_both("cets_writing", "write_cets"),
+            summary="CETS 0.1 (experimental): points, splines, meshes and masks of regions",
             url="https://github.com/TomoBabel/cets-data-models",
         ),
     ]
