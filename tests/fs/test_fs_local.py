@@ -562,3 +562,15 @@ def test_of_two_spellings_the_one_that_was_asked_for_is_given(old_project: Any) 
 
     for name in ("denoised_isonet", "denoised-isonet"):
         assert spacing_of(config).get_tomogram(name).tomo_type == name
+
+
+def test_a_folder_in_a_volume_has_no_size(layer: LocalLayer) -> None:
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    store = layer.zarr(TomogramKey("TS_1", 10.0, "wbp"))
+    sync(store.set("0/0", default_buffer_prototype().buffer.from_bytes(b"abc")))
+
+    assert sync(store.getsize("0/0")) == 3
+    with pytest.raises(FileNotFoundError):
+        sync(store.getsize("0"))

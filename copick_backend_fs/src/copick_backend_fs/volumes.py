@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -62,6 +64,17 @@ class LocalVolume(LocalStore):
                 return None
             return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
         return await super().get(key, prototype, byte_range)
+
+    async def getsize(self, key: str) -> int:
+        """Size of a value in bytes; a folder is no value.
+
+        Raises:
+            FileNotFoundError: There is no such value.
+        """
+        found = await asyncio.to_thread(os.stat, self.root / key)
+        if stat.S_ISDIR(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key))
+        return found.st_size
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names directly below a prefix, in their order: whoever takes the first array gets the finest level."""

@@ -42,7 +42,7 @@ def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Im
     tomogram = _finest(root, what) if isinstance(what, str) else what
     run = tomogram.voxel_spacing.run
     level = next((name for name in tomogram.levels if max(tomogram.view(name).shape) <= _LONGEST), tomogram.levels[-1])
-    density = tomogram.numpy(level)
+    density = tomogram.view(level)  # of which draw() reads a slab
     factor = round(tomogram.view(tomogram.levels[0]).shape[2] / density.shape[2])
     voxel_size = tomogram.voxel_spacing.voxel_size * factor
     # A voxel of a coarser level is the mean of several finer ones, and lies in the middle of them.

@@ -41,6 +41,6 @@ def serve(config: str, host: str, port: int, token: str | None, origins: tuple[s
     if as_of is not None:
         root = root.as_of(as_of)
     server = Server(root, host=host, port=port, token=token, origins=origins)
-    click.echo(server.url)
     with suppress(KeyboardInterrupt):
+        click.echo(server.url)
         server.run()

@@ -6,6 +6,7 @@ They can be added to any tornado application, whatever its event loop: storage i
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import re
@@ -113,6 +114,7 @@ class SiteHandler(RequestHandler):
         """Take what is shared."""
         self.site = site
         self._gone = False
+        self._kept: dict[str, str] = {}
 
     def set_default_headers(self) -> None:
         """Set what every response has: nobody guesses types, embeds it elsewhere or learns its address from a link."""
@@ -130,18 +132,27 @@ class SiteHandler(RequestHandler):
         if origin is not None and not access.allows_origin(origin, host):
             raise HTTPError(403, reason="pages of that Origin may not read; --allow-origin allows one")
         if origin is not None and access.grants(origin):
-            self.set_header("Access-Control-Allow-Origin", "*" if "*" in access.origins else origin)
-            self.set_header("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag")
+            self.keep("Access-Control-Allow-Origin", "*" if "*" in access.origins else origin)
+            self.keep("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag")
         else:
-            self.set_header("Cross-Origin-Resource-Policy", "same-origin")
-        token = self.request.path.split("/", 2)[1]
-        if not access.has_token(token):
+            self.keep("Cross-Origin-Resource-Policy", "same-origin")
+        if not access.has_token(self._parts[1]):
             raise HTTPError(403, reason="the address needs the token that the server printed")
+
+    def keep(self, name: str, value: str) -> None:
+        """Set a header that an error has too: tornado drops all others then."""
+        self._kept[name] = value
+        self.set_header(name, value)
 
     @property
     def path(self) -> str:
         """What follows the token in the path, as it was sent."""
-        return self.request.path.split("/", 2)[2]
+        return self._parts[2]
+
+    @property
+    def _parts(self) -> list[str]:
+        """What is before the token (nothing), the token, and what follows it; a request may have any text as its path."""
+        return [*self.request.path.split("/", 2), "", ""][:3]
 
     def options(self, *_: str) -> None:
         """Tell a page of another origin what it may send (a preflight of CORS)."""
@@ -166,11 +177,15 @@ class SiteHandler(RequestHandler):
         except NotFoundError as error:
             raise HTTPError(404, reason="there is no such thing in the project") from error
         except BeingReplacedError as error:
-            self.set_header("Retry-After", "1")
+            self.keep("Retry-After", "1")
             raise HTTPError(503, reason="it is being replaced; ask again") from error
         except (UnreachableError, ConnectionError, TimeoutError) as error:
             logger.warning("The storage does not answer: %s", error)
             raise HTTPError(502, reason="the storage does not answer") from error
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+                raise
+            raise HTTPError(404, reason="no file can have such a name") from error
         except InvalidDataError as error:
             logger.warning("What is stored cannot be read: %s", error)
             raise HTTPError(500, reason="what is stored cannot be read; see the log of the server") from error
@@ -203,8 +218,8 @@ class SiteHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer an error in one line; what was raised stays here."""
-        for name in ("Content-Length", "ETag"):
-            self.clear_header(name)
+        for name, value in self._kept.items():
+            self.set_header(name, value)
         error = kwargs.get("exc_info", (None, None, None))[1]
         reason = error.reason if isinstance(error, HTTPError) and error.reason else responses.get(status_code, "error")
         # A reason may quote the path, so it goes into the text, never into the status line.
@@ -325,7 +340,7 @@ class EntityHandler(SiteHandler):
 
     def _part(self, data: bytes, part: Range, size: int | None, media: str, tag: str | None) -> None:
         if not data:
-            self.set_header("Content-Range", f"bytes */{'*' if size is None else size}")
+            self.keep("Content-Range", f"bytes */{'*' if size is None else size}")
             raise HTTPError(416, reason="the range is not within the value")
         self.set_status(206)
         self.set_header("Content-Range", part.content_range(len(data), size))

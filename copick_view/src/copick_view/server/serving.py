@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError
 
 from copick_core.errors import InvalidDataError
@@ -19,6 +18,8 @@ from copick_view.server.handlers import ProjectHandler, Site, SiteHandler, rules
 if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
 
+#: Connections that may wait to be accepted.
+_WAITING = 128
 #: Requests have no body.
 _BODY = 64 * 1024
 #: Seconds after which a connection that nothing comes on is closed.
@@ -71,12 +72,14 @@ class Server:
         self.token = token or new_token()
         self._site = Site(root, _access(self.token, host, origins))
         try:
-            self._sockets = bind_sockets(port, host, family=socket.AF_INET if ":" not in host else socket.AF_INET6)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=_WAITING)
         except OSError as error:
             self._site.close()
             reason = f"nobody can listen there: {error.strerror or error}"
             raise InvalidDataError(source=f"port {port} of {host}", reason=reason) from error
-        self.port: int = self._sockets[0].getsockname()[1]
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
         name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104 - is looked for
         self.url = f"http://{f'[{name}]' if ':' in name else name}:{self.port}/{self.token}/"
         self._stopping: asyncio.Event | None = None
@@ -95,7 +98,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         server = HTTPServer(_application(self._site), max_body_size=_BODY, idle_connection_timeout=_IDLE)
-        server.add_sockets(self._sockets)
+        server.add_socket(self._socket)
         self._started.set()
         try:
             await self._stopping.wait()
