@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,14 @@ SECTIONS = {
         "serving",
         "writing-a-plugin",
     ],
-    "Reference": ["reference/api", "reference/fields", "reference/commands", "on-disk-format", "file-conventions"],
+    "Reference": [
+        "reference/api",
+        "reference/fields",
+        "reference/commands",
+        "on-disk-format",
+        "file-conventions",
+        *(f"conventions/{name}" for name in ("relion", "dynamo", "tom", "imod", "tables", "others", "cets", "volumes")),
+    ],
     "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],
     "Explanation": ["concepts", "architecture", "performance", "platforms", "testing", "releasing"],
 }
@@ -79,7 +87,7 @@ def finish_models(base: type[BaseModel]) -> None:
 def adapt(app: Sphinx, docname: str, source: list[str]) -> None:
     """Add what only the site has: the pages stay plain Markdown for those who read them elsewhere."""
     if not docname.startswith("reference/"):
-        source[0] = readmes.linked(source[0], "docs", f"docs/{docname}")
+        source[0] = readmes.linked(source[0], posixpath.dirname(f"docs/{docname}"), f"docs/{docname}")
     if docname == "index":
         for title, pages in SECTIONS.items():
             there = [page for page in pages if page in app.env.found_docs]
