@@ -57,6 +57,26 @@ def fill(root):
     return root
 
 
+#: What a writer that died long ago has left, and a file that is nothing of a project.
+LEFTOVER, UNKNOWN = f"ExperimentRuns/TS_1/Meshes/.staged-1-{'0' * 32}", "ExperimentRuns/TS_1/Picks/notes.json"
+
+
+def litter(root):
+    """Add empty picks and, where storage has files, a leftover and an unknown one."""
+    root.get_run("TS_2").new_picks("ribosome", "2", "carol")
+    layer = root.layers.overlay
+    for path in (LEFTOVER, UNKNOWN) if hasattr(layer, "write_file") else ():
+        layer.write_file(path, b"{}")
+    root.refresh()
+    return root
+
+
+def files(root):
+    """Paths of the litter that is left."""
+    layer = root.layers.overlay
+    return {path for path in (LEFTOVER, UNKNOWN) if hasattr(layer, "path_exists") and layer.path_exists(path, folder=False)}
+
+
 @pytest.fixture(params=["filesystem", "memory", "s3"])
 def make_root(request, tmp_path, s3_url):
     """Make an empty project by name, of each kind of storage."""

@@ -1,4 +1,4 @@
-"""Copying, moving, synchronising and deleting that are killed: nothing is lost, and the same call goes on."""
+"""Functions that change a project and are killed: nothing is lost, and the same call goes on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import signal
 import pytest
 
 import copick_core
-from copick_tools.deletions import plan_delete, plan_prune, prune
+from copick_tools.deletions import plan_delete
+from copick_tools.merging import plan_merge
+from copick_tools.pruning import WHAT, plan_prune
 from copick_tools.transfers import plan_copy, plan_move, plan_sync
 from support.objects import OBJECTS
-from tools.conftest import contents, fill
+from tools.conftest import contents, fill, litter
 
 #: What is killed: makes the plan.
 PLANS = {
@@ -21,17 +23,19 @@ PLANS = {
     "replace": lambda root, other: plan_copy(root.select("*/ribosome:alice", "picks"), "*:bob", if_exists="replace"),
     "move": lambda root, other: plan_move(root.select("*/ribosome:bob", "picks"), "*:carol"),
     "sync": lambda root, other: plan_sync(root, other, if_exists="replace"),
+    "merge": lambda root, other: plan_merge(root.select("re:ribosome:(alice|bob)/1", "picks"), "*:merged/1", 10),
+    "prune": lambda root, other: plan_prune(root, what=WHAT),
     "delete": lambda root, other: plan_delete(root.select("TS_1/*", "picks")),
     "delete a run": lambda root, other: plan_delete(root.select("TS_1/")),
 }
 #: Calls of a layer that change what is stored.
-_CHANGES = ("write", "delete", "replace_zarr", "ensure", "write_record")
+_CHANGES = ("write", "delete", "replace_zarr", "ensure", "write_record", "delete_path")
 
 
 def run_and_die(name, configs, changes):
     """Run a plan, and die when it is about to make a change, after as many as are given."""
     root, other = (copick_core.open(config) for config in configs)
-    plan, left = PLANS[name](root, other), changes
+    left = changes
 
     def dying(original):
         def call(*args, **kwargs):
@@ -45,8 +49,9 @@ def run_and_die(name, configs, changes):
 
     for project in (root, other):
         for method in _CHANGES:
-            setattr(project.layers.overlay, method, dying(getattr(project.layers.overlay, method)))
-    plan.run()
+            if (original := getattr(project.layers.overlay, method, None)) is not None:
+                setattr(project.layers.overlay, method, dying(original))
+    PLANS[name](root, other).run()
 
 
 @pytest.fixture(params=["filesystem", pytest.param("s3", marks=pytest.mark.slow)])
@@ -67,7 +72,7 @@ def configs(request, tmp_path):
 @pytest.mark.parametrize("changes", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("name", PLANS)
 def test_what_is_killed_loses_nothing_and_goes_on_when_called_again(configs, name, changes):
-    root, other = fill(copick_core.open(configs[0])), copick_core.open(configs[1])
+    root, other = litter(fill(copick_core.open(configs[0]))), copick_core.open(configs[1])
     before = {**contents(root), **contents(other)}
     planned = PLANS[name](root, other).keys
     process = multiprocessing.get_context("fork").Process(target=run_and_die, args=(name, configs, changes))
@@ -80,7 +85,7 @@ def test_what_is_killed_loses_nothing_and_goes_on_when_called_again(configs, nam
     # What the plan does not name is untouched, and what it deletes or moves is where it was or where it goes.
     assert {entry: digest for entry, digest in before.items() if entry[0] not in planned}.items() <= after.items()
     digests = [digest for digest in before.values() if digest]
-    if not name.startswith("delete") and name != "replace":
+    if name not in ("delete", "delete a run", "prune", "replace"):
         assert len([digest for digest in after.values() if digest]) >= len(digests)
     root.refresh()
     other.refresh()
@@ -89,18 +94,4 @@ def test_what_is_killed_loses_nothing_and_goes_on_when_called_again(configs, nam
     except copick_core.errors.AlreadyExistsError:
         pytest.fail("what was copied already must be skipped")
     plan.run()
-    assert PLANS[name](root, other).keys == set()
-
-
-def test_planning_to_prune_changes_nothing_and_pruning_deletes_what_the_plan_lists(project):
-    project.get_run("TS_2").new_picks("ribosome", "2", "carol")
-    before = contents(project)
-
-    plan = plan_prune(project)
-
-    assert contents(project) == before
-    assert plan.keys
-    report = prune(project)
-    after = contents(project)
-    assert {key for key, layer in before if (key, layer) not in after} == plan.keys == report.keys
-    assert after.items() <= before.items()
+    assert PLANS[name](root, other).changes == []

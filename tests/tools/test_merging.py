@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from copick_core.errors import AddressError, AlreadyExistsError
@@ -58,10 +60,41 @@ def test_the_plan_tells_what_is_disputed_and_running_it_changes_what_it_lists(pi
 def test_a_merge_replaces_nothing_unless_asked(picked):
     selection = picked.select("re:ribosome:(alice|bob)/1", "picks")
     merge(selection, "*:merged/1", 10)
+    before = contents(picked)
 
-    with pytest.raises(AlreadyExistsError):
-        merge(selection, "*:merged/1", 10)
-    assert merge(selection, "*:merged/1", 10, if_exists="replace").keys == {MERGED}
+    with pytest.raises(AlreadyExistsError, match="--if-exists"):
+        merge(selection, "*:merged/1", 1)
+    assert merge(selection, "*:merged/1", 1, if_exists="skip").keys == set()
+    assert contents(picked) == before
+    assert merge(selection, "*:merged/1", 1, if_exists="replace").keys == {MERGED}
+
+
+def test_merging_again_finds_nothing_to_do(picked):
+    selection = picked.select("re:ribosome:(alice|bob)/1", "picks")
+    merge(selection, "*:merged/1", 10)
+
+    assert plan_merge(selection, "*:merged/1", 10).changes == []
+
+
+def test_newer_merges_again_what_somebody_has_changed_since(picked):
+    selection = picked.select("re:ribosome:(alice|bob)/1", "picks")
+    merge(selection, "*:merged/1", 10)
+    time.sleep(1.1)  # servers of S3 tell whole seconds
+    picked.entity("TS_1/ribosome:bob/1", "picks").from_numpy([[0.0, 0.0, 0.0]])
+
+    assert merge(selection, "*:merged/1", 10, if_exists="newer").keys == {MERGED}
+    assert len(picked.entity("TS_1/ribosome:merged/1", "picks").points) == 3
+
+
+def test_newer_keeps_a_merge_that_somebody_has_edited_since(picked):
+    selection = picked.select("re:ribosome:(alice|bob)/1", "picks")
+    merge(selection, "*:merged/1", 10)
+    time.sleep(1.1)
+    picked.entity("TS_1/ribosome:merged/1", "picks").from_numpy([[0.0, 0.0, 0.0]])
+
+    plan = plan_merge(selection, "*:merged/1", 10, if_exists="newer")
+
+    assert (plan.changes, [str(one) for one in plan.skipped]) == ([], [f"skip {MERGED}: none of its sources is newer"])
 
 
 def test_picks_are_not_merged_into_one_of_themselves(picked):

@@ -24,7 +24,7 @@ from copick_core.errors import UnknownObjectError as UnknownObject
 from copick_core.layers import ANY, Layer
 from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import Kind, PicksKey, RunKey
-from copick_tools.deletions import delete, plan_delete, plan_prune
+from copick_tools.deletions import delete, plan_delete
 from copick_tools.stats import stats
 from copick_tools.targets import Target
 from copick_tools.transfers import copy, move, plan_copy, plan_move, plan_sync, sync
@@ -145,6 +145,12 @@ def test_objects_that_the_target_project_lacks_are_added(project):
     assert "create object 'ribosome' in configuration" in str(plan)
 
 
+@pytest.mark.parametrize("names", [{"users": {"bob": "bob_b"}}, {"runs": {"TS_1": "a/b"}}, {"objects": {"ribosome": "80S_x"}}])
+def test_syncing_refuses_names_that_would_be_read_as_others(project, make_root, names):
+    with pytest.raises(InvalidNameError):
+        plan_sync(project, make_root("other"), **names)
+
+
 def test_syncing_deletes_only_if_asked(project, make_root):
     other = make_root("other")
     sync(project, other)
@@ -233,13 +239,6 @@ def test_deleting_reports_what_it_deleted(project):
     assert report.keys >= {RunKey("TS_2"), ALICE._replace(run="TS_2")}
     assert str(report) == "Deleted 3."
     assert [run.name for run in project.runs] == ["TS_1"]
-
-
-def test_pruning_deletes_picks_without_points(project):
-    project.get_run("TS_2").new_picks("ribosome", "2", "carol")
-    plan = plan_prune(project)
-
-    assert plan.run().keys == plan.keys == {PicksKey("TS_2", "ribosome", "carol", "2")}
 
 
 def test_stats_count_by_kind_run_object_and_user(project):

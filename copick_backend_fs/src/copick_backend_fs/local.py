@@ -215,14 +215,14 @@ class LocalLayer(PathLayer):
     def problems_in_volume(self, path: str, key: Key | None) -> Iterable[Problem]:
         """Find what writers that died a week ago or earlier have left of values that they were writing."""
         from copick_backend_fs.leftovers import partial_files
-        from copick_core.layers.problems import Problem, Repair
+        from copick_core.layers.problems import Problem, Removal, Repair
 
         for file in partial_files(self.full_path(path)):
             message = "a writer that died has left this part of a value; nobody uses it"
-            repair = None if self.read_only else Repair(f"delete {file}", partial(os.unlink, file))
-            yield Problem(
-                "partial-file", key, f"layer {self.name!r}, {os.path.relpath(file, self.root)}", "warning", message, repair
-            )
+            inside, delete = os.path.relpath(file, self.root), partial(os.unlink, file)
+            repair = None if self.read_only else Repair(f"delete {file}", delete)
+            removal = None if self.read_only else Removal(inside, delete)
+            yield Problem("partial-file", key, f"layer {self.name!r}, {inside}", "warning", message, repair, removal)
 
     def volume_version(self, key: Key) -> Hashable | None:
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""

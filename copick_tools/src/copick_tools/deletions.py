@@ -1,4 +1,4 @@
-"""Deleting entities, and pruning picks that are empty."""
+"""Deleting entities."""
 
 from __future__ import annotations
 
@@ -55,24 +55,6 @@ def plan_delete(selection: Selection) -> Plan:
 def delete(selection: Selection, *, progress: Progress | None = None) -> Report:
     """Delete entities; see :func:`plan_delete`."""
     return plan_delete(selection).run(progress=progress)
-
-
-def plan_prune(root: CopickRootOverlay, address: str = "*") -> Plan:
-    """Plan to delete picks without a point from the overlay.
-
-    Args:
-        root: The project.
-        address: Which picks are looked at.
-    """
-    overlay = root.layers.overlay
-    found = Selection(root, address, Kind.PICKS).rows()
-    empty = [(key, layer) for key, layer in found if layer is overlay and layer and not len(layer.load_picks(key)[0])]
-    return _plan("Prune", root, empty)
-
-
-def prune(root: CopickRootOverlay, address: str = "*", *, progress: Progress | None = None) -> Report:
-    """Delete picks without a point; see :func:`plan_prune`."""
-    return plan_prune(root, address).run(progress=progress)
 
 
 def _plan(title: str, root: CopickRootOverlay, rows: Sequence[Row]) -> Plan:

@@ -18,13 +18,13 @@ from copick_tools import __version__
 from copick_tools.comparing import match
 from copick_tools.plans import Change, Plan, Progress, Report, Skipped
 from copick_tools.targets import Target
-from copick_tools.transfers import is_newer
+from copick_tools.transferring import is_newer
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
     from copick_core.picks import PicksArrays
     from copick_core.projects.selection import Selection
-    from copick_tools.transfers import IfExists
+    from copick_tools.transferring import IfExists
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
         target: User and session of the merged picks, such as ``"*:merged/1"``.
         distance: In angstrom.
         at_least: Leave out points that fewer annotators found.
-        if_exists: What happens where the target exists.
+        if_exists: What happens where the target exists and holds something else. What merging would make again is skipped.
 
     Raises:
         AddressError: The selection matches no picks or several objects, or the target is one of the sources.
-        AlreadyExistsError: A target exists, and ``if_exists="fail"``.
+        AlreadyExistsError: A target exists with other content, and ``if_exists="fail"``.
         InvalidDataError: The distance is not above 0.
         ReadOnlyError: The project has no writable layer.
     """
@@ -108,7 +108,12 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
             raise AddressError(address=target, position=None, reason=reason)
         root._pickable_object(key.object_name)
         layer = root._writable(key)
+        loaded = [held[source].load_picks(source)[0] for source in sources]
+        merged, disputed = merged_picks(dict(zip(sources, loaded, strict=True)), key, distance, at_least)
         exists = layer.exists(key)
+        if exists and _without_provenance(layer.read(key)) == _without_provenance(encode(merged, str(key))):
+            plan.skipped.append(Skipped(key, "it is what merging makes"))
+            continue
         if exists and if_exists == "skip":
             plan.skipped.append(Skipped(key, "it exists"))
             continue
@@ -116,9 +121,8 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
             plan.skipped.append(Skipped(key, "none of its sources is newer"))
             continue
         if exists and if_exists == "fail":
-            raise AlreadyExistsError(key=key, layer=layer.name, way_out="Choose if_exists='skip' or 'replace' (--if-exists).")
-        loaded = [held[source].load_picks(source)[0] for source in sources]
-        merged, disputed = merged_picks(dict(zip(sources, loaded, strict=True)), key, distance, at_least)
+            way_out = "It has other content than merging makes; choose if_exists='skip' or 'replace' (--if-exists)."
+            raise AlreadyExistsError(key=key, layer=layer.name, way_out=way_out)
         with recording(
             "copick-core merge",
             function="copick_tools.merging:merge",
@@ -132,6 +136,17 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
         change = Change("replace" if exists else "create", key, layer.name)
         plan.steps.append(Merging(layer, key, encode(merged, str(key)), disputed, len(merged), (change,)))
     return plan
+
+
+def _without_provenance(data: bytes) -> Any:
+    """The content of a picks file, but for what made it and when; None if it cannot be read."""
+    import json
+
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return None
+    return {name: value for name, value in content.items() if name != KEY} if isinstance(content, dict) else None
 
 
 def merge(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from copick_core.cli.words import printable
 from copick_core.tree.addresses import address_of
 
 if TYPE_CHECKING:
@@ -18,27 +19,31 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Change:
-    """One entity that is changed.
+    """One entity that is changed, or one file that is no entity.
 
     Attributes:
         action: What happens to it.
-        key: The entity.
+        key: The entity; None for a file that is none.
         layer: Name of the layer.
         project: Name of the project, where a plan changes another one than it reads.
+        path: Path of the file in the layer, if it is no entity.
     """
 
     action: Action
-    key: Key
+    key: Key | None
     layer: str
     project: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
         place = f"{self.layer} of {self.project}" if self.project else self.layer
-        return f"{self.action} {self.key} in {place}"
+        what = printable(self.path) if self.key is None else self.key
+        return f"{self.action} {what} in {place}"
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON values."""
-        found = {"action": self.action, "kind": self.key.kind.value, "address": str(address_of(self.key)), "layer": self.layer}
+        what = {"path": self.path} if self.key is None else _named(self.key)
+        found = {"action": self.action, **what, "layer": self.layer}
         return {**found, "project": self.project} if self.project else found
 
 
@@ -78,7 +83,7 @@ class Skipped:
 
     def to_json(self) -> dict[str, Any]:
         """The entity as JSON values."""
-        return {"kind": self.key.kind.value, "address": str(address_of(self.key)), "reason": self.reason}
+        return {**_named(self.key), "reason": self.reason}
 
 
 @dataclass
@@ -98,7 +103,12 @@ class Report:
     @property
     def keys(self) -> set[Key]:
         """The entities that were changed."""
-        return {change.key for change in self.done}
+        return _keys(self.done)
+
+    @property
+    def paths(self) -> set[str]:
+        """The files that are no entities and were changed."""
+        return {change.path for change in self.done if change.key is None}
 
     def __str__(self) -> str:
         counts = [f"{_PAST[action]} {number}" for action, number in _counted(self.done).items()]
@@ -140,7 +150,12 @@ class Plan:
     @property
     def keys(self) -> set[Key]:
         """The entities that will be changed."""
-        return {change.key for change in self.changes}
+        return _keys(self.changes)
+
+    @property
+    def paths(self) -> set[str]:
+        """The files that are no entities and will be changed."""
+        return {change.path for change in self.changes if change.key is None}
 
     def run(self, *, verify: bool = False, progress: Progress | None = None) -> Report:
         """Do it, step by step; each entity is changed whole or not at all.
@@ -187,6 +202,14 @@ class Plan:
 
 
 _PAST = {"create": "created", "replace": "replaced", "delete": "deleted"}
+
+
+def _keys(changes: Iterable[Change]) -> set[Key]:
+    return {change.key for change in changes if change.key is not None}
+
+
+def _named(key: Key) -> dict[str, str]:
+    return {"kind": key.kind.value, "address": str(address_of(key))}
 
 
 def _counted(changes: Iterable[Change]) -> dict[Action, int]:

@@ -65,15 +65,28 @@ class Target:
         if self.address.flags and source.kind is Kind.SEGMENTATION and not self.address.matches_type(source.segmentation_type):
             self._refuse(f"a copy keeps its type, which is {source.segmentation_type}")
         key: Key = source._replace(**changed)
-        check_run_name(key.run if key.kind is not Kind.RUN else key.name) if key.kind is not Kind.OBJECT else None
-        if key.kind not in CONTAINER_KINDS:
-            file_name(key)
-            for field in changed.keys() - {"run"}:
-                _check_name(field, changed[field])
+        check_names(source, key)
         return key
 
     def _refuse(self, reason: str) -> None:
         raise AddressError(address=self.text, position=None, reason=reason)
+
+
+def check_names(source: Key, target: Key) -> None:
+    """Check that the names in which a copy differs from its source can be stored as they are.
+
+    Raises:
+        InvalidNameError: A name cannot.
+    """
+    run_field = "name" if target.kind is Kind.RUN else "run"
+    if target.kind is not Kind.OBJECT:
+        check_run_name(getattr(target, run_field))
+    if target.kind in CONTAINER_KINDS:
+        return
+    file_name(target)
+    for field, old, new in zip(target._fields, source, target, strict=True):
+        if field != run_field and isinstance(new, str) and new != old:
+            _check_name(field, new)
 
 
 def _check_name(what: str, name: str) -> None:

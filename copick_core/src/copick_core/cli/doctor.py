@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from copick_core.cli.words import count
+from copick_core.cli.words import count, printable
 
 if TYPE_CHECKING:
     from copick_core.projects.doctor import Found
@@ -61,7 +61,7 @@ def mended(found: list[Found], *, yes: bool) -> list[Found]:
         return found
     if not yes:
         for planned in repairs:
-            click.echo(f"will {_printable(planned.description)}", err=True)
+            click.echo(f"will {printable(planned.description)}", err=True)
         try:
             yes = click.confirm(f"Make {count(len(repairs), 'repair')}?", err=True)
         except click.Abort:
@@ -79,7 +79,7 @@ def _show(found: list[Found]) -> None:
     for item in found:
         problem = item.problem
         mark = " (--repair mends it)" if problem.repair else ""
-        click.echo(_printable(f"{problem.severity:7}  {problem.id}: {problem.place}: {problem.message}{mark}"))
+        click.echo(printable(f"{problem.severity:7}  {problem.id}: {problem.place}: {problem.message}{mark}"))
 
 
 def found_as_json(item: Found) -> dict[str, str | None]:
@@ -94,8 +94,3 @@ def found_as_json(item: Found) -> dict[str, str | None]:
         "message": problem.message,
         "repair": problem.repair.description if problem.repair else None,
     }
-
-
-def _printable(text: str) -> str:
-    """Text for a terminal: names of files are anybody's, and must neither break lines nor command it."""
-    return "".join(c if c.isprintable() else "?" for c in text)

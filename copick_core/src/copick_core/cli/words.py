@@ -1,4 +1,4 @@
-"""How numbers are said in what people read."""
+"""How numbers and names are written for people."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def count(number: int, noun: str) -> str:
 def times(shape: tuple[int, ...]) -> str:
     """A shape: ``times((64, 192, 192))`` is ``64×192×192``."""
     return "×".join(str(length) for length in shape)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: names of files are anybody's, and must neither break lines nor command it."""
+    return "".join(c if c.isprintable() else "?" for c in text)

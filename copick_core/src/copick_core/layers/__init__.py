@@ -7,14 +7,26 @@ from copick_core.layers.layer import ANY, AnyRevision, Layer, Layers, Revision
 from copick_core.layers.revisions import FileChangedError
 
 if TYPE_CHECKING:
-    from copick_core.layers.problems import Problem, Repair
+    from copick_core.layers.problems import Problem, Removal, Repair
     from copick_core.layers.wrapper import WrapperLayer
 
-__all__ = ["ANY", "AnyRevision", "FileChangedError", "Layer", "Layers", "Problem", "Repair", "Revision", "WrapperLayer"]
+__all__ = [
+    "ANY",
+    "AnyRevision",
+    "FileChangedError",
+    "Layer",
+    "Layers",
+    "Problem",
+    "Removal",
+    "Repair",
+    "Revision",
+    "WrapperLayer",
+]
 
 #: What opening a project needs nothing of is imported when it is used.
 _HOMES = {
     "Problem": "copick_core.layers.problems",
+    "Removal": "copick_core.layers.problems",
     "Repair": "copick_core.layers.problems",
     "WrapperLayer": "copick_core.layers.wrapper",
 }

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from copick_core.errors import CopickError, redacted
-from copick_core.layers.problems import Problem, Repair
+from copick_core.layers.problems import Problem, Removal, Repair
 from copick_core.layers.staged import is_abandoned
 from copick_core.tree import layout
 from copick_core.tree.keys import (
@@ -114,17 +114,19 @@ def _of_name(
     layer: PathLayer, folder: str, name: str, is_folder: bool, kinds: Sequence[Kind], holder: Holder
 ) -> Problem | None:
     path, parent = f"{folder}/{name}", holder or ROOT
+    delete = partial(layer.delete_path, path)
+    removal = None if layer.read_only else Removal(f"{path}/" if is_folder else path, delete)
     if is_abandoned(name):
         message = "a writer that died has left it; nobody sees or uses it"
-        repair = None if layer.read_only else Repair(f"delete {path}", partial(layer.delete_path, path))
-        return Problem("staged-leftover", holder, _place(layer, path), "warning", message, repair)
+        repair = None if layer.read_only else Repair(f"delete {path}", delete)
+        return Problem("staged-leftover", holder, _place(layer, path), "warning", message, repair, removal)
     if layout.is_hidden(name) or any(layout.is_folder(kind) is not is_folder for kind in kinds):
         return None
     if any(layout.parse(kind, parent, name, folder) or layout.is_of_another_kind(kind, name) for kind in kinds):
         return None
     wanted = " or ".join(KINDS[kind].plural.replace("_", " ") for kind in kinds)
     message = f"it is not a valid name for {wanted}, so it is never listed; rename it, or move it elsewhere"
-    return Problem("unreadable-name", holder, _place(layer, path), "warning", message)
+    return Problem("unreadable-name", holder, _place(layer, path), "warning", message, removal=removal)
 
 
 def _place(layer: PathLayer, path: str) -> str:

@@ -26,6 +26,19 @@ class Repair:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """How to delete a file or a folder that is no entity and that nobody reads.
+
+    Attributes:
+        path: Its path in the layer; folders end with ``/``.
+        apply: Deletes it; raises FileNotFoundError if somebody else has, or what the storage raises.
+    """
+
+    path: str
+    apply: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Problem:
     """Something that is wrong in a layer.
 
@@ -36,6 +49,8 @@ class Problem:
         severity: ``"error"``: something is wrong, or cannot be read. ``"warning"``: look at it; nothing is lost by it.
         message: What it is, and what to do.
         repair: How to mend it; None where a person has to decide.
+        removal: How to delete it, where it is no entity and the layer is writable; for a person who decides that nobody needs
+            it (``copick-core prune``).
     """
 
     id: str
@@ -44,6 +59,7 @@ class Problem:
     severity: Severity
     message: str
     repair: Repair | None = None
+    removal: Removal | None = None
 
 
 @dataclass(frozen=True)
@@ -59,4 +75,4 @@ class OfWriters:
     needed: Collection[str] = ()
 
 
-__all__ = ["OfWriters", "Problem", "Repair", "Severity"]
+__all__ = ["OfWriters", "Problem", "Removal", "Repair", "Severity"]

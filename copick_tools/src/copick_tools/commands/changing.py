@@ -1,9 +1,10 @@
-"""``cp``, ``mv``, ``rm``, ``sync`` and ``add``: commands that change a project."""
+"""``cp``, ``mv``, ``rm``, ``prune``, ``sync``, ``merge`` and ``add``: commands that change a project."""
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,9 @@ from copick_tools.commands.options import (
     provenance_option,
     save_objects,
 )
+
+if TYPE_CHECKING:
+    from copick_tools.plans import Plan
 
 
 @examples(
@@ -111,11 +115,47 @@ def rm(address: str, config: str, kind: str | None, yes: bool, dry_run: bool, as
     from copick_tools.deletions import plan_delete
 
     plan = plan_delete(opened(config).select(address, kind_of(kind)))
-    if plan.steps and not (yes or dry_run):
-        click.echo(str(plan), err=True)
-        if not sys.stdin.isatty():
-            raise click.UsageError("nothing was deleted: pass --yes where nobody can be asked")
-        click.confirm("Delete?", abort=True, err=True)
+    _ask(plan, asked=not (yes or dry_run))
+    finish(plan, dry_run=dry_run, as_json=as_json)
+
+
+def _ask(plan: Plan, *, asked: bool) -> None:
+    """Print a plan that deletes, and ask whether to run it."""
+    if not (plan.steps and asked):
+        return
+    click.echo(str(plan), err=True)
+    if not sys.stdin.isatty():
+        raise click.UsageError("nothing was deleted: pass --yes where nobody can be asked")
+    click.confirm("Delete?", abort=True, err=True)
+
+
+@examples(
+    "copick-core prune",
+    "copick-core prune 'TS_*/ribosome:alice' --what empty --yes",
+)
+@click.command
+@click.argument("address", required=False, type=ADDRESS)
+@project_option
+@click.option(
+    "--what",
+    type=click.Choice(["empty", "leftovers", "unknown"]),
+    multiple=True,
+    help="Delete only empty picks, what crashed programs have left, or files with names that are not valid; repeatable.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; unknown files only with --what unknown.")
+@plan_options
+def prune(address: str | None, config: str, what: tuple[Any, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Delete from the overlay, after asking, what nobody needs: empty picks, leftovers and unknown files.
+
+    With ADDRESS, only empty picks that it matches are deleted.
+    """
+    from copick_tools.pruning import plan_prune
+
+    if address and {*what} - {"empty"}:
+        raise click.UsageError("ADDRESS names picks: leave it out to delete leftovers and unknown files")
+    chosen = what or (("empty",) if address else ("empty", "leftovers") if yes else ("empty", "leftovers", "unknown"))
+    plan = plan_prune(opened(config), address or "*", what=chosen)
+    _ask(plan, asked=not (yes or dry_run))
     finish(plan, dry_run=dry_run, as_json=as_json)
 
 
