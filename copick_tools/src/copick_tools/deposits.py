@@ -17,7 +17,7 @@ from copick_core.plugins import known
 from copick_core.projects.copying import same_content
 from copick_core.projects.selection import Row, Selection
 from copick_core.tree.addresses import Address
-from copick_core.tree.keys import ROOT, Key, Kind
+from copick_core.tree.keys import FILE_KINDS, ROOT, Key, Kind
 from copick_tools.plans import Change, Plan, Progress, Report, Step
 from copick_tools.transferring import IfExists, Transfer, plan_transfers
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Everything that a run has.
 CONTENTS: tuple[Address | str, ...] = ("*", "*@*:*")
 #: Kinds whose files hold the name of their run, and are copied where that changes.
-_NAMES_ITS_RUN = frozenset({Kind.PICKS, Kind.FILAMENTS})
+_NAMES_ITS_RUN = frozenset(FILE_KINDS) - {Kind.MESH}
 
 
 @dataclass(frozen=True)
