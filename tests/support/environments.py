@@ -90,9 +90,14 @@ def _make(folder: Path, python: Path, requirements: list[str]) -> None:
     if done.returncode == 0:
         return
     output = done.stdout + done.stderr
-    if any(sign in output for sign in _UNREACHABLE):
+    if is_unreachable(output):
         raise IndexUnreachableError(f"pip reached no package index to install {requirements}")
     raise UnusableEnvironmentError(f"pip could not install {requirements}:\n{output}")
+
+
+def is_unreachable(output: str) -> bool:
+    """Whether pip failed because no package index answers."""
+    return any(sign in output for sign in _UNREACHABLE)
 
 
 def _installed_version(python: Path) -> str | None:

@@ -81,7 +81,7 @@ class ReversedStore(Store):
             "order": "F" if array.document.get("order", "C") == "C" else "C",
             "dimension_separator": ".",
         }
-        image = multiscales(self.voxel_size, 1, None, self.name, None, "0.4")
+        image = multiscales([self.voxel_size], None, self.name, None, "0.4")
         contents = {".zgroup": {"zarr_format": 2}, ".zattrs": image, "0/.zarray": flipped}
         return {key: json.dumps(content).encode() for key, content in contents.items()}
 

@@ -55,7 +55,7 @@ def with_helical_columns(path: str, table: PicksTable, mode: str) -> PicksTable:
             columns.pop(label, None)
         _, tilt, psi = angles(np.swapaxes(rotations, 1, 2), "y")
         columns |= dict(zip(PRIORS, (np.round(tilt, 6), np.round(psi, 6)), strict=True))
-    columns.setdefault(TRACK, _track_lengths(table, ids))
+    columns.setdefault(TRACK, track_lengths(centres(table), ids))
     columns.setdefault(FLIP_RATIO, np.full(n, 0.5))
     return replace(table, columns=columns)
 
@@ -80,12 +80,26 @@ def with_half_sets(tables: Sequence[PicksTable]) -> list[PicksTable]:
     return [replace(table, columns={**table.columns, HALF_SET: half}) for table, half in zip(tables, sets, strict=True)]
 
 
-def _track_lengths(table: PicksTable, ids: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    positions = np.asarray(table.positions, float)
-    if table.transforms is not None:
-        positions = positions + np.asarray(table.transforms, float)[:, :3, 3]
-    lengths = np.zeros(len(ids))
-    for number in dict.fromkeys(ids.tolist()):
-        rows = np.flatnonzero(ids == number)
-        lengths[rows[1:]] = np.cumsum(np.linalg.norm(np.diff(positions[rows], axis=0), axis=1))
+def track_lengths(positions: npt.ArrayLike, ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """How far along its tube each particle is.
+
+    Args:
+        positions: (n, 3) in angstrom, those of one tube in its order.
+        ids: (n,) ids of the tubes; particles of one need not be neighbours.
+
+    Returns:
+        (n,) in angstrom, 0 at the first particle of each tube.
+    """
+    points = np.asarray(positions, float).reshape(-1, 3)
+    tubes = np.asarray(ids)
+    lengths = np.zeros(len(tubes))
+    for number in dict.fromkeys(tubes.tolist()):
+        rows = np.flatnonzero(tubes == number)
+        lengths[rows[1:]] = np.cumsum(np.linalg.norm(np.diff(points[rows], axis=0), axis=1))
     return lengths
+
+
+def centres(table: PicksTable) -> npt.NDArray[np.float64]:
+    """Centres of particles, (n, 3) in angstrom: positions, with the translations of their transforms."""
+    positions = np.asarray(table.positions, float)
+    return positions if table.transforms is None else positions + np.asarray(table.transforms, float)[:, :3, 3]

@@ -27,7 +27,7 @@ from copick_formats.relion import (
     SCORE,
     TILT_SERIES_SIZE,
 )
-from copick_formats.relion_helical import MODES, SUBTOMOGRAM, with_half_sets, with_helical_columns
+from copick_formats.relion_helical import MODES, SUBTOMOGRAM, centres, with_half_sets, with_helical_columns
 from copick_formats.relion_tomograms import read_tomograms
 from copick_formats.rotations import angles, matrices, rotations_in
 from copick_formats.star import Block, quoted, read_star, write_block
@@ -206,7 +206,7 @@ def _write(
             n = len(table.positions)
             if found := frames[run]:
                 middle = (np.array(found.shape[::-1], float) / 2 - CENTRES[centre]) * found.voxel_size
-            places = _centres(table)
+            places = centres(table)
             places = places - middle if coordinates == "centered" else places / sizes[run]
             decimals = _DECIMALS if coordinates == "centered" else _PIXEL_DECIMALS
             rot, tilt, psi = _angles(path, table)
@@ -233,11 +233,6 @@ def _write(
             lines = ["\t".join(map(quoted, row)) + "\n" for row in zip(*block.columns.values(), strict=True)]
             write_block(file, "optics", [*block.columns], lines)
         write_block(file, "particles", [*own, *further], rows())
-
-
-def _centres(table: PicksTable) -> npt.NDArray[np.float64]:
-    positions = np.asarray(table.positions, float)
-    return positions if table.transforms is None else positions + np.asarray(table.transforms, float)[:, :3, 3]
 
 
 def _angles(path: str, table: PicksTable) -> list[npt.NDArray[np.float64]]:

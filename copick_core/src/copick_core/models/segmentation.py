@@ -114,17 +114,17 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     @property
     def is_multilabel(self) -> bool:
         """Whether voxels hold labels of several objects."""
-        return self.segmentation_type == "multilabel"
+        return self._key.segmentation_type == "multilabel"
 
     @property
     def is_instance(self) -> bool:
         """Whether voxels hold ids of instances of one object."""
-        return self.segmentation_type == "instance"
+        return self._key.segmentation_type == "instance"
 
     @property
     def is_panoptic(self) -> bool:
         """Whether voxels hold a label and an instance id."""
-        return self.segmentation_type == "panoptic"
+        return self._key.segmentation_type == "panoptic"
 
     @property
     def directory(self) -> str:

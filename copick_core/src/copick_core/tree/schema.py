@@ -67,12 +67,7 @@ class PickableObject(BaseModel):
     name: str
     is_particle: bool
     label: int | None = DEFAULT_LABEL
-    color: tuple[
-        Annotated[int, Field(ge=0, le=255)],
-        Annotated[int, Field(ge=0, le=255)],
-        Annotated[int, Field(ge=0, le=255)],
-        Annotated[int, Field(ge=0, le=255)],
-    ] = (100, 100, 100, 255)
+    color: tuple[int, int, int, int] = (100, 100, 100, 255)
     emdb_id: str | None = None
     pdb_id: str | None = None
     identifier: str | None = Field(default=None, validation_alias=AliasChoices("identifier", "go_id"))
@@ -92,7 +87,14 @@ class PickableObject(BaseModel):
     @classmethod
     def _label_is_not_background(cls, value: int | None) -> int | None:
         if value is not None and value < 1:
-            raise ValueError(f"label {value} is not possible: 0 is the background, labels start at 1")
+            raise ValueError(f"label {value} is not possible: 0 is reserved for background, labels start at 1")
+        return value
+
+    @field_validator("color")
+    @classmethod
+    def _color_is_in_range(cls, value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        if not all(0 <= part <= 255 for part in value):
+            raise ValueError(f"color {value} is not possible: each number must be in [0, 255]")
         return value
 
     @field_validator("metadata", mode="before")

@@ -59,8 +59,7 @@ def to_angstrom(length: float, unit: str) -> float:
 
 
 def multiscales(
-    voxel_size: float,
-    levels: int,
+    voxel_sizes: Sequence[float],
     channel_axis: str | None,
     name: str,
     metadata: Mapping[str, Any] | None,
@@ -76,10 +75,10 @@ def multiscales(
         "axes": axes,
         "datasets": [
             {
-                "coordinateTransformations": [{"scale": [*lead, *[voxel_size * 2**level] * 3], "type": "scale"}],
+                "coordinateTransformations": [{"scale": [*lead, *[size] * 3], "type": "scale"}],
                 "path": str(level),
             }
-            for level in range(levels)
+            for level, size in enumerate(voxel_sizes)
         ],
         "metadata": dict(metadata or {}),
         "name": name,

@@ -67,6 +67,7 @@ __all__ = [
     "voxel_size_of",
     "write_array",
     "write_bricks",
+    "write_pyramid",
     "write_region",
     "write_volume",
 ]
@@ -202,7 +203,51 @@ def write_bricks(
             part = _part_of(progress, i, len(channels))
             write_levels(workers, channel, arrays, kind, (i,) if channel_axis else (), part, inspect)
     version: Literal["0.4", "0.5"] = "0.4" if layout.zarr_format == 2 else "0.5"
-    write_group(store, multiscales(size, levels, channel_axis, name, metadata, version), version)
+    sizes = [size * 2**level for level in range(levels)]
+    write_group(store, multiscales(sizes, channel_axis, name, metadata, version), version)
+
+
+def write_pyramid(
+    store: Store,
+    pyramid: Mapping[float, npt.ArrayLike],
+    *,
+    format: VolumeFormat | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    name: str = "/",
+) -> None:
+    """Write levels that were made elsewhere, replacing all that the store held.
+
+    Args:
+        store: Where; writable.
+        pyramid: Arrays (z, y, x) by their voxel size in angstrom, finest first; they are stored as they are.
+        format: Zarr format, chunks, compression.
+        metadata: Goes to ``multiscales[0]["metadata"]``.
+        name: Goes to ``multiscales[0]["name"]``.
+
+    Raises:
+        ValueError: If there is no level, an array has other axes or is not real, or a size is not a positive number.
+
+    Example:
+        >>> from zarr.storage import MemoryStore
+        >>> store = MemoryStore()
+        >>> write_pyramid(store, {10.0: np.ones((4, 4, 4)), 40.0: np.ones((1, 1, 1))})
+        >>> open_level(store, "1").shape
+        (1, 1, 1)
+    """
+    layout = format or VolumeFormat()
+    levels = {float(size): np.asanyarray(array) for size, array in pyramid.items()}
+    if not levels or not all(math.isfinite(size) and size > 0 for size in levels):
+        raise ValueError(f"A pyramid needs levels by their voxel size, a positive number of angstrom, not {[*levels]}.")
+    for array in levels.values():
+        if array.ndim != 3 or array.dtype.kind not in "biuf":
+            raise ValueError(f"The levels of a pyramid are (z, y, x) and real, not {array.shape} of {array.dtype}.")
+    clear(store)
+    with Workers(store) as workers:
+        for i, array in enumerate(levels.values()):
+            with LevelWriter(store, str(i), array.shape, array.dtype, layout, [*"zyx"]) as writer:
+                write_levels(workers, _ArrayBricks(array, ()), [writer], "mean")
+    version: Literal["0.4", "0.5"] = "0.4" if layout.zarr_format == 2 else "0.5"
+    write_group(store, multiscales([*levels], None, name, metadata, version), version)
 
 
 def _part_of(progress: Progress | None, number: int, parts: int) -> Progress | None:

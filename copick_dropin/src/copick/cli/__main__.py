@@ -1,0 +1,5 @@
+"""``python -m copick.cli``."""
+
+from copick.cli.cli import main
+
+main()

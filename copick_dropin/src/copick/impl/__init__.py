@@ -1,0 +1,1 @@
+"""The backends of copick, by the names of their classes."""

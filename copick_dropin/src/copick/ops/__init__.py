@@ -1,0 +1,1 @@
+"""Functions of copick that work on projects."""

@@ -1,0 +1,5 @@
+"""Segmentations."""
+
+from copick_core.models import PANOPTIC_CHANNELS
+
+__all__ = ["PANOPTIC_CHANNELS"]

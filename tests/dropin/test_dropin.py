@@ -1,0 +1,146 @@
+"""The drop-in in an environment of its own: its name, its command, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from support.environments import REPOSITORY
+
+DROPIN = REPOSITORY / "copick_dropin"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has the drop-in beside what this one has; nothing is installed into this one."""
+    folder = tmp_path_factory.mktemp("dropin")
+    venv.create(folder, with_pip=False, symlinks=True)
+    packages = next((folder / "lib").glob("python*/site-packages"))
+    import numpy
+
+    import copick_core
+
+    lines = [str(DROPIN / "src"), *{str(Path(numpy.__file__).parents[1]), str(Path(copick_core.__file__).parents[1])}]
+    others = ("copick_backend_fs", "copick_backend_portal", "copick_formats", "copick_tools")
+    lines += [str(REPOSITORY / name / "src") for name in others]
+    (packages / "dropin.pth").write_text("\n".join(lines) + "\n")
+    return folder / "bin" / "python"
+
+
+def call(python: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COPICK"))}
+    return subprocess.run(
+        [str(python), *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=kept | variables
+    )
+
+
+def run_code(python: Path, code: str, **variables: str) -> str:
+    done = call(python, "-W", "error", "-c", code, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_version_satisfies_the_bounds_of_all_tools_and_says_whose_it_is(python):
+    from packaging.specifiers import SpecifierSet
+
+    version = run_code(python, "import copick; print(copick.__version__)")
+
+    assert "+core" in version
+    for bounds in (">=2.0.0a3,<3", ">=2.0.0a1,<3", ">=2.0.0a3,<2.1"):
+        assert SpecifierSet(bounds).contains(version), bounds
+
+
+def test_a_project_is_made_and_opened_with_the_calls_of_copick(python, tmp_path):
+    code = f"""
+import copick
+from copick.ops.open import new_config
+new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r},
+           pickable_objects=[copick.models.PickableObject(name="ribosome", is_particle=True, label=1)])
+root = copick.from_file({str(tmp_path / "c.json")!r})
+run = root.new_run("TS_001")
+picks = run.new_picks("ribosome", "1", "alice")
+picks.from_numpy([[1.0, 2.0, 3.0]])
+run.new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(__import__("numpy").ones((4, 4, 4), "float32"))
+run.mark = "an attribute of mine"
+types = [c.__name__ for c in copick.COPICK_TYPES if isinstance(run, c)]
+print([type(root).__name__, types, run.get_picks()[0].numpy()[0].tolist()])
+"""
+    found = run_code(python, code)
+
+    assert found == str(["CopickRootFSSpec", ["CopickRun"], [[1.0, 2.0, 3.0]]])
+    document = json.loads((tmp_path / "data/ExperimentRuns/TS_001/VoxelSpacing10.000/wbp.zarr/0/zarr.json").read_text())
+    assert document["chunk_key_encoding"] == {"name": "v2", "configuration": {"separator": "/"}}
+
+
+def test_a_variable_chooses_the_layout_of_new_volumes(python, tmp_path):
+    code = f"""
+import copick, numpy
+root = copick.new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r})
+root.new_run("TS").new_voxel_spacing(10).new_tomogram("wbp").from_numpy(numpy.ones((4, 4, 4), "float32"))
+"""
+    run_code(python, code, COPICK_FORMAT="copick-1")
+
+    assert (tmp_path / "data/ExperimentRuns/TS/VoxelSpacing10.000/wbp.zarr/0/.zarray").exists()
+
+
+def test_a_member_that_is_deleted_from_a_class_is_gone_from_what_projects_return(python):
+    code = """
+from copick import models
+found = []
+for cls, name in ((models.CopickRun, "get_filaments"), (models.CopickSegmentation, "segmentation_type"),
+                  (models.CopickPicks, "full_positions"), (models.PickableObject, "filament")):
+    kept = cls.__dict__[name]
+    delattr(cls, name)
+    found.append(hasattr(cls, name))
+    setattr(cls, name, kept)
+    found.append(hasattr(cls, name))
+print(found)
+"""
+    assert run_code(python, code) == str([False, True] * 4)
+
+
+def test_projects_of_mlcroissant_are_refused_with_the_way_out(python):
+    done = call(python, "-c", """import copick; copick.from_string('{"config_type": "mlcroissant"}')""")
+
+    assert "open them with the released copick" in done.stderr.splitlines()[-1]
+
+
+def test_beside_files_of_the_released_copick_the_import_fails_with_one_sentence(python, tmp_path):
+    shutil.copytree(DROPIN / "src" / "copick", tmp_path / "copick")
+    (tmp_path / "copick" / "impl" / "mlcroissant.py").touch()
+
+    done = call(python, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import copick")
+
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ")
+    assert "pip uninstall copick" in done.stderr.splitlines()[-1]
+
+
+def test_the_command_says_which_copick_it_is(python):
+    done = call(python, "-m", "copick.cli", "--version")
+
+    assert done.returncode == 0
+    assert "2.0.0+core.1" in done.stdout
+    assert "drop-in" in done.stdout
+
+
+def test_a_broken_plugin_does_not_take_the_command_down(python, tmp_path):
+    info = tmp_path / "broken_tool-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-tool\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[copick.convert.commands]\nlost = no_such_module:command\nfine = fine_tool:fine\n"
+        "[copick.commands]\nodd = fine_tool:NUMBER\n"
+    )
+    (tmp_path / "fine_tool.py").write_text("import click\nNUMBER = 3\n@click.command()\ndef fine(): print('it works')\n")
+
+    done = call(python, "-m", "copick.cli", "convert", "fine", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.stdout == "it works\n"
+    assert "'lost' of broken-tool cannot be loaded: ModuleNotFoundError" in done.stderr
+    assert "'odd' of broken-tool is no click command" in done.stderr
