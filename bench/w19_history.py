@@ -1,7 +1,8 @@
 """W19: a project with a history of 1,000 commits of one picks file each, beside the same project without a history.
 
 The limit is our filesystem backend, and the reference does what it can: the same, without a history. A file of the history is
-read as of its 500th commit too, where the others read the file that there is.
+read as of its 500th commit too, where the others read the file that there is. Icechunk alone reads and commits the same arrays
+in the same repository, with nothing of ours around it.
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ import numpy as np
 from projects import import_now, open_project
 from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, timed
 
+from support.description import OBJECTS
+
+#: What Icechunk itself takes for it.
+BARE = "Icechunk alone"
 COMMIT, LIST, NEWEST, PAST = "commit", "open and list", "open and read the newest", "open and read as of the middle"
 FILES_IN_RUN = 10
 
 
 def with_history(folder: Path) -> Any:
-    """Open the project with a history in a folder."""
+    """Open the project with a history in a folder; makes it if there is none."""
     import copick_core
 
-    open_project("copick_core", folder)
-    described = json.loads((folder / "config.json").read_text())
-    fields = {name: described[name] for name in ("pickable_objects", "user_id", "session_id") if name in described}
-    return copick_core.open({**fields, "config_type": "icechunk", "overlay_root": str(folder / "history")})
+    config = folder / "history.json"
+    if not config.exists():
+        fields = {"config_type": "icechunk", "overlay_root": "history", "user_id": "alice", "pickable_objects": OBJECTS}
+        config.write_text(json.dumps(fields))
+    return copick_core.from_file(config)
 
 
 def opened(job: Job, folder: Path) -> Any:
@@ -60,6 +66,7 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
     for root in (open_project("copick_core", folder), with_history(folder)):
         for number in range(sizes["commits"]):
             write(root, number, sizes)
+    _middle(with_history(folder))
     yield
 
 
@@ -93,6 +100,70 @@ def _middle(root: Any) -> str:
         commits = [c for c in root.history() if any(change.key.kind.value == "picks" for change in c.changes)]
         place.write_text(commits[len(commits) // 2].id)
     return place.read_text()
+
+
+def bare(job: Job) -> Numbers:
+    """What Icechunk takes for the same arrays, without anything around it."""
+    import icechunk
+    import zarr
+
+    import_now("numcodecs")
+    sizes = job.sizes
+
+    def repository(folder: Path) -> Any:
+        return icechunk.Repository.open(icechunk.local_filesystem_storage(str(folder / "history")))
+
+    if job.case == COMMIT:
+        with job.scratch() as folder:
+            shutil.copytree(Path(job.folder, "history"), folder / "history")
+            opened = repository(folder)
+            seconds = []
+
+            def one(number: int) -> None:
+                data = _json(number, sizes)
+                start = time.perf_counter()
+                session = opened.writable_session("main")
+                zarr.create_array(session.store, name=_path(number), data=np.frombuffer(data, "uint8"), chunks=(len(data),))
+                session.commit("bare")
+                seconds.append(time.perf_counter() - start)
+
+            first = sizes["commits"] + 1
+            one(first)
+            _, numbers = timed(lambda: [one(first + n) for n in range(1, 1 + sizes["repeats"])])
+        return {**numbers, "seconds": statistics.median(seconds)}
+    source = Path(job.folder)
+    if job.case == LIST:
+
+        def listed() -> int:
+            opened = repository(source)
+            nodes = json.loads(opened.inspect_snapshot(opened.lookup_branch("main")))["nodes"]
+            return sum(node["node_type"] == "array" and "/Picks/" in node["path"] for node in nodes)
+
+        found, numbers = timed(listed)
+        return {**numbers, "check": found}
+    past = job.case == PAST
+    number = (sizes["commits"] - 1) // 2 if past else sizes["commits"] - 1
+
+    def read() -> Any:
+        when = {"snapshot_id": (source / "middle").read_text()} if past else {"branch": "main"}
+        store = repository(source).readonly_session(**when).store
+        content = json.loads(zarr.open_array(store, path=_path(number), mode="r")[:].tobytes())
+        return np.array([list(point["location"].values()) for point in content["points"]])
+
+    points, numbers = timed(read)
+    return {**numbers, "check": round(float(np.sum(points)), 3)}
+
+
+def _path(number: int) -> str:
+    return f"ExperimentRuns/TS_{number // FILES_IN_RUN:04}/Picks/alice_{number % FILES_IN_RUN}_ribosome.json"
+
+
+def _json(number: int, sizes: Sizes) -> bytes:
+    """The like of a picks file."""
+    locations = [dict(zip("xyz", map(float, point), strict=True)) for point in positions(number, sizes)]
+    identity = np.eye(4).tolist()
+    points = [{"location": at, "transformation_": identity, "instance_id": 0, "score": 1.0} for at in locations]
+    return json.dumps({"pickable_object_name": "ribosome", "points": points}, indent=4).encode()
 
 
 def _commits(job: Job) -> Numbers:
@@ -130,7 +201,7 @@ if __name__ == "__main__":
         Workload(
             name="W19",
             title="a history of {commits} commits of {points} points each",
-            systems={REFERENCE: library, LIMIT: library, OURS: library},
+            systems={REFERENCE: library, LIMIT: library, OURS: library, BARE: bare},
             cases=[COMMIT, LIST, NEWEST, PAST],
             sizes={"commits": (1000, 20), "points": (200, 10), "repeats": (50, 2)},
             rounds=3,

@@ -42,14 +42,44 @@ def test_a_small_file_needs_no_file_of_its_own(root: CopickRootIcechunk, tmp_pat
     assert sorted(path.parent.name for path in files(tmp_path) - before) == ["manifests", "snapshots", "transactions"]
 
 
-def test_what_is_read_of_a_bucket_does_not_grow_with_the_history(server: S3Server) -> None:
+def test_sessions_load_no_manifest_ahead(root: CopickRootIcechunk) -> None:
+    picks(root, "TS_1", "alice", 1)
+
+    manifest = copick_core.open(root.config.model_dump()).history_layer.commits.existing().config.manifest
+
+    assert manifest.preload.max_total_refs == 0  # choosing which ones takes longer than the rest of a commit
+
+
+def in_bucket(server: S3Server, name: str) -> dict[str, Any]:
     fields = {
-        "overlay_root": "s3://lab/costs",
+        "overlay_root": f"s3://lab/{name}",
         "user_id": "alice",
         "pickable_objects": [{"name": "ribosome", "is_particle": True}],
     }
     keys = {"endpoint_url": server.url, "region": "us-east-1", "access_key_id": "someone", "secret_access_key": "hidden"}
-    config: dict[str, Any] = {"config_type": "icechunk", "storage_args": keys, **fields}
+    return {"config_type": "icechunk", "storage_args": keys, **fields}
+
+
+def test_a_look_back_by_id_and_at_the_newest_commits_reads_no_others(server: S3Server) -> None:
+    config = in_bucket(server, "looking-back")
+    root = copick_core.open(config)
+    stored = picks(root, "TS_1", "alice", 1)
+    (oldest, *_) = [commit.id for commit in root.history()]
+    counts = []
+    for _ in range(2):
+        for x in range(10):
+            stored.from_numpy([[x, 0, 0]])
+        with server.counting() as by_id:
+            copick_core.open(config).as_of(oldest).get_run("TS_1").picks[0].numpy()
+        with server.counting() as newest:
+            assert len(copick_core.open(config).history(limit=2)) == 2
+        counts.append((sum(by_id.values()), sum(newest.values())))
+
+    assert counts[0] == counts[1]
+
+
+def test_what_is_read_of_a_bucket_does_not_grow_with_the_history(server: S3Server) -> None:
+    config = in_bucket(server, "costs")
     root = copick_core.open(config)
     stored = picks(root, "TS_1", "alice", 1)
     counts = []

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_icechunk.history import CHANGES, Change, Commit, commits, diff, log, paths_changed, resolve
@@ -65,25 +66,33 @@ class Committer:
         self.damaged_tip: str | None = None
         self.good: str | None = None
         self._guessed = False
+        self._has_root = False
+        self._walked: icechunk.Repository | None = None
 
     # ------------------------------------------------------------------ reading
 
     def repository(self, *, create: bool = False) -> icechunk.Repository | None:
         """The repository; None where there is none yet."""
-        import icechunk
-
         with self._lock:
             if self._repository is None:
                 if create:
                     self._mend_ref()
                     with self.place.committing(), self.failing():
-                        self._repository = icechunk.Repository.open_or_create(self.place.storage())
+                        self._repository = self.place.open(create=True)
                 elif self.place.is_there():
-                    storage = self.place.storage()
                     self._mend_ref()
-                    if icechunk.Repository.exists(storage):
-                        self._repository = icechunk.Repository.open(storage)
+                    self._repository = self.place.open()
             return self._repository
+
+    def walked(self) -> icechunk.Repository:
+        """The repository, opened once more for walks through its history, which keep no snapshot in memory."""
+        with self._lock:
+            if self._walked is None:
+                self.existing()
+                self._walked = self.place.open(keeping=False)
+            if self._walked is None:
+                raise RuntimeError(f"the repository at {self.place} is gone")
+            return self._walked
 
     def _mend_ref(self) -> None:
         """Bring back the file of a branch that a power cut took: without it there is no repository."""
@@ -131,7 +140,8 @@ class Committer:
     def disconnect(self) -> None:
         """Open the repository anew when it is next asked."""
         with self._lock:
-            self._repository = self._view = None
+            self._repository = self._view = self._walked = None
+            self._has_root = False
             self.damaged_tip = self.good = None
 
     def view(self, *, fresh: bool = False) -> View | None:
@@ -191,7 +201,7 @@ class Committer:
         import icechunk
 
         if self._pinned is None and self.as_of is not None:
-            self._pinned = resolve(repository, self.branch, self.as_of)
+            self._pinned = resolve(self.walked(), self.branch, self.as_of)
         if self._pinned is not None:
             return self._pinned
         try:
@@ -213,21 +223,21 @@ class Committer:
     def view_at(self, when: str | datetime) -> View:
         """A snapshot as it was; see :func:`copick_backend_icechunk.history.resolve`."""
         repository = self.existing()
-        return View(repository, repository.readonly_session(snapshot_id=resolve(repository, self.branch, when)))
+        return View(repository, repository.readonly_session(snapshot_id=self.resolve(when)))
 
     def resolve(self, when: str | datetime) -> str:
         """The snapshot that a tag, a branch, the id of a commit or a time means."""
-        return resolve(self.existing(), self.branch, when)
+        return resolve(self.walked(), self.branch, when)
 
-    def log(self, address: Address | None) -> list[Commit]:
-        """The commits up to what is shown, newest first."""
+    def log(self, address: Address | None, limit: int | None = None) -> list[Commit]:
+        """The commits up to what is shown, newest first; at most so many."""
         repository = self.repository()
-        return [] if repository is None else [*log(repository, self._tip(repository), address)]
+        return [] if repository is None else [*islice(log(self.walked(), self._tip(repository), address), limit)]
 
     def diff(self, before: str | datetime, after: str | datetime | None) -> tuple[Change, ...]:
         """What changed from one snapshot to another."""
         later = self.newest() if after is None else self.view_at(after)
-        return diff(self.existing(), self.view_at(before), later)
+        return diff(self.walked(), self.view_at(before), later)
 
     def _check_branch(self, repository: icechunk.Repository, error: Exception) -> None:
         """Raise an error that lists the branches, if this one does not exist."""
@@ -297,7 +307,8 @@ class Committer:
 
         from copick_backend_icechunk.volumes import put_root
 
-        sync(put_root(view.store))
+        if not self._has_root:
+            sync(put_root(view.store))
 
     def _store(self, view: View, changes: Changes, message: str) -> str:
         metadata: dict[str, Any] = {"author": self.author, "branch": self.branch}
@@ -308,6 +319,7 @@ class Committer:
     def _advance(self, view: View) -> None:
         with self._lock:
             self._view = view
+            self._has_root = True
             self._advanced += 1
             self.stale = False
         self._changed()

@@ -33,11 +33,12 @@ def expire(commits: Committer, older_than: datetime, *, dry_run: bool) -> Expiry
     repository = commits.existing()
     moment = older_than.astimezone(UTC)
     with commits.place.committing():
-        gone = expired(repository, moment)
+        walked = commits.walked()
+        gone = expired(walked, moment)
         if not dry_run:
-            before = {*_ancestry(repository)}
+            before = {*_ancestry(walked)}
             repository.expire_snapshots(moment)  # it returns those too that it keeps because a branch or a tag names them
-            gone = frozenset(before - {*_ancestry(repository)})
+            gone = frozenset(before - {*_ancestry(walked)})
         found = repository.garbage_collect(moment, dry_run=dry_run)
     if not dry_run:
         commits.disconnect()

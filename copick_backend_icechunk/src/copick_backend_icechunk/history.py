@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 What = Literal["added", "changed", "removed"]
 _WHAT: dict[Sign, What] = {"+": "added", "~": "changed", "-": "removed"}
-_ID = re.compile(r"[0-9A-Z]{4,20}")
+_WHOLE = 20
+_ID = re.compile(rf"[0-9A-Z]{{4,{_WHOLE}}}")
 
 #: Metadata of a commit that say which entities it changed.
 CHANGES = "changes"
@@ -194,13 +195,15 @@ def resolve(repository: icechunk.Repository, branch: str, when: str | datetime) 
             return repository.lookup_tag(text)
         if text in repository.list_branches():
             return repository.lookup_branch(text)
-    infos = [*repository.ancestry(branch=branch)]
-    if isinstance(when, str) and _ID.fullmatch(text):
-        found = [info.id for info in infos if info.id.startswith(text)] or _of_any_branch(repository, text)
-        if len(found) == 1:
-            return found[0]
-        if len(found) > 1:
-            raise InvalidDataError(source=text, reason=f"{len(found)} commits begin so; write more of the id")
+        if len(text) == _WHOLE and _ID.fullmatch(text) and _is_there(repository, text):
+            return text
+        if _ID.fullmatch(text):
+            infos = repository.ancestry(branch=branch)
+            found = [info.id for info in infos if info.id.startswith(text)] or _of_any_branch(repository, text)
+            if len(found) == 1:
+                return found[0]
+            if len(found) > 1:
+                raise InvalidDataError(source=text, reason=f"{len(found)} commits begin so; write more of the id")
     try:
         moment = when if isinstance(when, datetime) else datetime.fromisoformat(text)
     except ValueError:
@@ -208,10 +211,20 @@ def resolve(repository: icechunk.Repository, branch: str, when: str | datetime) 
         reason = f"it is no tag ({tags}), no branch, no id of a commit and no time such as 2026-03-01T12:00"
         raise InvalidDataError(source=text, reason=reason) from None
     moment = moment.astimezone(UTC)
-    for info in infos:
+    for info in repository.ancestry(branch=branch):
         if info.written_at <= moment:
             return info.id
-    raise InvalidDataError(source=text, reason=f"the history of branch {branch!r} begins later, at {infos[-1].written_at}")
+    raise InvalidDataError(source=text, reason=f"the history of branch {branch!r} begins later, at {info.written_at}")
+
+
+def _is_there(repository: icechunk.Repository, snapshot: str) -> bool:
+    """Whether there is a snapshot, without a walk through the history."""
+    import icechunk
+
+    try:
+        return next(iter(repository.ancestry(snapshot_id=snapshot))).id == snapshot
+    except icechunk.IcechunkError:
+        return False
 
 
 def _of_any_branch(repository: icechunk.Repository, start: str) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -33,7 +32,7 @@ _WHEN = "A tag, a branch, the id of a commit or its beginning, or a time such as
 def log(address: str | None, config: str, number: int | None, as_json: bool) -> None:
     """List the commits of a project, newest first; with ADDRESS those that changed what it matches."""
     root = opened(config)
-    commits = [*islice(root.history(address), number)]
+    commits = root.history(address, number)
     if as_json:
         click.echo(json.dumps([_commit(commit) for commit in commits], indent=2))
         return

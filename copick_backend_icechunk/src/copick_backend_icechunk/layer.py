@@ -18,6 +18,7 @@ from copick_core.tree import layout
 from copick_core.tree.keys import FileKey, Key, Kind, ObjectKey, ParentKey, TomogramKey
 
 if TYPE_CHECKING:
+    from icechunk import IcechunkStore
     from zarr.abc.store import Store
 
     from copick_backend_icechunk.places import Place
@@ -164,16 +165,19 @@ class IcechunkLayer(PathLayer):
 
         content = bytes(data)
 
-        def change(view: View) -> Changes:
-            known = _exists(view, path)
+        async def put(store: IcechunkStore) -> bool:
+            known: bool = await store.exists(f"{path}/zarr.json")
             if if_revision is not ANY:
-                found = hashlib.sha256(sync(read_file(view.store, path))).hexdigest() if known else None
+                found = hashlib.sha256(await read_file(store, path)).hexdigest() if known else None
                 if found != if_revision:
                     raise FileChangedError(found)
             if known:
-                sync(view.store.delete_dir(path))
-            sync(write_file(view.store, path, content))
-            return {path: "~" if known else "+"}
+                await store.delete_dir(path)
+            await write_file(store, path, content)
+            return known
+
+        def change(view: View) -> Changes:
+            return {path: "~" if sync(put(view.store)) else "+"}
 
         self.commits.commit(change, lambda changes: f"{'change' if '~' in changes.values() else 'add'} {described(path)}")
         return hashlib.sha256(content).hexdigest()

@@ -36,7 +36,7 @@ class Merge:
 
 def merge(commits: Committer, branch: str, prefer: Literal["ours", "theirs"] | None, *, dry_run: bool) -> Merge:
     """Merge a branch into the transaction that is open; into none for a dry run."""
-    repository = commits.existing()
+    repository = commits.walked()
     commits.check_branch(branch)
     transaction = None if dry_run else commits.open_transaction()
     ours = commits.newest() if transaction is None else commits.base_of(transaction)

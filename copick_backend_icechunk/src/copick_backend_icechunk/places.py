@@ -65,6 +65,26 @@ class Place:
             arguments.setdefault("force_path_style", True)
         return icechunk.s3_storage(bucket=bucket, prefix=prefix.rstrip("/"), **arguments)
 
+    def open(self, *, create: bool = False, keeping: bool = True) -> icechunk.Repository | None:
+        """Open the repository; None where there is none, unless it is to be made.
+
+        Args:
+            create: Make it where there is none.
+            keeping: Keep snapshots in memory. Walks through the history need each one once.
+        """
+        import icechunk
+
+        # Icechunk would ask of each new session, for all arrays, whether their names are those of coordinates, to load
+        # these ahead: most of the time of a commit.
+        never = icechunk.ManifestPreloadConfig(max_total_refs=0, preload_if=icechunk.ManifestPreloadCondition.false())
+        config = icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(preload=never))
+        if not keeping:
+            config.caching = icechunk.CachingConfig(num_snapshot_nodes=0)
+        storage = self.storage()
+        if create:
+            return icechunk.Repository.open_or_create(storage, config=config)
+        return icechunk.Repository.open(storage, config=config) if icechunk.Repository.exists(storage) else None
+
     def is_there(self) -> bool:
         """Whether there may be a repository: False for a folder that does not exist."""
         return self.folder is None or os.path.isdir(os.path.join(self.folder, "refs"))

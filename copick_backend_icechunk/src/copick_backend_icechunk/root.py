@@ -113,17 +113,18 @@ class CopickRootIcechunk(CopickRootOverlay):
 
     # ------------------------------------------------------------------ looking back
 
-    def history(self, address: Address | str | None = None) -> list[Commit]:
+    def history(self, address: Address | str | None = None, limit: int | None = None) -> list[Commit]:
         """The commits of this branch, newest first.
 
         Args:
             address: Only commits that changed what it matches, or what lies below that, such as ``"TS_001/"``; each with these
                 changes only.
+            limit: Only so many, the newest ones: older ones are not read then.
 
         Raises:
             AddressError: The text is no address.
         """
-        return self.history_layer.commits.log(_address(address))
+        return self.history_layer.commits.log(_address(address), limit)
 
     def as_of(self, snapshot: str | datetime) -> Self:
         """The project as it was, to be read.
