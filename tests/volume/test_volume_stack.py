@@ -1,6 +1,7 @@
 """A compose volume as a static layer of a stack has all that it has by itself."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -134,3 +135,22 @@ def test_an_overlay_of_a_volume_may_be_a_reference(generated, tmp_path):
 
     assert (tmp_path / "mine" / "ExperimentRuns" / "EXTRA").is_dir()
     assert root.layers.overlay.statistics["ensure"].count == 1
+
+
+def test_a_history_over_a_volume_has_both_commits_and_jobs(either, tmp_path):
+    overlay = {"config_type": "icechunk", "overlay_root": str(tmp_path / "history"), "user_id": "alice"}
+    static = [{"config_type": "compose_volume", "volume_root": str(either)}]
+    objects = [{"name": "ribosome", "is_particle": True}]
+    config = {"config_type": "stack", "overlay": overlay, "static": static, "pickable_objects": objects}
+    root = pickle.loads(pickle.dumps(copick_core.open(config)))
+    run = root.get_run("CC7651")
+
+    with root.transaction("first look"):
+        run.new_picks("ribosome", "1", "alice").from_numpy([[1, 2, 3]])
+    before = root.as_of(root.history()[0].id)
+    run.delete_picks("ribosome")
+
+    assert run.job.status is JobStatus.MESHED
+    assert root.history(limit=2)[1].message == "alice: first look"
+    assert [len(p.points) for p in before.get_run("CC7651").picks if p.user_id == "alice"] == [1]
+    assert before.get_run("CC7651").job.status is JobStatus.MESHED

@@ -100,13 +100,16 @@ class CopickConfigStack(CopickConfig):
             )
 
     def root_class(self) -> type[CopickRootOverlay] | None:
-        """The root class of the first nested backend whose own one works over any layers; None if there is none."""
+        """The root classes of the nested backends that work over any layers, as one; None if there are none.
+
+        The overlay's comes first: where two differ, it decides.
+        """
+        from copick_core.overlay.combining import combined
+
         self._read = [*self.nested()]
-        for part in self._read:
-            root_cls = part.config.root_class() or part.backend.root_cls
-            if root_cls is not None and root_cls.spans_any_layers:
-                return root_cls
-        return None
+        classes = [part.config.root_class() or part.backend.root_cls for part in self._read]
+        spanning = [cls for cls in classes if cls is not None and cls.spans_any_layers]
+        return combined(spanning) if spanning else None
 
 
 def open_layers(config: CopickConfigStack) -> Layers:

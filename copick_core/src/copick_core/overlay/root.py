@@ -14,6 +14,7 @@ from copick_core.models import (
     CopickRoot,
     CopickRun,
 )
+from copick_core.overlay.combining import combined, parts
 from copick_core.overlay.containers import CopickRunOverlay
 from copick_core.overlay.leaves import (
     CopickObjectOverlay,
@@ -63,9 +64,10 @@ class _Index:
 
 
 def _reopened_root(
-    cls: type[CopickRootOverlay], config: CopickConfig, open_layers: Callable[[Any], Layers]
+    classes: tuple[type[CopickRootOverlay], ...], config: CopickConfig, open_layers: Callable[[Any], Layers]
 ) -> CopickRootOverlay:
-    return cls(config, open_layers)
+    root: CopickRootOverlay = combined(classes)(config, open_layers)
+    return root
 
 
 class CopickRootOverlay(CopickRoot):
@@ -80,7 +82,8 @@ class CopickRootOverlay(CopickRoot):
         layers: The opened layers.
     """
 
-    #: Whether this class works over layers of other backends too, so that stacks with such a layer may use it.
+    #: Whether this class works over layers of other backends too. A stack's root is all such classes of its layers' backends
+    #: as one, so their methods must call ``super()``.
     spans_any_layers: ClassVar[bool] = False
 
     def __init__(self, config: CopickConfig, open_layers: Callable[[Any], Layers]) -> None:
@@ -371,4 +374,4 @@ class CopickRootOverlay(CopickRoot):
         for layer in self.layers.all:
             if layer.process_bound:
                 raise NotPicklableError(subject=f"Project {self.config.name!r}", reason=layer.process_bound)
-        return _reopened_root, (type(self), self.config, self._open_layers)
+        return _reopened_root, (parts(type(self)), self.config, self._open_layers)
