@@ -1,7 +1,6 @@
 """A history in a bucket keeps the contract, without a lock: conditional writes keep two commits apart."""
 
 import itertools
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,29 +60,6 @@ def config(server: S3Server, user: str, place: str) -> dict[str, Any]:
     objects = [{"name": "ribosome", "is_particle": True, "label": 1}]
     fields = {"overlay_root": place, "storage_args": arguments(server), "user_id": user, "pickable_objects": objects}
     return {"config_type": "icechunk", **fields}
-
-
-@pytest.mark.parametrize("writers", [2, 4])
-def test_writers_to_a_bucket_lose_nothing(running: S3Server, writers: int) -> None:
-    place = f"s3://lab/{next(_prefixes)}"
-    roots = [copick_core.open(config(running, f"user{n}", place)) for n in range(writers)]
-    roots[0].new_run("TS_1")
-
-    def write(number: int) -> None:
-        for x in range(5):
-            picks(roots[number], "TS_1", f"user{number}-{x}", x)
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    reader = copick_core.open(config(running, "reader", place))
-    assert len(reader.get_run("TS_1").picks) == 5 * writers
-    assert all(len(p.points) == 1 for p in reader.get_run("TS_1").picks)
-    authors = {commit.author for commit in reader.history()}
-    assert authors == {f"user{n}" for n in range(writers)}
 
 
 def test_a_picks_file_takes_few_requests(running: S3Server) -> None:

@@ -64,6 +64,10 @@ class S3Server:
         for key, content in objects.items():
             self._backend.put_object(bucket, key, content)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object without a request."""
+        self._backend.delete_object(bucket, key)
+
     def keys(self, bucket: str) -> list[str]:
         """Keys of all objects of a bucket, asked without a request."""
         return sorted(self._backend.buckets[bucket].keys)

@@ -6,16 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from copick_backend_icechunk.history import CHANGES, Change, Commit, commits, diff, log, paths_changed, resolve
-from copick_backend_icechunk.recovery import last_good, restore_ref
+from copick_backend_icechunk.recovery import LOST, last_good, restore_ref
 from copick_backend_icechunk.transaction import Transaction
 from copick_backend_icechunk.tree import described, entity_of, key_of
 from copick_backend_icechunk.views import Changes, Sign, View, apply
 from copick_core.callers import warn_caller
-from copick_core.errors import AlreadyExistsError, ConfigError, ConflictError, InvalidDataError, UnreachableError
+from copick_core.errors import AlreadyExistsError, ConfigError, ConflictError, InvalidDataError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,11 +26,25 @@ if TYPE_CHECKING:
     from copick_backend_icechunk.places import Place
     from copick_core.tree.addresses import Address
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 #: How often a commit is tried again when others commit at the same time.
 _TRIES = 100
 
 #: How many changed entities a commit lists at most; of larger ones icechunk is asked.
 _MOST_CHANGES = 10_000
+
+
+def _answered(method: Callable[Concatenate[Committer, P], T]) -> Callable[Concatenate[Committer, P], T]:
+    """A method whose errors of the storage are errors of the place."""
+
+    @wraps(method)
+    def answered(self: Committer, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.place.failing():
+            return method(self, *args, **kwargs)
+
+    return answered
 
 
 class Committer:
@@ -71,18 +86,29 @@ class Committer:
 
     # ------------------------------------------------------------------ reading
 
+    @_answered
     def repository(self, *, create: bool = False) -> icechunk.Repository | None:
         """The repository; None where there is none yet."""
         with self._lock:
-            if self._repository is None:
-                if create:
-                    self._mend_ref()
-                    with self.place.committing(), self.failing():
-                        self._repository = self.place.open(create=True)
-                elif self.place.is_there():
-                    self._mend_ref()
-                    self._repository = self.place.open()
+            if self._repository is None and self.place.is_bucket:
+                self._repository = self.place.open()
+            if self._repository is None and (create or self.place.is_there()):
+                self._mend_ref()
+                self._repository = self._made() if create else self.place.open()
             return self._repository
+
+    def _made(self) -> icechunk.Repository | None:
+        """The repository; made where there is none. In a bucket somebody else may make it at the same time."""
+        import icechunk
+
+        with self.place.committing():
+            try:
+                return self.place.open(create=True)
+            except icechunk.IcechunkError:
+                if self.place.folder is not None or not self.place.objects.snapshots():
+                    raise
+            self._mend_ref()
+            return self.place.open(create=True)
 
     def walked(self) -> icechunk.Repository:
         """The repository, opened once more for walks through its history, which keep no snapshot in memory."""
@@ -95,41 +121,32 @@ class Committer:
             return self._walked
 
     def _mend_ref(self) -> None:
-        """Bring back the file of a branch that a power cut took: without it there is no repository."""
+        """Bring back the file of a branch that is lost: without it there is no repository."""
         folder = self.place.folder
-        if folder is None or not os.path.isdir(os.path.join(folder, "snapshots")) or self.branch_is_readable():
+        if folder is not None and (not os.path.isdir(os.path.join(folder, "snapshots")) or self.branch_is_readable()):
             return
         with self.place.committing():
-            self._guessed = restore_ref(folder, self.branch)
+            mended = restore_ref(self.place.objects, self.branch)
+        self._guessed = mended == LOST
         if self._guessed:
             warn_caller(
-                f"The file of branch {self.branch!r} of {self.place} was missing, as after a power cut. The branch "
+                f"The file of branch {self.branch!r} of {self.place} was missing{self._how}. The branch "
                 "continues from the newest commit whose files are there: look whether your last changes are in it."
             )
 
     def branch_is_readable(self) -> bool:
-        """Whether the file of the branch is there, and not empty; True where it was never made."""
+        """Whether the file of the branch of a local repository is there, and not empty; True where it was never made."""
         path = os.path.join(str(self.place.folder), "refs", f"branch.{self.branch}", "ref.json")
         try:
             return os.path.getsize(path) > 0
         except FileNotFoundError:
             return self.branch != "main"
 
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Raise what icechunk raises of its storage as an error of the place."""
-        import icechunk
+    @property
+    def _how(self) -> str:
+        return "" if self.place.is_bucket else ", as after a power cut"
 
-        try:
-            yield
-        except (icechunk.ConflictError, icechunk.RebaseFailedError):
-            raise
-        except icechunk.IcechunkError as error:
-            reason = str(error).strip().splitlines()[0].strip(" x")
-            if self.place.is_bucket:
-                raise UnreachableError(location=str(self.place), reason=reason) from error
-            raise OSError(f"{self.place}: {reason}") from error
-
+    @_answered
     def existing(self) -> icechunk.Repository:
         """The repository; made where there is none."""
         found = self.repository(create=True)
@@ -144,6 +161,7 @@ class Committer:
             self._has_root = False
             self.damaged_tip = self.good = None
 
+    @_answered
     def view(self, *, fresh: bool = False) -> View | None:
         """What is read: the snapshot that was seen last, or (``fresh``) the newest one; None where there is no repository."""
         if self._transaction is not None:
@@ -162,20 +180,24 @@ class Committer:
                     continue  # a commit of this process came in between, and must show
                 self.stale = False
                 if self._view is None or self.damaged_tip == tip:
-                    tip = self._sound(repository, tip)
+                    tip = self._sound(repository, tip, deep=not self.place.is_bucket)
                 if self._view is None or self._view.id != tip:
                     self._view = View(repository, repository.readonly_session(snapshot_id=tip))
                     self._changed()
                 return self._view
 
-    def _sound(self, repository: icechunk.Repository, tip: str) -> str:
+    def _sound(self, repository: icechunk.Repository, tip: str, *, deep: bool) -> str:
         """The tip, or the last good commit where files of newer ones are missing; with a warning, and writes are refused."""
-        folder = self.place.folder
-        if folder is None or self._pinned is not None or self.damaged_tip == tip:
+        if self._pinned is not None or self.damaged_tip == tip:
             return tip if self.good is None else self.good
-        good = last_good(repository, folder, self.branch, tip, guessed=self._guessed)
+        good = last_good(repository, self.place.objects, self.branch, tip, guessed=self._guessed, deep=deep)
+        guessed, self._guessed = self._guessed, False
         if good is None:
             raise InvalidDataError(source=str(self.place), reason="files of all its commits are missing; restore a backup")
+        if guessed and good != tip:
+            with self.place.committing():
+                repository.reset_branch(self.branch, good)
+            return good
         if good != tip:
             self.damaged_tip, self.good = tip, good
             warn_caller(
@@ -184,11 +206,30 @@ class Committer:
             )
         return good
 
+    @_answered
+    def examine(self) -> bool:
+        """Look whether what the newest commit changed is there; in buckets that is not asked when a project is opened.
+
+        Returns:
+            Whether another commit is shown now.
+        """
+        repository = self.repository()
+        if repository is None or self.good is not None or self._transaction is not None:
+            return False
+        with self._lock:
+            good = self._sound(repository, self._tip(repository), deep=True)
+            if self._view is not None and self._view.id == good:
+                return False
+            self._view = View(repository, repository.readonly_session(snapshot_id=good))
+        self._changed()
+        return True
+
     @property
     def damage(self) -> str:
         """What is wrong with the newest commits."""
-        return f"Files of the newest commits of {self.place} are missing, as after a power cut."
+        return f"Files of the newest commits of {self.place} are missing{self._how}."
 
+    @_answered
     def repair(self) -> None:
         """Make the last good commit the newest one."""
         if self.good is not None:
@@ -216,24 +257,29 @@ class Committer:
             self._pinned = snapshot
             self._view = None
 
+    @_answered
     def newest(self) -> View:
         """The newest snapshot, or the one that is shown."""
         return self.view_at(self._tip(self.existing()))
 
+    @_answered
     def view_at(self, when: str | datetime) -> View:
         """A snapshot as it was; see :func:`copick_backend_icechunk.history.resolve`."""
         repository = self.existing()
         return View(repository, repository.readonly_session(snapshot_id=self.resolve(when)))
 
+    @_answered
     def resolve(self, when: str | datetime) -> str:
         """The snapshot that a tag, a branch, the id of a commit or a time means."""
         return resolve(self.walked(), self.branch, when)
 
+    @_answered
     def log(self, address: Address | None, limit: int | None = None) -> list[Commit]:
         """The commits up to what is shown, newest first; at most so many."""
         repository = self.repository()
         return [] if repository is None else [*islice(log(self.walked(), self._tip(repository), address), limit)]
 
+    @_answered
     def diff(self, before: str | datetime, after: str | datetime | None) -> tuple[Change, ...]:
         """What changed from one snapshot to another."""
         later = self.newest() if after is None else self.view_at(after)
@@ -265,8 +311,9 @@ class Committer:
             self._changed()
             return
         repository = self.existing()
+        self.view()  # what is wrong with the repository is looked for without the lock
         changes: Changes = {}
-        with self.place.committing(), self.failing():
+        with self.place.committing(), self.place.failing():
             for _ in range(_TRIES):
                 view = self._writing(repository)
                 changes = change(view)
@@ -281,6 +328,7 @@ class Committer:
                 return
         raise self._crowded(changes)
 
+    @_answered
     def _writing(self, repository: icechunk.Repository) -> View:
         """A session that writes, with the tree of its snapshot if that is known.
 
@@ -345,6 +393,7 @@ class Committer:
         with self._transaction.staging() as fork:
             yield View(self.existing(), fork)
 
+    @_answered
     def publish(self, staged: View, path: str, known: str, new: str) -> None:
         """Commit a volume that was staged, in the place of what is there now.
 
@@ -387,6 +436,7 @@ class Committer:
 
     # ------------------------------------------------------------------ transactions
 
+    @_answered
     def begin(self, message: str) -> Transaction:
         """Begin a transaction: until it ends, all reads and writes go to it.
 
@@ -412,6 +462,7 @@ class Committer:
             raise RuntimeError("there is no transaction")
         return self._transaction
 
+    @_answered
     def base_of(self, transaction: Transaction) -> View:
         """The snapshot that a transaction began with."""
         repository = self.existing()
@@ -432,7 +483,7 @@ class Committer:
             return
         self._begin(view)
         rebased = False
-        with self.place.committing(), self.failing():
+        with self.place.committing(), self.place.failing():
             for _ in range(_TRIES):
                 try:
                     self._store(view, changes, transaction.message)
@@ -482,11 +533,13 @@ class Committer:
         if name not in branches:
             raise ConfigError(source=str(self.place), reason=f"there is no branch {name!r}; there are {', '.join(branches)}")
 
+    @_answered
     def branches(self) -> dict[str, str]:
         """The branches, each with its newest commit."""
         repository = self.existing()
         return {name: repository.lookup_branch(name) for name in sorted(repository.list_branches())}
 
+    @_answered
     def new_branch(self, name: str, at: str | datetime | None) -> None:
         """Make a branch."""
         repository = self.existing()
@@ -494,6 +547,7 @@ class Committer:
             raise AlreadyExistsError(key=f"branch {name!r}", layer=str(self.place), way_out="Choose another name.")
         repository.create_branch(name, self._tip(repository) if at is None else self.resolve(at))
 
+    @_answered
     def delete_branch(self, name: str) -> None:
         """Delete a branch."""
         self.check_branch(name)
@@ -501,11 +555,13 @@ class Committer:
             raise InvalidDataError(source=f"branch {name!r}", reason="the project is on it, or it is the main one")
         self.existing().delete_branch(name)
 
+    @_answered
     def tags(self) -> dict[str, str]:
         """The tags, each with its commit."""
         repository = self.existing()
         return {name: repository.lookup_tag(name) for name in sorted(repository.list_tags())}
 
+    @_answered
     def new_tag(self, name: str, at: str | datetime | None) -> None:
         """Make a tag."""
         import icechunk
@@ -517,6 +573,7 @@ class Committer:
             way_out = "Choose another name; those of deleted tags stay taken."
             raise AlreadyExistsError(key=f"tag {name!r}", layer=str(self.place), way_out=way_out) from error
 
+    @_answered
     def delete_tag(self, name: str) -> None:
         """Delete a tag."""
         tags = self.tags()
@@ -533,7 +590,7 @@ class Committer:
 
         repository = self.existing()
         rebased = False
-        with self.place.committing(), self.failing():
+        with self.place.committing(), self.place.failing():
             for _ in range(_TRIES):
                 try:
                     self._store(view, changes, message)

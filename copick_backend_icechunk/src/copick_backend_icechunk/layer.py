@@ -64,16 +64,18 @@ class IcechunkLayer(PathLayer):
     def list_folder(self, path: str) -> Listing:
         """List a folder in the snapshot that this layer shows."""
         view = self.commits.view()
-        return {} if view is None else dict(view.tree.listing(path))
+        with self.place.failing():
+            return {} if view is None else dict(view.tree.listing(path))
 
     def path_exists(self, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder, in the newest snapshot."""
         view = self.commits.view(fresh=True)
         if view is None:
             return False
-        if view.known_tree is None and not folder:
-            return _exists(view, path)
-        return view.tree.holds(path, folder=folder)
+        with self.place.failing():
+            if view.known_tree is None and not folder:
+                return _exists(view, path)
+            return view.tree.holds(path, folder=folder)
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file of the newest snapshot."""
@@ -84,7 +86,16 @@ class IcechunkLayer(PathLayer):
         view = self.commits.view(fresh=True)
         if view is None:
             raise FileNotFoundError(path)
-        return sync(read_file(view.store, path)), None
+        try:
+            with self.place.failing():
+                return sync(read_file(view.store, path)), None
+        except (FileNotFoundError, IsADirectoryError):
+            raise
+        except OSError:
+            newer = self.commits.view() if self.commits.examine() else None
+            if newer is None:
+                raise
+            return sync(read_file(newer.store, path)), None
 
     def zarr(self, key: Key) -> Store:
         """Open a volume."""
@@ -104,9 +115,10 @@ class IcechunkLayer(PathLayer):
         path = layout.path(key)
         if view is None:
             return None
-        document = sync(root_document(view.store, path))
-        if document is None:
-            return "" if view.tree.holds(path, folder=True) else None
+        with self.place.failing():
+            document = sync(root_document(view.store, path))
+            if document is None:
+                return "" if view.tree.holds(path, folder=True) else None
         return str(document.get("attributes", {}).get(IDENTITY, ""))
 
     def location(self, key: Key | None) -> str | None:
@@ -132,6 +144,7 @@ class IcechunkLayer(PathLayer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the problem says the same
             self.commits.view(fresh=True)
+            self.commits.examine()
             found = [*super().problems()]
         good = self.commits.good
         if good is not None:
@@ -143,7 +156,7 @@ class IcechunkLayer(PathLayer):
     def is_project(self) -> bool:
         """Whether the repository holds a project."""
         view = self.commits.view()
-        return view is not None and bool(view.tree.listing(""))
+        return view is not None and bool(self.list_folder(""))
 
     def object_names(self) -> Iterator[str]:
         """Names of the objects that annotations are named after, and of those with a map."""
@@ -218,13 +231,15 @@ class IcechunkLayer(PathLayer):
         self.check_writable(key)
         path = layout.path(key)
         with self.commits.staging() as staged:
-            sync(staged.store.delete_dir(path))
-            store = Volume(Staged(staged.store), path)
+            with self.place.failing():
+                sync(staged.store.delete_dir(path))
+            store = Volume(Staged(self.place, staged.store), path)
             try:
                 yield store
             finally:
                 store.close()
-            sync(finish(staged.store, path))
+            with self.place.failing():
+                sync(finish(staged.store, path))
             try:
                 self.commits.publish(staged, path, f"replace {key}", f"add {key}")
             finally:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import ConfigError
+from copick_backend_icechunk.objects import BucketObjects, LocalObjects, Objects
+from copick_core.errors import ConfigError, UnreachableError
 from copick_core.layers.atomic import locked
 
 if TYPE_CHECKING:
@@ -56,6 +57,16 @@ class Place:
         icechunk.set_logs_filter("error")
         if self.folder is not None:
             return icechunk.local_filesystem_storage(self.folder)
+        bucket, prefix, arguments = self._in_bucket()
+        return icechunk.s3_storage(bucket=bucket, prefix=prefix, **arguments)
+
+    @property
+    def objects(self) -> Objects:
+        """The files that icechunk does not let one ask for."""
+        return LocalObjects(self.folder) if self.folder is not None else BucketObjects(*self._in_bucket())
+
+    def _in_bucket(self) -> tuple[str, str, dict[str, Any]]:
+        """The bucket, the prefix, and the arguments with what follows from them."""
         bucket, _, prefix = self.location.removeprefix("s3://").partition("/")
         arguments = dict(self.arguments)
         if not {"access_key_id", "anonymous", "from_env", "get_credentials"} & arguments.keys():
@@ -63,7 +74,7 @@ class Place:
         if str(arguments.get("endpoint_url", "")).startswith("http://"):
             arguments.setdefault("allow_http", True)
             arguments.setdefault("force_path_style", True)
-        return icechunk.s3_storage(bucket=bucket, prefix=prefix.rstrip("/"), **arguments)
+        return bucket, prefix.rstrip("/"), arguments
 
     def open(self, *, create: bool = False, keeping: bool = True) -> icechunk.Repository | None:
         """Open the repository; None where there is none, unless it is to be made.
@@ -88,6 +99,21 @@ class Place:
     def is_there(self) -> bool:
         """Whether there may be a repository: False for a folder that does not exist."""
         return self.folder is None or os.path.isdir(os.path.join(self.folder, "refs"))
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Raise what icechunk raises of its storage as an error of the place."""
+        import icechunk
+
+        try:
+            yield
+        except (icechunk.ConflictError, icechunk.RebaseFailedError):
+            raise
+        except icechunk.IcechunkError as error:
+            reason = str(error).strip().splitlines()[0].strip(" x")
+            if self.is_bucket:
+                raise UnreachableError(location=str(self), reason=reason) from error
+            raise OSError(f"{self}: {reason}") from error
 
     @contextmanager
     def committing(self) -> Iterator[None]:

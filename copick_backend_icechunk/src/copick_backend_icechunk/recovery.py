@@ -1,71 +1,70 @@
-"""The last good commit of a local repository whose newest files are missing, as a power cut may leave it.
+"""The last good commit of a repository whose newest files are missing or damaged.
 
-Icechunk does not flush what it stores on local disk, so the machine may lose the files of the last seconds, in any order.
-Object stores keep what they have confirmed.
+Icechunk does not flush what it stores on local disk, so a power cut may take the files of the last seconds, in any order.
+Object stores keep what they have confirmed; there somebody must have deleted or overwritten them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_icechunk.history import paths_changed
+from copick_backend_icechunk.objects import FIRST
 from copick_backend_icechunk.tree import volume_of
 
 if TYPE_CHECKING:
     import icechunk
+
+    from copick_backend_icechunk.objects import Objects
+
+LOST, UNMADE = "lost", "unmade"
 
 #: How many entities of a commit, and values of a volume, are read to see whether they are there.
 _ENTITIES = 8
 _VALUES = 64
 
 
-def restore_ref(folder: str, branch: str) -> bool:
+def restore_ref(objects: Objects, branch: str) -> str | None:
     """Make the file of a branch that is missing or cut off point to the newest snapshot there is.
 
-    Call it while nobody else can commit.
+    Call it while nobody else can commit to a local repository.
 
     Returns:
-        Whether it had to.
+        ``LOST``, if commits are there that the branch had; ``UNMADE``, if who made the repository died before its end, or is
+        not done yet; None where nothing is missing.
     """
-    path = os.path.join(folder, "refs", f"branch.{branch}", "ref.json")
     try:
-        with open(path, "rb") as file:
-            if "snapshot" in json.load(file):
-                return False
-    except (FileNotFoundError, ValueError, TypeError):
+        if "snapshot" in json.loads(objects.read_branch(branch) or b""):
+            return None
+    except (ValueError, TypeError):
         pass
-    snapshots = _snapshots(folder)
+    snapshots = objects.snapshots()
     if not snapshots:
-        return False
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump({"snapshot": snapshots[0]}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return True
+        return None
+    newest = next((snapshot for snapshot in snapshots if snapshot != FIRST), None)
+    objects.write_branch(branch, json.dumps({"snapshot": newest or FIRST}).encode())
+    return UNMADE if newest is None else LOST
 
 
-def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: str, *, guessed: bool) -> str | None:
+def last_good(
+    repository: icechunk.Repository, objects: Objects, branch: str, tip: str, *, guessed: bool, deep: bool
+) -> str | None:
     """The newest commit of a branch whose files are all there; None if there is none.
 
     Args:
         repository: The repository.
-        folder: Where it lies.
+        objects: Its files.
         branch: The branch.
         tip: The commit that the branch points to.
-        guessed: Whether :func:`restore_ref` says so, which cannot tell branches apart.
+        guessed: Whether :func:`restore_ref` says so, which cannot tell branches apart, nor commits of one second.
+        deep: Read what the tip changed too, not only what it lists.
     """
-    info = _info(repository, tip)
-    mine = not guessed or info is None or info.metadata.get("branch", branch) == branch
-    if mine and _is_whole(repository, tip):
+    if not guessed and (_is_whole(repository, tip) if deep else _info(repository, tip) is not None):
         return tip
     known: list[Any] = []
-    for snapshot in _snapshots(folder):
+    for snapshot in objects.snapshots():
         info = _info(repository, snapshot)
         if info is not None and (info.metadata.get("branch", branch) == branch or info.parent_id is None):
             known.append(info)
@@ -74,16 +73,6 @@ def last_good(repository: icechunk.Repository, folder: str, branch: str, tip: st
             found: str = info.id
             return found
     return None
-
-
-def _snapshots(folder: str) -> list[str]:
-    """The ids of the snapshots whose files are there, newest first."""
-    place = os.path.join(folder, "snapshots")
-    try:
-        found = [(entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(place) if entry.stat().st_size]
-    except FileNotFoundError:
-        return []
-    return [name for _, name in sorted(found, reverse=True)]
 
 
 def _info(repository: icechunk.Repository, snapshot: str) -> Any:

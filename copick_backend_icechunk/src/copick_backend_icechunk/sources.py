@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from icechunk import IcechunkStore
 
     from copick_backend_icechunk.commits import Committer
+    from copick_backend_icechunk.places import Place
     from copick_backend_icechunk.views import Changes, View
     from copick_core.tree.keys import Key
 
@@ -24,6 +25,7 @@ class Committed:
     """
 
     def __init__(self, commits: Committer, key: Key, path: str) -> None:
+        self.place = commits.place
         self._commits = commits
         self._key = key
         self._path = path
@@ -70,7 +72,8 @@ class Committed:
 class Staged:
     """A volume that is being written in a session of its own."""
 
-    def __init__(self, store: IcechunkStore) -> None:
+    def __init__(self, place: Place, store: IcechunkStore) -> None:
+        self.place = place
         self._store = store
 
     def reading(self) -> IcechunkStore | None:

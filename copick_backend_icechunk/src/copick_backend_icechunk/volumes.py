@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from icechunk import IcechunkStore, Session
 
+    from copick_backend_icechunk.places import Place
+
 #: Attribute of a volume's root group that identifies the volume: another one after each replacement. It is not shown.
 IDENTITY = "copick_volume_id"
 
@@ -28,6 +30,10 @@ Change = "Callable[[IcechunkStore], Awaitable[None]]"
 
 class Source(Protocol):
     """Where a volume is read and changed: in what is committed, in a transaction, or in what is being staged."""
+
+    @property
+    def place(self) -> Place:
+        """Where the repository lies."""
 
     def reading(self) -> IcechunkStore | None:
         """The store to read from; None where there is no repository yet."""
@@ -79,7 +85,10 @@ class Volume(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get a value, or a part of it."""
-        prototype = prototype or default_buffer_prototype()
+        with self._source.place.failing():
+            return await self._get(key, prototype or default_buffer_prototype(), byte_range)
+
+    async def _get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None) -> Buffer | None:
         store = self._source.reading()
         if store is None or not is_zarr_key(key):
             return None
@@ -109,9 +118,10 @@ class Volume(Store):
         store = self._source.reading()
         if store is None or not is_zarr_key(key):
             return False
-        if not key.endswith(_DOCUMENT) and not await store.exists(self._document_of(key)):
-            return False
-        return await store.exists(f"{self._path}/{key}")
+        with self._source.place.failing():
+            if not key.endswith(_DOCUMENT) and not await store.exists(self._document_of(key)):
+                return False
+            return await store.exists(f"{self._path}/{key}")
 
     async def list(self) -> AsyncIterator[str]:
         """Names of all values."""
@@ -124,7 +134,9 @@ class Volume(Store):
         if store is None:
             return
         start = f"{self._path}/"
-        for name in await names_below(store, self._path):
+        with self._source.place.failing():
+            names = await names_below(store, self._path)
+        for name in names:
             below = name.removeprefix(start)
             if below.startswith(prefix):
                 yield below
@@ -174,7 +186,8 @@ class Volume(Store):
                 await finish(store, self._path)
             await store.set(f"{self._path}/{key}", default_buffer_prototype().buffer.from_bytes(stored))
 
-        await self._source.change(make)
+        with self._source.place.failing():
+            await self._source.change(make)
 
     async def delete(self, key: str) -> None:
         """Delete a value if there is one."""
@@ -189,7 +202,8 @@ class Volume(Store):
             else:
                 await store.delete(f"{self._path}/{key}")
 
-        await self._source.change(make)
+        with self._source.place.failing():
+            await self._source.change(make)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all values below a prefix."""

@@ -10,7 +10,6 @@ from copick_core.overlay.combining import combined
 from copick_core.overlay.containers import CopickRunOverlay
 
 
-
 class CountingRun(CopickRunOverlay):
     __slots__ = ()
 
