@@ -40,7 +40,7 @@ def _answered(method: Callable[Concatenate[Committer, P], T]) -> Callable[Concat
     """A method whose errors of the storage are errors of the place."""
 
     @wraps(method)
-    def answered(self: Committer, *args: P.args, **kwargs: P.kwargs) -> T:
+    def answered(self: Committer, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self.place.failing():
             return method(self, *args, **kwargs)
 
