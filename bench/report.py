@@ -118,6 +118,9 @@ TARGETS = (
     Target("W11", "to one file", times, "x", 10, 10),
     Target("W11", "to a file for each run", of_limit, " of the limit's time", 1.5, 1.5, least=True),
     Target("W11", "to a file for each run", times, "x", 10, 10),
+    Target("W15", "chunks of 128 x 128 x 128", share_of_limit, " of the limit's speed", 0.5, 0.5),
+    Target("W15", "chunks of 64 x 64 x 64", share_of_limit, " of the limit's speed", 0.5, 0.5),
+    Target("W15", "chunks of 128 x 128 x 128", peak, " MiB", 300, 300, least=True),
     Target("W16", "import", share_of_limit, " of the limit's speed", 0.7, 0.7),
     Target("W16", "import", peak, " MiB", 700, 700, least=True),
 )
@@ -163,6 +166,8 @@ in Python code, in both libraries. The dask cluster is there before the time beg
     "W10": """The limit reads the file with gemmi and does nothing with its cells, then stores arrays that are ready. gemmi
 holds each cell as text, which is most of the memory, in the limit as well.""",
     "W11": """The limit writes tables that are in memory already; ours reads the picks first.""",
+    "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files: it sends them from the
+kernel, as nginx does, and knows neither ETags nor tokens. Memory is that of the server. The client takes a part of the processor.""",
     "W16": """The limit compresses and writes chunks that are in memory already, in as many threads as there are cores.""",
 }
 

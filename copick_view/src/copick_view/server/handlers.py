@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import responses
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -190,7 +190,7 @@ class SiteHandler(RequestHandler):
             logger.warning("What is stored cannot be read: %s", error)
             raise HTTPError(500, reason="what is stored cannot be read; see the log of the server") from error
 
-    def answer(self, data: bytes, media: str, tag: str | None) -> None:
+    def answer(self, data: bytes | memoryview, media: str, tag: str | None) -> None:
         """Answer with bytes, or say that whoever asks has them already."""
         self.set_header("Cache-Control", "private, no-cache")
         if tag is not None:
@@ -200,8 +200,14 @@ class SiteHandler(RequestHandler):
                 return
         self.set_header("Content-Type", media)
         self.set_header("Content-Length", str(len(data)))
-        if self.request.method != "HEAD" and not self._gone:
-            self.write(data)
+        if self.request.method != "HEAD":
+            self.send(data)
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send the body, whose length the headers tell already, without the copies that ``write()`` makes of it."""
+        if not self._gone:
+            self.flush()
+            self.request.connection.write(cast(bytes, data))
 
     def has(self, tag: str) -> bool:
         """Whether the request says that its sender has what an ETag stands for."""
@@ -338,14 +344,14 @@ class EntityHandler(SiteHandler):
         if tag is not None:
             self.set_header("ETag", tag)
 
-    def _part(self, data: bytes, part: Range, size: int | None, media: str, tag: str | None) -> None:
+    def _part(self, data: memoryview, part: Range, size: int | None, media: str, tag: str | None) -> None:
         if not data:
             self.keep("Content-Range", f"bytes */{'*' if size is None else size}")
             raise HTTPError(416, reason="the range is not within the value")
         self.set_status(206)
         self.set_header("Content-Range", part.content_range(len(data), size))
         self._describe(media, tag, len(data))
-        self.write(data)
+        self.send(data)
 
 
 def _json(document: dict[str, Any]) -> tuple[bytes, str, str]:

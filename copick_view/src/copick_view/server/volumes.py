@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import xxhash
 
 from copick_core.errors import NotFoundError
@@ -53,7 +54,7 @@ class OpenVolume:
         self._store: Store = layer.zarr(key)
         self._asked: Hashable | None = None
 
-    async def get(self, name: str, part: Range | None = None) -> bytes | None:
+    async def get(self, name: str, part: Range | None = None) -> memoryview | None:
         """Read a value or a part of it, with one request to the storage; None where there is none.
 
         Args:
@@ -64,7 +65,7 @@ class OpenVolume:
 
         request = None if part is None else _byte_request(part)
         value = await on_zarr_loop(self._store.get(name, default_buffer_prototype(), request))
-        return None if value is None else value.to_bytes()
+        return None if value is None else memoryview(np.ascontiguousarray(value.as_numpy_array())).cast("B")
 
     async def size(self, name: str) -> int | None:
         """The size of a value in bytes, without reading it where the storage can tell; None where there is none."""
@@ -166,7 +167,7 @@ def _variants(layer: Layer, key: Any) -> list[Any]:
     return [found for tomogram in tomograms for found in layer.list(Kind.FEATURES, tomogram)]
 
 
-def content_tag(data: bytes) -> str:
+def content_tag(data: bytes | memoryview) -> str:
     """The ETag of a value that may change while it is served: made from the value itself."""
     return f'"{xxhash.xxh3_128_hexdigest(data)}"'
 
