@@ -166,8 +166,8 @@ in Python code, in both libraries. The dask cluster is there before the time beg
     "W10": """The limit reads the file with gemmi and does nothing with its cells, then stores arrays that are ready. gemmi
 holds each cell as text, which is most of the memory, in the limit as well.""",
     "W11": """The limit writes tables that are in memory already; ours reads the picks first.""",
-    "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files: it sends them from the
-kernel, as nginx does, and knows neither ETags nor tokens. Memory is that of the server. The client takes a part of the processor.""",
+    "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files, without ETags
+and tokens. Memory is that of the server. The client takes a part of the processor.""",
     "W16": """The limit compresses and writes chunks that are in memory already, in as many threads as there are cores.""",
 }
 

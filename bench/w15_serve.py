@@ -1,7 +1,7 @@
 """W15: serve all chunks of a tomogram of float32 over HTTP, to four connections at once.
 
-The limit is nginx with the same files. copick 1.31 serves nothing; the reference is what its users have instead, the server that
-comes with Python. Memory is that of the server, and the client reads into one buffer for each connection.
+The limit is nginx with the same files. copick 1.31 serves nothing; the reference is what its users have instead, the server
+that comes with Python. Memory is that of the server, and the client reads into one buffer for each connection.
 """
 
 from __future__ import annotations

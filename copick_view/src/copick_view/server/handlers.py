@@ -205,9 +205,10 @@ class SiteHandler(RequestHandler):
 
     def send(self, data: bytes | memoryview) -> None:
         """Send the body, whose length the headers tell already, without the copies that ``write()`` makes of it."""
-        if not self._gone:
+        connection = self.request.connection
+        if connection is not None and not self._gone:
             self.flush()
-            self.request.connection.write(cast(bytes, data))
+            connection.write(cast(bytes, data))
 
     def has(self, tag: str) -> bool:
         """Whether the request says that its sender has what an ETag stands for."""

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Coroutine, Hashable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import xxhash
@@ -65,7 +65,7 @@ class OpenVolume:
 
         request = None if part is None else _byte_request(part)
         value = await on_zarr_loop(self._store.get(name, default_buffer_prototype(), request))
-        return None if value is None else memoryview(np.ascontiguousarray(value.as_numpy_array())).cast("B")
+        return None if value is None else memoryview(cast(Any, np.ascontiguousarray(value.as_numpy_array()))).cast("B")
 
     async def size(self, name: str) -> int | None:
         """The size of a value in bytes, without reading it where the storage can tell; None where there is none."""
