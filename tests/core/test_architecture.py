@@ -179,8 +179,9 @@ FILAMENTS = {
     "copick_backend_fs.guess",
 }
 
-#: What follows from the table in its own way: the kit's samples, file formats, and the names of copick's classes.
-OUTSIDE = ("copick_core.testing", "copick_formats", "copick.")
+#: What follows from the table in its own way: the kit's samples, file formats, what a viewer draws, and the names of copick's
+#: classes.
+OUTSIDE = ("copick_core.testing", "copick_formats", "copick_view.viewer", "copick.")
 
 
 def names_of(path: Path) -> set[str]:

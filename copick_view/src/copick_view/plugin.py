@@ -10,4 +10,5 @@ def copick_command() -> list[Command]:
     """Bring the commands."""
     return [
         Command("serve", 1, "copick_view.server.command:serve", "serve a project over HTTP to other viewers and programs"),
+        Command("view", 1, "copick_view.viewer.command:view", "see a project in the browser, and edit its picks"),
     ]

@@ -63,7 +63,7 @@ class OpenVolume:
         """
         from zarr.core.buffer import default_buffer_prototype
 
-        request = None if part is None else _byte_request(part)
+        request = None if part is None else byte_request(part)
         value = await on_zarr_loop(self._store.get(name, default_buffer_prototype(), request))
         return None if value is None else memoryview(cast(Any, np.ascontiguousarray(value.as_numpy_array()))).cast("B")
 
@@ -179,7 +179,8 @@ async def on_zarr_loop(call: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, _get_loop()))
 
 
-def _byte_request(part: Range) -> ByteRequest:
+def byte_request(part: Range) -> ByteRequest:
+    """A part of a value as stores of zarr are asked for it."""
     from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
     if part.start < 0:

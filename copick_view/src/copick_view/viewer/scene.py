@@ -1,0 +1,210 @@
+"""What is drawn of a run: which layers it has, and the volumes, meshes and shapes that the page then asks for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from copick_core.errors import InvalidDataError, NotFoundError
+from copick_core.tree.addresses import address_of
+from copick_core.tree.keys import RunKey
+from copick_view.viewer.contrast import contrast
+from copick_view.viewer.layers import Json, hex_color, image_layer, labels_layer, mesh_layer, shapes_layer
+from copick_view.viewer.passthrough import PageVolume
+from copick_view.viewer.precomputed import Shapes, label_names, mesh_files, polylines, tube
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from copick_core.models import CopickFilaments, CopickMesh, CopickSegmentation, CopickTomogram
+    from copick_core.overlay import CopickRootOverlay, CopickRunOverlay
+    from copick_view.viewer.placement import Level
+
+#: Color of what belongs to no object.
+_GREY = (160, 160, 160)
+#: Radius of tubes of filaments whose object has none, in angstrom.
+_TUBE = 40.0
+
+
+class Sources:
+    """What the page can ask for, by a name that is part of its address.
+
+    Args:
+        base: Address below which the names are; it ends with a slash.
+    """
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self._stores: dict[str, Store] = {}
+        self._files: dict[str, Mapping[str, bytes]] = {}
+
+    def add_volume(self, volume: PageVolume) -> str:
+        """Serve a volume; gives its address, with its format."""
+        name = self._new("v")
+        self._stores[name] = volume
+        return f"{self.base}{name}/|zarr{volume.zarr_format}:"
+
+    def add_files(self, files: Mapping[str, bytes]) -> str:
+        """Serve files; gives the address that they are below."""
+        name = self._new("f")
+        self._files[name] = files
+        return f"{self.base}{name}"
+
+    def store(self, name: str) -> Store | None:
+        """The volume of a name."""
+        return self._stores.get(name)
+
+    def file(self, name: str, path: str) -> bytes | None:
+        """A file, by the name of its folder and its path."""
+        return self._files.get(name, {}).get(path)
+
+    def _new(self, kind: str) -> str:
+        return f"{kind}{secrets.token_hex(6)}"
+
+
+@dataclass
+class Scene:
+    """What is drawn of a run, besides its picks.
+
+    Attributes:
+        tomogram: The tomogram.
+        levels: Its levels.
+        finest: Where the voxels of the finest level that is drawn lie.
+        layers: Layers of the tomogram, segmentations, meshes and filaments.
+        problems: What could not be drawn, and why.
+    """
+
+    tomogram: CopickTomogram
+    levels: list[str]
+    finest: Level
+    layers: list[Json] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def run_of(root: CopickRootOverlay, name: str) -> CopickRunOverlay:
+    """The run of a name.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    run = root.get_run(name)
+    if run is None:
+        raise NotFoundError(key=RunKey(name), layer=", ".join(layer.name for layer in root.layers.all))
+    return run  # type: ignore[return-value,unused-ignore]
+
+
+def tomograms(root: CopickRootOverlay, run: str) -> list[CopickTomogram]:
+    """Tomograms of a run, those of the smallest voxels first.
+
+    Raises:
+        NotFoundError: It has none.
+    """
+    spacings = sorted(run_of(root, run).voxel_spacings, key=lambda s: s.voxel_size)
+    found = [tomogram for spacing in spacings for tomogram in spacing.tomograms]
+    if not found:
+        raise NotFoundError(key=f"A tomogram of run {run!r}", layer=", ".join(layer.name for layer in root.layers.all))
+    return found
+
+
+def build(
+    root: CopickRootOverlay, run: str, sources: Sources, tomogram: CopickTomogram | None = None, first_level: int = 0
+) -> Scene:
+    """Make the layers of a run, except of its picks.
+
+    Args:
+        root: The project.
+        run: Name of the run.
+        sources: Where volumes, meshes and shapes are served from.
+        tomogram: Which tomogram; that of the smallest voxels by default.
+        first_level: Which of its levels is the finest that is drawn.
+
+    Raises:
+        NotFoundError: There is no tomogram.
+        InvalidDataError: It cannot be drawn.
+    """
+    tomogram = tomogram or tomograms(root, run)[0]
+    size = tomogram.voxel_spacing.voxel_size
+    volume = PageVolume(tomogram, size, labels=False, first_level=first_level)
+    scene = Scene(tomogram, [*tomogram.levels], volume.levels[0])
+    name = f"{tomogram.tomo_type}@{size:g}"
+    scene.layers.append(image_layer(name, sources.add_volume(volume), contrast(volume.views)))
+    handle = run_of(root, run)
+    parts: list[tuple[Any, Any]] = [
+        *((s, _labels) for s in _newest(handle.segmentations)),
+        *((m, _mesh) for m in _newest(handle.meshes)),
+        *((f, _filaments) for f in _newest(handle.filaments)),
+    ]
+    for entity, make in parts:
+        try:
+            scene.layers += make(root, entity, sources)
+        except (InvalidDataError, NotFoundError, KeyError) as error:
+            scene.problems.append(f"{address_of(entity.key)} is not drawn: {error}")
+    return scene
+
+
+def _newest(entities: list[Any]) -> list[Any]:
+    """Of entities of one key in several layers, those of the overlay, which take the place of the others."""
+    return [*{entity.key: entity for entity in entities}.values()]
+
+
+def layer_name(entity: Any, note: str = "") -> str:
+    """The name of the layer of an entity: its address without the run."""
+    address = str(address_of(entity.key)).partition("/")[2]
+    return f"{address} {note}".strip()
+
+
+def color_of(root: CopickRootOverlay, object_name: str) -> str:
+    """The color of an object as ``"#rrggbb"``; grey for one that the project does not list."""
+    found = root.get_object(object_name)
+    return hex_color(_GREY if found is None else found.color)
+
+
+def _labels(root: CopickRootOverlay, segmentation: CopickSegmentation, sources: Sources) -> list[Json]:
+    many = segmentation.is_multilabel or segmentation.is_panoptic
+    channel = 0 if segmentation.is_panoptic else None
+    volume = PageVolume(segmentation, segmentation.voxel_size, labels=True, channel=channel)
+    url = sources.add_volume(volume)
+    if many:
+        objects = [o for o in root.pickable_objects if o.label is not None]
+        names = sources.add_files({"info": label_names({int(o.label): o.name for o in objects if o.label is not None})})
+        colors = {int(o.label): hex_color(o.color) for o in objects if o.label is not None}
+        layer = labels_layer(layer_name(segmentation), url, names, colors, None)
+    else:
+        color = None if segmentation.is_instance else color_of(root, segmentation.name)
+        layer = labels_layer(layer_name(segmentation), url, None, {}, color)
+    return [layer]
+
+
+def _mesh(root: CopickRootOverlay, mesh: CopickMesh, sources: Sources) -> list[Json]:
+    import trimesh
+
+    geometry = mesh.mesh
+    surface = geometry.to_mesh() if isinstance(geometry, trimesh.Scene) else geometry
+    if not isinstance(surface, trimesh.Trimesh):
+        raise InvalidDataError(source=str(mesh.key), reason="it has no triangles")
+    url = sources.add_files(mesh_files(surface.vertices, surface.faces))
+    return [mesh_layer(layer_name(mesh, "mesh"), url, color_of(root, mesh.pickable_object_name))]
+
+
+def _filaments(root: CopickRootOverlay, filaments: CopickFilaments, sources: Sources) -> list[Json]:
+    curves = [np.asarray(curve, np.float64) for curve in filaments.numpy()]
+    name = filaments.pickable_object_name
+    color = color_of(root, name)
+    layers = [_shapes(layer_name(filaments, "filaments"), color, polylines(curves), sources)]
+    definition = root.get_object(name)
+    radius = (definition.radius if definition is not None else None) or _TUBE
+    tubes = [tube(curve, radius) for curve in curves if len(curve) > 1]
+    if tubes:
+        starts = np.cumsum([0, *(len(vertices) for vertices, _ in tubes)])
+        vertices = np.vstack([vertices for vertices, _ in tubes])
+        faces = np.vstack([faces + start for (_, faces), start in zip(tubes, starts, strict=False)])
+        layers.append(mesh_layer(layer_name(filaments, "tubes"), sources.add_files(mesh_files(vertices, faces)), color))
+    return layers
+
+
+def _shapes(name: str, color: str, shapes: Shapes, sources: Sources) -> Json:
+    return shapes_layer(name, color, sources.add_files(shapes.files()), lines=shapes.kind == "LINE")
