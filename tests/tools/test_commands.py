@@ -229,6 +229,11 @@ def test_a_value_that_is_not_possible_is_refused_in_one_line(project, capsys):
     assert error.count("\n") == 1
 
 
+def test_init_and_config_set_print_json(project, tmp_path, capsys):
+    assert printed(capsys, "init", str(tmp_path / "new")) == {"config": str(tmp_path / "new" / "config.json")}
+    assert printed(capsys, "config", "set", "session_id", "2") == {"session_id": "2"}
+
+
 def test_add_and_check_print_json(project, capsys):
     assert printed(capsys, "add", "run", "TS_9") == {"run": "TS_9"}
     added = printed(capsys, "add", "object", "apoferritin", "--label", "9")

@@ -1,4 +1,4 @@
-"""Pictures of the runs of a project: a tomogram's central slice with what was found in it, and one page of all runs."""
+"""Pictures of the runs of a project: a slice of a tomogram with what was found in it, and one page of all runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from copick_core.errors import NotFoundError
-from copick_tools.demo.render import Outline, PickMarks, Tint, draw
+from copick_core.errors import InvalidDataError, NotFoundError
+from copick_tools.demo.render import BACKGROUND, Outline, PickMarks, Tint, draw
+from copick_tools.planes import PlaneName, plane_across, plane_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,11 +21,20 @@ if TYPE_CHECKING:
 
 #: Longest side, in voxels, of the level that is drawn: finer ones show nothing more in a picture of this size.
 _LONGEST = 1024
+#: The same where a plane lies across the axes, for which much of the level is read.
+_LONGEST_TURNED = 512
 _COLOR = (120, 190, 255, 255)
 
 
-def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Image:
-    """Draw a tomogram's central slice with what its run has: picks, segmentations as tints, meshes as outlines.
+def picture(
+    root: CopickRootOverlay,
+    what: Any,
+    users: Sequence[str] = (),
+    *,
+    plane: PlaneName = "z",
+    side_by_side: bool = False,
+) -> Image:
+    """Draw a slice of a tomogram with what its run has: picks, segmentations as tints, meshes as outlines.
 
     Of several segmentations, or meshes, of one object that of the overlay is drawn, else that of the last session.
 
@@ -32,72 +42,123 @@ def picture(root: CopickRootOverlay, what: Any, users: Sequence[str] = ()) -> Im
         root: The project.
         what: A tomogram, or the name of a run, whose tomogram of the smallest voxels is drawn.
         users: Only what these users made; of all by default.
+        plane: The middle slice across ``"z"``, ``"y"`` or ``"x"``, or the plane that fits the picks of the run best.
+        side_by_side: Draw the same slice once for each user, beside each other.
 
     Returns:
         An RGB picture.
 
     Raises:
+        InvalidDataError: The picks of the run have no plane.
         NotFoundError: There is no such run, or it has no tomogram.
     """
     tomogram = _finest(root, what) if isinstance(what, str) else what
-    run = tomogram.voxel_spacing.run
-    level = next((name for name in tomogram.levels if max(tomogram.view(name).shape) <= _LONGEST), tomogram.levels[-1])
-    density = tomogram.view(level)  # of which draw() reads a slab
-    factor = round(tomogram.view(tomogram.levels[0]).shape[2] / density.shape[2])
-    voxel_size = tomogram.voxel_spacing.voxel_size * factor
-    # A voxel of a coarser level is the mean of several finer ones, and lies in the middle of them.
-    first = (factor - 1) / 2 * tomogram.voxel_spacing.voxel_size
-    marks = []
-    for definition in root.pickable_objects:
-        sets = [p for p in run.get_picks(definition.name) if not users or p.user_id in users]
-        arrays = [picks.numpy() for picks in sets]
-        if sum(len(positions) for positions, _ in arrays):
-            positions, transforms = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
-            positions = positions - first
-            notes = tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True))
-            radius = definition.radius or 4 * voxel_size
-            marks.append(PickMarks(definition.name, definition.color or _COLOR, positions, transforms, radius, notes))
-    lines = [f"{tomogram.tomo_type}, {tomogram.voxel_spacing.voxel_size:g} Å"]
-    middle = density.shape[0] // 2
-    tints = _tints(root, run, users, middle / density.shape[0])
-    outlines = _outlines(root, run, users, middle * voxel_size)
-    return draw(density, voxel_size, run.name, lines, marks, tints, outlines)
+    longest = _LONGEST_TURNED if plane == "picks" else _LONGEST
+    level = next((name for name in tomogram.levels if max(tomogram.view(name).shape) <= longest), tomogram.levels[-1])
+    scene = _Scene(root, tomogram, tomogram.view(level), plane, users)
+    if not side_by_side:
+        return scene.draw(users)
+    return _beside([scene.draw([user], user) for user in users or scene.users()] or [scene.draw(users)])
 
 
-def _tints(root: CopickRootOverlay, run: Any, users: Sequence[str], depth: float) -> list[Tint]:
-    """Segmentations of a run, each as the plane at a relative depth."""
-    tints = []
-    for definition in root.pickable_objects:
-        found = [s for s in run.segmentations if s.name == definition.name and not s.is_multilabel]
-        chosen, note = _chosen(found, users)
-        if chosen is None:  # in one that holds several objects
-            chosen, note = _chosen([s for s in run.segmentations if s.is_multilabel], users)
-        if chosen is None:
-            continue
-        level = next((name for name in chosen.levels if max(chosen.view(name).shape) <= _LONGEST), chosen.levels[-1])
-        z = int(depth * chosen.view(level).shape[0])
-        plane = chosen.numpy(level, z=slice(z, z + 1))
-        mask = plane == definition.label if chosen.is_multilabel else plane != 0
-        if mask.any() or not chosen.is_multilabel:
-            tints.append(Tint(definition.name, definition.color or _COLOR, mask, f"segmentation of {note}"))
-    return tints
+def _beside(pictures: Sequence[Image]) -> Image:
+    """Pictures in one row."""
+    from PIL import Image
+
+    row = Image.new("RGB", (sum(one.width for one in pictures), max(one.height for one in pictures)), BACKGROUND)
+    left = 0
+    for one in pictures:
+        row.paste(one, (left, 0))
+        left += one.width
+    return row
 
 
-def _outlines(root: CopickRootOverlay, run: Any, users: Sequence[str], depth: float) -> list[Outline]:
-    """Meshes of a run, each as the lines in which it meets the plane at a depth in angstrom."""
-    outlines = []
-    for definition in root.pickable_objects:
-        chosen, note = _chosen([m for m in run.meshes if m.pickable_object_name == definition.name], users)
-        if chosen is None:
-            continue
-        from trimesh.intersections import mesh_plane
+class _Scene:
+    """A plane through a tomogram, and what its run has there.
 
-        scene = chosen.mesh
-        surfaces = scene.geometry.values() if hasattr(scene, "geometry") else [scene]
-        lines = [mesh_plane(s, (0, 0, 1), (0, 0, depth)) for s in surfaces]  # type: ignore[no-untyped-call,unused-ignore]
-        segments = np.concatenate([np.reshape(part, (-1, 2, 3)) for part in lines] or [np.zeros((0, 2, 3))])
-        outlines.append(Outline(definition.name, definition.color or _COLOR, segments, f"mesh of {note}"))
-    return outlines
+    Args:
+        root: The project.
+        tomogram: The tomogram.
+        view: The level that is drawn.
+        plane: Which plane.
+        users: Whose picks the plane is fitted to; those of all by default.
+    """
+
+    def __init__(self, root: CopickRootOverlay, tomogram: Any, view: Any, plane: PlaneName, users: Sequence[str]) -> None:
+        self.root = root
+        self.tomogram = tomogram
+        self.run = tomogram.voxel_spacing.run
+        self.view = view
+        factor = round(tomogram.view(tomogram.levels[0]).shape[2] / view.shape[2])
+        voxel_size = tomogram.voxel_spacing.voxel_size * factor
+        # A voxel of a coarser level is the mean of several finer ones, and lies in the middle of them.
+        self.first = (factor - 1) / 2 * tomogram.voxel_spacing.voxel_size
+        if plane != "picks":
+            self.plane = plane_across(plane, view.shape, voxel_size)
+            return
+        found = [picks.numpy()[0] for picks in self.run.picks if not users or picks.user_id in users]
+        points = np.concatenate(found) if found else np.zeros((0, 3))
+        self.plane = plane_of(points - self.first, view.shape, voxel_size)
+
+    def users(self) -> list[str]:
+        """Everybody who has made something in the run."""
+        return sorted({one.user_id for one in (*self.run.picks, *self.run.segmentations, *self.run.meshes)})
+
+    def draw(self, users: Sequence[str], name: str = "") -> Image:
+        """Draw what some users made, or all; under the name of one, if it is given."""
+        lines = [name] if name else []
+        lines += [f"{self.tomogram.tomo_type}, {self.tomogram.voxel_spacing.voxel_size:g} angstrom"]
+        marks, tints, outlines = self._marks(users), self._tints(users), self._outlines(users)
+        slices, size = self.plane.slices(self.view), self.plane.voxel_size
+        return draw(slices, size, self.run.name, lines, marks, tints, outlines, caption=self.plane.caption)
+
+    def _marks(self, users: Sequence[str]) -> list[PickMarks]:
+        marks = []
+        for definition in self.root.pickable_objects:
+            sets = [p for p in self.run.get_picks(definition.name) if not users or p.user_id in users]
+            arrays = [picks.numpy() for picks in sets]
+            if sum(len(positions) for positions, _ in arrays):
+                positions, transforms = (np.concatenate(parts) for parts in zip(*arrays, strict=True))
+                placed = self.plane.turned(positions - self.first)
+                notes = tuple(f"{len(a[0])} by {p.user_id} ({p.layer})" for p, a in zip(sets, arrays, strict=True))
+                radius = definition.radius or 4 * self.plane.voxel_size
+                turned = self.plane.turned_transforms(transforms)
+                marks.append(PickMarks(definition.name, definition.color or _COLOR, placed, turned, radius, notes))
+        return marks
+
+    def _tints(self, users: Sequence[str]) -> list[Tint]:
+        tints = []
+        for definition in self.root.pickable_objects:
+            found = [s for s in self.run.segmentations if s.name == definition.name and not s.is_multilabel]
+            chosen, note = _chosen(found, users)
+            if chosen is None:  # in one that holds several objects
+                chosen, note = _chosen([s for s in self.run.segmentations if s.is_multilabel], users)
+            if chosen is None:
+                continue
+            level = next((name for name in chosen.levels if max(chosen.view(name).shape) <= _LONGEST), chosen.levels[-1])
+            values = self.plane.mask(chosen.view(level), self.view.shape)
+            mask = values == definition.label if chosen.is_multilabel else values != 0
+            if mask.any() or not chosen.is_multilabel:
+                tints.append(Tint(definition.name, definition.color or _COLOR, mask, f"segmentation of {note}"))
+        return tints
+
+    def _outlines(self, users: Sequence[str]) -> list[Outline]:
+        """Meshes, each as the lines in which it meets the plane."""
+        outlines = []
+        for definition in self.root.pickable_objects:
+            chosen, note = _chosen([m for m in self.run.meshes if m.pickable_object_name == definition.name], users)
+            if chosen is None:
+                continue
+            from trimesh.intersections import mesh_plane
+
+            scene = chosen.mesh
+            surfaces = scene.geometry.values() if hasattr(scene, "geometry") else [scene]
+            normal, point = self.plane.axes[2], self.plane.point + self.first
+            lines = [mesh_plane(s, normal, point) for s in surfaces]  # type: ignore[no-untyped-call,unused-ignore]
+            segments = np.concatenate([np.reshape(part, (-1, 2, 3)) for part in lines] or [np.zeros((0, 2, 3))])
+            placed = self.plane.turned(segments - self.first)
+            outlines.append(Outline(definition.name, definition.color or _COLOR, placed, f"mesh of {note}"))
+        return outlines
 
 
 def _chosen(found: Sequence[Any], users: Sequence[str]) -> tuple[Any, str]:
@@ -117,10 +178,12 @@ def contact_sheet(
     *,
     tomograms: Sequence[Any] | None = None,
     users: Sequence[str] = (),
+    plane: PlaneName = "z",
+    side_by_side: bool = False,
 ) -> int:
     """Write one HTML page, complete in itself, with a picture of each run and its state of review.
 
-    Runs without a tomogram are named.
+    Runs that cannot be drawn, because they have no tomogram or their picks no plane, are named with the reason.
 
     Args:
         root: The project.
@@ -128,6 +191,8 @@ def contact_sheet(
         runs: Names of the runs.
         tomograms: What is drawn instead of the runs.
         users: Only what these users made.
+        plane: Which slices are drawn; see :func:`picture`.
+        side_by_side: Draw each slice once for each user.
 
     Returns:
         How many pictures there are.
@@ -138,7 +203,10 @@ def contact_sheet(
     for what in runs if tomograms is None else tomograms:
         name = what if isinstance(what, str) else what.voxel_spacing.run.name
         try:
-            image = picture(root, what, users)
+            image = picture(root, what, users, plane=plane, side_by_side=side_by_side)
+        except InvalidDataError as error:
+            figures.append(f"<figure><p>{html.escape(name)}: {html.escape(error.reason)}</p></figure>")
+            continue
         except NotFoundError:
             figures.append(f"<figure><p>{html.escape(name)}: no tomogram</p></figure>")
             continue
@@ -152,7 +220,7 @@ def contact_sheet(
             f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
         )
     title = html.escape(root.config.name or "Runs")
-    style = "body{background:#13161b;color:#eef0f3;font-family:sans-serif}main{display:flex;flex-wrap:wrap}img{width:32em}"
+    style = "body{background:#13161b;color:#eef0f3;font-family:sans-serif}main{display:flex;flex-wrap:wrap}img{height:23em}"
     head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"{head}<h1>{title}</h1><main>{''.join(figures)}</main>\n")

@@ -23,7 +23,8 @@ from copick_tools.commands.options import opened
 @click.option("--name", help="Name of the project; that of the folder by default.")
 @click.option("--user-id", metavar="NAME", help="User whose annotations are made by default.")
 @click.option("--object", "objects", multiple=True, metavar="NAME", help="An object that is picked; repeatable.")
-def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str, ...]) -> None:
+@json_option
+def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str, ...], as_json: bool) -> None:
     """Make an empty project in FOLDER: config.json, and data in the folder "project" beside it.
 
     For other kinds of storage, and data that are read-only, see: copick-core new-config --help
@@ -43,7 +44,7 @@ def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=2) + "\n")
-    click.echo(str(path))
+    click.echo(json.dumps({"config": str(path)}, indent=2) if as_json else str(path))
 
 
 @click.group
@@ -84,7 +85,8 @@ def _without_credentials(value: Any) -> Any:
 @click.argument("field")
 @click.argument("value")
 @project_option
-def config_set(field: str, value: str, config: str) -> None:
+@json_option
+def config_set(field: str, value: str, config: str, as_json: bool) -> None:
     """Set a FIELD of the config to VALUE, which is JSON or text; the new config is checked before it is written."""
     from pydantic import ValidationError
 
@@ -111,7 +113,7 @@ def config_set(field: str, value: str, config: str) -> None:
         raise ConfigError(source=config, reason=f"{field} cannot be {value}: {reason}")
     setattr(root.config, field, getattr(checked, field))
     root.save_config(config)
-    click.echo(f"{field} = {json.dumps(parsed)}")
+    click.echo(json.dumps({field: parsed}, indent=2) if as_json else f"{field} = {json.dumps(parsed)}")
 
 
 @examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,24 +103,26 @@ def scale_bar_length(width: float) -> float:
 
 
 def draw(
-    density: NDArray[Any],
+    density: Any,
     voxel_size: float,
     title: str,
     lines: Sequence[str] = (),
     picks: Sequence[PickMarks] = (),
     tints: Sequence[Tint] = (),
     outlines: Sequence[Outline] = (),
+    caption: str = "Slice {number} of {count}",
 ) -> Image.Image:
     """Draws the picture.
 
     Args:
-        density: The tomogram, (z, y, x).
+        density: The tomogram, (z, y, x); only the slices that are drawn are read.
         voxel_size: Ångström.
         title: Headline of the text column.
         lines: Small lines below it.
         picks: Picks by object.
         tints: Segmentations.
         outlines: Meshes.
+        caption: What the slice is called.
 
     Returns:
         An RGB image: the slice on the left, title, legend and caption on the right.
@@ -145,17 +148,27 @@ def draw(
     _mark_picks(picture, picks, voxel_size, middle * voxel_size, density.shape)
     _draw_scale_bar(picture, density.shape[2] * voxel_size / 10, scale * 10 / voxel_size)
 
-    page = Image.new("RGB", (size[0] + PANEL_WIDTH, max(size[1], 360)), BACKGROUND)
-    page.paste(picture, (0, 0))
     depth = (2 * reach + 1) * voxel_size
-    caption = [
-        f"Slice {middle + 1} of {density.shape[0]}, mean of {2 * reach + 1} ({depth / 10:.1f} nm)",
+    slices = caption.format(number=middle + 1, count=density.shape[0])
+    notes = [
+        *_lines_of(slices, f"mean of {2 * reach + 1} ({depth / 10:.1f} nm)"),
         "Circle: where the object's sphere meets",
         "the slice. Line: its Z axis.",
     ]
-    shown = caption if picks else caption[:1]
-    _write_column(page, size[0] + MARGIN, title, lines, picks, tints, outlines, middle * voxel_size, shown)
+    shown = notes if picks else notes[:-2]
+    column = partial(_write_column, size[0] + MARGIN, title, lines, picks, tints, outlines, middle * voxel_size, shown)
+    width = size[0] + PANEL_WIDTH
+    page = Image.new("RGB", (width, max(size[1], 360, column(Image.new("RGB", (width, 1))))), BACKGROUND)
+    page.paste(picture, (0, 0))
+    column(page)
     return page
+
+
+def _lines_of(*parts: str) -> list[str]:
+    """Parts of a caption, on one line if that fits beside the picture."""
+    pen, line = ImageDraw.Draw(Image.new("RGB", (1, 1))), ", ".join(parts)
+    fits = pen.textlength(line, font=ImageFont.load_default(15)) <= PANEL_WIDTH - 2 * MARGIN
+    return [line] if fits else [*(f"{part}," for part in parts[:-1]), parts[-1]]
 
 
 def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -239,7 +252,6 @@ def _draw_scale_bar(picture: Image.Image, width: float, pixels: float) -> None:
 
 
 def _write_column(
-    page: Image.Image,
     left: int,
     title: str,
     lines: Sequence[str],
@@ -248,8 +260,9 @@ def _write_column(
     outlines: Sequence[Outline],
     depth: float,
     caption: Sequence[str],
-) -> None:
-    """Writes title and legend from the top and the caption to the bottom."""
+    page: Image.Image,
+) -> int:
+    """Writes title and legend from the top and the caption to the bottom; gives the height that they need."""
     pen = ImageDraw.Draw(page)
     large, normal, small = (ImageFont.load_default(size) for size in (25, 18, 15))
     top = MARGIN
@@ -273,10 +286,12 @@ def _write_column(
     for outline in outlines:
         pen.line([left, top + 11, left + 18, top + 11], fill=outline.color[:3], width=3)
         top = _write_entry(pen, left, top, outline.name, [outline.note], normal, small)
+    needed = top + 20 * len(caption) + MARGIN
     bottom = page.height - MARGIN - 20 * len(caption)
     for line in caption:
         pen.text((left, bottom), line, font=small, fill=MUTED)
         bottom += 20
+    return needed
 
 
 def _write_entry(
