@@ -8,8 +8,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Hashable, Iterable, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import InvalidNameError, ReadOnlyError
@@ -21,7 +21,6 @@ from copick_core.layers.revisions import (
     FileChangedError,
     Revision,
     checksum,
-    checksum_of,
     is_still,
     stamp,
 )
@@ -34,13 +33,12 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
-    from copick_core.layers.problems import Problem
+    from copick_backend_fs.mounts import MountLayer
+    from copick_core.layers.problems import OfWriters, Problem
 
 logger = logging.getLogger(__name__)
 
 _BINARY = getattr(os, "O_BINARY", 0)
-#: Opening a named pipe does not wait for its writer; for files, the flag means nothing.
-_READ = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
 _MISSING = (FileNotFoundError, NotADirectoryError)
 #: Nanoseconds within which two changes of a folder may have one time: file systems count in steps of up to two seconds.
@@ -148,25 +146,16 @@ class LocalLayer(PathLayer):
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""
-        target = self.full_path(path)
-        with open(os.open(target, _READ), "rb", buffering=0) as file:
-            # Writers put another file in this one's place, so both answers are about the same bytes.
-            found = os.fstat(file.fileno())
-            check_regular(found, target)
-            data = file.readall()
-            return data, stamp(found, checksum(data))
+        from copick_backend_fs.local_reading import read_whole
+
+        return read_whole(self.full_path(path))
 
     def load_mesh(self, key: Key) -> tuple[Geometry, Revision | None]:
         """Read a mesh from its open file: there is no second copy of its bytes."""
-        from copick_core.meshes import decode_mesh
+        from copick_backend_fs.local_reading import read_mesh
 
-        target = self.location(key)
-        with self.finding(key), open(target, "rb", opener=lambda path, _: os.open(path, _READ)) as file:
-            found = os.fstat(file.fileno())
-            check_regular(found, target)
-            revision = stamp(found, checksum_of(file))
-            file.seek(0)
-            return decode_mesh(file, str(key)), revision
+        with self.finding(key):
+            return read_mesh(self.location(key), str(key))
 
     def file_revision(self, path: str) -> Revision | None:
         """Revision of a file, without reading it."""
@@ -226,8 +215,43 @@ class LocalLayer(PathLayer):
 
     def volume_version(self, key: Key) -> Hashable | None:
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""
-        found = _stat_or_none(self.location(key))
-        return None if found is None else (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        folder = self.location(key)
+        found = _stat_or_none(folder)
+        if found is None:
+            return None
+        version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        if os.major(found.st_dev) == 0 and _is_fuse(found.st_dev):  # disks have a number
+            return (*version, *self._by_files.settled(key, folder))
+        return version
+
+    @cached_property
+    def _by_files(self) -> MountLayer:
+        """This place where its mount renames no folders."""
+        from copick_backend_fs.mounts import MountLayer
+
+        return MountLayer(self.name, self.root, read_only=self.read_only)
+
+    def sweep_names(self, folder: str, names: Iterable[str]) -> None:
+        """Remove what writers that died have left, and finish what they did file by file."""
+        from copick_backend_fs.records import PREFIX
+
+        names = [*names]
+        if records := [name for name in names if name.startswith(PREFIX)]:
+            self._by_files.sweep_names(folder, records)
+        super().sweep_names(folder, names)
+
+    def discard_staged(self, staged: str) -> None:
+        """Delete something staged, unless a replacement that was cut off is to be finished from it."""
+        if not ("_by_files" in self.__dict__ and self._by_files.needs(staged)):
+            super().discard_staged(staged)
+
+    def problems_of_writers(self, folder: str, listing: Listing, key_of: Callable[[str], Key | None]) -> OfWriters:
+        """Find replacements file by file that were not finished."""
+        from copick_backend_fs.records import PREFIX
+
+        if any(name.startswith(PREFIX) for name in listing):
+            return self._by_files.problems_of_writers(folder, listing, key_of)
+        return super().problems_of_writers(folder, listing, key_of)
 
     # ------------------------------------------------------------------ writing
 
@@ -254,6 +278,12 @@ class LocalLayer(PathLayer):
             os.rename(target, hidden)
         except NotADirectoryError as error:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target) from error
+        except OSError as error:
+            if not _moves_no_folder(error, target):
+                raise
+            _remove_where_it_is(target)
+            self._sweep_above(path)
+            return
         # It is deleted now, and an error would say that it is not.
         try:
             if os.path.islink(hidden) or not os.path.isdir(hidden):
@@ -269,6 +299,15 @@ class LocalLayer(PathLayer):
         new, target = self.full_path(staged), self.full_path(path)
         self._refuse_links(target)
         os.makedirs(new, exist_ok=True)
+        try:
+            self._swap(staged, new, target)
+        except OSError as error:
+            if not _moves_no_folder(error, new):
+                raise
+            self._by_files.replace_folder(staged, path)
+            _remove_folder(new)  # folders without files
+
+    def _swap(self, staged: str, new: str, target: str) -> None:
         while True:
             if os.path.lexists(target):
                 if _exchange(new, target) or _exchange_by_renames(new, target):
@@ -331,6 +370,31 @@ def _list_with_odd_links(folder: str) -> Listing:
             return {entry.name: is_folder(entry) for entry in scan}
     except _MISSING:
         return {}
+
+
+def _is_fuse(device: int) -> bool:
+    from copick_backend_fs.mounts import is_fuse
+
+    return is_fuse(device)
+
+
+def _moves_no_folder(error: OSError, path: str) -> bool:
+    """Whether an error of renaming a path means that it is a folder on a mount that renames none."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return False
+    from copick_backend_fs.mounts import renames_no_folders
+
+    return renames_no_folders(error, os.path.dirname(path))
+
+
+def _remove_where_it_is(path: str) -> None:
+    """Delete a folder that cannot be hidden first: what makes volumes of its folders goes before all else."""
+    from copick_backend_fs.documents import DOCUMENTS
+
+    for name in DOCUMENTS:
+        with contextlib.suppress(*_MISSING):
+            os.unlink(os.path.join(path, name))
+    _remove_folder(path)
 
 
 def _remove_folder(path: str) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Folders below the root of a volume, mostly its levels, whose documents are read together.
 _FEW = 32
+#: Errors by which mounts say that they have no hard links, which zarr's store uses.
+_NO_LINKS = {errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 #: Volumes that this process has swept.
 _swept: set[Path] = set()
 
@@ -91,6 +93,16 @@ class LocalVolume(LocalStore):
             if error.filename is None:
                 error.filename = str(self.root / key)
             raise
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Store a value if there is none. Where a mount has no hard links, two who do that in one moment may both store."""
+        try:
+            await super().set_if_not_exists(key, value)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if not await self.exists(key):
+                await self.set(key, value)
 
     def _sweep(self) -> None:
         """Remove, once, what writers that died have left of values that they were writing."""
