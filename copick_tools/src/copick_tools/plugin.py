@@ -12,6 +12,7 @@ def copick_command() -> list[Command]:
     changing, configuring, looking, reviewing, running = (f"copick_tools.commands.{name}" for name in names)
     return [
         Command("add", 1, f"{changing}:add", "add an object or a run to a project"),
+        Command("browse", 1, "copick_tools.commands.browse:browse", "browse a project in the terminal"),
         Command("compare", 1, f"{looking}:compare", "compare picks of two annotators, or with the truth"),
         Command(
             "completion", 1, f"{configuring}:completion", "print the script that completes commands and addresses in a shell"

@@ -172,17 +172,26 @@ def show(address: str, config: str, kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
+    for line in lines_of(facts):
+        click.echo(line)
+
+
+def lines_of(facts: dict[str, Any]) -> list[str]:
+    """What :func:`described` gives, in lines for people."""
+    lines = []
     for name, value in facts.items():
         if name == "provenance":
-            for line in _history(value):
-                click.echo(line)
+            lines += _history(value)
         elif name == "levels":
             for level in value:
                 shape, chunks = times(tuple(level["shape"])), times(tuple(level["chunks"]))
-                click.echo(f"{'level ' + level['name']:<12} {shape}, {level['dtype']}, chunks {chunks}")
+                lines.append(f"{'level ' + level['name']:<12} {shape}, {level['dtype']}, chunks {chunks}")
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{name.replace('_', ' '):<12} {'-' if shown is None else shown}")
+            words = {None: "-", True: "yes", False: "no"}
+            text = words[value] if value is None or isinstance(value, bool) else shown
+            lines.append(f"{name.replace('_', ' '):<12} {text}")
+    return lines
 
 
 def _history(provenance: dict[str, Any] | None) -> list[str]:
