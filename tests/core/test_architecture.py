@@ -181,7 +181,7 @@ FILAMENTS = {
 
 #: What follows from the table in its own way: the kit's samples, file formats, what a viewer draws, and the names of copick's
 #: classes.
-OUTSIDE = ("copick_core.testing", "copick_formats", "copick_view.viewer", "copick.")
+OUTSIDE = ("copick_core.testing", "copick_formats", "copick_view.napari_plugin", "copick_view.viewer", "copick.")
 
 
 def names_of(path: Path) -> set[str]:
