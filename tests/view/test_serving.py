@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import subprocess
+from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 import requests
@@ -11,6 +16,9 @@ import trimesh
 import zarr
 
 from copick_core.picks import decode
+from support.environments import IndexUnreachableError, python_with
+
+NAPARI_READS = Path(__file__).parents[1] / "support" / "napari_reads.py"
 
 VOLUMES = [
     ("tomogram/TS_1/wbp@10.0/", "TS_1/wbp@10.0", "tomogram"),
@@ -31,6 +39,31 @@ def test_zarr_reads_a_volume_over_http(served, path, address, kind):
     found = zarr.open_group(server.url + path, mode="r")["0"][:]
 
     np.testing.assert_array_equal(found, root.entity(address, kind).numpy())
+
+
+def test_dask_reads_a_volume_over_http(served):
+    root, server = served
+
+    lazy = dask.array.from_zarr(f"{server.url}tomogram/TS_1/wbp@10.0/", component="0")
+
+    np.testing.assert_array_equal(lazy.compute(), root.entity("TS_1/wbp@10.0", "tomogram").numpy())
+
+
+@pytest.mark.slow
+def test_napari_reads_a_volume_over_http(served):
+    root, server = served
+    try:
+        python = python_with("napari-ome-zarr", "0.10.0")
+    except IndexUnreachableError as error:
+        pytest.skip(f"napari's reader cannot be installed: {error}")
+
+    command = [python, NAPARI_READS, f"{server.url}tomogram/TS_1/wbp@10.0/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    [[layer]] = json.loads(done.stdout)
+    expected = root.entity("TS_1/wbp@10.0", "tomogram").numpy()
+    assert layer["scale"] == [10.0] * 3
+    assert layer["levels"][0] == hashlib.sha256(np.ascontiguousarray(expected)).hexdigest()
 
 
 def test_picks_come_as_json(served):
