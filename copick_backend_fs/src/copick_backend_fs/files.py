@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterab
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
+from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.live import ask_beside, do, in_time, is_broken_connection, refusal_of
 from copick_backend_fs.locks import Owner, is_abandoned, locked
 from copick_core.layers.path_layer import Listing
@@ -36,6 +37,8 @@ _IDENTITIES = (
     *("generation", "etag", "ETag", "e_tag", "versionId", "version_id", "content_md5", "created", "creation_time"),
     *("mtime", "updated", "last_modified", "LastModified", "last_write_time", "modified", "ino", "size"),
 )
+#: Protocols of SSH.
+_SFTP = {"sftp", "ssh"}
 #: Protocols that rename as they say; of others, each move is checked.
 _TRIED = {"sftp", "smb", "ssh"}
 #: Protocols that create a file on condition that there is none.
@@ -172,6 +175,11 @@ class RemoteFiles:
             return bytes(await do(live, "cat_file", path, start=start, end=end))
         except KeyError as error:  # so archives said until fsspec 2026 that a file is not in them
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        except Exception as error:
+            # SFTP has one error for everything that a server does not want to do.
+            if self.protocol in _SFTP and not is_broken_connection(error) and await self.exists(live, path, folder=True):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
+            raise
 
     async def find(self, live: Live, folder: str) -> list[str]:
         """Paths of all files below a folder, relative to it."""
@@ -333,7 +341,24 @@ class RemoteFiles:
         """
         if not (again and not await self.exists(live, staged, folder=True)):
             await do(live, "makedirs", staged, exist_ok=True)
+            await self._make_distinct(live, staged, path)
             await self.move_over(live, staged, path)
+
+    async def _make_distinct(self, live: Live, staged: str, path: str) -> None:
+        """Give a staged volume another version than that of the one it replaces.
+
+        Over SSH a time has whole seconds: a volume that replaces one of the same second would not be told from it.
+        """
+        for name in DOCUMENTS:
+            replaced, document = await self.version(live, f"{path}/{name}"), f"{staged}/{name}"
+            if replaced is None or await self.version(live, document) != replaced:
+                continue
+            data = await self.read(live, document)
+            for _ in range(ATTEMPTS):
+                await asyncio.sleep(0.25)
+                await self.write(live, document, data)
+                if await self.version(live, document) != replaced:
+                    break
 
     async def copy_marked(self, live: Live, source: str, target: str, mark: str) -> None:
         """Copy a file so that its version is another one than that of any equal file, where the server can do that."""
@@ -416,7 +441,7 @@ def _read_part(fs: AbstractFileSystem, path: str, start: int, end: int | None) -
 
 
 def _stream(fs: AbstractFileSystem, path: str, file: IO[bytes]) -> None:
-    """Copy an open file to a path; where the copy fails, nothing is stored."""
+    """Copy an open file to a path; where the copy fails, nothing is stored if writes take effect whole."""
     import shutil
 
     file.seek(0)
@@ -424,7 +449,8 @@ def _stream(fs: AbstractFileSystem, path: str, file: IO[bytes]) -> None:
     try:
         shutil.copyfileobj(file, target, PIECE)
         target.close()
-        target.commit()
+        if hasattr(target, "commit"):  # files over SSH have no such thing: what they hold is stored
+            target.commit()
     except BaseException:
         with contextlib.suppress(Exception):
             target.discard()

@@ -60,6 +60,8 @@ class Turns:
             yield
 
 
+#: Stands for all folders: a server moves none in which a file is open.
+_FOLDERS = ""
 #: Of each file that is in use, by process and server; a forked process has turns of its own.
 _turns: WeakValueDictionary[Hashable, Turns] = WeakValueDictionary()
 
@@ -72,6 +74,13 @@ def _turns_of(live: Live, path: str) -> Turns:
     return turns
 
 
+@asynccontextmanager
+async def _opened(live: Live, path: str) -> AsyncIterator[None]:
+    """Have a file open: neither it is replaced meanwhile, nor any folder moved, which may be one above it."""
+    async with _turns_of(live, _FOLDERS).opened(), _turns_of(live, path).opened():
+        yield
+
+
 class SMBFiles(RemoteFiles):
     """The files of a share, over the client that fsspec's file system uses."""
 
@@ -80,22 +89,22 @@ class SMBFiles(RemoteFiles):
 
     async def read(self, live: Live, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file or a part of it; a negative start without an end counts from the end."""
-        async with _turns_of(live, path).opened():
+        async with _opened(live, path):
             return await super().read(live, path, start, end)
 
     async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder."""
-        async with _turns_of(live, path).opened():
+        async with _opened(live, path):
             return await super().exists(live, path, folder=folder)
 
     async def size(self, live: Live, path: str) -> int:
         """Size of a file in bytes."""
-        async with _turns_of(live, path).opened():
+        async with _opened(live, path):
             return await super().size(live, path)
 
     async def version(self, live: Live, path: str) -> tuple[Hashable, ...] | None:
         """What the server knows that tells a file from those that it replaced; None where there is none."""
-        async with _turns_of(live, path).opened():
+        async with _opened(live, path):
             return await super().version(live, path)
 
     async def list_folder(self, live: Live, folder: str) -> Listing:
@@ -109,7 +118,8 @@ class SMBFiles(RemoteFiles):
             return {entry.name: bool(entry.is_dir()) for entry in smbclient.scandir(path, port=live.fs._port)}
 
         try:
-            return await in_time(live, scan, _unc(live, folder))
+            async with _turns_of(live, _FOLDERS).opened():
+                return await in_time(live, scan, _unc(live, folder))
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -130,6 +140,18 @@ class SMBFiles(RemoteFiles):
                 return
             except OSError as error:
                 if is_broken_connection(error) or attempt == ATTEMPTS - 1 or not await self._is_there(live, path):
+                    raise
+            await asyncio.sleep(0.05 * 2**attempt)
+
+    async def _move(self, live: Live, source: str, target: str) -> None:
+        """Move a file or folder to where nothing is, when this process has nothing open; what others have passes."""
+        for attempt in range(ATTEMPTS):
+            try:
+                async with _turns_of(live, _FOLDERS).replaced():
+                    await super()._move(live, source, target)
+                return
+            except PermissionError:
+                if attempt == ATTEMPTS - 1 or not await self._is_there(live, source):
                     raise
             await asyncio.sleep(0.05 * 2**attempt)
 

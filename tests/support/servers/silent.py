@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import Self
 
-from support.servers.process import unused_port
+_bound: list[socket.socket] = []
 
 
 class SilentHost:
@@ -47,5 +47,8 @@ class SilentHost:
 
 
 def unreachable_port() -> int:
-    """A port of loopback that refuses connections."""
-    return unused_port()
+    """A port of loopback that refuses connections, and that no server gets while this process lives."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))  # and does not listen
+    _bound.append(bound)
+    return int(bound.getsockname()[1])

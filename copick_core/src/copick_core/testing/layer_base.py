@@ -28,6 +28,8 @@ class LayerChecks:
         zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a layer whose ``volume_format`` fixes it. Checks
             that store values which belong to no zarr array are skipped then.
         case_sensitive: Whether names that differ by case alone are two names.
+        any_run_name: Whether every legal run name is taken. False only for places that refuse some characters, as Windows
+            shares do: there a name is taken as it is, or refused with an InvalidNameError.
         examples: How many random histories the state machine runs.
         steps: How many steps each of them has.
     """
@@ -37,6 +39,7 @@ class LayerChecks:
     exclusive_writes: ClassVar[bool] = True
     zarr_formats: ClassVar[tuple[int, ...]] = (2, 3)
     case_sensitive: ClassVar[bool] = True
+    any_run_name: ClassVar[bool] = True
     examples: ClassVar[int] = 20
     steps: ClassVar[int] = 20
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from copick_core.errors import InvalidNameError
 from copick_core.layers import Layer
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
@@ -227,6 +228,11 @@ class HostileNameChecks(LayerChecks):
         self.need(Kind.PICKS, Kind.TOMOGRAM)
         keys: list[Key] = [PicksKey(run, "ribo", "me", "1"), TomogramKey(run, 10.0, "wbp")]
         decoy = PicksKey("TS1", "ribo", "me", "1")
+        try:
+            layer.ensure(RunKey(run))
+        except InvalidNameError:
+            assert (self.any_run_name, [*layer.list(Kind.RUN, ROOT)]) == (False, [])
+            return
         for key in [*keys, decoy]:
             samples.fill(layer, key)
 

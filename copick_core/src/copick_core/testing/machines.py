@@ -36,7 +36,8 @@ from copick_core.tree.keys import (
     child_kinds,
 )
 
-RUNS = ("TS_1", "TS_10", "T[S]*")
+#: The last one is a pattern that matches the first; every place takes it.
+RUNS = ("TS_1", "TS_10", "T[S]_1")
 SIZES = (1.0, 10.0)
 
 #: All entities that a history may store.

@@ -47,6 +47,8 @@ class ProjectChecks:
         shared: Whether two projects that are opened from one configuration see the same entities.
         zarr_formats: The zarr formats that volumes can have: ``(3,)`` for a backend whose layers fix it.
         process_bound: Whether projects live in one process, so that pickling them is refused.
+        any_run_name: Whether every legal run name is taken. False only for places that refuse some characters, as Windows
+            shares do: there a name is taken as it is, or refused with an InvalidNameError.
         examples: How many random histories the state machine runs.
         steps: How many steps each of them has.
     """
@@ -55,6 +57,7 @@ class ProjectChecks:
     shared: ClassVar[bool] = True
     zarr_formats: ClassVar[tuple[int, ...]] = (2, 3)
     process_bound: ClassVar[bool] = False
+    any_run_name: ClassVar[bool] = True
     examples: ClassVar[int] = 8
     steps: ClassVar[int] = 15
 
