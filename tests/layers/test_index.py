@@ -12,6 +12,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 
 import copick_core
@@ -344,6 +345,102 @@ def test_searching_by_points_and_text(config):
 
     assert (many, text) == (["TS_2", "other"], ["TS_1", "TS_2"])
     assert [key.run for key, _ in search(root, "picks", name="ribosome", user="ana", max_points=1)] == ["TS_1"]
+
+
+def segmentations(config):
+    """A project with a segmentation of label 1 and one of 2 and 12, and picks of one to three points."""
+    content = json.loads(config.read_text())
+    content["pickable_objects"] = [{"name": "ribosome", "is_particle": True, "label": 1}]
+    content["pickable_objects"] += [{"name": f"cell-{n}", "is_particle": False, "label": n} for n in (2, 5, 7, 12)]
+    config.write_text(json.dumps(content))
+    root = copick_core.open(str(config))
+    for number, name in enumerate(["TS_1", "TS_2", "TS_3"], 1):
+        run = root.new_run(name)
+        run.new_picks("ribosome", "1").from_numpy(np.ones((number, 3)))
+        labels = np.zeros((4, 4, 4), "u1")
+        labels[1], labels[2] = (1, 1) if number == 1 else (2, 12)
+        run.new_segmentation(10.0, "cells", "1", is_multilabel=True).from_numpy(labels)
+    layer = root.layers.overlay.unwrap(IndexLayer)
+    layer.update(everything=True)
+    return root, layer
+
+
+def runs_of(selection):
+    return [key.run for key in selection.keys()]  # noqa: SIM118 - a selection is no dict
+
+
+def counted(config):
+    """The project once more, with a layer that counts behind the index."""
+    again = copick_core.open(str(config))
+    inner = again.layers.overlay.inner = CountingLayer(again.layers.overlay.inner)
+    return again, inner
+
+
+def test_a_selection_by_points_and_labels_asks_nothing_of_the_storage(config):
+    _, layer = segmentations(config)
+    layer.describe()
+    again, inner = counted(config)
+
+    found = runs_of(again.select("TS_*/ribosome:ana", min_points=2, max_points=2))
+    labelled = runs_of(again.select("*/cells@10.0", label=2))
+
+    assert (found, labelled) == (["TS_2"], ["TS_2", "TS_3"])
+    assert again.select("*/cells@10.0", label=1).count() == 1  # not that of label 12
+    assert [key.run for key, _ in search(again, "segmentations", label=12)] == ["TS_2", "TS_3"]
+    assert inner.calls == {}
+
+
+def test_what_the_index_does_not_know_is_read(config):
+    _, layer = segmentations(config)
+    again, inner = counted(config)
+
+    assert runs_of(again.select("TS_*/cells@10.0", label=12)) == ["TS_2", "TS_3"]
+    assert inner.calls["zarr"] == 3
+    layer.describe()
+    assert again.select("TS_*/cells@10.0", label=12).count() == 2
+    assert inner.calls["zarr"] == 3
+
+
+@pytest.mark.parametrize("how", ["region", "store", "replaced"])
+def test_a_segmentation_that_changes_has_other_labels(config, how):
+    root, layer = segmentations(config)
+    layer.describe()
+    (first, *_) = root.select("TS_1/cells@10.0")
+
+    if how == "region":
+        first.set_region(np.full((1, 4, 4), 7, "u1"), z=slice(0, 1))
+    elif how == "store":
+        array = zarr.open_array(first.zarr(), path="0", mode="r+")
+        array[0] = 5
+        layer.describe()
+        array[0] = 7
+    else:
+        first.from_numpy(np.full((4, 4, 4), 7, "u1"))
+
+    assert root.select("*/cells@10.0", label=7).count() == 1
+    layer.describe()
+    assert root.select("*/cells@10.0", label=7).count() == 1
+    assert root.select("*/cells@10.0", label=5).count() == 0
+
+
+def test_facts_that_others_made_untrue_are_forgotten_by_an_update(config, bare):
+    _, layer = segmentations(config)
+    layer.describe()
+    plain = copick_core.open({**json.loads(config.read_text()), "wrappers": []})
+    plain.get_run("TS_1").picks[0].from_numpy(np.ones((9, 3)))
+
+    layer.update()
+
+    assert runs_of(copick_core.open(str(config)).select("*/ribosome", min_points=9)) == ["TS_1"]
+
+
+def test_what_was_read_before_a_change_is_not_noted(config):
+    root, layer = segmentations(config)
+    (first, *_) = root.select("TS_1/cells@10.0")
+    key, facts, changes = layer._facts(first.key)
+    first.set_region(7)
+
+    assert layer.index.note(key, facts, changes) is False
 
 
 def test_searching_needs_an_index_that_was_built(config):

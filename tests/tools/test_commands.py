@@ -91,6 +91,13 @@ def test_a_dry_run_prints_what_the_real_run_then_reports_and_changes_nothing(pro
     assert printed(capsys, *words, *(["--yes"] if words[0] == "rm" else []))["done"] == planned
 
 
+def test_ls_lists_picks_by_points_and_segmentations_by_label(project, capsys):
+    project.get_run("TS_2").get_picks(user_id="bob")[0].from_numpy([[1, 2, 3], [4, 5, 6]])
+
+    assert [row["address"] for row in printed(capsys, "ls", "--min-points", "2")] == ["TS_2/ribosome:bob/1"]
+    assert [row["address"] for row in printed(capsys, "ls", "--label", "1")] == ["TS_1/membrane:alice/1@10.0"]
+
+
 def test_ls_of_a_run_lists_what_is_in_it(project, capsys):
     found = printed(capsys, "ls", "TS_1/")
 

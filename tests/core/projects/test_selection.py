@@ -252,3 +252,33 @@ def test_a_project_is_selected_from_in_another_process_too(filled, project_confi
 
     assert len(picks.points) == 1
     assert copick_core.open(project_config()).entity("TS_1/ribosome:bob/1").key == picks.key
+
+
+def test_picks_are_selected_by_their_number_of_points(filled):
+    filled.get_run("TS_2").get_picks(user_id="bob")[0].from_numpy(np.ones((5, 3)))
+
+    assert filled.select("*/ribosome", min_points=2).keys() == [PicksKey("TS_2", "ribosome", "bob", "1")]
+    assert filled.select("TS_2/ribosome", max_points=1).keys() == [PicksKey("TS_2", "ribosome", "alice", "1")]
+
+
+def test_segmentations_are_selected_by_a_label_in_their_voxels(filled):
+    segmentation = filled.get_run("TS_1").get_segmentations(is_multilabel=True)[0]
+    segmentation.from_numpy(np.full((4, 4, 4), 2, np.uint8))
+
+    assert filled.select("*/*@*", label=2).keys() == [segmentation.key]
+
+
+def test_the_labels_of_a_panoptic_segmentation_are_not_its_instances(filled):
+    both = np.stack([np.ones((4, 4, 4), np.uint8), np.full((4, 4, 4), 2, np.uint8)])
+    made = filled.get_run("TS_2").new_segmentation(10.0, "cells", "1", user_id="bob", is_panoptic=True)
+    made.from_numpy(both)
+
+    assert filled.select("TS_2/*@*", label=1).keys() == [made.key]
+    assert filled.select("TS_2/*@*", label=2).keys() == []
+
+
+def test_points_and_labels_of_what_has_none_are_refused(filled):
+    with pytest.raises(AddressError, match="points"):
+        filled.select("*/wbp@10.0", kind="tomogram", min_points=1)
+    with pytest.raises(InvalidDataError, match="nothing has both"):
+        filled.select("*", min_points=1, label=1)

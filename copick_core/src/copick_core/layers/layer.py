@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.layers.contents import Content
     from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
 
@@ -127,6 +128,21 @@ class Layer(ABC):
 
         Returns:
             All of them; None, the default, where parents would have to be listed to know.
+        """
+        return None
+
+    def find_content(
+        self, kind: Kind, fields: Mapping[str, str | float], content: Content
+    ) -> tuple[Sequence[Key], Sequence[Key]] | None:
+        """Find the entities of a kind by the values of their keys and by what they contain, without asking storage.
+
+        Args:
+            kind: The kind.
+            fields: Values by the name of the key's field, as for :meth:`find`.
+            content: What they contain.
+
+        Returns:
+            Those that contain it, and those that must be read to know; None, the default, where nothing is known.
         """
         return None
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trimesh.parent import Geometry
     from zarr.abc.store import Store
 
+    from copick_core.layers.contents import Content
     from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
 
@@ -126,6 +127,12 @@ class WrapperLayer(Layer):
     def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
         """Pass on, not through :meth:`around`: it asks no storage."""
         return self.inner.find(kind, fields)
+
+    def find_content(
+        self, kind: Kind, fields: Mapping[str, str | float], content: Content
+    ) -> tuple[Sequence[Key], Sequence[Key]] | None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        return self.inner.find_content(kind, fields, content)
 
     def exists(self, key: Key) -> bool:
         """Pass on."""

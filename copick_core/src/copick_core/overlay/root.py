@@ -142,27 +142,41 @@ class CopickRootOverlay(CopickRoot):
 
         return Reviews(self)
 
-    def select(self, address: Address | str, kind: Kind | str | None = None) -> Selection:
+    def select(
+        self,
+        address: Address | str,
+        kind: Kind | str | None = None,
+        *,
+        min_points: int | None = None,
+        max_points: int | None = None,
+        label: int | None = None,
+    ) -> Selection:
         """The entities that an address matches, in all layers; listed when they are used.
+
+        Layers with an index answer from it. Points and labels that no index knows are read, entity by entity.
 
         Args:
             address: Such as ``"TS_*/ribosome:alice/1"``; see :mod:`copick_core.tree.addresses`.
             kind: The one kind that is wanted; None for every kind that the address can mean.
+            min_points: Only picks with at least so many points.
+            max_points: Only picks with at most so many points.
+            label: Only segmentations with this label in their voxels.
 
         Returns:
             What can be iterated, counted, tabulated, mapped and deleted.
 
         Raises:
-            AddressError: The text is no address, or no entity of the wanted kind can have it.
-            InvalidDataError: There is no such kind.
+            AddressError: The text is no address, or no entity of the wanted kind can have it, or its points or labels.
+            InvalidDataError: There is no such kind, or points and labels were asked for.
 
         Example:
             >>> for picks in root.select("TS_*/ribosome:alice/1", kind="picks"):  # doctest: +SKIP
             ...     print(picks.run.name, len(picks.points))
         """
+        from copick_core.layers.contents import Content
         from copick_core.projects.selection import Selection
 
-        return Selection(self, address, kind)
+        return Selection(self, address, kind, Content(min_points, max_points, label))
 
     def entity(self, address: Address | str, kind: Kind | str | None = None) -> Entity[Any]:
         """The one entity that an address names; of several layers the overlay's, as that is what a user edits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
@@ -12,11 +13,16 @@ from copick_core.tree.keys import CONTAINER_KINDS, PARENT_KIND, ROOT, Key, Kind,
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
+    from copick_core.layers.contents import Content
     from copick_core.models.entity import Entity
     from copick_core.overlay import CopickRootOverlay
     from copick_core.tree.keys import ParentKey
 
 R = TypeVar("R")
+
+#: Entities that are read at once to see what they contain.
+_READERS = 16
+
 #: An entity and the layer that it was found in; None for what spans layers (runs, voxel spacings, objects).
 Row = tuple[Key, "Layer | None"]
 
@@ -34,6 +40,7 @@ class Selection:
         root: The project.
         address: What is selected, as text or parsed.
         kind: The one kind that is wanted; None for every kind that the address can mean.
+        content: What the entities must contain.
 
     Attributes:
         root: The project.
@@ -45,7 +52,13 @@ class Selection:
         InvalidDataError: There is no such kind.
     """
 
-    def __init__(self, root: CopickRootOverlay, address: Address | str, kind: Kind | str | None = None) -> None:
+    def __init__(
+        self,
+        root: CopickRootOverlay,
+        address: Address | str,
+        kind: Kind | str | None = None,
+        content: Content | None = None,
+    ) -> None:
         self.root = root
         self.address = address if isinstance(address, Address) else parse(address)
         possible = self.address.kinds
@@ -56,6 +69,13 @@ class Selection:
                 can = " or ".join(k.value for k in Kind if k in possible)
                 raise AddressError(address=str(self.address), position=None, reason=f"it can mean {can}, not {wanted.value}")
             possible = frozenset({wanted})
+        self._content = content if content is not None and content.kind is not None else None
+        if self._content is not None:
+            possible &= {self._content.kind}
+            if not possible:
+                what = "labels" if self._content.label is not None else "points"
+                reason = f"nothing that it can mean has {what}"
+                raise AddressError(address=str(self.address), position=None, reason=reason)
         self.kinds = [k for k in Kind if k in possible]
 
     def __iter__(self) -> Iterator[Entity[Any]]:
@@ -72,7 +92,23 @@ class Selection:
 
         Runs, voxel spacings and objects span layers: they come once, with None.
         """
-        known = {kind: rows for kind in self.kinds if (rows := _found(self.root, kind, self.address)) is not None}
+        if self._content is not None:
+            return self._rows_with(self._content)
+        return self._all_rows()
+
+    def _rows_with(self, content: Content) -> list[Row]:
+        """The rows that have a content: as layers know it, and the others read."""
+        (kind,) = self.kinds
+        found = _found(self.root, kind, self.address, content)
+        rows, unknown = ([], self._all_rows()) if found is None else found
+        with ThreadPoolExecutor(_READERS) as pool:
+            matches = pool.map(lambda row: content.matches(cast("Layer", row[1]), row[0]), unknown)
+            rows = [*rows, *(row for row, is_match in zip(unknown, matches, strict=True) if is_match)]
+        order = {layer.name: number for number, layer in enumerate(self.root.layers.all)}
+        return sorted(rows, key=lambda row: (cast("Any", row[0]).run, order[cast("Layer", row[1]).name], row[0]))
+
+    def _all_rows(self) -> list[Row]:
+        known = {kind: rows[0] for kind in self.kinds if (rows := _found(self.root, kind, self.address)) is not None}
         found: dict[Kind, list[Row]] = {}
         asked = [kind for kind in self.kinds if kind not in known]
         parents: dict[Kind, list[ParentKey]] = {kind: _parents(self.root, kind, self.address, found) for kind in asked}
@@ -226,21 +262,32 @@ def _repeated(names: list[str]) -> set[str]:
     return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
 
 
-def _found(root: CopickRootOverlay, kind: Kind, address: Address) -> list[Row] | None:
-    """What an address matches below runs, where all layers find it without listing run after run; None otherwise."""
+def _found(
+    root: CopickRootOverlay, kind: Kind, address: Address, content: Content | None = None
+) -> tuple[list[Row], list[Row]] | None:
+    """What an address matches below runs, where all layers find it without listing run after run; None otherwise.
+
+    Returns:
+        What has the content, and what must be read to know.
+    """
     if PARENT_KIND[kind] is not Kind.RUN or kind in CONTAINER_KINDS or root._index.runs is not None:
         return None
-    if address.literal("run") is not None:
+    if content is None and address.literal("run") is not None:
         return None  # listing one run is as quick
     fields = address.literals(kind)
-    rows: list[tuple[str, int, Key, Layer]] = []
+    rows: tuple[list[tuple[str, int, Key, Layer]], ...] = ([], [])
     for number, layer in enumerate(root.layers.all):
-        keys = layer.find(kind, fields)
-        if keys is None:
+        if content is None:
+            keys = layer.find(kind, fields)
+            both = None if keys is None else (keys, ())
+        else:
+            both = layer.find_content(kind, fields, content)
+        if both is None:
             return None
-        rows += [(cast("Any", key).run, number, key, layer) for key in keys if address.matches(key)]
-    rows.sort(key=lambda row: row[:3])
-    return [(key, layer) for _, _, key, layer in rows]
+        for found, keys in zip(rows, both, strict=True):
+            found += [(cast("Any", key).run, number, key, layer) for key in keys if address.matches(key)]
+    has, unknown = ([(key, layer) for _, _, key, layer in sorted(found, key=lambda row: row[:3])] for found in rows)
+    return has, unknown
 
 
 def _parents(root: CopickRootOverlay, kind: Kind, address: Address, found: dict[Kind, list[Row]]) -> list[ParentKey]:

@@ -21,7 +21,9 @@ _config = click.option(
     help='Config of the project; its "wrappers" name the index.',
 )
 _describe = click.option(
-    "--describe", is_flag=True, help="Also read sizes and points of files, and shapes and levels of volumes; reads every file."
+    "--describe",
+    is_flag=True,
+    help="Also read sizes and points of files, shapes of volumes, and labels: every file and every segmentation.",
 )
 
 

@@ -5,9 +5,11 @@ Tables:
 * ``entities``: one row for each entity: ``kind`` and what its key has of ``run``, ``voxel_size``, ``name`` (the object, the
   segmentation or the type of the tomogram), ``user``, ``session``, ``type`` (of segmentations and features) and ``variant``;
   empty where a kind has no such field. Where they are known: ``size`` in bytes and ``revision`` of files, ``points`` of picks,
-  ``shape`` (JSON, finest level) and ``levels`` of volumes.
+  ``shape`` (JSON, finest level) and ``levels`` of volumes, and ``labels`` of segmentations (JSON, sorted, without 0). It is
+  forgotten with the run's lists, when others have changed the run, or a writer died.
 * ``runs``: runs whose entities are all known: when they were listed (``listed``, seconds since 1970), what told then that the
-  run had not changed (``version``, JSON), and a counter of changes. The run "" is the project: its runs and objects.
+  run had not changed (``version``; "ours" if it was changed through an index since), and a counter of changes. The run "" is
+  the project: its runs and objects.
 * ``changing``: runs that somebody is changing: a row is put before storage is changed, and taken away with the update of the
   index, in one step. While there is one, lists of that run are asked of the storage. A process that dies leaves it.
 * ``about``: ``format`` (1), ``place``, ``complete`` (1 once all runs are known) and ``built`` (seconds since 1970).
@@ -26,10 +28,13 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey, field_names
 from copick_layers.index.rows import COLUMNS, FIELDS, below, keys_of, row_of, run_of, with_all_below
+
+if TYPE_CHECKING:
+    from copick_core.layers.contents import Content
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entities (
     kind TEXT NOT NULL, run TEXT NOT NULL, voxel_size REAL NOT NULL, name TEXT NOT NULL, user TEXT NOT NULL,
     session TEXT NOT NULL, type TEXT NOT NULL, variant TEXT NOT NULL,
-    size INTEGER, revision TEXT, points INTEGER, shape TEXT, levels INTEGER,
+    size INTEGER, revision TEXT, points INTEGER, shape TEXT, levels INTEGER, labels TEXT,
     PRIMARY KEY ({_KEY})
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entities_of_runs ON entities (run, kind);
@@ -55,6 +60,8 @@ _RESUMED = 86400.0
 _PATIENCE = 30.0
 
 
+#: Version of a run that was changed through an index since it was listed: what the index wrote stays known.
+_OURS = "ours"
 #: Changes that this process is making.
 _mine: set[str] = set()
 
@@ -124,6 +131,8 @@ class IndexFile:
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
+            if "labels" not in {row[1] for row in connection.execute("PRAGMA table_info(entities)")}:
+                connection.execute("ALTER TABLE entities ADD COLUMN labels TEXT")
             connection.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('place', ?)", (FORMAT, self._place))
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -213,6 +222,21 @@ class IndexFile:
 
     def find(self, kind: Kind, fields: Mapping[str, str | float]) -> list[Key] | None:
         """Entities of a kind whose keys have some values; None where not every run is known, or one is being changed."""
+        found = self._selected(kind, fields, [("", [])])
+        return None if found is None else found[0]
+
+    def find_content(
+        self, kind: Kind, fields: Mapping[str, str | float], content: Content
+    ) -> tuple[list[Key], list[Key]] | None:
+        """Entities that have a content, and those of which it is not known; None as for :meth:`find`."""
+        condition, values = content_condition(content)
+        column = "labels" if content.label is not None else "points"
+        found = self._selected(kind, fields, [(condition, values), (f" AND {column} IS NULL", [])])
+        return None if found is None else (found[0], found[1])
+
+    def _selected(
+        self, kind: Kind, fields: Mapping[str, str | float], further: Sequence[tuple[str, list[Any]]]
+    ) -> list[list[Key]] | None:
         columns = dict(zip(field_names(kind), FIELDS[kind], strict=True))
         conditions = " AND ".join(["kind = ?", *(f"{columns[field]} = ?" for field in fields)])
         with self._reading() as connection:
@@ -224,7 +248,8 @@ class IndexFile:
             if connection.execute(unknown).fetchone():
                 return None
             query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE {conditions}"
-            return keys_of(kind, connection.execute(query, [kind.value, *fields.values()]).fetchall())
+            start = [kind.value, *fields.values()]
+            return [keys_of(kind, connection.execute(query + more, [*start, *values]).fetchall()) for more, values in further]
 
     # ------------------------------------------------------------------ changes
 
@@ -275,15 +300,36 @@ class IndexFile:
                 if key.kind is Kind.RUN and self._is_complete(connection):
                     connection.execute("UPDATE runs SET listed = ? WHERE run = ? AND listed IS NULL", (time.time(), run))
             for (changed,) in connection.execute("SELECT run FROM changing WHERE token = ?", (token,)).fetchall():
-                connection.execute("UPDATE runs SET version = NULL WHERE run = ?", (changed,))
+                connection.execute("UPDATE runs SET version = ? WHERE run = ?", (_OURS, changed))
                 _count_change(connection, changed)
             connection.execute("DELETE FROM changing WHERE token = ?", (token,))
         _mine.discard(token)
 
-    def note(self, key: Key, facts: Mapping[str, Any]) -> None:
-        """Note what is known of an entity that the index has."""
+    def changes_of(self, run: str) -> int:
+        """How often a run was changed through an index; get it before an entity is read, for :meth:`note`."""
+        found = self.select("SELECT changes FROM runs WHERE run = ?", (run,))
+        return int(found[0][0]) if found else 0
+
+    def note(self, key: Key, facts: Mapping[str, Any], changes: int) -> bool:
+        """Note what was read of an entity that the index has, unless its run was changed meanwhile.
+
+        Args:
+            key: The entity.
+            facts: What was read, by column.
+            changes: What :meth:`changes_of` its run gave before it was read.
+
+        Returns:
+            Whether it was noted.
+        """
+        run = run_of(key)
         with self._writing() as connection:
+            if connection.execute("SELECT 1 FROM changing WHERE run = ?", (run,)).fetchone():
+                return False
+            now = connection.execute("SELECT changes FROM runs WHERE run = ?", (run,)).fetchone()
+            if (now[0] if now else 0) != changes:
+                return False
             _update(connection, key, facts)
+        return True
 
     def state(self) -> State:
         """What is known now; get it before storage is listed, for :meth:`replace`."""
@@ -292,19 +338,23 @@ class IndexFile:
             notes = connection.execute("SELECT token, since FROM changing").fetchall()
         return State(changes, [token for token, since in notes if _is_dead(token, since)])
 
-    def replace(self, found: Mapping[str, Iterable[Key]], before: State, versions: Mapping[str, str | None]) -> set[str]:
+    def replace(
+        self, found: Mapping[str, Iterable[Key]], before: State, versions: Mapping[str, str | None], *, forget: bool = False
+    ) -> set[str]:
         """Take lists of whole runs into the index.
 
         Args:
             found: Everything below each run; for "", the runs and objects of the project.
             before: What :meth:`state` gave before they were listed.
             versions: What tells that a run has not changed, from before it was listed.
+            forget: Forget what entities contain, even where nothing tells that somebody else has changed them.
 
         Returns:
             The runs that were taken; others were changed meanwhile.
         """
         taken: set[str] = set()
         with self._writing() as connection:
+            died = {run for run, token in connection.execute("SELECT run, token FROM changing") if token in before.dead}
             for token in before.dead:
                 for run in found:
                     connection.execute("DELETE FROM changing WHERE run = ? AND token = ?", (run, token))
@@ -316,10 +366,14 @@ class IndexFile:
                 rows = {row_of(key) for key in keys}
                 kinds = (Kind.RUN.value, Kind.OBJECT.value)
                 where = "kind IN (?, ?)" if run == "" else "run = ? AND kind NOT IN (?, ?)"
+                connection.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
+                ((version,),) = connection.execute("SELECT version FROM runs WHERE run = ?", (run,)).fetchall()
+                if forget or run in died or (version != _OURS and (version is None or version != versions.get(run))):
+                    connection.execute(f"{_FORGET} WHERE {where}", ([run] if run else []) + [*kinds])
+                    _count_change(connection, run)  # what is being read of it now is not noted
                 known = {*connection.execute(f"SELECT {_KEY} FROM entities WHERE {where}", ([run] if run else []) + [*kinds])}
                 connection.executemany(_DELETE, known - rows)
                 connection.executemany(_INSERT, rows - known)
-                connection.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
                 update = "UPDATE runs SET listed = ?, version = ? WHERE run = ?"
                 connection.execute(update, (time.time(), versions.get(run), run))
                 taken.add(run)
@@ -351,11 +405,18 @@ class IndexFile:
             query = "SELECT run FROM runs WHERE listed >= ? AND run NOT IN (SELECT run FROM changing)"
             return {run for (run,) in connection.execute(query, (float(row[0]),))}
 
+    def has_labels(self, key: Key) -> bool:
+        """Whether the labels of a segmentation are known, which a change of its voxels makes untrue."""
+        if key.kind is not Kind.SEGMENTATION:
+            return False
+        where = " AND ".join(f"{column} = ?" for column in COLUMNS)
+        return bool(self.select(f"SELECT 1 FROM entities WHERE labels IS NOT NULL AND {where}", row_of(key)))
+
     def undescribed(self) -> list[Key]:
         """Files whose size, and volumes whose levels are not known."""
         found: list[Key] = []
         for kind in (*FILE_KINDS, *VOLUME_KINDS):
-            column = "size" if kind in FILE_KINDS else "levels"
+            column = "size" if kind in FILE_KINDS else "labels" if kind is Kind.SEGMENTATION else "levels"
             query = f"SELECT {', '.join(FIELDS[kind])} FROM entities WHERE kind = ? AND {column} IS NULL"
             found += keys_of(kind, self.select(query, (kind.value,)))
         return found
@@ -419,6 +480,16 @@ class IndexFile:
         return [run for (run,) in self.select("SELECT DISTINCT run FROM changing ORDER BY run")]
 
 
+def content_condition(content: Content) -> tuple[str, list[Any]]:
+    """The condition on the columns of facts, beginning with AND, and its values."""
+    if content.label is not None:
+        return " AND instr(replace(replace(replace(labels, ' ', ''), '[', ','), ']', ','), ?)", [f",{content.label},"]
+    limits = [
+        (sign, number) for sign, number in ((">=", content.min_points), ("<=", content.max_points)) if number is not None
+    ]
+    return "".join(f" AND points {sign} ?" for sign, _ in limits), [number for _, number in limits]
+
+
 def _tomograms(connection: sqlite3.Connection, run: str | None = None) -> list[tuple[Any, ...]]:
     """Rows of the tomograms of a run, or of all."""
     query = f"SELECT {', '.join(FIELDS[Kind.TOMOGRAM])} FROM entities WHERE kind = ?"
@@ -428,7 +499,8 @@ def _tomograms(connection: sqlite3.Connection, run: str | None = None) -> list[t
 
 _DELETE = f"DELETE FROM entities WHERE {' AND '.join(f'{column} = ?' for column in COLUMNS)}"
 _INSERT = f"INSERT OR IGNORE INTO entities ({_KEY}) VALUES ({', '.join('?' for _ in COLUMNS)})"
-_FACTS = ("size", "revision", "points", "shape", "levels")
+_FACTS = ("size", "revision", "points", "shape", "levels", "labels")
+_FORGET = f"UPDATE entities SET {', '.join(f'{column} = NULL' for column in _FACTS)}"
 
 
 def _insert(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any] | None) -> None:
@@ -445,7 +517,7 @@ def _insert(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any] |
 
 def _update(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any]) -> None:
     columns = [column for column in _FACTS if column in facts]
-    values = [json.dumps(facts[c]) if c == "shape" and facts[c] is not None else facts[c] for c in columns]
+    values = [json.dumps(v) if isinstance(v := facts[c], list) else v for c in columns]
     where = " AND ".join(f"{column} = ?" for column in COLUMNS)
     assignments = ", ".join(f"{column} = ?" for column in columns)
     connection.execute(f"UPDATE entities SET {assignments} WHERE {where}", [*values, *row_of(key)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConflictError, CopickError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.layers import ANY, Layer, Revision, WrapperLayer
+from copick_core.layers.contents import labels
 from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
@@ -30,6 +31,8 @@ from copick_layers.index.rows import run_of
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
+
+    from copick_core.layers.contents import Content
 
 #: Runs that are listed at once, and put into the index in one step.
 _BATCH = 1000
@@ -101,6 +104,14 @@ class IndexLayer(WrapperLayer):
             self._compare([ROOT])
         return None if self._freshness == "check" else self.index.find(kind, fields)
 
+    def find_content(
+        self, kind: Kind, fields: Mapping[str, str | float], content: Content
+    ) -> tuple[Sequence[Key], Sequence[Key]] | None:
+        """Find entities by what they contain, as far as the index knows it."""
+        if self._freshness == "update":
+            self._compare([ROOT])
+        return None if self._freshness == "check" else self.index.find_content(kind, fields, content)
+
     def _compare(self, parents: Sequence[ParentKey]) -> None:
         """Compare the index with the storage, as far as the options say so."""
         if self._freshness == "trust":
@@ -136,7 +147,8 @@ class IndexLayer(WrapperLayer):
         """Bring the index up to date, or build it; one that was cut off goes on where it stopped.
 
         Args:
-            everything: List all runs anew, whether or not the storage tells that they are as they were.
+            everything: List all runs anew, whether or not the storage tells that they are as they were, and forget what
+                entities contain.
             progress: Called with how many runs are done, and how many there are to do.
 
         Returns:
@@ -150,22 +162,22 @@ class IndexLayer(WrapperLayer):
         known = {} if everything else self.index.versions()
         old = [run for run in runs if run not in done and not self._is_same(run, known.get(run))]
         for first in range(0, len(old), _BATCH):
-            self._relist(old[first : first + _BATCH])
+            self._relist(old[first : first + _BATCH], forget=everything)
             if progress is not None:
                 progress(min(first + _BATCH, len(old)), len(old))
         self.index.finish_build(runs)
         self._fresh.update(["", *runs])
         return len(old)
 
-    def _relist(self, runs: Sequence[str]) -> None:
-        """List whole runs and take what is there into the index."""
+    def _relist(self, runs: Sequence[str], *, forget: bool = False) -> None:
+        """List whole runs and take what is there into the index, and what entities contain if that is not to be forgotten."""
         if not runs:
             return
         before = self.index.state()
         versions = {run: self._version(run) for run in runs}
         found, failed = self._listed(runs)
         # Runs that cannot be listed stay unknown: whoever asks for them gets the error.
-        self.index.replace({run: keys for run, keys in found.items() if run not in failed}, before, versions)
+        self.index.replace({run: keys for run, keys in found.items() if run not in failed}, before, versions, forget=forget)
 
     def _listed(self, runs: Sequence[str]) -> tuple[dict[str, builtins.list[Key]], set[str]]:
         """List everything below some runs; gives it by run, and the runs that could not be listed."""
@@ -201,7 +213,7 @@ class IndexLayer(WrapperLayer):
         return stored - known, known - stored
 
     def describe(self, *, workers: int = 16) -> int:
-        """Read what the index does not know of each entity: size, revision and points of files, shape and levels of volumes.
+        """Read what the index does not know: size, revision and points of files, shape and levels of volumes, labels.
 
         Returns:
             How many entities were read.
@@ -210,21 +222,25 @@ class IndexLayer(WrapperLayer):
 
         unknown = self.index.undescribed()
         with ThreadPoolExecutor(workers) as pool:
-            for facts in pool.map(self._facts, unknown):
-                self.index.note(*facts)
+            for key, facts, changes in pool.map(self._facts, unknown):
+                self.index.note(key, facts, changes)
         return len(unknown)
 
-    def _facts(self, key: Key) -> tuple[Key, dict[str, Any]]:
+    def _facts(self, key: Key) -> tuple[Key, dict[str, Any], int]:
+        changes = self.index.changes_of(run_of(key))
         try:
             if key.kind in FILE_KINDS:
                 data, revision = self.inner.read_revised(key)
-                return key, _file_facts(key, data, revision)
+                return key, _file_facts(key, data, revision), changes
             from copick_core.volumes import ome
 
             store = self.inner.zarr(key)
-            return key, {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
+            facts = {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
+            if key.kind is Kind.SEGMENTATION:
+                facts["labels"] = sorted(labels(self.inner, key))
+            return key, facts, changes
         except (CopickError, OSError, ValueError, KeyError):
-            return key, {}  # gone meanwhile, or damaged: nothing is known of it
+            return key, {}, changes  # gone meanwhile, or damaged: nothing is known of it
 
     def forget(self, parent: ParentKey) -> None:
         """Compare with the storage again, as far as the options say so."""
@@ -293,6 +309,17 @@ class IndexLayer(WrapperLayer):
             self._doubt(run_of(key))  # folders that were made for it may stay, and are a run then
             raise
 
+    @contextmanager
+    def changing(self, key: Key) -> Iterator[None]:
+        """Forget the labels of a segmentation whose voxels change."""
+        if key.kind is not Kind.SEGMENTATION or self.read_only:
+            with super().changing(key):
+                yield
+            return
+        with self.indexing(key) as change, super().changing(key):
+            yield
+            change.stored = [key]
+
     def delete(self, key: Key) -> None:
         """Delete an entity, here and in the index."""
         self.check_writable(key)
@@ -320,7 +347,7 @@ class IndexLayer(WrapperLayer):
 
     def has_volume(self, key: Key) -> bool:
         """Whether this layer has put a volume into the index."""
-        return key in self._volumes
+        return key in self._volumes and not self.index.has_labels(key)
 
     def note_values(self, key: Key, values: Callable[[], None], *, deletes: bool) -> None:
         """Change values of a volume, which may make it or delete it.
@@ -330,7 +357,7 @@ class IndexLayer(WrapperLayer):
             values: Makes the change.
             deletes: Whether the volume may be gone afterwards.
         """
-        if key in self._volumes and not deletes:
+        if self.has_volume(key) and not deletes:
             values()
             return
         with self.indexing(key) as change:

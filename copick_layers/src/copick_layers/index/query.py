@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConfigError
+from copick_core.layers.contents import Content
 from copick_core.projects.listing import kind_of
+from copick_layers.index.database import content_condition
 from copick_layers.index.layer import IndexLayer
 from copick_layers.index.rows import FIELDS, keys_of
 
@@ -27,11 +29,12 @@ def search(
     voxel_size: float | None = None,
     min_points: int | None = None,
     max_points: int | None = None,
+    label: int | None = None,
 ) -> list[tuple[Key, Layer]]:
     """Find entities of a kind in all layers of a project, by their indexes alone.
 
-    Points are those that were written through the index, or counted by ``copick-core index build --describe``. Picks whose
-    points are not known match no limit.
+    Points and labels are those that were written through the index, or read by ``copick-core index build --describe``. What is
+    not known matches no limit; :meth:`~copick_core.overlay.CopickRootOverlay.select` reads it.
 
     Args:
         root: The project; each layer has an index.
@@ -44,6 +47,7 @@ def search(
         voxel_size: In angstrom.
         min_points: Fewest points.
         max_points: Most points.
+        label: A label that segmentations have.
 
     Returns:
         Keys and the layers that hold them: sorted, and layers in the order of the project.
@@ -64,10 +68,9 @@ def search(
         if value is not None:
             conditions.append(f"{column} = ?")
             values.append(value)
-    for comparison, number in ((">=", min_points), ("<=", max_points)):
-        if number is not None:
-            conditions.append(f"points {comparison} ?")
-            values.append(number)  # type: ignore[arg-type]
+    condition, numbers = content_condition(Content(min_points, max_points, label))
+    values += numbers
+    conditions[-1] += condition
     if text is not None:
         columns = ("run", "name", "user", "session", "type")
         conditions.append(f"({' OR '.join(f'instr(lower({column}), ?)' for column in columns)})")

@@ -56,6 +56,7 @@ def info(config: str, as_json: bool) -> None:
     "copick-core ls 'TS_*/ribosome:alice' --kind picks",
     "copick-core ls --state",
     "copick-core ls 'TS_*/ribosome' --state rejected",
+    "copick-core ls 'TS_*/ribosome' --min-points 100",
 )
 @click.command
 @click.argument("address", required=False, type=ADDRESS)
@@ -70,6 +71,9 @@ def info(config: str, as_json: bool) -> None:
     help="Print the state of review of each, or only what is in STATE; give it after ADDRESS.",
 )
 @click.option("--made-by", metavar="NAME", help="Only what this tool, function or user made; reads every entity.")
+@click.option("--min-points", type=click.IntRange(0), metavar="N", help="Only picks with at least N points.")
+@click.option("--max-points", type=click.IntRange(0), metavar="N", help="Only picks with at most N points.")
+@click.option("--label", type=click.IntRange(1), metavar="N", help="Only segmentations with label N in their voxels.")
 @click.option("--tree", "as_tree", is_flag=True, help="Print the whole project as a tree; reads every entity.")
 @json_option
 def ls(
@@ -79,6 +83,9 @@ def ls(
     long: bool,
     state: str | None,
     made_by: str | None,
+    min_points: int | None,
+    max_points: int | None,
+    label: int | None,
     as_tree: bool,
     as_json: bool,
 ) -> None:
@@ -94,12 +101,14 @@ def ls(
 
         click.echo("\n".join(project_tree(root)))
         return
-    parsed = parse(address or ("*/" if made_by is None else "*"))
+    content = {"min_points": min_points, "max_points": max_points, "label": label}
+    is_filtered = any(number is not None for number in content.values())
+    parsed = parse(address or ("*@*:*" if label is not None else "*" if made_by is not None or is_filtered else "*/"))
     texts = [parsed]
-    if address and parsed.kinds == {Kind.RUN} and kind is None:
+    if address and parsed.kinds == {Kind.RUN} and kind is None and not is_filtered:
         inside = ("*@*:*", "*")
         texts = [parse(f"{parsed!s}{text}") for text in inside][::-1]
-    rows = [row for text in texts for row in root.select(text, kind_of(kind)).rows()]
+    rows = [row for text in texts for row in root.select(text, kind_of(kind), **content).rows()]
     if made_by is not None:
         from copick_tools.stats import was_made_by
 
