@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
 from copick_core.projects.listing import columns, kind_of, list_all
 from copick_core.tree.addresses import Address, address_of, key_of, parse
-from copick_core.tree.keys import CONTAINER_KINDS, PARENT_KIND, ROOT, Key, Kind, ObjectKey, RunKey, VoxelSpacingKey
+from copick_core.tree.keys import (
+    CONTAINER_KINDS,
+    PARENT_KIND,
+    ROOT,
+    Key,
+    Kind,
+    ObjectKey,
+    RunKey,
+    SegmentationKey,
+    VoxelSpacingKey,
+)
+from copick_core.volumes.labels_present import labels_present
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
@@ -102,7 +113,7 @@ class Selection:
         found = _found(self.root, kind, self.address, content)
         rows, unknown = ([], self._all_rows()) if found is None else found
         with ThreadPoolExecutor(_READERS) as pool:
-            matches = pool.map(lambda row: content.matches(cast("Layer", row[1]), row[0]), unknown)
+            matches = pool.map(lambda row: _contains(content, *cast("tuple[Key, Layer]", row)), unknown)
             rows = [*rows, *(row for row, is_match in zip(unknown, matches, strict=True) if is_match)]
         order = {layer.name: number for number, layer in enumerate(self.root.layers.all)}
         return sorted(rows, key=lambda row: (cast("Any", row[0]).run, order[cast("Layer", row[1]).name], row[0]))
@@ -279,15 +290,28 @@ def _found(
     for number, layer in enumerate(root.layers.all):
         if content is None:
             keys = layer.find(kind, fields)
-            both = None if keys is None else (keys, ())
+            both: tuple[Sequence[Key], Sequence[Key]] | None = None if keys is None else (keys, ())
         else:
             both = layer.find_content(kind, fields, content)
         if both is None:
             return None
-        for found, keys in zip(rows, both, strict=True):
-            found += [(cast("Any", key).run, number, key, layer) for key in keys if address.matches(key)]
-    has, unknown = ([(key, layer) for _, _, key, layer in sorted(found, key=lambda row: row[:3])] for found in rows)
+        for part, found in zip(rows, both, strict=True):
+            part += [(cast("Any", key).run, number, key, layer) for key in found if address.matches(key)]
+    has, unknown = (_in_order(part) for part in rows)
     return has, unknown
+
+
+def _in_order(rows: list[tuple[str, int, Key, Layer]]) -> list[Row]:
+    return [(key, layer) for _, _, key, layer in sorted(rows, key=lambda row: row[:3])]
+
+
+def _contains(content: Content, key: Key, layer: Layer) -> bool:
+    """Read an entity, and look whether it has a content."""
+    if isinstance(key, SegmentationKey):
+        return content.label in labels_present(layer, key)
+    from copick_core.picks import decode
+
+    return content.has_points(len(decode(layer.read(key), str(key))))
 
 
 def _parents(root: CopickRootOverlay, kind: Kind, address: Address, found: dict[Kind, list[Row]]) -> list[ParentKey]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import ConflictError, CopickError, InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.layers import ANY, Layer, Revision, WrapperLayer
-from copick_core.layers.contents import labels
 from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
@@ -23,6 +22,7 @@ from copick_core.tree.keys import (
     ParentKey,
     RootKey,
     RunKey,
+    SegmentationKey,
     child_kinds,
 )
 from copick_layers.index.database import IndexFile
@@ -233,11 +233,12 @@ class IndexLayer(WrapperLayer):
                 data, revision = self.inner.read_revised(key)
                 return key, _file_facts(key, data, revision), changes
             from copick_core.volumes import ome
+            from copick_core.volumes.labels_present import labels_present
 
             store = self.inner.zarr(key)
-            facts = {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
-            if key.kind is Kind.SEGMENTATION:
-                facts["labels"] = sorted(labels(self.inner, key))
+            facts: dict[str, Any] = {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
+            if isinstance(key, SegmentationKey):
+                facts["labels"] = sorted(labels_present(self.inner, key))
             return key, facts, changes
         except (CopickError, OSError, ValueError, KeyError):
             return key, {}, changes  # gone meanwhile, or damaged: nothing is known of it
