@@ -103,7 +103,7 @@ def ls(
         return
     content = {"min_points": min_points, "max_points": max_points, "label": label}
     is_filtered = any(number is not None for number in content.values())
-    parsed = parse(address or ("*@*:*" if label is not None else "*" if made_by is not None or is_filtered else "*/"))
+    parsed = parse(address or ("*" if made_by is not None or is_filtered else "*/"))
     texts = [parsed]
     if address and parsed.kinds == {Kind.RUN} and kind is None and not is_filtered:
         inside = ("*@*:*", "*")
