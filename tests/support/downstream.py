@@ -209,6 +209,6 @@ def outcomes(report: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):
         tags = {child.tag for child in case}
-        name = f"{(case.get('classname') or '').removeprefix('tests.').removeprefix('src.')}::{case.get('name')}"
+        name = f"{(case.get('classname') or '').rpartition('tests.')[2]}::{case.get('name')}"
         found[name] = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
     return found

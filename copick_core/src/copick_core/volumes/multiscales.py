@@ -84,6 +84,8 @@ def multiscales(
         "name": name,
     }
     if version == "0.5":
+        if not metadata:
+            del image["metadata"]  # as copick 2.0 leaves it out
         return {"ome": {"version": "0.5", "multiscales": [image]}}
     return {"multiscales": [{**image, "version": "0.4"}]}
 

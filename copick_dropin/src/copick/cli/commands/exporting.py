@@ -1,0 +1,122 @@
+"""``copick export``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from copick.cli import util
+from copick.cli.commands.projects import index_map, one_line_errors, opened, options
+from copick.cli.types import CopickURI
+
+
+@click.group(no_args_is_help=True)
+def export() -> None:
+    """Write picks and volumes to files."""
+
+
+_common = options(util.add_config_option, util.add_debug_option, util.add_run_names_option)
+
+
+@export.command("picks", short_help="Write picks to files.")
+@_common
+@click.option("--picks-uri", required=True, type=CopickURI("picks"), help="The picks, such as ribosome:alice/1.")
+@click.option("--output-dir", type=click.Path(file_okay=False), help="Folder: one file for each set of picks.")
+@click.option("--output-file", type=click.Path(dir_okay=False), help="One file for all.")
+@click.option("--output-format", type=click.Choice(["em", "star", "dynamo", "csv"]), required=True, help="Format.")
+@click.option("--voxel-size", type=float, help="Angstrom per voxel that coordinates count in.")
+@click.option("--index-map", "index_path", type=click.Path(exists=True), help="File with a number and a run in each line.")
+@click.option("--include-optics/--no-include-optics", default=True, hidden=True)
+@click.option("--tilt-series-pixel-size", type=float, help="Angstrom per pixel of RELION's tilt series.")
+@click.option("--tomograms-star", type=click.Path(exists=True), help="RELION's list of tomograms.")
+@click.option("--star-layout", type=click.Choice(["particles", "import"]), default="particles", show_default=True)
+@click.option("--tomo-type", help="Type of the tomograms whose sizes count.")
+@click.option("--coordinates", type=click.Choice(["auto", "centered", "pixels"]), default="auto", show_default=True)
+@click.option("--filament-columns", type=click.Choice(["auto", "true", "false"]), default="auto", show_default=True)
+@click.option("--polarity-from-filaments/--no-polarity-from-filaments", default=True, hidden=True)
+@click.option("--filaments-uri", type=CopickURI("filaments", "reference"), hidden=True)
+@click.option("--filament-angles", type=click.Choice(["frame", "pose"]), default="frame", show_default=True)
+@click.option("--half-sets", type=click.Choice(["filament"]), help="Put each filament into one of two half sets.")
+@util.add_max_workers_option
+@one_line_errors
+def export_picks(
+    config: str,
+    picks_uri: str,
+    output_dir: str | None,
+    output_file: str | None,
+    output_format: str,
+    voxel_size: float | None,
+    index_path: str | None,
+    **given: Any,
+) -> None:
+    """Write picks to files of other programs."""
+    from copick.ops.export import export_picks as export
+    from copick.util.uri import resolve_copick_objects
+
+    if (output_dir is None) == (output_file is None):
+        raise click.UsageError("Give --output-dir or --output-file.")
+    root = opened(config)
+    runs = util.resolve_run_names(given["run_names"])
+    write: dict[str, Any] = {}
+    if output_format == "star":
+        if given["star_layout"] == "import":
+            raise click.UsageError("--star-layout import: use `copick-core export picks --format relion-import`.")
+        write = {"pixel_size": given["tilt_series_pixel_size"], "tomograms": given["tomograms_star"]}
+        write["half_sets"] = given["half_sets"]
+        if given["coordinates"] != "auto":
+            write["coordinates"] = given["coordinates"]
+        found = resolve_copick_objects(picks_uri, root, "picks")
+        declared = any((obj := root.get_object(p.pickable_object_name)) is not None and obj.is_filament for p in found)
+        if given["filament_columns"] == "true" or (given["filament_columns"] == "auto" and declared):
+            write["helical"] = given["filament_angles"]
+    numbers = index_map(index_path)
+    with tempfile.TemporaryDirectory() as folder:
+        if numbers and output_format in ("em", "dynamo"):
+            doc = Path(folder) / "runs.doc"
+            doc.write_text("".join(f"{number} {run}.mrc\n" for number, run in numbers.items()), encoding="utf-8")
+            write["doc"] = str(doc)
+        files = export(root, picks_uri, output_dir, output_format, runs, output_file, voxel_size, **write)
+    for file in files:
+        click.echo(f"{file}: written", err=True)
+
+
+@export.command("tomogram", short_help="Write tomograms to files.")
+@_common
+@click.option("--tomogram-uri", required=True, type=CopickURI("tomogram"), help="The tomograms, such as wbp@10.0.")
+@util.add_export_common_options
+@click.option("--output-format", type=click.Choice(["mrc", "tiff", "zarr"]), required=True, help="Format.")
+@util.add_pyramid_export_options
+@util.add_max_workers_option
+@one_line_errors
+def export_tomogram(config: str, tomogram_uri: str, output_dir: str, output_format: str, **given: Any) -> None:
+    """Write tomograms to files."""
+    from copick.ops.export import export_tomograms
+
+    runs = util.resolve_run_names(given["run_names"])
+    shape = given["level"], given["compression"], given["copy_all_levels"]
+    for file in export_tomograms(opened(config), tomogram_uri, output_dir, output_format, runs, *shape):
+        click.echo(f"{file}: written", err=True)
+
+
+@export.command("segmentation", short_help="Write segmentations to files.")
+@_common
+@click.option("--segmentation-uri", required=True, type=CopickURI("segmentation"), help="Such as membrane:alice/1@10.0.")
+@util.add_export_common_options
+@click.option("--output-format", type=click.Choice(["mrc", "tiff", "zarr", "em"]), required=True, help="Format.")
+@util.add_pyramid_export_options
+@click.option("--channel", type=click.Choice(["label", "instance"]), help="Channel of panoptic ones; both by default.")
+@util.add_max_workers_option
+@one_line_errors
+def export_segmentation(
+    config: str, segmentation_uri: str, output_dir: str, output_format: str, channel: str | None, **given: Any
+) -> None:
+    """Write segmentations to files."""
+    from copick.ops.export import export_segmentations
+
+    runs = util.resolve_run_names(given["run_names"])
+    shape = given["level"], given["compression"], given["copy_all_levels"]
+    for file in export_segmentations(opened(config), segmentation_uri, output_dir, output_format, runs, *shape, channel):
+        click.echo(f"{file}: written", err=True)
