@@ -111,6 +111,18 @@ def test_64_requests_wait_for_a_slow_place_at_once_and_the_server_answers_others
     assert contents == blocks(data)
 
 
+def test_many_pictures_keep_nothing_else_waiting(gated):
+    root, gate = gated
+    with Server(root) as server, ThreadPoolExecutor(32) as pool:
+        pictures = [pool.submit(get, server, "picture/run/TS_1?size=32") for _ in range(32)]
+        gate.wait_for(1)
+        picks = get(server, "picks/TS_1/ribosome:alice/1")
+        gate.open.set()
+        drawn = [picture.result().status for picture in pictures]
+
+    assert (picks.status, drawn) == (200, [200] * 32)
+
+
 def test_pages_that_are_closed_while_they_read_do_no_harm(gated, data, caplog):
     root, gate = gated
     with Server(root) as server:

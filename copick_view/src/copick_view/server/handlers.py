@@ -56,13 +56,20 @@ class Site:
         self.access = access
         self.volumes = Volumes(root)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="copick-view")
+        # One picture at a time: each reads a part of a tomogram, and many would keep everything else waiting.
+        self._drawing = ThreadPoolExecutor(1, thread_name_prefix="copick-view-drawing")
 
     async def in_thread(self, call: Callable[..., T], *args: Any) -> T:
         """Make a call that may wait for storage, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
+    async def drawing(self, call: Callable[..., T], *args: Any) -> T:
+        """Make a call that draws a picture, in the thread for pictures."""
+        return await asyncio.get_running_loop().run_in_executor(self._drawing, call, *args)
+
     def close(self) -> None:
         """Let the threads end."""
+        self._drawing.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -269,7 +276,11 @@ class PictureHandler(SiteHandler):
             raise HTTPError(400, reason="size is a number of pixels") from error
         if target.key.kind not in (Kind.RUN, Kind.TOMOGRAM):
             raise HTTPError(400, reason="pictures are of runs and tomograms")
-        data = await self.asking(self.site.in_thread(picture_of, self.site.root, target, size))
+
+        def draw() -> bytes:  # nothing for those who have left while others were drawn
+            return b"" if self._gone else picture_of(self.site.root, target, size)
+
+        data = await self.asking(self.site.drawing(draw))
         self.answer(data, "image/png", content_tag(data))
 
     head = get
@@ -334,9 +345,7 @@ class EntityHandler(SiteHandler):
             self._part(data, part, size, media, tag)
 
     async def _tag(self, volume: OpenVolume) -> str | None:
-        if volume.layer.versions_take_requests:
-            return await self.site.in_thread(volume.tag)
-        return volume.tag()
+        return None if volume.changing else await self.site.in_thread(volume.tag)
 
     def _describe(self, media: str, tag: str | None, length: int) -> None:
         self.set_header("Cache-Control", "private, no-cache")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import NotFoundError
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from copick_core.overlay import CopickRootOverlay
     from copick_view.server.urls import Target
 
-#: One picture at a time: each reads a level of a tomogram.
-_DRAWING = threading.Lock()
 _SMALLEST, _LARGEST = 16, 2048
 
 
@@ -32,8 +29,7 @@ def picture_of(root: CopickRootOverlay, target: Target, size: int = 0) -> bytes:
     """
     from copick_tools.pictures import picture
 
-    with _DRAWING:
-        image = picture(root, target.key.name if isinstance(target.key, RunKey) else _tomogram(root, target))
+    image = picture(root, target.key.name if isinstance(target.key, RunKey) else _tomogram(root, target))
     if size:
         size = min(max(size, _SMALLEST), _LARGEST)
         image.thumbnail((size, size))

@@ -45,12 +45,13 @@ class OpenVolume:
     Attributes:
         layer: The layer that holds it.
         key: The volume.
+        changing: Whether regions of it may be written while it is served.
     """
 
     def __init__(self, layer: Layer, key: Key, *, changing: bool) -> None:
         self.layer = layer
         self.key = key
-        self._changing = changing
+        self.changing = changing
         self._store: Store = layer.zarr(key)
         self._asked: Hashable | None = None
 
@@ -81,7 +82,7 @@ class OpenVolume:
         after each replacement, but stays the same while regions are written. So only what is in static layers has one. Where a
         server would have to be asked each time, it is asked once, and again when the documents of the volume are read.
         """
-        if self._changing:
+        if self.changing:
             return None
         if not self.layer.versions_take_requests:
             version = self.layer.volume_version(self.key)
