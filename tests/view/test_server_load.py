@@ -76,8 +76,7 @@ def project(root, data):
 def gated(project):
     """The project behind a slow place: (root, gate)."""
     gate = GatedLayer(project.layers.overlay)
-    project.layers = replace(project.layers, overlay=gate)
-    yield project, gate
+    yield type(project)(project.config, lambda config: replace(project.layers, overlay=gate)), gate
     gate.open.set()
 
 
