@@ -55,6 +55,7 @@ SECTIONS = {
         "from-copick-1",
         "scaling",
         "serving",
+        "training",
         "writing-a-plugin",
     ],
     "Reference": [

@@ -28,7 +28,7 @@ settings.load_profile("default")
 def pytest_report_header() -> list[str]:
     """Say where each package is imported from: pip copies, so an edit may not be what is tested."""
     backends = [f"copick_backend_{name}" for name in ("fs", "icechunk", "memory", "portal", "volume")]
-    names = ("copick_core", *backends, "copick_formats", "copick_layers", "copick_tools", "copick_view")
+    names = ("copick_core", *backends, "copick_formats", "copick_layers", "copick_tools", "copick_train", "copick_view")
     found = {name: importlib.util.find_spec(name) for name in names}
     return [f"{name}: {Path(spec.origin).parent if spec and spec.origin else 'not installed'}" for name, spec in found.items()]
 

@@ -38,6 +38,7 @@ WORDS = {"cache", "copy", "demo", "em", "log", "memory", "tree"} | {
         "rm",
         "serve",
         "show",
+        "split",
         "stats",
         "sync",
         "tag",
