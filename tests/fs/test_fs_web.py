@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,18 @@ def test_a_server_that_is_down_is_named(project: Path, tmp_path: Path) -> None:
 
     assert caught.value.location == url.replace("http://", "http://me:***@")
     assert "secret" not in str(caught.value)
+
+
+def test_a_password_in_a_chained_location_is_in_no_error_and_no_traceback(project: Path, tmp_path: Path) -> None:
+    with served(project, status=404) as url:
+        address = url.replace("http://", "http://me:secret@")
+        with pytest.raises(FileNotFoundError, match=r"http://me:\*\*\*@.*project\.zip") as missing:
+            opened(f"zip://::{address}/project.zip", tmp_path).runs  # noqa: B018 - listing is what fails
+    with pytest.raises(UnreachableError, match=r"http://me:\*\*\*@") as down:
+        opened(f"zip://::{address}/project.zip", tmp_path).runs  # noqa: B018 - listing is what fails
+
+    for caught in (missing, down):
+        assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.filterwarnings("ignore:copick-core was never tried")

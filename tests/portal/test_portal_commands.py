@@ -40,6 +40,24 @@ def test_new_config_writes_a_project(portal, tmp_path, capsys):
     assert json.loads(path.read_text())["dataset_ids"] == [10001]
 
 
+@pytest.mark.parametrize(
+    ("ids", "datasets"),
+    [(["--deposition-id", "2"], [10001]), (["--deposition-id", "2", "--dataset-id", "10002"], [10001, 10002])],
+)
+def test_new_config_takes_depositions(portal, tmp_path, ids, datasets):
+    path = tmp_path / "new.json"
+
+    assert main(["new-config", "cryoet_data_portal", *ids, "--output", str(path), "--graphql-url", portal.graphql.url]) == 0
+
+    assert json.loads(path.read_text())["dataset_ids"] == datasets
+
+
+def test_new_config_without_ids_says_what_to_give(tmp_path, capsys):
+    assert main(["new-config", "cryoet_data_portal", "--output", str(tmp_path / "new.json")]) == 2
+
+    assert "--dataset-id or a --deposition-id" in capsys.readouterr().err
+
+
 def test_new_config_says_why_it_failed(tmp_path, capsys):
     address = "http://127.0.0.1:9/graphql"
 

@@ -205,6 +205,52 @@ def test_what_is_not_an_iso_date_is_refused(root):
         root.get_run("501").get_picks(portal_meta_query={"deposition_date": "last week"})
 
 
+def test_a_run_knows_its_tilt_series_alignments_and_captions(portal, root):
+    meta = root.get_run("501").meta.portal_metadata
+
+    assert [(t.acceleration_voltage, t.tilt_min, t.pixel_spacing) for t in meta.tilt_series] == [(300000, -60.0, 1.96)]
+    assert [a.alignment_method for a in meta.alignments] == ["fiducial_based", "patch_tracking"]
+    assert [(c.is_global, c.object_name, c.text) for c in meta.captions] == [
+        (True, "membrane", "A cell."),
+        (False, "membrane", "Its membrane."),
+    ]
+    assert portal.graphql.counts["tiltseries"] == 1
+    assert root.get_run("502").meta.portal_metadata.tilt_series == []
+    assert portal.graphql.counts["tiltseries"] == 1  # it came with that of its neighbour
+
+
+def test_tomograms_and_annotations_are_matched_by_their_alignment(root):
+    run = root.get_run("501")
+    tomogram = run.get_voxel_spacing(7.84).get_tomogram("wbp-raw")
+
+    matching = [p.session_id for p in run.picks if p.meta.portal_alignment_id == tomogram.meta.portal_alignment_id]
+
+    assert matching == ["1001"]
+    assert tomogram.meta.portal_metadata.portal_alignment.alignment_method == "fiducial_based"
+    assert run.get_picks(session_id="1001")[0].meta.portal_metadata.portal_alignment.id == 51
+    assert run.get_picks(session_id="1002")[0].meta.portal_metadata.portal_alignment is None
+
+
+def test_metadata_of_a_run_survive_pickling(root):
+    again = pickle.loads(pickle.dumps(root.get_run("501").meta.portal_metadata))
+
+    assert len(again.alignments) == 2
+
+
+@pytest.mark.parametrize(("deposition", "datasets"), [(1, [10001, 10002, 10009]), (2, [10001])])
+def test_a_project_on_a_deposition_has_all_datasets_with_something_of_it(portal, deposition, datasets):
+    root = copick_core.from_czcdp_depositions([deposition], None, graphql_url=portal.graphql.url, user_id="ana")
+
+    assert root.dataset_ids == datasets
+    assert root.config.user_id == "ana"
+    assert root.get_object("membrane") is not None
+
+
+def test_a_deposition_that_is_not_there_is_named(portal):
+    with pytest.raises(InvalidDataError, match=r"depositions 77.*check the ids"):
+        copick_core.from_czcdp_depositions([77], None, graphql_url=portal.graphql.url)
+
+
 def test_picks_of_the_portal_are_copied_into_the_overlay_whole(root):
     run = root.get_run("501")
 

@@ -329,6 +329,67 @@ def test_17_a_stale_cache_is_used_while_the_database_is_too_slow(portal, overlay
         assert len(root.runs) == 5
 
 
+def test_a_password_in_the_address_is_neither_shown_nor_stored(portal, overlay):
+    address = portal.graphql.url.replace("http://", "http://me:do-not-tell@")
+    root = open_project(portal, overlay, graphql_url=address)
+    assert len(root.runs) == 5
+
+    files = [path.read_bytes() for path in overlay.rglob("*.json")]
+    layer = root.layers.static[0]
+
+    assert files
+    shown = [
+        repr(root),
+        repr(root.config),
+        str(root.config),
+        repr(root.layers),
+        repr(layer.connection),
+        layer.place_id(),
+        *files,
+    ]
+    assert not [one for one in shown if (b"do-not-tell" if isinstance(one, bytes) else "do-not-tell") in one]
+    assert root.config.graphql_url == address
+
+
+def all_that_is_listed(root):
+    return [e.key for run in root.runs for e in [*run.voxel_spacings, *run.picks, *run.segmentations, *run.meshes]]
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(delay=3.0)], ids=["refused", "silent"])
+def test_17_a_portal_that_is_away_is_waited_for_once(portal, overlay, fault):
+    before = all_that_is_listed(open_project(portal, overlay))
+    portal.reset()
+    portal.graphql.faults.append(fault)
+    root = open_project(portal, overlay, portal_cache_ttl_seconds=1e-9, portal_timeout_seconds=1.0)
+
+    began = time.monotonic()
+    with pytest.warns(PortalWarning, match="kept on disk"):
+        after = all_that_is_listed(root)
+
+    assert after == before
+    assert {*portal.graphql.counts} == {"runs"}  # nothing else was tried after that
+    assert time.monotonic() - began < 5
+
+
+def test_17_a_portal_that_is_back_is_asked_after_a_while_and_by_reconnect_at_once(portal, overlay):
+    all_that_is_listed(open_project(portal, overlay))
+    portal.graphql.faults.append(Fault(status=503))
+    settings = {"portal_cache_ttl_seconds": 1e-9, "portal_timeout_seconds": 0.3}
+    waits, asks = (open_project(portal, overlay, portal_offline_seconds=seconds, **settings) for seconds in (60, 0))
+    for root in (waits, asks):
+        with pytest.warns(PortalWarning, match="kept on disk"):
+            assert len(root.runs) == 5
+    portal.reset()
+
+    assert waits.runs[0].picks
+    assert portal.graphql.requests == 0
+    assert asks.runs[0].picks
+    assert portal.graphql.counts["annotations"] == 1
+    waits.reconnect()
+    assert len(waits.runs) == 5
+    assert portal.graphql.counts["runs"] == 1
+
+
 def test_a_dataset_without_runs_is_warned_of(portal):
     with pytest.warns(PortalWarning, match="no runs of dataset_ids 99999"):
         assert copick_core.open(portal.config(10001, 99999)).runs

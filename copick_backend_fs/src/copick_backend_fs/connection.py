@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from copick_backend_fs.config import Limits
 from copick_backend_fs.live import Live, hang_up, is_alive, is_broken_connection
+from copick_backend_fs.secrets import without_secrets
 from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
 
 if TYPE_CHECKING:
@@ -269,15 +270,24 @@ class Connection:
                     f"{known_hosts()}, or give another file as known_hosts in its arguments; null checks nothing"
                 )
                 raise ConfigError(source=redacted(self.url), reason=reason) from error
-            if not is_broken_connection(error):
-                raise
-            reason = str(error) or str(error.__cause__ or "")  # fsspec's own errors of time say nothing
+            shown = without_secrets(error, self.url)
+            if not is_broken_connection(error) and not _is_lost(error):
+                if shown is error:
+                    raise
+                raise shown from None
+            reason = str(shown) or str(error.__cause__ or "")  # fsspec's own errors of time say nothing
             reason = reason or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
             if renewals == self._renewals:
                 self._live = None
                 if time.monotonic() - began > min(1.0, self._limits.third / 2) and self._limits.forgets > 0:
                     self._given_up = (time.monotonic() + self._limits.forgets, reason)
-            raise UnreachableError(location=self.url, reason=reason, field=self._limits.field) from error
+            told = UnreachableError(location=self.url, reason=reason, field=self._limits.field)
+            raise told from (error if shown is error else None)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether a file is said to be missing because its server does not answer, as fsspec says of archives on web servers."""
+    return isinstance(error, FileNotFoundError) and error.__cause__ is not None and is_broken_connection(error.__cause__)
 
 
 async def _on_loop(answer: Awaitable[T]) -> T:

@@ -40,6 +40,7 @@ class CopickConfigCDP(CopickConfig):
         portal_cache_lock_timeout_seconds: How long to wait for another process that is asking the same
             (``COPICK_PORTAL_CACHE_LOCK_TIMEOUT``).
         portal_timeout_seconds: How long one query may take, retries included.
+        portal_offline_seconds: How long a portal that could not be reached is not asked again.
         portal_batch_runs: How many runs one query asks for.
         portal_connections: How many queries are under way at once.
     """
@@ -58,6 +59,7 @@ class CopickConfigCDP(CopickConfig):
     portal_cache_dir: _Location = None
     portal_cache_lock_timeout_seconds: float = 60.0
     portal_timeout_seconds: float = Field(default=10.0, gt=0)
+    portal_offline_seconds: float = Field(default=30.0, ge=0)
     portal_batch_runs: int = Field(default=200, ge=1)
     portal_connections: int = Field(default=4, ge=1, le=32)
 

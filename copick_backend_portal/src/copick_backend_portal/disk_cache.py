@@ -22,7 +22,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 #: Raised when the meaning of what is kept changes.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FOLDER = ".copick_cache"
 PREFIX = "portal_"
 #: Seconds between two looks at a lock.

@@ -305,6 +305,18 @@ class CopickRootCDP(CopickRootOverlay):
 
         return cls(new_config(dataset_ids, overlay_root, **options), open_layers)
 
+    @classmethod
+    def from_czcdp_depositions(cls, deposition_ids: Sequence[int], overlay_root: str | None, **options: Any) -> Self:
+        """Make a project on all datasets that have something of some depositions.
+
+        Arguments are those of :func:`copick_core.from_czcdp_depositions`.
+        """
+        from copick_backend_portal.config import CopickConfigCDP
+        from copick_backend_portal.objects import datasets_of
+
+        known = {name: value for name, value in options.items() if name in CopickConfigCDP.model_fields}
+        return cls.from_czcdp_datasets(datasets_of(deposition_ids, **known), overlay_root, **options)
+
     @property
     def dataset_ids(self) -> list[int]:
         """Ids of the datasets."""

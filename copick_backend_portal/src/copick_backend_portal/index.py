@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class PortalIndex:
         batch: How many runs are asked for at once.
         cache: Keeps answers between processes, if there is one.
         ask_again: Ask the portal also for what is fresh on disk.
+        forgets: Seconds for which a portal that could not be reached is not asked again.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PortalIndex:
         batch: int,
         cache: DiskCache | None,
         ask_again: bool = False,
+        forgets: float = 0.0,
     ) -> None:
         self._connection = connection
         self._dataset_ids = sorted(set(dataset_ids))
@@ -65,6 +68,9 @@ class PortalIndex:
         self._rows: dict[str, dict[str, RunRows]] = {part: {} for part in PARTS}
         self._loaded: dict[str, set[int]] = {part: set() for part in PARTS}
         self._warned_stale = False
+        self._forgets = forgets
+        #: Why nobody asks, and until when.
+        self._away: tuple[float, PortalUnreachableError] | None = None
 
     # ------------------------------------------------------------------ runs
 
@@ -140,11 +146,15 @@ class PortalIndex:
     def _ask(self, missing: Sequence[tuple[str, Sequence[tuple[Query, Sequence[int]]]]]) -> dict[str, Any]:
         if not missing:
             return {}
+        questions = [question for question, _ in missing]
+        if self._away is not None and time.monotonic() < self._away[0]:
+            return self._stale(questions, self._away[1])
         flat = [query for _, queries in missing for query in queries]
         try:
             tables = iter(self._connection.ask_all(flat, self._identifiers))
         except PortalUnreachableError as error:
-            return self._stale([question for question, _ in missing], error)
+            self._away = (time.monotonic() + self._forgets, error)
+            return self._stale(questions, error)
         answers = {question: [next(tables) for _ in queries] for question, queries in missing}
         if self._cache is not None:
             for question, answer in answers.items():
@@ -175,7 +185,12 @@ def _run_id(row: Row) -> Any:
 def _by_run(part: str, runs: Sequence[int], tables: dict[str, list[Row]]) -> dict[str, RunRows]:
     """Group the rows of a batch by run, in the order of their ids; rows that belong to none are left out."""
     owners: dict[str, Callable[[Row], Any]] = {}
-    if part.startswith("volume"):
+    if part == "run_details":
+        annotations = {row["id"]: row["runId"] for row in tables["captioned"]}
+        shapes = {row["id"]: annotations.get(row["annotationId"]) for row in tables["caption_shapes"]}
+        owners["caption_shapes"] = lambda row: annotations.get(row["annotationId"])
+        owners["caption_files"] = lambda row: shapes.get(row["annotationShapeId"])
+    elif part.startswith("volume"):
         tomograms = {row["id"]: row["runId"] for row in tables.get("tomogram_details", [])}
         owners["tomogram_authors"] = lambda row: tomograms.get(row["tomogramId"])
     else:

@@ -12,7 +12,7 @@ from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
 from copick_core.callers import warn_caller
-from copick_core.errors import NotFoundError
+from copick_core.errors import NotFoundError, redacted
 from copick_core.layers import Layer
 from copick_core.tree.keys import (
     Key,
@@ -96,7 +96,13 @@ class PortalLayer(Layer):
                 c = self._config
                 cache = self.cache if c.cache_settings()[0] else None
                 self._index = PortalIndex(
-                    self.connection, c.dataset_ids, c.identifiers(), c.portal_batch_runs, cache, self._ask_again
+                    self.connection,
+                    c.dataset_ids,
+                    c.identifiers(),
+                    c.portal_batch_runs,
+                    cache,
+                    self._ask_again,
+                    c.portal_offline_seconds,
                 )
                 self._ask_again = False
             return self._index
@@ -130,7 +136,7 @@ class PortalLayer(Layer):
 
         c = self._config
         return {
-            "url": c.graphql_url,
+            "url": redacted(c.graphql_url),  # it is stored, and names folders
             "dataset_ids": sorted(set(c.dataset_ids)),
             "identifiers": c.identifiers(),
             "client": version("cryoet-data-portal"),
@@ -346,11 +352,11 @@ class PortalLayer(Layer):
 
     def details(self, key: Key) -> Mapping[str, Any]:
         """The portal's ids of an entity; its other fields are asked for when they are used."""
-        from copick_backend_portal.metadata import PortalMetadata
+        from copick_backend_portal.metadata import PortalMetadata, PortalRunMetadata
 
         if isinstance(key, RunKey):
             run = self.index.run(key.name) if not self._is_offline and key.name.isdigit() else None
-            return {} if run is None else _run_details(run)
+            return {} if run is None else {**_run_details(run), "portal_metadata": PortalRunMetadata(self, key, run["id"])}
         if isinstance(key, VoxelSpacingKey):
             spacing = None if self._is_offline else self._volumes_of(key.run)[0].get(key)
             return {} if spacing is None else {"portal_vs_id": spacing["id"], "portal_voxel_size": spacing["voxelSpacing"]}
@@ -359,6 +365,7 @@ class PortalLayer(Layer):
             return {
                 "portal_tomo_id": row["id"],
                 "portal_tomo_path": row["s3OmezarrDir"],
+                "portal_alignment_id": row["alignmentId"],
                 "portal_metadata": PortalMetadata(self, key, row["id"]),
             }
         if not isinstance(key, PicksKey | MeshKey | SegmentationKey):
@@ -368,6 +375,7 @@ class PortalLayer(Layer):
             "portal_annotation_id": item.annotation["id"],
             "portal_annotation_file_id": item.file["id"],
             "portal_annotation_file_path": item.path,
+            "portal_alignment_id": item.file["alignmentId"],
             "portal_metadata": PortalMetadata(self, key, item.file["id"]),
         }
         if isinstance(key, PicksKey) and item.spacing is not None:
@@ -399,6 +407,20 @@ class PortalLayer(Layer):
             column, wanted = "annotationId", self.annotation(key).annotation["id"]
             rows = self.index.rows("annotation_details", _run_of(key))["annotation_authors"]
         return [row["name"] for row in rows if row[column] == wanted]
+
+    def run_rows(self, key: Key, name: str) -> Sequence[Row]:
+        """Rows about an entity's run beside what is listed of it: those of a query of ``"run_details"``."""
+        run = key.name if isinstance(key, RunKey) else _run_of(key)
+        return self.index.rows("run_details", run)[name]
+
+    def alignment_of(self, key: Key) -> int | None:
+        """Id of the alignment that a tomogram was reconstructed with, or that an annotation's coordinates are of."""
+        found = self.tomogram(key).row if isinstance(key, TomogramKey) else self.annotation(key).file
+        return cast("int | None", found["alignmentId"])
+
+    def text(self, path: str) -> str:
+        """Text of a file of the portal."""
+        return self.files.read(path).decode()
 
     # ------------------------------------------------------------------ forgetting
 

@@ -52,7 +52,14 @@ class PortalMetadata(BaseModel):
         self._layer, self._key = layer, key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PortalMetadata, (self._layer, self._key, self.portal_id)
+        return type(self), (self._layer, self._key, self.portal_id)
+
+    @cached_property
+    def portal_alignment(self) -> PortalRow | None:
+        """The alignment that a tomogram was reconstructed with, or that an annotation's coordinates are of."""
+        wanted = self._layer.alignment_of(self._key)
+        rows = self._layer.run_rows(self._key, "alignments") if wanted is not None else []
+        return next((PortalRow("Alignment", row) for row in rows if row["id"] == wanted), None)
 
     @cached_property
     def portal_metadata(self) -> PortalRow:
@@ -90,6 +97,60 @@ class PortalMetadata(BaseModel):
     def portal_authors(self) -> list[str]:
         """The same, as copick 1.x names it for tomograms."""
         return self.portal_author_names
+
+
+class PortalCaption:
+    """A text that the portal has about a run, or about what is annotated in it.
+
+    Attributes:
+        is_global: Whether it is about the whole run.
+        object_name: What its annotation is of, as the portal names it.
+        format: Format of its file.
+        path: Address of its file.
+    """
+
+    def __init__(
+        self, layer: PortalLayer, annotation: Mapping[str, Any], shape: Mapping[str, Any], file: Mapping[str, Any]
+    ) -> None:
+        self._layer = layer
+        self.is_global: bool = shape["shapeType"] == "GlobalCaption"
+        self.object_name: str = annotation["objectName"]
+        self.format: str = file["format"]
+        self.path: str = file["s3Path"]
+
+    @cached_property
+    def text(self) -> str:
+        """The text, or JSON, in its file; one GET."""
+        return self._layer.text(self.path)
+
+    def __repr__(self) -> str:
+        return f"PortalCaption({self.object_name!r}, is_global={self.is_global}, path={self.path!r})"
+
+
+class PortalRunMetadata(PortalMetadata):
+    """What the portal knows of a run beyond what is listed, asked of the portal when it is first used."""
+
+    def __init__(self, layer: PortalLayer, key: Key, portal_id: int) -> None:
+        super().__init__(layer, key, portal_id)
+
+    @cached_property
+    def tilt_series(self) -> list[PortalRow]:
+        """Its tilt series, as ``cryoet_data_portal.TiltSeries``: microscope, dose, angles, files."""
+        return [PortalRow("Tiltseries", row) for row in self._layer.run_rows(self._key, "tilt_series")]
+
+    @cached_property
+    def alignments(self) -> list[PortalRow]:
+        """Its alignments; tomograms and annotations tell theirs by ``portal_alignment_id``."""
+        return [PortalRow("Alignment", row) for row in self._layer.run_rows(self._key, "alignments")]
+
+    @cached_property
+    def captions(self) -> list[PortalCaption]:
+        """Texts about it and about what is annotated in it."""
+        annotations = {row["id"]: row for row in self._layer.run_rows(self._key, "captioned")}
+        shapes = {row["id"]: row for row in self._layer.run_rows(self._key, "caption_shapes")}
+        files = self._layer.run_rows(self._key, "caption_files")
+        found = [(shapes[file["annotationShapeId"]], file) for file in files]
+        return [PortalCaption(self._layer, annotations[shape["annotationId"]], shape, file) for shape, file in found]
 
 
 class PortalFilter:

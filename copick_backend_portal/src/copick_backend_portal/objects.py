@@ -10,7 +10,8 @@ from typing import Any
 from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.connection import Connection
 from copick_backend_portal.index import warn_of_empty
-from copick_backend_portal.queries import OBJECT_QUERIES, RUNS, Row
+from copick_backend_portal.queries import DEPOSITION_QUERIES, OBJECT_QUERIES, RUNS, Row
+from copick_core.errors import InvalidDataError
 from copick_core.opening import save_config, validated
 from copick_core.tree.names import sanitize_name
 from copick_core.tree.schema import PickableObject
@@ -56,11 +57,34 @@ def new_config(
     return config
 
 
+def datasets_of(deposition_ids: Sequence[int], **options: Any) -> list[int]:
+    """Ask the portal which datasets have something of some depositions; sorted.
+
+    Args:
+        deposition_ids: Ids of the depositions.
+        **options: Fields of the configuration that is to be made.
+
+    Raises:
+        InvalidDataError: None has.
+    """
+    ids = [int(i) for i in deposition_ids]
+    content = {"config_type": "cryoet_data_portal", "dataset_ids": [0], **options}
+    connection = _connection(validated(CopickConfigCDP, content, "<from_czcdp_depositions>", None))
+    tables = connection.ask_all([(query, ids) for query in DEPOSITION_QUERIES], [])
+    found: set[int] = {row.get("datasetId") or row["id"] for rows in tables for row in rows}
+    if not found:
+        reason = "the portal has no dataset, annotation or tomogram of them; check the ids"
+        raise InvalidDataError(source=f"depositions {', '.join(map(str, ids))}", reason=reason)
+    return sorted(found)
+
+
+def _connection(config: CopickConfigCDP) -> Connection:
+    return Connection(config.graphql_url, config.portal_timeout_seconds, config.portal_batch_runs, config.portal_connections)
+
+
 def objects_of(config: CopickConfigCDP) -> list[PickableObject]:
     """Ask the portal what is annotated in the datasets of a configuration."""
-    connection = Connection(
-        config.graphql_url, config.portal_timeout_seconds, config.portal_batch_runs, config.portal_connections
-    )
+    connection = _connection(config)
     rows_of_runs = connection.ask(RUNS, config.dataset_ids, [])
     warn_of_empty(config.dataset_ids, rows_of_runs)
     runs = sorted(row["id"] for row in rows_of_runs)

@@ -20,6 +20,7 @@ Where = Mapping[str, Any]
 POINT_SHAPES = ("Point", "OrientedPoint", "InstanceSegmentation")
 MASK_SHAPES: dict[str, SegmentationType] = {"SegmentationMask": "binary", "InstanceSegmentationMask": "instance"}
 MESH_SHAPE = "Mesh"
+CAPTION_SHAPES = ["GlobalCaption", "AnnotationCaption"]
 SHAPES = [*POINT_SHAPES, *MASK_SHAPES, MESH_SHAPE]
 
 
@@ -53,7 +54,7 @@ def scalar_columns(type_name: str) -> dict[str, str]:
     """Scalar fields of a portal type, as the client names them (``is_portal_standard``) and as the schema does."""
     import cryoet_data_portal  # type: ignore[import-untyped,unused-ignore]
 
-    model = getattr(cryoet_data_portal, type_name)
+    model = getattr(cryoet_data_portal, "TiltSeries" if type_name == "Tiltseries" else type_name)
     return dict(zip(model._get_scalar_fields(), model._get_gql_fields(), strict=True))
 
 
@@ -63,6 +64,10 @@ def _of_annotations(ids: Sequence[int], identifiers: Sequence[str]) -> Where:
 
 def _of_shapes(ids: Sequence[int], identifiers: Sequence[str]) -> Where:
     return {"annotation": _of_annotations(ids, identifiers), "shapeType": {"_in": SHAPES}}
+
+
+def _of_captions(ids: Sequence[int], _: Sequence[str]) -> Where:
+    return {"annotation": {"runId": {"_in": ids}}, "shapeType": {"_in": CAPTION_SHAPES}}
 
 
 RUNS = Query("runs", "runs", "Run", ("id", "name", "datasetId"), lambda ids, _: {"datasetId": {"_in": ids}})
@@ -85,6 +90,7 @@ PARTS: dict[str, tuple[Query, ...]] = {
                 "id",
                 "runId",
                 "tomogramVoxelSpacingId",
+                "alignmentId",
                 "reconstructionMethod",
                 "processing",
                 "processingSoftware",
@@ -143,6 +149,33 @@ PARTS: dict[str, tuple[Query, ...]] = {
         ),
     ),
 }
+
+PARTS["run_details"] = (
+    Query("tilt_series", "tiltseries", "Tiltseries", None, lambda ids, _: {"runId": {"_in": ids}}),
+    Query("alignments", "alignments", "Alignment", None, lambda ids, _: {"runId": {"_in": ids}}),
+    Query(
+        "captioned",
+        "annotations",
+        "Annotation",
+        ("id", "runId", "objectName"),
+        lambda ids, _: {"runId": {"_in": ids}, "annotationShapes": {"shapeType": {"_in": CAPTION_SHAPES}}},
+    ),
+    Query("caption_shapes", "annotationShapes", "AnnotationShape", ("id", "annotationId", "shapeType"), _of_captions),
+    Query(
+        "caption_files",
+        "annotationFiles",
+        "AnnotationFile",
+        ("id", "annotationShapeId", "format", "s3Path"),
+        lambda ids, _: {"annotationShape": _of_captions(ids, ())},
+    ),
+)
+
+#: Where something of some depositions is: their own datasets, and runs of others that they have annotated or reconstructed.
+DEPOSITION_QUERIES = (
+    Query("deposited_datasets", "datasets", "Dataset", ("id",), lambda ids, _: {"depositionId": {"_in": ids}}),
+    Query("annotated_runs", "runs", "Run", ("datasetId",), lambda ids, _: {"annotations": {"depositionId": {"_in": ids}}}),
+    Query("reconstructed_runs", "runs", "Run", ("datasetId",), lambda ids, _: {"tomograms": {"depositionId": {"_in": ids}}}),
+)
 
 #: What a generated configuration is made of.
 OBJECT_QUERIES = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from copick_core.opening import from_czcdp_datasets, from_file, from_string, new_config, open
+    from copick_core.opening import from_czcdp_datasets, from_czcdp_depositions, from_file, from_string, new_config, open
     from copick_core.projects.annotation_files import (
         export_filaments,
         export_meshes,
@@ -33,6 +33,7 @@ __all__ = [
     "export_picks",
     "export_volumes",
     "from_czcdp_datasets",
+    "from_czcdp_depositions",
     "from_file",
     "from_string",
     "import_filaments",
@@ -53,6 +54,7 @@ _HOMES = {
     "export_picks": "copick_core.projects.annotation_files",
     "export_volumes": "copick_core.projects.volume_files",
     "from_czcdp_datasets": "copick_core.opening",
+    "from_czcdp_depositions": "copick_core.opening",
     "from_file": "copick_core.opening",
     "from_string": "copick_core.opening",
     "import_filaments": "copick_core.projects.annotation_files",

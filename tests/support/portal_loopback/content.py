@@ -68,8 +68,17 @@ def tomogram(portal: LoopbackPortal, tomogram_id: int, run: int, spacing: int, *
 
 
 def _tomograms(portal: LoopbackPortal) -> None:
-    tomogram(portal, 701, 501, 801)
-    tomogram(portal, 702, 501, 801, processing="denoised", processingSoftware="Topaz-Denoise v0.2", isPortalStandard=True)
+    tomogram(portal, 701, 501, 801, alignmentId=51)
+    tomogram(
+        portal,
+        702,
+        501,
+        801,
+        alignmentId=52,
+        processing="denoised",
+        processingSoftware="Topaz-Denoise v0.2",
+        isPortalStandard=True,
+    )
     tomogram(
         portal, 703, 501, 801, processing="denoised", processingSoftware="Topaz-Denoise v0.2", isVisualizationDefault=True
     )
@@ -120,6 +129,7 @@ def file(
         tomogramVoxelSpacingId=spacing,
         format=fmt,
         s3Path=path,
+        alignmentId=51 if file_id == 1001 else None,
         source="dataset_author",
     )
 
@@ -170,8 +180,29 @@ def _annotations(portal: LoopbackPortal) -> None:
 
     glb = trimesh.Scene(trimesh.creation.box()).export(file_type="glb")
     file(portal, 1007, 302, "Mesh", 801, put.put(f"{folder}/302/membrane-1.0_mesh.glb", glb), "glb")
+    _of_runs(portal)
     file(portal, 1009, 305, "Point", 803, put.put_points("d/502/Annotations/305/ribosome.ndjson", points(2)))
     file(portal, 1010, 306, "Point", 801, put.put_points(f"{folder}/306/unlisted.ndjson", points(1)))
+
+
+def _of_runs(portal: LoopbackPortal) -> None:
+    """What is known of run 501 beyond its volumes; deposition 2 has one annotation in dataset 10001 and nothing else."""
+    add, put = portal.database.add, portal.s3
+    add(
+        "Tiltseries",
+        id=41,
+        runId=501,
+        depositionId=1,
+        accelerationVoltage=300000,
+        tiltMin=-60.0,
+        tiltMax=60.0,
+        pixelSpacing=1.96,
+    )
+    add("Alignment", id=51, runId=501, tiltseriesId=41, depositionId=1, alignmentMethod="fiducial_based")
+    add("Alignment", id=52, runId=501, tiltseriesId=41, depositionId=1, alignmentMethod="patch_tracking")
+    annotation(portal, 307, 501, MEMBRANE, depositionId=2)
+    for number, shape, words in ((1011, "GlobalCaption", b"A cell."), (1012, "AnnotationCaption", b"Its membrane.")):
+        file(portal, number, 307, shape, None, put.put(f"d/501/Annotations/307/{number}.txt", words), "txt")
 
 
 def _odd(portal: LoopbackPortal) -> None:

@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 from copick_core import deferred
-from copick_core.opening.opening import from_czcdp_datasets, from_file, from_string, new_config, open, write_new
+from copick_core.opening.opening import (
+    from_czcdp_datasets,
+    from_czcdp_depositions,
+    from_file,
+    from_string,
+    new_config,
+    open,
+    write_new,
+)
 from copick_core.opening.validation import adopt_locations, validated
 
 if TYPE_CHECKING:
@@ -14,6 +22,7 @@ __all__ = [
     "Nested",
     "adopt_locations",
     "from_czcdp_datasets",
+    "from_czcdp_depositions",
     "from_file",
     "from_string",
     "load_config",

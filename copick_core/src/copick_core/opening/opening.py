@@ -208,6 +208,27 @@ def from_czcdp_datasets(
     return root
 
 
+def from_czcdp_depositions(deposition_ids: Sequence[int], overlay_root: str | None, **options: Any) -> CopickRootOverlay:
+    """Make a project on the datasets of the CryoET Data Portal that have something of some depositions.
+
+    These are the depositions' own datasets, and those in whose runs they have annotations or tomograms. The configuration
+    names the datasets; ``get_picks(portal_meta_query={"deposition_id": …})`` tells what in them is of one deposition.
+
+    Args:
+        deposition_ids: Ids of the depositions.
+        overlay_root: Folder or URL that your annotations go to; None for a project that is only read.
+        **options: Further arguments of :func:`from_czcdp_datasets`.
+
+    Raises:
+        UnknownBackendError: The portal's backend is not installed; tells how to get it.
+        InvalidDataError: The portal has nothing of these depositions.
+        ConnectionError: The portal cannot be reached.
+    """
+    root_cls: Any = plugins.backends.get(plugins.known()["from_czcdp_datasets"]).root_cls
+    root: CopickRootOverlay = root_cls.from_czcdp_depositions(deposition_ids, overlay_root, **options)
+    return root
+
+
 def _open(content: dict[str, Any], source: str, folder: str | None, referrers: tuple[str, ...] = ()) -> CopickRootOverlay:
     from copick_core.overlay import CopickRootOverlay
 
