@@ -231,6 +231,17 @@ def test_tomograms_and_annotations_are_matched_by_their_alignment(root):
     assert run.get_picks(session_id="1002")[0].meta.portal_metadata.portal_alignment is None
 
 
+@pytest.mark.parametrize("read", ["numpy", "load"])
+def test_metadata_of_picks_are_there_after_their_points_are_read(root, read):
+    picks = root.get_run("501").get_picks(session_id="1001")[0]
+
+    getattr(picks, read)()
+    assert len(picks.points) == 3
+
+    assert picks.meta.portal_alignment_id == 51
+    assert picks.meta.portal_metadata.portal_annotation.annotation_method == "template matching"
+
+
 def test_metadata_of_a_run_survive_pickling(root):
     again = pickle.loads(pickle.dumps(root.get_run("501").meta.portal_metadata))
 

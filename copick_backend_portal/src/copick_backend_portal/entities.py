@@ -69,12 +69,23 @@ class CopickPicksCDP(CopickPicksOverlay):
         """Whether a tool made them: session "0", or the portal has them."""
         return _portal_of(self) is not None or super().from_tool
 
+    @property
+    def meta(self) -> CopickPicksFile:
+        """Content of the file; metadata of the portal stay beside it, also when the points are read."""
+        file = super().meta
+        if _portal_of(self) is not None and not hasattr(file, "portal_metadata"):
+            for field, value in self._layer.details(self._key).items():
+                setattr(file, field, value)
+        return file
+
+    @meta.setter
+    def meta(self, file: CopickPicksFile) -> None:
+        CopickPicksOverlay.meta.fset(self, file)  # type: ignore[attr-defined]
+
     def load(self) -> CopickPicksFile:
         """Read the picks from storage; metadata of the portal stay beside them."""
-        meta = super().load()
-        for field, value in self._layer.details(self._key).items():
-            setattr(meta, field, value)
-        return meta
+        super().load()
+        return self.meta
 
 
 class CopickMeshCDP(CopickMeshOverlay):
