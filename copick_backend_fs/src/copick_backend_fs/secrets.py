@@ -24,12 +24,11 @@ def without_secrets(error: Exception, url: str) -> Exception:
             value = value.replace(secret, "***")
         return value
 
+    if type(error).__module__ != "builtins":  # a library's, whose class may want arguments of its own
+        return OSError(hidden(str(error)))
     if isinstance(error, OSError) and error.errno is not None:
         return type(error)(error.errno, hidden(error.strerror), hidden(error.filename))
-    try:
-        return type(error)(*map(hidden, error.args))
-    except TypeError:  # a class with arguments of its own
-        return OSError(hidden(str(error)))
+    return type(error)(*map(hidden, error.args))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
