@@ -90,33 +90,35 @@ class Job:
 
 
 Numbers = dict[str, Any]
-"""What a job measured: ``seconds``, perhaps ``peak_mib``, counts by name, maybe ``check``: all systems must agree on it."""
+"""What a job measured: ``seconds``, perhaps ``peak_mib`` and the ``level_mib`` before, counts by name, maybe ``check``: all
+systems must agree on it."""
 
 Side = Callable[[Job], Numbers]
 
 
 def timed(action: Callable[[], Any], warm_up: Callable[[], Any] | None = None) -> tuple[Any, Numbers]:
-    """Run an action, and return its result, its seconds and the peak memory of this process meanwhile.
+    """Run an action, and return its result, its seconds and the peak memory of this process meanwhile and before.
 
     Args:
         action: What is measured.
         warm_up: The like elsewhere, run first: what a library imports when it is first used is not its speed.
 
     Raises:
-        SystemExit: Something was imported after the warm-up, and so measured too.
+        SystemExit: Something was imported meanwhile, and so measured too.
     """
     if warm_up is not None:
         warm_up()
     gc.collect()
     before = {*sys.modules}
     reset_peak()
+    level = peak_mib()
     with Sampler() if _profiling else nullcontext() as sampler:
         start = time.perf_counter()
         result = action()
         seconds = time.perf_counter() - start
-    if warm_up is not None and not _profiling and (imported := sorted({*sys.modules} - before)):
+    if not _profiling and (imported := sorted({*sys.modules} - before)):
         raise SystemExit(f"measured together with the import of {len(imported)} modules: {', '.join(imported[:10])}")
-    numbers = {"seconds": seconds, "peak_mib": round(peak_mib(), 1)}
+    numbers = {"seconds": seconds, "peak_mib": round(peak_mib(), 1), "level_mib": round(level, 1)}
     return result, {**numbers, "profile": sampler.shares()} if sampler else numbers
 
 
@@ -251,6 +253,9 @@ def measure(workload: Workload, case: str, folder: str, sizes: Sizes, rounds: in
     }
 
 
+_NOT_COUNTED = ("seconds", "peak_mib", "level_mib", "check")
+
+
 def _summary(numbers: Sequence[Numbers], reference: float) -> dict[str, Any]:
     seconds = [one["seconds"] for one in numbers]
     median = statistics.median(seconds)
@@ -259,7 +264,7 @@ def _summary(numbers: Sequence[Numbers], reference: float) -> dict[str, Any]:
         "seconds": [float(f"{value:.4g}") for value in seconds],
         "times": float(f"{reference / median:.3g}"),
         "peak_mib": max((one["peak_mib"] for one in numbers if "peak_mib" in one), default=None),
-        "counts": {name: value for name, value in numbers[-1].items() if name not in ("seconds", "peak_mib", "check")},
+        "counts": {name: value for name, value in numbers[-1].items() if name not in _NOT_COUNTED},
     }
 
 

@@ -102,6 +102,10 @@ class S3Stub:
         self._buckets.setdefault(bucket, {}).update(stored)
         self._sorted.pop(bucket, None)
 
+    def clear(self, bucket: str) -> None:
+        """Delete all objects of a bucket, without a request."""
+        self._drop(bucket, [*self._buckets[bucket]])
+
     def content(self, bucket: str, key: str) -> bytes:
         """An object's content, without a request."""
         return self._buckets[bucket][key].content

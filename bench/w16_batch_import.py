@@ -64,6 +64,8 @@ def reference(job: Job) -> Numbers:
 def limit(job: Job) -> Numbers:
     from numcodecs import Blosc
 
+    import_now("multiprocessing.synchronize")
+
     codec = Blosc()
     rng = np.random.default_rng(16)
     shape = (job.sizes["depth"], job.sizes["width"], job.sizes["width"])

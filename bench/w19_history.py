@@ -77,7 +77,11 @@ def library(job: Job) -> Numbers:
     if job.case == COMMIT:
         return _commits(job)
     if job.case == LIST:
-        found, numbers = timed(lambda: sum(len(run.picks) for run in opened(job, source).runs))
+
+        def list_all() -> int:
+            return sum(len(run.picks) for run in opened(job, source).runs)
+
+        found, numbers = timed(list_all, list_all)
         return {**numbers, "check": found, "MB": round(_size(source / _place(job)) / 1e6, 2)}
     past = job.case == PAST
     number = last // 2 if past else last
@@ -89,7 +93,7 @@ def library(job: Job) -> Numbers:
         (picks,) = root.get_run(f"TS_{number // FILES_IN_RUN:04}").get_picks("ribosome", session_id=str(number % FILES_IN_RUN))
         return picks.numpy()[0]
 
-    points, numbers = timed(read)
+    points, numbers = timed(read, read)
     return {**numbers, "check": round(float(np.sum(points)), 3)}
 
 

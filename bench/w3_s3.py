@@ -31,6 +31,14 @@ PICKS_FILE = f"data/ExperimentRuns/{RUN}/Picks/alice_1_ribosome.json"
 #: Most requests of the limit at once.
 CONCURRENCY = 64
 
+#: What is imported when it is first needed.
+_LATER = (
+    "zarr.storage", "copick_core.volumes.ome", "copick_core.picks", "copick_core.projects.listing",
+    "copick_core.layers.partial", "copick_backend_fs.buckets", "copick_backend_fs.s3", "copick_backend_fs.object_store",
+    "copick_backend_fs.volumes", "copick_backend_fs.leftovers", "fsspec.asyn", "fsspec.implementations.chained",
+    "fsspec.implementations.local", "obstore.store", "multiprocessing.synchronize",
+)  # fmt: skip
+
 stub = S3Stub()
 
 
@@ -70,7 +78,7 @@ def library(job: Job) -> Numbers:
     with job.scratch() as folder:
         (folder / "config.json").write_text(json.dumps(config))
         root = importlib.import_module(job.library).from_file(str(folder / "config.json"))
-    import_now("zarr.storage", "copick_core.volumes.ome", "copick_core.picks")
+    import_now(*_LATER)
     ours = job.library == "copick_core"
 
     def everything() -> Any:
@@ -112,6 +120,7 @@ Get = Callable[[str], Awaitable[bytes]]
 def limit(job: Job) -> Numbers:
     import aiohttp
 
+    import_now("numcodecs.blosc", "multiprocessing.synchronize")
     work = {EVERYTHING: _limit_everything, PICKS: _limit_picks, REGION: _limit_region, FILE: _limit_file}[job.case]
 
     async def whole() -> Any:

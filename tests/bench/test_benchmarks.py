@@ -107,6 +107,16 @@ def check_w5(result: dict[str, Any]) -> None:
     assert counts(result, "tomogram", "ours")["files"] == 3 + 7
 
 
+def check_w10(result: dict[str, Any]) -> None:
+    assert counts(result, "import", "ours")["MiB more"] < counts(result, "import", "limit")["MiB more"] + 16
+
+
+def check_w18(result: dict[str, Any]) -> None:
+    lists_and_deletes = 2  # one LIST and one multi-delete for 1,000 keys
+    assert counts(result, "a new volume", "ours")["more than needed"] <= 8
+    assert counts(result, "a volume that is there", "ours")["more than needed"] <= 8 + lists_and_deletes
+
+
 def check_w19(result: dict[str, Any]) -> None:
     listed = "open and list"
     assert counts(result, listed, "ours")["MB"] <= 3 * counts(result, listed, "limit")["MB"]
@@ -117,6 +127,8 @@ COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
     "W2": check_w2,
     "W3": check_w3,
     "W5": check_w5,
+    "W10": check_w10,
+    "W18": check_w18,
     "W19": check_w19,
 }
 
@@ -128,6 +140,15 @@ def test_sampling_tells_where_time_goes() -> None:
         _spin(200_000)
 
     assert "test_benchmarks.py:_spin" in sampler.shares()
+
+
+def test_what_imports_while_it_is_timed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import rounds
+
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+
+    with pytest.raises(SystemExit, match="import of 1 modules: this"):
+        rounds.timed(lambda: __import__("this"))
 
 
 def _spin(times: int) -> None:
