@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 import copick_core
 from copick_core.cli.frame import command_line
 from copick_core.errors import InvalidDataError, UnknownFormatError
+from copick_core.picks import PicksArrays
+from copick_core.plugins.format_functions import PicksTable
 from support.points import apart, centres, table, write
 
 OBJECTS = [{"name": "ribosome", "is_particle": True}, {"name": "other", "is_particle": True}]
@@ -57,6 +60,16 @@ def test_a_file_of_many_runs_becomes_picks_of_each(root, tmp_path, executor):
     assert stored(root).numpy()[0].tolist() == [[1, 2, 3], [7, 8, 9]]
     assert stored(root).columns["class"].tolist() == ["a", "c"]
     assert stored(root).user_id == "ana"
+
+
+def test_nothing_of_what_is_stored_stays_in_memory(root, tmp_path):
+    path = points(tmp_path / "a.csv", "TS_1,1,2,3,a\n001,4,5,6,b\n")
+
+    copick_core.import_picks(root, path, "1", "ribosome")
+    gc.collect()
+
+    held = [one for one in gc.get_objects() if isinstance(one, PicksArrays | PicksTable)]
+    assert not [one for one in held if np.isin(one.positions, [[1, 2, 3], [4, 5, 6]]).all()]
 
 
 def test_points_of_unknown_runs_are_listed_and_the_rest_is_imported(root, tmp_path):

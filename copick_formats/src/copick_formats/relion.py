@@ -23,7 +23,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import Frame, PicksTable
@@ -109,26 +108,29 @@ def read_relion(
     runs = _runs(path, columns)
     known = read_tomograms(tomograms) if tomograms is not None else {}
     optics = next((block.columns for block in blocks if block is not particles and GROUP in block.columns), {})
-    rotations, subtomogram = _poses(path, columns)
+    particle, subtomogram = _angles(path, columns, ANGLES), _angles(path, columns, SUBTOMOGRAM)
     positions, sizes = _coordinates(path, columns, optics, pixel_size, known)
-    positions -= _origins(path, columns, sizes, subtomogram)
+    origins = _origins(path, columns, sizes)
     scores = numbers(path, SCORE, columns[SCORE]) if SCORE in columns else None
     instances = integers(path, INSTANCE, columns[INSTANCE]) if INSTANCE in columns else None
     centred = all(label in columns for label in CENTERED) and pixel_size is None
     kept = [
         label for label in columns if label not in _INTERPRETED and not (label == "rlnMicrographName" and RUN not in columns)
     ]
+    texts_kept = {label: columns[label] for label in kept}
+    del blocks, particles, columns, optics, sizes  # of what is numbers now, the text is the larger part of memory
     for run, rows in groups(runs):
-        located = positions[rows]
+        pose, rotations = _poses(particle, subtomogram, rows)
+        located = positions[rows] - (origins[rows] if pose is None else np.einsum("nij,nj->ni", pose, origins[rows]))
         if centred:
             located = located + _centre(path, run, known.get(run) or frame(run), CENTRES[centre])
         yield PicksTable(
             located,
-            None if rotations is None else transforms_of(rotations[rows], None, len(located)),
+            None if rotations is None else transforms_of(rotations, None, len(located)),
             None if instances is None else instances[rows],
             None if scores is None else scores[rows],
             run,
-            columns={label: texts(columns[label], rows) for label in kept},
+            columns={label: texts(cells, rows) for label, cells in texts_kept.items()},
         )
 
 
@@ -167,23 +169,30 @@ def _runs(path: str, columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
     return runs
 
 
-def _rotations(path: str, columns: Mapping[str, Sequence[str]], labels: Sequence[str]) -> Floats | None:
+def _angles(path: str, columns: Mapping[str, Sequence[str]], labels: Sequence[str]) -> Floats | None:
+    """The angles (n, 3) in degrees, if the file has them."""
     present = [label for label in labels if label in columns]
     if not present:
         return None
     if len(present) < 3:
         missing = next(label for label in labels if label not in columns)
         raise InvalidDataError(source=path, reason=f"has the column {present[0]}, but not {missing}")
-    rot, tilt, psi = (numbers(path, label, columns[label]) for label in labels)
+    return np.stack([numbers(path, label, columns[label]) for label in labels], 1)
+
+
+def _rotations(angles: Floats | None, rows: Any) -> Floats | None:
+    if angles is None:
+        return None
+    rot, tilt, psi = angles[rows].T
     return matrices(-psi, -tilt, -rot, "y")
 
 
-def _poses(path: str, columns: Mapping[str, Sequence[str]]) -> tuple[Floats | None, Floats | None]:
-    """Rotations of particles into the tomogram, and those of their subtomograms."""
-    particle, subtomogram = _rotations(path, columns, ANGLES), _rotations(path, columns, SUBTOMOGRAM)
-    if particle is None or subtomogram is None:
-        return (subtomogram if particle is None else particle), subtomogram
-    return subtomogram @ particle, subtomogram
+def _poses(particle: Floats | None, subtomogram: Floats | None, rows: Any) -> tuple[Floats | None, Floats | None]:
+    """The poses of some particles' subtomograms, and rotations of the particles into the tomogram."""
+    pose, turned = _rotations(subtomogram, rows), _rotations(particle, rows)
+    if pose is None or turned is None:
+        return pose, pose if turned is None else turned
+    return pose, pose @ turned
 
 
 def _coordinates(
@@ -267,10 +276,8 @@ def _of_groups(path: str, columns: Mapping[str, Sequence[str]], optics: Mapping[
         raise InvalidDataError(source=path, reason=reason, index=row - 1) from None
 
 
-def _origins(
-    path: str, columns: Mapping[str, Sequence[str]], sizes: Floats | None, subtomogram: Floats | None
-) -> npt.NDArray[Any]:
-    """What is taken off positions, in angstrom."""
+def _origins(path: str, columns: Mapping[str, Sequence[str]], sizes: Floats | None) -> Floats:
+    """What is taken off positions, in angstrom, once it is turned by the pose of the subtomogram."""
     n = len(next(iter(columns.values())))
     shifts = np.zeros((n, 3))
     for axis, (in_angstrom, in_pixels) in enumerate(zip(ORIGINS, _PIXEL_ORIGINS, strict=True)):
@@ -278,7 +285,7 @@ def _origins(
             shifts[:, axis] = numbers(path, in_angstrom, columns[in_angstrom])
         elif in_pixels in columns and sizes is not None:
             shifts[:, axis] = numbers(path, in_pixels, columns[in_pixels]) * sizes
-    return shifts if subtomogram is None else np.einsum("nij,nj->ni", subtomogram, shifts)
+    return shifts
 
 
 def _centre(path: str, run: str, frame: Frame | None, off: float) -> Floats:

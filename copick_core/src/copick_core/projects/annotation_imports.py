@@ -52,14 +52,15 @@ class ImportOptions(TypedDict, total=False):
     progress: Callable[[str, int, int], None] | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Item:
-    """A table of a file, and the annotation that it becomes."""
+    """A table of a file, and the annotation that it becomes; the table is dropped once it is stored."""
 
     file: str
     run: str
     object_name: str
     table: Any
+    size: int
 
 
 def import_annotations(
@@ -117,7 +118,7 @@ def import_annotations(
             report.rows += mapped.results[run]
         else:
             reason = described(mapped.errors[run].error)
-            report.rows += [Transfer(i.file, run, None, "failed", content.size(i.table), reason) for i in part]
+            report.rows += [Transfer(i.file, run, None, "failed", i.size, reason) for i in part]
     return report
 
 
@@ -209,14 +210,14 @@ def _item(
         raise InvalidDataError(source=path, reason="names no object; pass object_name")
     if root.get_object(wanted) is None:
         raise UnknownObjectError(name=wanted, known=[obj.name for obj in root.pickable_objects])
-    return _Item(path, name if run is None else run.name, wanted, table)
+    return _Item(path, name if run is None else run.name, wanted, table, content.size(table))
 
 
 def _planned(
     content: Content, root: CopickRootOverlay, item: _Item, session_id: str, user: str, options: ImportOptions
 ) -> Transfer:
     """What would become of an item."""
-    n = content.size(item.table)
+    n = item.size
     entity = f"{item.run}/{item.object_name}:{user}/{session_id}"
     run = root.get_run(item.run)
     found = [] if run is None else content.find(run, item.object_name, user, session_id)
@@ -235,7 +236,7 @@ def _store(
     session_id, user = names
     rows = []
     for item in items:
-        n = content.size(item.table)
+        n = item.size
         try:
             found = content.find(run, item.object_name, user, session_id) if resume else []
             if found and content.size(content.table(found[-1])) == n:
@@ -253,5 +254,7 @@ def _store(
         except (CopickError, OSError) as error:
             rows.append(Transfer(item.file, run.name, None, "failed", n, described(error)))
             continue
+        entity.refresh()  # neither the handle nor the item keeps what is stored: files may be large
+        item.table = None
         rows.append(Transfer(item.file, run.name, str(address_of(entity.key)), "done", n))
     return rows
