@@ -54,6 +54,7 @@ SECTIONS = {
         "compose-volume",
         "from-copick-1",
         "scaling",
+        "viewer",
         "serving",
         "training",
         "writing-a-plugin",

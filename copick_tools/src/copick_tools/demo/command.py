@@ -54,9 +54,22 @@ def _voxel_size(text: str) -> float:
 @click.option(
     "--progress/--no-progress", "shown", default=None, help="Show progress on standard error. Default: if it is a terminal."
 )
-def demo(volume: str | None, voxel_size: float | None, keep: str | None, backend: str, shown: bool | None) -> None:
+@click.option("--view", is_flag=True, help="Open the project in the browser at the end, until Ctrl+C.")
+@click.option("--browser/--no-browser", default=True, help="With --view: open a browser, or only print the address.")
+@click.pass_context
+def demo(
+    ctx: click.Context,
+    volume: str | None,
+    voxel_size: float | None,
+    keep: str | None,
+    backend: str,
+    shown: bool | None,
+    view: bool,
+    browser: bool,
+) -> None:
     """Make an example project, annotate it in an overlay, and draw a picture of it."""
     started = time.perf_counter()
+    viewer = _viewer() if view else None  # raises the error that names the install line before anything is computed
     if voxel_size is not None and volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
     if keep and os.path.exists(keep) and not (os.path.isdir(keep) and not os.listdir(keep)):
@@ -95,11 +108,30 @@ def demo(volume: str | None, voxel_size: float | None, keep: str | None, backend
         print("\n".join(project_tree(root)))
         print()
         _say("picture", _draw(root, scene, _picture_path(keep)))
+        if viewer is not None:
+            _say("view", f"edit as {root.user_id}; Ctrl+C ends it")
+            ctx.invoke(viewer, config=config, address=f"{scene.run}/", browser=browser)
         if keep:
             _say("kept", folder)
         else:
             _say("deleted", "everything but the picture; --keep DIR keeps it")
     _say("done", f"in {time.perf_counter() - started:.1f} s")
+
+
+def _viewer() -> click.Command:
+    """The command that shows a project in the browser, whoever brings it.
+
+    Raises:
+        UsageError: It is not installed; names the install line.
+    """
+    from copick_core.plugins import commands, install_line
+
+    if "view" not in commands.names():
+        raise click.UsageError(f"--view needs the command view. Install it with: {install_line('commands', 'view')}")
+    found = commands.resolve("view", commands.get("view").command)
+    if not isinstance(found, click.Command):
+        raise commands.unusable("view", "it is no click command")
+    return found
 
 
 class _Place:

@@ -95,7 +95,7 @@ class PageServer:
     def _open(self, run: str, host: str) -> RunSession:
         viewer = _neuroglancer_viewer(self._server)
         sources = Sources(f"http://{host}/{self.token}/viewer/data/{viewer.token}/")
-        session = RunSession(
+        return RunSession(
             self.root,
             run,
             sources,
@@ -104,8 +104,6 @@ class PageServer:
             session_id=self._session_id,
             drafts=self._drafts,
         )
-        _bind_keys(viewer, session)
-        return session
 
     def by_viewer(self, viewer_token: str) -> RunSession | None:
         """The open run whose viewer has a token."""
@@ -167,21 +165,3 @@ def _neuroglancer_viewer(server: Any) -> Any:
     viewer = PageViewer(allow_credentials=False)
     server.viewers[viewer.token] = viewer
     return viewer
-
-
-#: Keys that the page's viewer understands beside its own, and what they do.
-KEYS = {
-    "control+keys": ("copick-store", "Store"),
-    "control+keyz": ("copick-undo", "Undo"),
-    "delete": ("copick-delete", "Delete the selected point"),
-}
-
-
-def _bind_keys(viewer: Any, session: RunSession) -> None:
-    """Let keys of the viewer store and undo; in threads, since its actions are called on the server's loop."""
-    calls = {"copick-store": session.store, "copick-undo": session.undo, "copick-delete": session.delete_selected}
-    for name, call in calls.items():
-        viewer.actions.add(name, lambda _, call=call: threading.Thread(target=call, daemon=True).start())
-    with viewer.config_state.txn() as config:
-        for key, (name, _) in KEYS.items():
-            config.input_event_bindings.viewer[key] = name

@@ -169,6 +169,17 @@ class RunSession:
         self.editor.change(new, merge=only_moved and now - self._last_change < _ONE_MOVEMENT)
         self._last_change = now
         self.lists.take_own()
+        for name in new:
+            self._warn_of_places(name)
+
+    def _warn_of_places(self, object_name: str) -> None:
+        """Tell of a new point that lies beside the tomogram: a slip of the mouse, hardly ever meant."""
+        finest = self.scene.finest
+        ends = [(n - 0.5) * s for n, s in zip(finest.shape[::-1], finest.scale[::-1], strict=True)]
+        own = self.editor.own[object_name]
+        added = [centre(point) for name, point in own.shown.items() if own.stored.get(name) is not point]
+        if any(not -0.5 * s <= p <= end for place in added for p, s, end in zip(place, finest.scale, ends, strict=True)):
+            self._tell(f"A point of {object_name} lies outside of the tomogram.")
 
     def _looks_different(self, listed: Listed, found: Sequence[Json]) -> bool:
         """Whether there are annotations that are not drawn as they will be: points without their radius, or other shapes."""

@@ -35,6 +35,8 @@ function complain(error) {
   $("unsaved").textContent = error.message.trim();
 }
 
+const counted = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
 // ------------------------------------------------------------------ all runs
 
 async function showRuns() {
@@ -47,7 +49,7 @@ async function showRuns() {
   const project = await ask("project");
   document.title = project.name || "copick";
   const facts = element("div", { className: "facts" });
-  facts.append(`${project.name || ""}: ${project.runs.length} runs, ${project.objects.length} objects. ${project.description || ""}`);
+  facts.append(`${project.name || ""}: ${counted(project.runs.length, "run")}, ${counted(project.objects.length, "object")}. ${project.description || ""}`);
   const cards = project.runs.map((found) =>
     element(
       "a",
@@ -111,13 +113,13 @@ let latest = null;
 function panel(found) {
   return [
     ...heading("Editing", editing(found)),
+    element("div", { className: "messages", id: "messages" }, ...found.messages.slice(-4).reverse().map((m) => element("p", {}, m))),
     ...heading("Points", found.lists.flatMap((list) => listed(list, found))),
     ...heading("Layers", found.layers.map(layer)),
     ...heading("Tomogram", tomogram(found)),
     ...heading("Objects", found.objects.map(legend)),
     ...heading("Review", reviews(found)),
     ...(found.problems.length ? heading("Not drawn", found.problems.map((text) => element("p", { className: "error small" }, text))) : []),
-    ...heading("Messages", [element("div", { className: "messages" }, ...found.messages.slice(-8).reverse().map((m) => element("p", {}, m)))]),
   ];
 }
 
@@ -293,12 +295,22 @@ $("link").addEventListener("click", copyLink);
 $("help").addEventListener("click", () => ($("keys").hidden = !$("keys").hidden));
 $("keys-close").addEventListener("click", () => ($("keys").hidden = true));
 window.addEventListener("hashchange", route);
-document.addEventListener("keydown", (event) => {
-  if (run === null || !event.ctrlKey) return;
-  const action = { s: "store", z: "undo" }[event.key];
-  if (action && event.target.tagName !== "INPUT") {
-    event.preventDefault();
-    act(action);
-  }
-});
+
+// Keys work wherever the focus is, in the viewer's frame too; it is a page of the same origin.
+function listen(target) {
+  target.addEventListener(
+    "keydown",
+    (event) => {
+      const writes = event.target.closest?.("input, textarea, [contenteditable]");
+      const action = event.ctrlKey || event.metaKey ? { s: "store", z: "undo" }[event.key] : { Delete: "delete" }[event.key];
+      if (run === null || !action || (writes && action !== "store")) return;
+      event.preventDefault();
+      event.stopPropagation();
+      act(action);
+    },
+    true,
+  );
+}
+listen(document);
+$("viewer").addEventListener("load", () => listen($("viewer").contentDocument));
 route();
