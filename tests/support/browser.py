@@ -119,13 +119,38 @@ class OpenPage:
         shot = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
         return np.asarray(shot.crop((round(x), round(y), round(x + width), round(y + height))))
 
-    def click(self, x: float, y: float, *keys: str, button: str = "left") -> None:
-        """Click on the slice, at a pixel of :meth:`pixels`, while keys are held."""
+    def point_at(self, x: float, y: float, point: str | None = None) -> tuple[float, float]:
+        """Move the mouse to a pixel of :meth:`pixels`, and wait until the viewer knows that a point is below it.
+
+        Args:
+            x: From the left.
+            y: From the top.
+            point: Id of the point; None: whatever is there.
+
+        Returns:
+            Where that is on the screen.
+        """
         left, top, _, _ = self.panel_box()
+
+        def found() -> bool:
+            # The viewer finds out what is below the mouse when it draws, after the mouse has moved.
+            self.page.mouse.move(left + x + 1, top + y)
+            self.page.mouse.move(left + x, top + y)
+            self.page.wait_for_timeout(100)
+            return self.frame.evaluate("viewer.mouseState.active && (viewer.mouseState.pickedAnnotationId ?? '')") == point
+
+        if point is None:
+            self.page.mouse.move(left + x, top + y)
+            self.until(lambda: self.frame.evaluate("viewer.mouseState.active"))
+        else:
+            self.until(found)
+        return left + x, top + y
+
+    def click(self, x: float, y: float, *keys: str, button: str = "left", point: str | None = None) -> None:
+        """Click on the slice, at a pixel of :meth:`pixels`, while keys are held; on a point if its id is given."""
+        place = self.point_at(x, y, point)
         for key in keys:
             self.page.keyboard.down(key)
-        self.page.mouse.move(left + x, top + y)
-        self.page.wait_for_timeout(200)  # what is below the mouse is found by drawing it
-        self.page.mouse.click(left + x, top + y, button=button)
+        self.page.mouse.click(*place, button=button)
         for key in keys:
             self.page.keyboard.up(key)

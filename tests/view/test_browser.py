@@ -144,13 +144,12 @@ def test_a_point_is_moved_and_deleted_with_the_mouse(opened, shared_project):
     session = opened.open("TS_1")
     _only(session, IMAGE, OWN)
     opened.look(session, (300.0, 200.0, 100.0), 8)
-    left, top, width, height = opened.panel_box()
+    _, _, width, height = opened.panel_box()
 
+    x, y = opened.point_at(width / 2, height / 2, "p0")
     opened.page.keyboard.down("Alt")
-    opened.page.mouse.move(left + width / 2, top + height / 2)
-    opened.page.wait_for_timeout(300)
     opened.page.mouse.down()
-    opened.page.mouse.move(left + width / 2 + 40, top + height / 2 + 16, steps=5)
+    opened.page.mouse.move(x + 40, y + 16, steps=5)
     opened.page.mouse.up()
     opened.page.keyboard.up("Alt")
     opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "1 moved"})
@@ -160,8 +159,7 @@ def test_a_point_is_moved_and_deleted_with_the_mouse(opened, shared_project):
     (stored,) = _stored(shared_project)
     assert stored == pytest.approx([300.0 + 5 * SIZE, 200.0 + 2 * SIZE, 100.0], abs=0.15 * SIZE)
 
-    opened.page.wait_for_timeout(500)
-    opened.click(width / 2 + 40, height / 2 + 16, "Control", "Alt", button="right")
+    opened.click(width / 2 + 40, height / 2 + 16, "Control", "Alt", button="right", point="p0")
     opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "1 deleted"})
 
 
@@ -171,7 +169,7 @@ def test_changing_read_only_picks_asks_first(opened, shared_project):
     opened.look(session, (400.0, 300.0, 200.0), 8)
     _, _, width, height = opened.panel_box()
 
-    opened.click(width / 2, height / 2, "Control", "Alt", button="right")
+    opened.click(width / 2, height / 2, "Control", "Alt", button="right", point="p1")
     opened.page.wait_for_selector("#question:not([hidden])")
     assert "read-only, in layer 'static'" in opened.page.inner_text("#question")
     opened.page.click("#question button[data-choice=yes]")
