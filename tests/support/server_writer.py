@@ -6,7 +6,9 @@ Writes a JSON object to standard output: the x of each point that it was told is
 from __future__ import annotations
 
 import json
+import random
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -20,7 +22,9 @@ def write(config: dict[str, Any], number: int, stores: int) -> dict[str, Any]:
 
     acknowledged, conflicts = [], 0
     picks = copick_core.open(config).get_run("TS_1").get_picks("ribosome", "alice", "1")[0]
+    pauses = random.Random(number)
     for n in range(stores):
+        time.sleep(pauses.uniform(0, 0.2))  # whoever has just stored would be the first to read again, and win again
         x = float(1000 * number + n)
         picks.refresh()
         points = np.concatenate([picks.numpy()[0], [[x, 0.0, 0.0]]])
