@@ -100,7 +100,7 @@ class PagedSource(VolumeSource):
         block = np.empty([part.stop - part.start for part in (z, y, x)], self.dtype)
         with self._lock:
             for plane, number in zip(block, range(z.start, z.stop), strict=True):
-                page = decoded(self.name, self._pages[number], number)
+                page = decoded(self.name, self._pages, number)
                 if page.size != self.shape[1] * self.shape[2]:
                     reason = f"page {number} has shape {page.shape}, not {self.shape[1:]} as the others"
                     raise InvalidDataError(source=self.name, reason=reason)
@@ -124,7 +124,7 @@ def _volume(path: str, tifffile: ModuleType, tiff: Any, number: int | None) -> V
     if len(series.pages) != 1:
         reason = f"its axes {series.axes} have sizes {tuple(series.shape)}, but it has {len(series.pages)} pages"
         raise InvalidDataError(source=path, reason=reason)
-    return ArraySource(decoded(path, series.pages[0], 0).reshape(shape), path, sizes)
+    return ArraySource(decoded(path, series.pages, 0).reshape(shape), path, sizes)
 
 
 def _chosen(path: str, tiff: Any, number: int | None) -> tuple[int, Any]:

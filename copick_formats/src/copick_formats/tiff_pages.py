@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -75,17 +76,20 @@ def check_codecs(path: str, tifffile: ModuleType, page: Any) -> None:
             _refuse(path, f"{what} {name}", str(error).strip("\"'"))
 
 
-def decoded(path: str, page: Any, number: int) -> npt.NDArray[Any]:
+def decoded(path: str, pages: Sequence[Any], number: int) -> npt.NDArray[Any]:
     """Decode a page: an array (y, x).
 
     Raises:
-        InvalidDataError: The page is missing, damaged, or said to be much larger than its bytes can be.
+        InvalidDataError: The page is missing, damaged, or said to be much larger than its bytes or the file can be.
         MissingDependencyError: imagecodecs decodes it, and is not installed.
     """
-    if page is None:
-        raise InvalidDataError(source=path, reason=f"page {number} is missing; it may lie in another file")
     try:
+        page = pages[number]  # it is parsed now
+        if page is None:
+            raise InvalidDataError(source=path, reason=f"page {number} is missing; it may lie in another file")
         check_size(path, page.keyframe.shape, page.keyframe.dtype, page.databytecounts, f"page {number}")
+        if max(page.databytecounts, default=0) > page.parent.filehandle.size:
+            raise InvalidDataError(source=path, reason=f"page {number} is damaged: it is said to be larger than the file")
         array: npt.NDArray[Any] = page.asarray(maxworkers=1)
     except (InvalidDataError, MemoryError):
         raise
