@@ -54,6 +54,7 @@ def test_a_broken_picks_file_can_be_replaced_with_a_warning(project):
     assert root.get_run("TS_1").get_picks("ribosome", "me", "2")[0].numpy()[0].tolist() == [[4, 5, 6]]
 
 
+@pytest.mark.filterwarnings("ignore:.*have underscores in parts of their names")
 def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
     root, folder = project
     for name in ("Picks/notes.json", "Picks/me_1_cyto_ribo.json", "README.txt", "VoxelSpacing10.000/a.txt"):
@@ -82,6 +83,7 @@ def test_foreign_files_are_skipped_with_a_debug_message(project, caplog):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*have underscores in parts of their names")
 def test_getters_find_nothing_that_listings_do_not_show(project):
     root, folder = project
     (folder / "Picks" / "me_1_cyto_ribo.json").write_text("{}")

@@ -130,6 +130,7 @@ def test_a_folder_where_one_may_not_look_says_so_once(shared_layer: LocalLayer) 
     assert caught.value.__context__ is None
 
 
+@pytest.mark.filterwarnings("ignore:.*have underscores in parts of their names")
 def test_foreign_files_do_not_disturb_a_listing(layer: LocalLayer) -> None:
     layer.write(PICKS, b"{}")
     for name in ("notes.json", "alice_1_cyto_ribo.json", ".alice_1_ribo.json", "alice_1_ribo.json.bak"):
@@ -574,3 +575,26 @@ def test_a_folder_in_a_volume_has_no_size(layer: LocalLayer) -> None:
     assert sync(store.getsize("0/0")) == 3
     with pytest.raises(FileNotFoundError):
         sync(store.getsize("0"))
+
+
+def test_names_whose_parts_nobody_can_tell_apart_are_warned_of_once_and_listed_by_the_doctor(
+    project_config: Callable[..., Any],
+) -> None:
+    config = project_config()
+    run = copick_core.open(config).new_run("TS_1")
+    run.new_picks("ribosome", "1", positions=[[1.0, 2.0, 3.0]])
+    folder = Path(config["overlay_root"], "ExperimentRuns/TS_1")
+    for session in ("a", "b"):
+        shutil.copy(folder / "Picks/alice_1_ribosome.json", folder / f"Picks/alice_{session}_old_ribosome.json")
+    (folder / "Segmentations/10.000_alice_1_outer_membrane.zarr").mkdir(parents=True)
+    root = copick_core.open(config)
+    run = root.get_run("TS_1")
+
+    with pytest.warns(UserWarning, match="2 picks have underscores .*'alice_a_old_ribosome.json'.*doctor"):
+        assert [p.session_id for p in run.picks] == ["1"]
+    with pytest.warns(UserWarning, match="1 segmentations have underscores .*'10.000_alice_1_outer_membrane.zarr'"):
+        assert list(run.segmentations) == []
+    run.refresh()
+
+    assert len(run.picks) == 1  # without a second warning
+    assert len([one for one in root.problems() if one.problem.id == "unreadable-name"]) == 3

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from copick_core.callers import warn_caller
 from copick_core.errors import BeingReplacedError, ConflictError, NotFoundError
 from copick_core.layers.layer import Layer, PartialListing
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
@@ -81,6 +82,8 @@ class PathLayer(Layer):
         self._shared_lock = threading.Lock()
         self._forgotten = 0
         self._swept: set[str] = set()
+        #: Folders that were warned of, by what was listed.
+        self._told: set[tuple[Kind, str]] = set()
 
     # ------------------------------------------------------------------ primitives
 
@@ -266,6 +269,8 @@ class PathLayer(Layer):
     def _keys(self, kind: Kind, parent: ParentKey, folder: str, listing: Listing) -> builtins.list[Key]:
         """Read the listing of a folder."""
         keys = layout.parse_all(kind, parent, listing, folder)
+        if len(keys) != len(listing):
+            self._tell_doubtful(kind, folder, listing)
         if len(keys) != len(listing) and logger.isEnabledFor(logging.DEBUG):
             for name, is_folder in listing.items():
                 kept = (
@@ -277,6 +282,22 @@ class PathLayer(Layer):
                 if not kept:
                     logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
         return keys
+
+    def _tell_doubtful(self, kind: Kind, folder: str, listing: Listing) -> None:
+        """Warn, once for each folder, of names that only an old project has, and that cannot be read without doubt."""
+        names = [
+            name
+            for name, is_folder in listing.items()
+            if is_folder is layout.is_folder(kind) and layout.is_doubtful(kind, name)
+        ]
+        if names and (kind, folder) not in self._told:
+            self._told.add((kind, folder))
+            what = KINDS[kind].plural.replace("_", " ")
+            warn_caller(
+                f"Layer {self.name!r}, {folder}: {len(names)} {what} have underscores in parts of their names, such as "
+                f"{min(names)!r}, and are not listed: nobody knows where one part ends. Rename them; copick-core doctor "
+                "lists them."
+            )
 
     def problems(self) -> Sequence[Problem]:
         """Find what dead writers have left, names that are never listed, features without tomogram, and folders that fail."""

@@ -188,6 +188,7 @@ class ListingChecks(LayerChecks):
         assert dict(layer.list_many(Kind.PICKS, [])) == {}
 
     @pytest.mark.parametrize("path", samples.FOREIGN_FILES)
+    @pytest.mark.filterwarnings("ignore:.*have underscores in parts of their names")
     @promises(FOREIGN)
     def test_a_foreign_file_is_not_listed(self, layer: Layer, path: str) -> None:
         self.need(Kind.PICKS, Kind.TOMOGRAM)

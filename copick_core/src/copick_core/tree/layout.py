@@ -207,6 +207,22 @@ def is_of_another_kind(kind: Kind, name: str) -> bool:
     return kind is Kind.FEATURES or (kind is Kind.TOMOGRAM and name.endswith(_FEATURES))
 
 
+def is_doubtful(kind: Kind, name: str) -> bool:
+    """Whether a name is one of a kind but for underscores in its parts: nobody knows where one part ends."""
+    if is_hidden(name):
+        return False
+    if kind in _FILES_IN_RUN:
+        suffix, parts = _FILES_IN_RUN[kind][1], 3
+    elif kind is Kind.SEGMENTATION:
+        suffix, parts = ".zarr", 4
+    elif kind is Kind.OBJECT:
+        suffix, parts = ".zarr", 1
+    else:
+        return False
+    found = name.removesuffix(suffix).split("_")
+    return name.endswith(suffix) and len(found) > parts and all(found)
+
+
 def is_listable(key: Key) -> bool:
     """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
     try:
@@ -373,6 +389,7 @@ __all__ = [
     "ROOT",
     "file_name",
     "folders",
+    "is_doubtful",
     "is_folder",
     "is_listable",
     "marker",
