@@ -45,7 +45,7 @@ _GROUPS = {
 
 def add_core_commands(cmd: G) -> G:
     """Add the commands that copick has without plugins to a group; returns it."""
-    from copick.cli.commands import core_commands
+    from copick.cli.core import core_commands
 
     for command in core_commands():
         cmd.add_command(command)

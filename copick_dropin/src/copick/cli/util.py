@@ -148,7 +148,7 @@ def resolve_run_names(
     """
     values = [*(run_names or ()), *(legacy_run_names or ())]
     if logger is not None and legacy_run_names:
-        logger.warning("%s is deprecated: use --run-names.", legacy_flag or "This option")
+        logger.warning(f"{legacy_flag or 'This option'} is deprecated: use --run-names.")
     if logger is not None and any("," in value for value in values):
         logger.warning("Run names with commas are deprecated: give --run-names once for each run.")
     names: list[str] = []
@@ -172,7 +172,7 @@ def resolve_deprecated_option(
     if legacy is None:
         return primary
     if logger is not None:
-        logger.warning("%s is deprecated: use %s.", old_flag, new_flag)
+        logger.warning(f"{old_flag} is deprecated: use {new_flag}.")
     return legacy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from copick.cli import util
-from copick.cli.commands.projects import one_line_errors, opened
+from copick.cli.projects import one_line_errors, opened
 
 
 @click.group(no_args_is_help=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from copick.cli.commands.projects import one_line_errors
+from copick.cli.projects import one_line_errors
 
 
 @click.group(no_args_is_help=True)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from copick.cli import util
-from copick.cli.commands.projects import one_line_errors, opened, options
+from copick.cli.projects import one_line_errors, opened, options
 
 
 @click.group(no_args_is_help=True)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from copick.cli import util
-from copick.cli.commands.projects import listed, one_line_errors, opened, options
+from copick.cli.projects import listed, one_line_errors, opened, options
 from copick.cli.types import CopickURI
 
 _TYPES = click.Choice(["picks", "filaments", "mesh", "segmentation", "tomogram", "feature"])

@@ -6,7 +6,7 @@ import click
 
 from copick._version import __version__
 from copick.cli import util
-from copick.cli.commands.projects import one_line_errors, opened
+from copick.cli.projects import one_line_errors, opened
 
 
 @click.command(short_help="Show versions, and the commands of plugins.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from copick.cli import util
-from copick.cli.commands.projects import index_map, one_line_errors, opened, options
+from copick.cli.projects import index_map, one_line_errors, opened, options
 from copick.cli.types import CopickURI
 
 
