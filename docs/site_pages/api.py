@@ -46,6 +46,8 @@ def modules() -> dict[str, list[str]]:
 def sources() -> Iterator[tuple[str, str]]:
     """Every module of the distributions, and its code; nothing is imported for it."""
     for source in distributions.sources():
+        if (source / "copick").exists():
+            continue  # the drop-in is not installed with the others; a page of its own lists its names
         for path in sorted(source.rglob("*.py")):
             parts = path.relative_to(source).with_suffix("").parts
             yield ".".join(parts).removesuffix(".__init__"), path.read_text(encoding="utf-8")
