@@ -36,6 +36,11 @@ def overhead(result: Result, case: str, system: str) -> float:
     return float((systems[system]["median"] - systems[LIMIT]["median"]) / result["sizes"]["runs"] * 1000)
 
 
+def seconds(result: Result, case: str, system: str) -> float:
+    """Seconds, the median."""
+    return float(result["cases"][case]["systems"][system]["median"])
+
+
 def of_limit(result: Result, case: str, system: str) -> float:
     """How many times as long as the limit."""
     systems = result["cases"][case]["systems"]
@@ -123,6 +128,11 @@ TARGETS = (
     Target("W15", "chunks of 128 x 128 x 128", peak, " MiB", 300, 300, least=True),
     Target("W16", "import", share_of_limit, " of the limit's speed", 0.7, 0.7),
     Target("W16", "import", peak, " MiB", 700, 700, least=True),
+    Target("W17", "--help", seconds, " s", 0.25, 0.25, least=True),
+    Target("W17", "--help", times, "x", 6, 6),
+    Target("W17", "ls", seconds, " s", 0.6, 0.6, least=True),
+    Target("W17", "ls", times, "x", 6, 6),
+    Target("W17", "plugins", times, "x", 6, 6),
     Target("W18", "a new volume", counted("more than needed"), " requests more than objects", 8, 8, least=True, ours=_S3),
     Target(
         "W18",
@@ -180,6 +190,9 @@ holds each cell as text, which is most of the memory, in the limit as well.""",
     "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files, without ETags
 and tokens. Memory is that of the server. The client takes a part of the processor.""",
     "W16": """The limit compresses and writes chunks that are in memory already, in as many threads as there are cores.""",
+    "W17": """copick has no command that lists: its `ls` is the shortest program that prints the runs. Its `info` lists the
+commands of plugins by their entry points; our `plugins` imports each plugin with all that it needs, because only that shows
+whether it works.""",
     "W18": """The limit sends objects that are encoded already, and checks nothing. Ours asks whether somebody else is writing,
 and notes what it is about to do, so that no reader meets parts of two volumes and no crash leaves them. The reference
 writes other chunks (256 x 256 x 256), and over what is there.""",

@@ -122,6 +122,11 @@ def check_w19(result: dict[str, Any]) -> None:
     assert counts(result, listed, "ours")["MB"] <= 3 * counts(result, listed, "limit")["MB"]
 
 
+def check_w17(result: dict[str, Any]) -> None:
+    assert counts(result, "--help", "ours")["modules"] < 300 < 500 < counts(result, "--help", "reference")["modules"]
+    assert counts(result, "ls", "ours")["modules"] < 450 < 1000 < counts(result, "ls", "reference")["modules"]
+
+
 COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
     "W1": check_w1,
     "W2": check_w2,
@@ -129,6 +134,7 @@ COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
     "W5": check_w5,
     "W10": check_w10,
     "W18": check_w18,
+    "W17": check_w17,
     "W19": check_w19,
 }
 
