@@ -291,6 +291,7 @@ def test_the_commands_import_and_export(root, tmp_path):
     done = run(
         "import",
         "picks",
+        "-c",
         config,
         tmp_path / "a.tbl",
         "--session",
@@ -305,7 +306,7 @@ def test_the_commands_import_and_export(root, tmp_path):
     )
     assert (done.exit_code, [row["state"] for row in json.loads(done.stdout)]) == (0, ["done"])
 
-    done = run("export", "picks", config, "TS_1/ribosome", tmp_path / "a.star", "-O", "coordinates=pixels")
+    done = run("export", "picks", "-c", config, "TS_1/ribosome", tmp_path / "a.star", "-O", "coordinates=pixels")
     assert done.exit_code == 0
     assert "rlnCoordinateX" in starfile.read(tmp_path / "a.star")["particles"]
 
@@ -313,7 +314,7 @@ def test_the_commands_import_and_export(root, tmp_path):
 def test_the_exit_code_says_that_something_failed(root, tmp_path):
     path = points(tmp_path / "a.csv", "TS_9,1,2,3,a\n")
 
-    done = run("import", "picks", tmp_path / "config.json", path, "--session", 1, "--object", "ribosome")
+    done = run("import", "picks", "-c", tmp_path / "config.json", path, "--session", 1, "--object", "ribosome")
 
     assert done.exit_code == 1
     assert "failed" in done.stdout
@@ -322,6 +323,6 @@ def test_the_exit_code_says_that_something_failed(root, tmp_path):
 def test_an_option_that_the_format_does_not_have_is_a_usage_error(root, tmp_path):
     path = points(tmp_path / "a.csv", "TS_1,1,2,3,a\n")
 
-    done = run("import", "picks", tmp_path / "config.json", path, "--session", 1, "-O", "pixel=3")
+    done = run("import", "picks", "-c", tmp_path / "config.json", path, "--session", 1, "-O", "pixel=3")
 
     assert (done.exit_code, "run_column" in done.output) == (2, True)

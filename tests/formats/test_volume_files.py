@@ -152,8 +152,8 @@ def test_the_commands_import_and_export_volumes(root, tmp_path):
     config = str(tmp_path / "config.json")
     path = str(mrc(tmp_path / "TS_1.mrc"))
 
-    done = CliRunner().invoke(command_line, ["import", "tomograms", config, path, "--type", "wbp", "--json"])
+    done = CliRunner().invoke(command_line, ["import", "tomograms", "-c", config, path, "--type", "wbp", "--json"])
     assert [row["state"] for row in json.loads(done.stdout)] == ["done"]
 
-    done = CliRunner().invoke(command_line, ["export", "volumes", config, "wbp@10.0", str(tmp_path / "{run}.em")])
+    done = CliRunner().invoke(command_line, ["export", "volumes", "-c", config, "wbp@10.0", str(tmp_path / "{run}.em")])
     assert (done.exit_code, (tmp_path / "TS_1.em").exists()) == (0, True)

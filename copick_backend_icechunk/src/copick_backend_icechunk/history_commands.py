@@ -107,6 +107,7 @@ def branch(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+@examples("copick-core branch list")
 @branch.command("list")
 @project_option
 def branch_list(config: str) -> None:
@@ -116,6 +117,7 @@ def branch_list(config: str) -> None:
         click.echo(f"{'*' if name == root.branch else ' '} {snapshot[:SHORT]}  {name}")
 
 
+@examples("copick-core branch new trial", "copick-core branch new trial --at monday")
 @branch.command("new")
 @click.argument("name")
 @project_option
@@ -125,6 +127,7 @@ def branch_new(name: str, config: str, at: str | None) -> None:
     opened(config).new_branch(name, at)
 
 
+@examples("copick-core branch delete trial")
 @branch.command("delete")
 @click.argument("name")
 @project_option
@@ -133,11 +136,12 @@ def branch_delete(name: str, config: str) -> None:
     opened(config).delete_branch(name)
 
 
+@examples("copick-core branch merge trial --dry-run")
 @branch.command("merge")
 @click.argument("name")
 @project_option
 @click.option("--prefer", type=click.Choice(["ours", "theirs"]), help="Whose version is taken of what both changed.")
-@click.option("--dry-run", is_flag=True, help="Only list what would be done, and the conflicts.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only list what would be done, and the conflicts.")
 @click.pass_context
 def branch_merge(
     context: click.Context, name: str, config: str, prefer: Literal["ours", "theirs"] | None, dry_run: bool
@@ -160,7 +164,11 @@ def branch_merge(
 @click.command
 @project_option
 @click.option(
-    "--older-than", required=True, metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    "--older-than",
+    required=True,
+    metavar="TIME",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
+    help="Local time, such as 2026-01-01 or 2026-01-01T12:00.",
 )
 @click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
 def gc(config: str, older_than: datetime, delete: bool) -> None:

@@ -6,22 +6,26 @@ from typing import Any
 
 import click
 
+from copick_core.cli.parameters import examples, project_argument
+
 
 @click.group
 def portal_cache() -> None:
     """Show or delete what a project keeps on disk of the portal; the portal is not asked."""
 
 
+@examples("copick-core portal-cache info config.json")
 @portal_cache.command
-@click.argument("config")
+@project_argument
 def info(config: str) -> None:
     """Show what the project of the file CONFIG keeps on disk."""
     for cache in _caches(config):
         _info(cache)
 
 
+@examples("copick-core portal-cache clear config.json")
 @portal_cache.command
-@click.argument("config")
+@project_argument
 @click.option("--all", "everything", is_flag=True, help="Also what other projects keep in the same folders.")
 def clear(config: str, everything: bool) -> None:
     """Delete what the project of the file CONFIG keeps on disk."""

@@ -8,12 +8,16 @@ from contextlib import ExitStack
 import click
 
 from copick_core import opening
+from copick_core.cli.parameters import examples
 from copick_core.errors import ConfigError
 from copick_core.projects.copying import copy_project
 from copick_core.tree.keys import Key
 from copick_tools.progress import progress
 
 
+@examples(
+    "copick-core copy config.json backup.json --verify",
+)
 @click.command
 @click.argument("source_config", metavar="SRC_CONFIG")
 @click.argument("target_config", metavar="DST_CONFIG")

@@ -8,11 +8,15 @@ from typing import Any
 
 import click
 
+from copick_core.cli.parameters import examples, project_argument
 from copick_core.cli.words import count, times
 
 
+@examples(
+    "copick-core tree config.json",
+)
 @click.command
-@click.argument("config")
+@project_argument
 def tree(config: str) -> None:
     """Print a project as a tree, with the layer that holds each entity.
 

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from copick_core.cli.parameters import examples, json_option, project_argument
 from copick_core.cli.words import count, printable
 
 if TYPE_CHECKING:
     from copick_core.projects.doctor import Found
 
 
+@examples(
+    "copick-core doctor config.json",
+    "copick-core doctor config.json --contents --repair",
+)
 @click.command
-@click.argument("config")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@project_argument
+@json_option
 @click.option("--contents", is_flag=True, help="Read annotations and segmentations too; may take long.")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, after asking.")
-@click.option("--yes", is_flag=True, help="With --repair: do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="With --repair: do not ask.")
 @click.pass_context
 def doctor(context: click.Context, config: str, as_json: bool, contents: bool, mend: bool, yes: bool) -> None:
     """Look for everything that is wrong in the project CONFIG: a config file, or a folder, an archive or a URL without one.

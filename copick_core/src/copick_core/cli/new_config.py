@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from copick_core.cli.parameters import examples
 from copick_core.errors import InvalidDataError, UnknownBackendError
 from copick_core.plugins import backends
 
@@ -44,6 +45,7 @@ class NewConfig(click.Group):
             raise click.UsageError(str(error)) from error
         make: Any = command.callback
         own = {option.name for option in command.params}
+        examples(f"copick-core new-config {cmd_name} {_required(command)}".rstrip())(command)
         command.callback = lambda **options: _write(make, own, **options)
         command.params += [option for option in COMMON if option.name not in own]
         return command
@@ -54,13 +56,23 @@ class NewConfig(click.Group):
             formatter.write_dl([(name, backends.get(name).summary) for name in self.list_commands(ctx)])
 
 
-@click.command(cls=NewConfig, subcommand_metavar="TYPE [OPTIONS]")
+@examples(
+    "copick-core new-config filesystem --overlay-root project --user-id alice",
+    "copick-core new-config stack --help",
+)
+@click.command(cls=NewConfig, options_metavar="", subcommand_metavar="TYPE [OPTIONS]")
 def new_config() -> None:
     """Write the configuration of a new project.
 
-    TYPE is the kind of storage; ``new-config TYPE --help`` lists its options. A relative location starts at the
+    TYPE is the kind of storage; copick-core new-config TYPE --help lists its options. A relative location starts at the
     folder of the file that is written.
     """
+
+
+def _required(command: click.Command) -> str:
+    """The options that a backend needs, with what stands for their values."""
+    needed = [option for option in command.params if isinstance(option, click.Option) and option.required]
+    return " ".join(f"{option.opts[0]} {option.metavar or (option.name or '').upper()}" for option in needed)
 
 
 def command_of(config_type: str) -> click.Command:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from copick_core import __version__, plugins
+from copick_core.cli.parameters import examples
 from copick_core.errors import InvalidNameError
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ SKELETONS = {
 _TAKEN: dict[str, set[str]] = {"backend": {"stack"}, "command": set(), "format": set(), "wrapper": set()}
 
 
+@examples(
+    "copick-core new-plugin backend lab_store --paths",
+    "copick-core new-plugin command count_points",
+)
 @click.command
 @click.argument("kind", type=click.Choice(["backend", "command", "format", "wrapper"]))
 @click.argument("name")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,13 +12,21 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: Where the first sentence of a help ends.
+_SENTENCE = re.compile(r"[.;](?:\s|$)")
+#: Where what ``-c`` names is kept until CONFIG is read.
+_GIVEN = "copick_core.config"
+
 
 def examples(*lines: str) -> Callable[[click.Command], click.Command]:
     """Add examples to the help of a command, one in each line."""
 
     def add(command: click.Command) -> click.Command:
         head = "Example:" if len(lines) == 1 else "Examples:"
-        command.help = "\n".join([inspect.cleandoc(command.help or ""), "", "\b", head, *(f"  {line}" for line in lines)])
+        text = inspect.cleandoc(command.help or "")
+        # In the list of a group: the first sentence, which click would cut off where the line ends.
+        command.short_help = command.short_help or " ".join(_SENTENCE.split(text.partition("\n\n")[0], maxsplit=1)[0].split())
+        command.help = "\n".join([text, "", "\b", head, *(f"  {line}" for line in lines)])
         return command
 
     return add
@@ -35,6 +44,24 @@ def project_option(command: F) -> F:
         is_eager=True,
         help="Config of the project, or a folder or URL.",
     )(command)
+
+
+def project_argument(command: F) -> F:
+    """Give a command the argument CONFIG, as ``config``, which ``-c/--config`` or ``COPICK_CONFIG`` may name instead."""
+
+    def remember(context: click.Context, param: click.Parameter, value: str | None) -> None:
+        context.meta[_GIVEN] = value
+
+    def named(context: click.Context, param: click.Parameter, value: str | None) -> str:
+        found = value or context.meta.get(_GIVEN)
+        if not found:
+            raise click.UsageError("no project: name its CONFIG, here or with -c/--config or COPICK_CONFIG", context)
+        return str(found)
+
+    help_text = "Names the project where CONFIG is left out."
+    how: dict[str, Any] = {"envvar": "COPICK_CONFIG", "show_envvar": True, "is_eager": True, "expose_value": False}
+    option = click.option("-c", "--config", "named_config", metavar="FILE", callback=remember, help=help_text, **how)
+    return option(click.argument("config", required=False, callback=named)(command))
 
 
 def as_of_option(command: F) -> F:

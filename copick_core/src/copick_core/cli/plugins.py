@@ -6,13 +6,17 @@ import json
 
 import click
 
+from copick_core.cli.parameters import examples, json_option
 from copick_core.errors import PluginError
 from copick_core.plugins import installed
 from copick_core.plugins.discovery import REGISTRIES
 
 
+@examples(
+    "copick-core plugins",
+)
 @click.command
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@json_option
 def plugins(as_json: bool) -> None:
     """List the installed plugins of every kind: backends, commands, formats and wrappers.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from copick_core.cli.parameters import examples, project_option
 from copick_formats.commands.report import (
     as_json_option,
     dry_run_option,
@@ -19,7 +20,7 @@ from copick_formats.commands.report import (
 )
 from copick_formats.options import stacked
 
-_arguments = stacked(click.argument("config"), click.argument("address"), click.argument("path"))
+_arguments = stacked(click.argument("address"), click.argument("path"), project_option)
 _common = stacked(
     format_option,
     options_argument,
@@ -41,13 +42,17 @@ def exports() -> None:
     """Export what a project holds to files of other programs."""
 
 
+@examples(
+    "copick-core export picks 'TS_*/ribosome:alice/1' particles.star -O tomograms=tomograms.star",
+    "copick-core export picks '*/ribosome' 'picks/{run}_{user}.csv'",
+)
 @exports.command
 @_arguments
 @_of_annotations
 @_common
 @click.pass_context
 def picks(context: click.Context, /, **given: Any) -> None:
-    """Export the picks that ADDRESS matches, such as "TS_*/ribosome:alice/1", to PATH.
+    """Export the picks that ADDRESS matches to PATH.
 
     With {run}, {object}, {user} or {session} in PATH, there are several files. The exit code is 1 if one could not be written.
     """
@@ -56,13 +61,14 @@ def picks(context: click.Context, /, **given: Any) -> None:
     _export(context, export_picks, "picks", given)
 
 
+@examples("copick-core export filaments 'TS_*/microtubule:alice/1' microtubules.star")
 @exports.command
 @_arguments
 @_of_annotations
 @_common
 @click.pass_context
 def filaments(context: click.Context, /, **given: Any) -> None:
-    """Export the filaments that ADDRESS matches, such as "TS_*/microtubule:alice/1", to PATH.
+    """Export the filaments that ADDRESS matches to PATH.
 
     With {run}, {object}, {user} or {session} in PATH, there are several files. The exit code is 1 if one could not be written.
     """
@@ -71,12 +77,13 @@ def filaments(context: click.Context, /, **given: Any) -> None:
     _export(context, export_filaments, "filaments", given)
 
 
+@examples("copick-core export meshes 'TS_*/membrane:alice/1' 'meshes/{run}.stl'")
 @exports.command
 @_arguments
 @_common
 @click.pass_context
 def meshes(context: click.Context, /, **given: Any) -> None:
-    """Export the meshes that ADDRESS matches, such as "TS_*/membrane:alice/1", to PATH, which names {run}.
+    """Export the meshes that ADDRESS matches to PATH, which names {run}.
 
     The exit code is 1 if a file could not be written.
     """
@@ -85,13 +92,14 @@ def meshes(context: click.Context, /, **given: Any) -> None:
     _export(context, export_meshes, "mesh", given)
 
 
+@examples("copick-core export volumes 'TS_*/wbp@10.0' 'tomograms/{run}.mrc' --kind tomogram")
 @exports.command
 @_arguments
 @click.option("--kind", help="tomogram, segmentation, features or object, where the address can mean several.")
 @_common
 @click.pass_context
 def volumes(context: click.Context, /, **given: Any) -> None:
-    """Export the volumes that ADDRESS matches, such as "TS_*/wbp@10.0", to PATH, which names {run}.
+    """Export the volumes that ADDRESS matches to PATH, which names {run}.
 
     The exit code is 1 if a file could not be written.
     """

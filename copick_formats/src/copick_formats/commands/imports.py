@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from copick_core.cli.parameters import examples, project_option
 from copick_formats.commands.report import (
     as_json_option,
     dry_run_option,
@@ -19,7 +20,7 @@ from copick_formats.commands.report import (
 )
 from copick_formats.options import stacked
 
-_arguments = stacked(click.argument("config"), click.argument("files", nargs=-1, required=True, type=click.Path(exists=True)))
+_arguments = stacked(click.argument("files", nargs=-1, required=True, type=click.Path(exists=True)), project_option)
 _common = stacked(
     click.option("--run-regex", metavar="REGEX", help="The run is the first group, or all that matches, in a name."),
     click.option("--run-prefix", default="", metavar="TEXT", help="Put in front of the names of runs."),
@@ -47,6 +48,10 @@ def imports() -> None:
     """Import files of other programs into a project."""
 
 
+@examples(
+    "copick-core import picks run_data.star --session 1 --object ribosome --user relion -O tomograms=tomograms.star",
+    "copick-core import picks TS_*.csv --session 1 --object ribosome",
+)
 @imports.command
 @_arguments
 @_of_annotations
@@ -54,7 +59,7 @@ def imports() -> None:
 @_common
 @click.pass_context
 def picks(context: click.Context, /, **given: Any) -> None:
-    """Import points from FILES into the project of the configuration file CONFIG.
+    """Import points from FILES.
 
     The exit code is 1 if a file or some of its points could not be imported; the rest is.
     """
@@ -63,6 +68,7 @@ def picks(context: click.Context, /, **given: Any) -> None:
     _import(context, import_picks, "picks", given)
 
 
+@examples("copick-core import filaments microtubules.star --session 1 --object microtubule")
 @imports.command
 @_arguments
 @_of_annotations
@@ -70,7 +76,7 @@ def picks(context: click.Context, /, **given: Any) -> None:
 @_common
 @click.pass_context
 def filaments(context: click.Context, /, **given: Any) -> None:
-    """Import filaments from FILES into the project of the configuration file CONFIG.
+    """Import filaments from FILES.
 
     The exit code is 1 if a file or some of its filaments could not be imported; the rest is.
     """
@@ -79,13 +85,14 @@ def filaments(context: click.Context, /, **given: Any) -> None:
     _import(context, import_filaments, "filaments", given)
 
 
+@examples("copick-core import meshes meshes/*.stl --session 1 --object membrane")
 @imports.command
 @_arguments
 @_of_annotations
 @_common
 @click.pass_context
 def meshes(context: click.Context, /, **given: Any) -> None:
-    """Import meshes from FILES, one for each run, into the project of the configuration file CONFIG.
+    """Import meshes from FILES, one for each run.
 
     The exit code is 1 if a file could not be imported; the others are.
     """
@@ -94,6 +101,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
     _import(context, import_meshes, "mesh", given)
 
 
+@examples("copick-core import tomograms tomograms/*.mrc --type wbp --run-regex 'TS_[0-9]+'")
 @imports.command
 @_arguments
 @click.option("--type", "tomo_type", required=True, help="Type of the tomograms, such as wbp.")
@@ -102,7 +110,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 @_common
 @click.pass_context
 def tomograms(context: click.Context, /, **given: Any) -> None:
-    """Import tomograms from FILES, one for each run, into the project of the configuration file CONFIG.
+    """Import tomograms from FILES, one for each run.
 
     The exit code is 1 if a file could not be imported; the others are.
     """

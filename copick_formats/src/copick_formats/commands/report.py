@@ -26,7 +26,7 @@ options_argument = click.option(
     help="Option of the format, such as pixel_size=1.35; repeatable.",
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON list with a row for each entity.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Only print what would be done.")
 format_option = click.option("--format", "file_format", metavar="NAME", help="Format of the files; found out by default.")
 
 workers_options = stacked(

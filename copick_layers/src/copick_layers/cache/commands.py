@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from copick_core.cli.parameters import examples, json_option
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,12 +34,13 @@ def cache() -> None:
     """Fill, show or clear the cache that the wrapper "cache" keeps on local disk."""
 
 
+@examples("copick-core cache prefetch 'TS_*/ribosome'")
 @cache.command
 @click.argument("address")
 @_config
 @click.option("--kind", help="The kind that the address means.")
 def prefetch(address: str, config: str | None, kind: str | None) -> None:
-    """Read what ADDRESS matches into the cache, such as 'TS_*/ribosome': files, and all levels of volumes."""
+    """Read what ADDRESS matches into the cache: files, and all levels of volumes."""
     if config is None:
         raise click.UsageError("Missing option '-c' / '--config'.")
     root = _opened(config)
@@ -51,10 +54,11 @@ def prefetch(address: str, config: str | None, kind: str | None) -> None:
     click.echo(f"{files} entities, {size:,} bytes are in the cache")
 
 
+@examples("copick-core cache info")
 @cache.command
 @_config
 @_folder
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def info(config: str | None, path: str | None, as_json: bool) -> None:
     """Print what the cache holds, by place."""
     folders = _folders(config, path)
@@ -76,6 +80,7 @@ def info(config: str | None, path: str | None, as_json: bool) -> None:
             click.echo(f"  {place['size']:>15,} bytes  {place['entries']:>8,} files  {place['place'] or '-'}")
 
 
+@examples("copick-core cache clear -c config.json", "copick-core cache clear --path /scratch/cache")
 @cache.command
 @_config
 @_folder

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from copick_core.cli.parameters import examples, json_option
+
 if TYPE_CHECKING:
     from copick_layers.index.layer import IndexLayer
 
@@ -32,6 +34,7 @@ def index() -> None:
     """Build, compare, update or show the index that the wrapper "index" keeps."""
 
 
+@examples("copick-core index build --describe")
 @index.command
 @_config
 @_describe
@@ -40,6 +43,7 @@ def build(config: str, describe: bool) -> None:
     _updated(config, describe, everything=True)
 
 
+@examples("copick-core index update")
 @index.command
 @_config
 @_describe
@@ -48,6 +52,7 @@ def update(config: str, describe: bool) -> None:
     _updated(config, describe, everything=False)
 
 
+@examples("copick-core index check")
 @index.command
 @_config
 @click.pass_context
@@ -64,9 +69,10 @@ def check(context: click.Context, config: str) -> None:
     context.exit(1 if different else 0)
 
 
+@examples("copick-core index info --json")
 @index.command
 @_config
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def info(config: str, as_json: bool) -> None:
     """Print what the index knows, and as of when; the storage is not asked."""
     facts = [{"layer": layer.name, **layer.index.facts()} for layer in _indexes(config)]

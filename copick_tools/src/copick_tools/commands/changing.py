@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from copick_core.cli.parameters import examples, json_option, project_option
 from copick_tools.commands.options import (
     ADDRESS,
+    F,
     finish,
     if_exists_option,
     kind_of,
@@ -169,6 +171,12 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return pairs
 
 
+def _map_option(what: str, of: str) -> Callable[[F], F]:
+    """Give a command ``--map-…``: names that something has in the target."""
+    help_text = f"Name of {of} in the target; repeatable."
+    return click.option(f"--map-{what}", f"{what}s", multiple=True, callback=_pairs, metavar="OLD=NEW", help=help_text)
+
+
 @examples(
     "copick-core sync backup.json",
     "copick-core sync shared.json 'TS_*/ribosome:me' --map-user me=alice",
@@ -178,9 +186,9 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.argument("address", required=False, type=ADDRESS)
 @project_option
 @kind_option
-@click.option("--map-run", "runs", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of a run in the target.")
-@click.option("--map-object", "objects", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of an object there.")
-@click.option("--map-user", "users", multiple=True, callback=_pairs, metavar="OLD=NEW", help="Name of a user there.")
+@_map_option("run", "a run")
+@_map_option("object", "an object")
+@_map_option("user", "a user")
 @if_exists_option("skip")
 @click.option("--delete", is_flag=True, help="Delete what the target has and the project has not.")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")

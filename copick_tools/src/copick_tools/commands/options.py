@@ -52,7 +52,9 @@ ADDRESS = AddressType()
 
 def kind_option(command: F) -> F:
     """Give a command ``--kind``."""
-    return click.option("--kind", type=click.Choice(KINDS), help="The kind that the address means.")(command)
+    return click.option("--kind", type=click.Choice(KINDS), help="Kind of entity, where the address can mean several.")(
+        command
+    )
 
 
 def plan_options(command: F) -> F:

@@ -35,11 +35,17 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.command
 @click.argument("function", metavar="MODULE:FUNCTION")
-@click.argument("addresses", nargs=-1, type=ADDRESS)
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...", type=ADDRESS)
 @project_option
 @kind_option
 @click.option("--arg", "arguments", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Argument (JSON or text).")
-@click.option("--executor", type=click.Choice(["process", "thread", "dask", "slurm"]), default="process", show_default=True)
+@click.option(
+    "--executor",
+    type=click.Choice(["process", "thread", "dask", "slurm"]),
+    default="process",
+    show_default=True,
+    help="What makes the calls.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes, threads or jobs at once.")
 @click.option("--scheduler", metavar="ADDRESS", help="Scheduler of a dask cluster; a local one by default.")
 @click.option("--slurm", "slurm", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Parameter of the jobs.")

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from copick_core.cli.parameters import examples
 from copick_core.cli.words import count, times
 from copick_core.errors import InvalidDataError, ReadOnlyError, UnknownBackendError
 from copick_core.plugins import known
@@ -41,6 +42,10 @@ def _voxel_size(text: str) -> float:
         raise click.BadParameter(f"{text!r} is no size in angstrom") from error
 
 
+@examples(
+    "copick-core demo",
+    "copick-core demo --volume TS_001.mrc --keep demo",
+)
 @click.command
 @click.option("--volume", metavar="FILE", help="Use this MRC, MAP, REC or TIFF volume instead of a synthetic one.")
 @click.option(

@@ -1,0 +1,69 @@
+"""The help of every installed command: examples, whole summaries, and a word for every option."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from copick_core.cli.frame import command_line
+
+
+def commands():
+    """Every command, with those of groups, by what is typed."""
+    context = click.Context(command_line, info_name="copick-core")
+    return dict(_below(command_line, context, ""))
+
+
+def _below(group, context, path):
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if not command.hidden:
+            yield f"{path}{name}", command
+            if isinstance(command, click.Group):
+                yield from _below(command, click.Context(command, context, name), f"{path}{name} ")
+
+
+COMMANDS = commands()
+LEAVES = [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)]
+
+
+def shown(name):
+    return COMMANDS[name].get_help(click.Context(COMMANDS[name], info_name=f"copick-core {name}"))
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_a_command_shows_an_example(name):
+    assert f"  copick-core {name}" in shown(name).partition("Example")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_help_cuts_nothing_off(name):
+    assert not [line for line in shown(name).splitlines() if line.endswith("...") and "Usage" not in line]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is_for(name):
+    options = [param for param in COMMANDS[name].params if isinstance(param, click.Option) and not param.hidden]
+
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_that_mean_the_same_have_the_same_letters(name):
+    letters = {"--config": "-c", "--dry-run": "-n", "--yes": "-y"}
+    options = {long: {*param.opts} for param in COMMANDS[name].params for long in param.opts}
+
+    assert {long: letter for long, letter in letters.items() if letter in options.get(long, {letter})} == letters
+
+
+def test_a_project_is_named_once_by_its_config_or_by_an_option_or_the_environment(tmp_path, monkeypatch, capsys):
+    from copick_core.__main__ import main
+
+    path = tmp_path / "config.json"
+    path.write_text('{"config_type": "memory", "pickable_objects": []}')
+
+    assert main(["doctor", str(path)]) == main(["doctor", "-c", str(path)]) == 0
+    assert main(["doctor"]) == 2
+    assert "COPICK_CONFIG" in capsys.readouterr().err
+    monkeypatch.setenv("COPICK_CONFIG", str(path))
+    assert main(["doctor"]) == 0
