@@ -11,7 +11,7 @@ import click
 
 from copick_core.cli.parameters import examples
 from copick_core.errors import InvalidDataError, UnknownBackendError
-from copick_core.plugins import backends
+from copick_core.plugins import backends, known
 
 #: What every configuration has. A backend that declares an option of the same name has its own.
 COMMON = (
@@ -57,7 +57,7 @@ class NewConfig(click.Group):
 
 
 @examples(
-    "copick-core new-config filesystem --overlay-root project --user-id alice",
+    f"copick-core new-config {known()['default_config_type']} --overlay-root project --user-id alice",
     "copick-core new-config stack --help",
 )
 @click.command(cls=NewConfig, options_metavar="", subcommand_metavar="TYPE [OPTIONS]")
