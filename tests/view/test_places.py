@@ -1,0 +1,91 @@
+"""Runs of every kind of place are opened, and points are added and stored."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import zarr
+
+import copick_core
+
+pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copick-core[view])")
+pytest.importorskip("moto.server", reason="moto is not installed (the loopback of the data portal)")
+
+from copick_view.viewer.serving import PageServer
+from support.objects import OBJECTS
+from support.portal_loopback import LoopbackPortal, content
+from support.portals import open_project
+from support.shared_data import data_file
+
+
+@pytest.fixture
+def portal_project(tmp_path, monkeypatch):
+    """A dataset of the data portal on loopback, under an overlay in a folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    portal = content.fill(LoopbackPortal())
+    root = open_project(portal, tmp_path / "overlay", session_id="1")
+    run = next(r for r in root.runs if any(s.tomograms for s in r.voxel_spacings) and r.picks)
+    yield root, run.name
+    portal.stop()
+
+
+@pytest.fixture
+def compose_project(generated, tmp_path):
+    """A compose volume under an overlay in a folder."""
+    config = {
+        "config_type": "stack",
+        "overlay": {"config_type": "filesystem", "overlay_root": str(tmp_path / "overlay")},
+        "static": [{"config_type": "compose_volume", "volume_root": str(generated.root)}],
+        "pickable_objects": OBJECTS,
+        "user_id": "alice",
+        "session_id": "1",
+    }
+    return copick_core.open(config), "CC7651"
+
+
+@pytest.fixture
+def memory_project():
+    """A project in memory, with a tomogram of float16."""
+    root = copick_core.open({"config_type": "memory", "pickable_objects": OBJECTS, "user_id": "alice", "session_id": "1"})
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    array = zarr.open_group(tomogram.zarr(), mode="w", zarr_format=2).create_array("0", shape=(8, 10, 12), dtype="f2")
+    array[:] = np.random.default_rng(1).normal(size=(8, 10, 12))
+    return root, "TS_1"
+
+
+@pytest.fixture
+def measured_project(tmp_path):
+    """A measured tomogram of a microtubule at two binnings."""
+    file = data_file("13pf_MT.tif")
+    if file is None:
+        pytest.skip("the measured tomogram is absent (COPICK_TEST_DATA)")
+    config = {"config_type": "filesystem", "overlay_root": str(tmp_path / "project"), "pickable_objects": OBJECTS}
+    root = copick_core.open({**config, "user_id": "alice", "session_id": "1"})
+    run = root.new_run("13pf")
+    run.new_voxel_spacing(10.52).new_tomogram("sirt").import_volume(str(file))
+    fine = run.get_voxel_spacing(10.52).get_tomograms("sirt")[0].numpy("1")
+    run.new_voxel_spacing(21.04).new_tomogram("sirt").from_numpy(fine)
+    return root, "13pf"
+
+
+@pytest.mark.parametrize("project", ["memory_project", "measured_project", "portal_project", "compose_project"])
+def test_a_run_is_opened_and_a_point_is_stored_in_it(project, request, tmp_path):
+    root, run = request.getfixturevalue(project)
+    with PageServer(root, drafts=tmp_path / "drafts") as server:
+        session = server.session(run, f"127.0.0.1:{server.port}")
+        session.close()
+        panel = session.panel()
+        assert panel["problems"] == []
+        own = next(found["name"] for found in panel["lists"] if found["own"])
+        raw = copy.deepcopy(session.drawing.viewer.shared_state.raw_state)
+        layer = next(layer for layer in raw["layers"] if layer["name"] == own)
+        layer["annotations"] = [*layer["annotations"], {"type": "point", "id": "new", "point": [10.0, 20.0, 5.0]}]
+        session.drawing.viewer.set_state(raw)
+
+        assert session.store()
+
+        (picks,) = root.get_run(run).get_picks(session.lists.chosen, session.editor.user_id, "1")
+        assert picks.numpy()[0].tolist() == [[10.0, 20.0, 5.0]]
+        assert session.panel()["unsaved"] == {}
