@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import copick_core
+from copick_core.layers import WrapperLayer
 from copick_layers.log import LogLayer
 from copick_view.server.ranges import Range, parse_range
 from copick_view.server.serving import Server
@@ -187,16 +190,55 @@ def test_an_overlay_goes_before_static_layers_as_soon_as_it_has_a_copy(static):
     assert (first, answer.status, missing) == (404, 200, 404)
 
 
-def test_a_copy_of_a_volume_in_the_overlay_is_found_by_whoever_reads_its_documents(static):
-    segmentation = {"name": "membrane", "session_id": "1", "user_id": "tool"}
-    path = "segmentation/TS_1/membrane:tool/1@10.0/"
-    with Server(static) as server:
-        missing = get(server, path + ".zattrs").status
-        made = static.get_run("TS_1").new_segmentation(10.0, **segmentation)
-        made.from_numpy(np.ones((4, 4, 4), np.uint8))
-        found = [get(server, path + name).status for name in (".zattrs", CHUNK)]
+def test_of_two_layers_with_the_same_picks_the_overlay_is_meant(layered):
+    root, _ = layered
+    path = "picks/TS_1/ribosome:tool/0"
+    root.get_run("TS_1").new_picks("ribosome", "0", "tool", exist_ok=True, positions=[[7.0, 8.0, 9.0]])
+    with Server(root) as server:
+        texts = [get(server, p).content for p in (path, "picks;layer=static/TS_1/ribosome:tool/0")]
 
-    assert (missing, found) == (404, [200, 200])
+    assert [b'"x":7.0' in text for text in texts] == [True, False]
+
+
+def test_a_copy_of_a_volume_in_the_overlay_is_found_by_whoever_reads_its_documents(layered):
+    root, _ = layered
+    path = "segmentation/TS_1/membrane:tool/0@10.0/"
+    with Server(root) as server:
+        before = [get(server, path + name).content for name in (".zattrs", CHUNK)]
+        copy = root.get_run("TS_1").new_segmentation(10.0, "membrane", "0", user_id="tool", exist_ok=True)
+        copy.from_numpy(np.ones((4, 5, 6), np.uint8))
+        after = [get(server, path + name).content for name in (".zattrs", CHUNK)]
+
+    assert before[1] != after[1] == copy.zarr().root.joinpath(CHUNK).read_bytes()
+
+
+class RememberingLayer(WrapperLayer):
+    """Remembers what it has listed until it is told to forget, as layers over slow places do."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.listed = {}
+
+    def list(self, kind, parent):
+        return self.listed.setdefault((kind, parent), super().list(kind, parent))
+
+    def forget(self, parent):
+        self.listed = {place: keys for place, keys in self.listed.items() if place[1] != parent}
+        super().forget(parent)
+
+
+def test_documents_are_not_made_of_what_a_layer_remembers(made, project_config):
+    root, _ = made
+    remembering = RememberingLayer(root.layers.overlay)
+    served = type(root)(root.config, lambda config: replace(root.layers, overlay=remembering))
+    with Server(served) as server:
+        before = get(server, "project").content + get(server, "run/TS_1").content
+        other = copick_core.open(project_config())
+        other.new_run("TS_9")
+        other.get_run("TS_1").new_picks("ribosome", "3").from_numpy([[1.0, 2.0, 3.0]])
+        after = get(server, "project").content + get(server, "run/TS_1").content
+
+    assert [(b"TS_9" in text, b"ribosome:alice/3" in text) for text in (before, after)] == [(False, False), (True, True)]
 
 
 def test_what_somebody_else_adds_is_in_the_next_document_of_the_run(made, project_config):

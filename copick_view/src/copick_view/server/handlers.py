@@ -243,7 +243,7 @@ class SiteHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log what was not expected, without the address, which has the token."""
-        if isinstance(value, HTTPError | StreamClosedError) or self._gone:
+        if isinstance(value, HTTPError | StreamClosedError):
             return
         logger.error("A request failed.", exc_info=(typ, value, tb))
 

@@ -76,14 +76,12 @@ class OpenVolume:
             return None
 
     def tag(self) -> str | None:
-        """The ETag of all values of the volume, or None where only the value itself can tell whether it changed.
+        """The ETag of all values of a volume that is not :attr:`changing`; None where the layer cannot tell its identity.
 
         It is made from the identity of the volume (:meth:`copick_core.layers.Layer.volume_version`), which is another one
-        after each replacement, but stays the same while regions are written. So only what is in static layers has one. Where a
+        after each replacement, but stays the same while regions are written: only static layers can have such tags. Where a
         server would have to be asked each time, it is asked once, and again when the documents of the volume are read.
         """
-        if self.changing:
-            return None
         if not self.layer.versions_take_requests:
             version = self.layer.volume_version(self.key)
         else:
