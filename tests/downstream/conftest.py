@@ -9,7 +9,7 @@ import pytest
 from support.downstream import BY_NAME, Tool, environment
 from support.environments import IndexUnreachableError
 
-SAMPLE: tuple[Tool, ...] = (BY_NAME["copick-utils"], BY_NAME["napari-copick"])
+SAMPLE: tuple[Tool, ...] = tuple(BY_NAME[name] for name in ("copick-utils", "copick-shared-ui", "napari-copick", "copick-mcp"))
 
 
 def made(kind: str) -> Path:

@@ -83,7 +83,7 @@ TOOLS = (
          "scikit-learn", "pandas", "matplotlib", "tqdm", "pyyaml"),
         bare=True,
     ),
-    Tool("copick-mcp", "2.0.0a3", None),
+    Tool("copick-mcp", "2.0.0a3", None),  # has no tests: test_commands.py asks it for the commands
 )  # fmt: skip
 BY_NAME = {tool.name: tool for tool in TOOLS}
 

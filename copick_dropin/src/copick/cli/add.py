@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from copick.cli import util
-from copick.cli.projects import index_map, one_line_errors, opened, options
+from copick.cli.projects import one_line_errors, opened, options, runs_by_number
 
 
 @click.group(no_args_is_help=True)
@@ -103,7 +103,7 @@ def add_tomogram(
 @click.argument("path")
 @_common
 @util.add_run_options
-@click.option("--name", required=True, help="Name of the segmentation, or of its object.")
+@click.option("--name", default="", help="Name of the segmentation, or of its object; needed.")
 @click.option("--voxel-size", type=float, help="In angstrom; that of the file by default.")
 @util.add_user_session_options
 @click.option("--file-type", type=click.Choice(["mrc", "zarr", "tiff", "em"]), help="By content by default.")
@@ -126,6 +126,8 @@ def add_segmentation(
     """Add segmentations from the file or files (a pattern) in PATH, one for each run."""
     from copick.ops.add import add_segmentation_from_file
 
+    if not name:
+        raise click.UsageError("Give --name.")
     root = opened(config)
 
     def work(file: str, run: str) -> None:
@@ -214,19 +216,19 @@ def add_picks_relion(
 @_common
 @_picks_target
 @click.option("--voxel-size", type=float, required=True, help="Angstrom per voxel that coordinates count in.")
-@click.option("--index-map", "index_path", type=click.Path(exists=True), help="A number and a run in each line.")
+@click.option("--index-map", type=click.Path(exists=True), help="A number and a run in each line.")
 @click.option("--tomo-index-row", type=int, default=4, show_default=True, help="Row with the tomogram's number, from 0.")
 @util.add_max_workers_option
 @util.add_create_overwrite_options
 @one_line_errors
 def add_picks_em(
     path: str, config: str, debug: bool, object_name: str, user_id: str, session_id: str, voxel_size: float,
-    index_path: str | None, tomo_index_row: int, max_workers: int, create: bool, overwrite: bool,
+    index_map: str | None, tomo_index_row: int, max_workers: int, create: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Add the particles of a motive list (EM file) to their runs."""
     _grouped(
         path, config, "em", object_name, user_id, session_id, voxel_spacing=voxel_size, create=create, exist_ok=overwrite,
-        index_map=index_map(index_path), tomogram_row=tomo_index_row,
+        index_map=runs_by_number(index_map), tomogram_row=tomo_index_row,
     )  # fmt: skip
 
 
@@ -235,19 +237,19 @@ def add_picks_em(
 @_common
 @_picks_target
 @click.option("--voxel-size", type=float, required=True, help="Angstrom per voxel that coordinates count in.")
-@click.option("--index-map", "index_path", type=click.Path(exists=True), help="A number and a run in each line.")
+@click.option("--index-map", type=click.Path(exists=True), help="A number and a run in each line.")
 @click.option("--tomolist", type=click.Path(exists=True), help="A number and a tomogram in each line.")
 @util.add_max_workers_option
 @util.add_create_overwrite_options
 @one_line_errors
 def add_picks_dynamo(
     path: str, config: str, debug: bool, object_name: str, user_id: str, session_id: str, voxel_size: float,
-    index_path: str | None, tomolist: str | None, max_workers: int, create: bool, overwrite: bool,
+    index_map: str | None, tomolist: str | None, max_workers: int, create: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Add the particles of a table of Dynamo to their runs."""
     _grouped(
         path, config, "dynamo", object_name, user_id, session_id, voxel_spacing=voxel_size, create=create,
-        exist_ok=overwrite, index_map=index_map(index_path), tomolist=tomolist,
+        exist_ok=overwrite, index_map=runs_by_number(index_map), tomolist=tomolist,
     )  # fmt: skip
 
 
@@ -270,6 +272,7 @@ def _listed_tomograms(
 _of_lists = options(
     click.option("--tomo-type", default="wbp", show_default=True, help="Type of the tomograms."),
     click.option("--voxel-size", type=float, help="In angstrom; that of the files by default."),
+    click.option("--file-type", type=click.Choice(["mrc", "zarr", "tiff", "em"]), help="By content by default."),
     util.add_pyramid_create_options,
     util.add_volume_transform_options,
     util.add_max_workers_option,
@@ -279,22 +282,22 @@ _of_lists = options(
 
 def _volume_options(given: dict[str, Any]) -> dict[str, Any]:
     z, y, x = (int(n) for n in given["chunk_size"].split(","))
-    names = ("create_pyramid", "pyramid_levels", "transpose", "flip")
+    names = ("create_pyramid", "pyramid_levels", "transpose", "flip", "file_type")
     return {"chunks": (z, y, x), **{name: given[name] for name in names}}
 
 
 @add.command("tomograms-dynamo", short_help="Add the tomograms in a list of Dynamo.")
 @_common
 @click.option("--tomolist", required=True, type=click.Path(exists=True), help="A number and a tomogram in each line.")
-@click.option("--index-map", "index_path", type=click.Path(exists=True), help="A number and a run in each line.")
+@click.option("--index-map", type=click.Path(exists=True), help="A number and a run in each line.")
 @_of_lists
 @one_line_errors
 def add_tomograms_dynamo(
-    config: str, debug: bool, tomolist: str, index_path: str | None, tomo_type: str, voxel_size: float | None, **given: Any
+    config: str, debug: bool, tomolist: str, index_map: str | None, tomo_type: str, voxel_size: float | None, **given: Any
 ) -> None:
     """Add the tomograms that a list of Dynamo names."""
-    names = index_map(index_path) or {}
-    paths = index_map(tomolist) or {}
+    names = runs_by_number(index_map) or {}
+    paths = runs_by_number(tomolist) or {}
     files = {names.get(number, Path(path).stem): (path, voxel_size) for number, path in paths.items()}
     _listed_tomograms(config, files, tomo_type, given["create"], given["overwrite"], **_volume_options(given))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from copick.cli import util
 from copick.cli.projects import one_line_errors
 
 
@@ -20,8 +21,11 @@ def config() -> None:
 @click.option("--config", default="config.json", show_default=True, help="File to write.")
 @click.option("--proj-name", default="copick project", show_default=True, help="Name of the project.")
 @click.option("--proj-description", default="Config Project for SessionXXa", help="Description of the project.")
+@util.add_debug_option
 @one_line_errors
-def filesystem(overlay_root: str, objects: tuple[str, ...], config: str, proj_name: str, proj_description: str) -> None:
+def filesystem(
+    overlay_root: str, objects: tuple[str, ...], config: str, proj_name: str, proj_description: str, debug: bool
+) -> None:
     """Write the configuration of a new project on a file system."""
     from copick.models import PickableObject
     from copick.ops.open import new_config
@@ -38,15 +42,16 @@ def filesystem(overlay_root: str, objects: tuple[str, ...], config: str, proj_na
 
 
 @config.command("dataportal", short_help="Make a project on datasets of the CryoET Data Portal.")
-@click.option("-ds", "--dataset-id", "dataset_ids", type=int, multiple=True, required=True, help="A dataset; may be repeated.")
+@click.option("-ds", "--dataset-id", type=int, multiple=True, required=True, help="A dataset; may be repeated.")
 @click.option("--overlay", required=True, help="Folder of your annotations.")
 @click.option("--output", default="config.json", show_default=True, help="File to write.")
+@util.add_debug_option
 @one_line_errors
-def dataportal(dataset_ids: tuple[int, ...], overlay: str, output: str) -> None:
+def dataportal(dataset_id: tuple[int, ...], overlay: str, output: str, debug: bool) -> None:
     """Write the configuration of a project on datasets of the CryoET Data Portal."""
     from copick.ops.open import from_czcdp_datasets
 
-    from_czcdp_datasets([*dataset_ids], overlay, overlay_fs_args={"auto_mkdir": True}, output_path=output)
+    from_czcdp_datasets([*dataset_id], overlay, overlay_fs_args={"auto_mkdir": True}, output_path=output)
     click.echo(f"{output}: written", err=True)
 
 

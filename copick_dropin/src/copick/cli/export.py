@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from copick.cli import util
-from copick.cli.projects import index_map, one_line_errors, opened, options
+from copick.cli.projects import one_line_errors, opened, options, runs_by_number
 from copick.cli.types import CopickURI
 
 
@@ -28,7 +28,7 @@ _common = options(util.add_config_option, util.add_debug_option, util.add_run_na
 @click.option("--output-file", type=click.Path(dir_okay=False), help="One file for all.")
 @click.option("--output-format", type=click.Choice(["em", "star", "dynamo", "csv"]), required=True, help="Format.")
 @click.option("--voxel-size", type=float, help="Angstrom per voxel that coordinates count in.")
-@click.option("--index-map", "index_path", type=click.Path(exists=True), help="File with a number and a run in each line.")
+@click.option("--index-map", type=click.Path(exists=True), help="File with a number and a run in each line.")
 @click.option("--include-optics/--no-include-optics", default=True, hidden=True)
 @click.option("--tilt-series-pixel-size", type=float, help="Angstrom per pixel of RELION's tilt series.")
 @click.option("--tomograms-star", type=click.Path(exists=True), help="RELION's list of tomograms.")
@@ -49,7 +49,7 @@ def export_picks(
     output_file: str | None,
     output_format: str,
     voxel_size: float | None,
-    index_path: str | None,
+    index_map: str | None,
     **given: Any,
 ) -> None:
     """Write picks to files of other programs."""
@@ -72,7 +72,7 @@ def export_picks(
         declared = any((obj := root.get_object(p.pickable_object_name)) is not None and obj.is_filament for p in found)
         if given["filament_columns"] == "true" or (given["filament_columns"] == "auto" and declared):
             write["helical"] = given["filament_angles"]
-    numbers = index_map(index_path)
+    numbers = runs_by_number(index_map)
     with tempfile.TemporaryDirectory() as folder:
         if numbers and output_format in ("em", "dynamo"):
             doc = Path(folder) / "runs.doc"

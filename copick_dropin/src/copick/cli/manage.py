@@ -14,7 +14,7 @@ _TYPES = click.Choice(["picks", "filaments", "mesh", "segmentation", "tomogram",
 _common = options(
     util.add_config_option,
     util.add_debug_option,
-    click.option("-r", "--run", "run_name", default=None, help="Only this run."),
+    click.option("-r", "--run", default=None, help="Only this run."),
     click.option("-w", "--workers", type=int, default=8, hidden=True),
 )
 _overwrite = click.option("--overwrite/--no-overwrite", default=False, show_default=True, help="Replace what exists.")
@@ -28,12 +28,12 @@ _overwrite = click.option("--overwrite/--no-overwrite", default=False, show_defa
 @_overwrite
 @one_line_errors
 def cp(
-    object_type: str, source_uri: str, target_uri: str, config: str, run_name: str | None, overwrite: bool, **others: Any
+    object_type: str, source_uri: str, target_uri: str, config: str, run: str | None, overwrite: bool, **others: Any
 ) -> None:
     """Copy entities; {object_name}, {user_id} and {session_id} in TARGET_URI stand for those of each source."""
     from copick.ops.manage import copy_copick_objects
 
-    done = copy_copick_objects(opened(config), object_type, source_uri, target_uri, run_name, overwrite)
+    done = copy_copick_objects(opened(config), object_type, source_uri, target_uri, run, overwrite)
     click.echo(f"Copied {done['copied']}.", err=True)
 
 
@@ -45,12 +45,12 @@ def cp(
 @_overwrite
 @one_line_errors
 def mv(
-    object_type: str, source_uri: str, target_uri: str, config: str, run_name: str | None, overwrite: bool, **others: Any
+    object_type: str, source_uri: str, target_uri: str, config: str, run: str | None, overwrite: bool, **others: Any
 ) -> None:
     """Move entities; see cp. Each source is deleted after its copy was compared with it."""
     from copick.ops.manage import move_copick_objects
 
-    done = move_copick_objects(opened(config), object_type, source_uri, target_uri, run_name, overwrite)
+    done = move_copick_objects(opened(config), object_type, source_uri, target_uri, run, overwrite)
     click.echo(f"Moved {done['moved']}.", err=True)
 
 
@@ -61,7 +61,7 @@ def mv(
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
 @click.option("--force", is_flag=True, help="Needed for patterns.")
 @one_line_errors
-def rm(object_type: str, uri: str, config: str, run_name: str | None, dry_run: bool, force: bool, **others: Any) -> None:
+def rm(object_type: str, uri: str, config: str, run: str | None, dry_run: bool, force: bool, **others: Any) -> None:
     """Delete entities; patterns, and parts that are left out, need --force."""
     from copick.ops.manage import is_wide, remove_copick_objects
     from copick.util.uri import parse_copick_uri
@@ -72,7 +72,7 @@ def rm(object_type: str, uri: str, config: str, run_name: str | None, dry_run: b
     wide = is_wide(uri) or any(value == "*" for name, value in parts.items() if name not in ("object_type", "pattern_type"))
     if wide and not (force or dry_run):
         raise click.ClickException(f"{uri!r} is a pattern: look with --dry-run, then delete with --force.")
-    done = remove_copick_objects(opened(config), object_type, uri, run_name, dry_run)
+    done = remove_copick_objects(opened(config), object_type, uri, run, dry_run)
     for key in done["keys"]:
         click.echo(key)
     click.echo(f"{'Would delete' if dry_run else 'Deleted'} {done['removed']}.", err=True)
@@ -85,16 +85,17 @@ def rm(object_type: str, uri: str, config: str, run_name: str | None, dry_run: b
 @click.option("--run-names", default="", help="Runs, with commas; all by default.")
 @click.option("--run-name-prefix", default="", help="Goes before every run's name.")
 @click.option("--run-name-regex", default=None, help="Its first group, in a run's name, is the name there.")
-@click.option("--picks", "picks_uris", multiple=True, type=CopickURI("picks"), help="Picks; may be repeated.")
-@click.option("--meshes", "meshes_uris", multiple=True, type=CopickURI("mesh"), help="Meshes; may be repeated.")
-@click.option("--segmentations", "segmentations_uris", multiple=True, type=CopickURI("segmentation"), help="The same.")
-@click.option("--tomograms", "tomograms_uris", multiple=True, type=CopickURI("tomogram"), help="The same.")
-@click.option("--features", "features_uris", multiple=True, type=CopickURI("feature"), help="The same.")
+@click.option("--picks", multiple=True, type=CopickURI("picks"), help="Picks; may be repeated.")
+@click.option("--meshes", multiple=True, type=CopickURI("mesh"), help="Meshes; may be repeated.")
+@click.option("--segmentations", multiple=True, type=CopickURI("segmentation"), help="The same.")
+@click.option("--tomograms", multiple=True, type=CopickURI("tomogram"), help="The same.")
+@click.option("--features", multiple=True, type=CopickURI("feature"), help="The same.")
 @click.option("--max-workers", type=int, default=8, hidden=True)
 @one_line_errors
 def deposit(config: str, target_dir: str, run_names: str, max_workers: int, debug: bool, **given: Any) -> None:
     """Make a folder of links to what URIs name, laid out as a project."""
     from copick.ops.deposit import deposit as link
 
-    made = link(opened(config), target_dir, listed(run_names), **given)
+    uris = {f"{name}_uris": given.pop(name) for name in ("picks", "meshes", "segmentations", "tomograms", "features")}
+    made = link(opened(config), target_dir, listed(run_names), **uris, **given)
     click.echo(f"{made} links.", err=True)

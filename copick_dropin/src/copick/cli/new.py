@@ -30,17 +30,17 @@ def new_run(name: str, config: str, debug: bool, create: bool, overwrite: bool) 
 
 
 @new.command("voxelspacing", short_help="Make a voxel spacing.")
-@click.argument("size", type=float)
+@click.argument("voxel_spacing", type=float)
 @util.add_config_option
 @util.add_debug_option
 @click.option("--run", required=True, help="Its run.")
 @util.add_create_overwrite_options
 @one_line_errors
-def new_voxelspacing(size: float, config: str, debug: bool, run: str, create: bool, overwrite: bool) -> None:
+def new_voxelspacing(voxel_spacing: float, config: str, debug: bool, run: str, create: bool, overwrite: bool) -> None:
     """Make a voxel spacing of a run; --create makes the run too."""
     from copick.ops.add import get_or_create_run
 
-    get_or_create_run(opened(config), run, create).new_voxel_spacing(size, exist_ok=overwrite)
+    get_or_create_run(opened(config), run, create).new_voxel_spacing(voxel_spacing, exist_ok=overwrite)
 
 
 @new.command("picks", short_help="Make empty picks in all runs.")

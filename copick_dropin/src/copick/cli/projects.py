@@ -84,7 +84,7 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return decorate
 
 
-def index_map(path: str | None) -> Mapping[str, str] | None:
+def runs_by_number(path: str | None) -> Mapping[str, str] | None:
     """Runs by their number, from a file with a number and a run in each line; commas, tabs or spaces part them."""
     if path is None:
         return None
