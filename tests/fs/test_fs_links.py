@@ -152,6 +152,20 @@ def test_leftovers_of_deleted_runs_and_spacings_are_swept(tmp_path: Path, monkey
     assert fresh.exists()
 
 
+def test_a_deletion_sweeps_the_folder_of_what_is_deleted_and_the_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    spacing = tmp_path / RUN / "VoxelSpacing10.000"
+    planted = [folder / old_name(monkeypatch) for folder in (spacing, spacing.parent)]
+    for path in planted:
+        (path / "inside").mkdir(parents=True)
+
+    LocalLayer("overlay", tmp_path).delete(TomogramKey("TS_1", 10.0, "wbp"))
+
+    assert [path for path in planted if path.exists()] == []
+
+
 def test_what_a_killed_region_write_left_is_swept_by_the_next_one_and_not_copied(tmp_path: Path) -> None:
     fill(tmp_path)
     volume = tmp_path / RUN / "VoxelSpacing10.000" / "wbp.zarr"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ import pytest
 import copick_core
 from copick_backend_fs import records
 from copick_core.layers import atomic
+from copick_core.layers.staged import STAGED_SECONDS, staged_name
 from support.objects import OBJECTS
 from support.odd_mount import missing, mounted
 
@@ -134,6 +136,24 @@ tomogram.from_numpy(np.full((8, 8, 8), 3, np.float32), chunks=4)
 
 
 @pytest.mark.filterwarnings("ignore:The file system of")
+@pytest.mark.filterwarnings("ignore:The file system of")
+def test_a_deletion_where_nothing_is_renamed_sweeps_what_dead_writers_have_left(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = work(bucket)
+    run = bucket / "project" / "ExperimentRuns" / "TS_1"
+    long_ago = time.time() - STAGED_SECONDS - 60
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: long_ago)
+        planted = [folder / staged_name() for folder in (run, run / "VoxelSpacing10.000")]
+    for path in planted:
+        (path / "inside").mkdir(parents=True)
+
+    root.get_run("TS_1").get_voxel_spacing(10.0).get_tomogram("wbp").delete()
+
+    assert [path for path in planted if path.exists()] == []
+
+
 def test_what_a_dead_writer_has_left_is_shown_and_finished_by_the_doctor(bucket: Path) -> None:
     work(bucket)
     subprocess.run([sys.executable, "-c", _DIES, json.dumps(config(bucket)), "4"], check=False, capture_output=True)

@@ -156,6 +156,19 @@ def test_what_are_no_masks_of_the_image_is_refused_and_nothing_is_written(volume
     assert len(app_pairs(volume)) == before
 
 
+@pytest.mark.parametrize("chunks", [None, [(1, 1, 0)]])
+def test_a_job_without_a_complete_image_gets_no_pairs(volume, chunks):
+    volume.job("FFFFFF", shape=[30, 40, 12])
+    if chunks is not None:
+        volume.image("FFFFFF", skip=chunks)
+    volume.save()
+    run = open_volume(volume.root, write_back=True).get_run("FFFFFF")
+
+    with pytest.raises(InvalidDataError, match="no complete image"):
+        run.add_training_pairs(masks(), [3])
+    assert not (volume.root / "training" / "FFFFFF").exists()
+
+
 def test_a_pair_in_the_future_is_a_conflict(volume, run):
     volume.pair(JOB, str(int(time.time()) + 1000))
 
