@@ -13,6 +13,7 @@ pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copic
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError
 from copick_view.viewer.links import page_of
+from copick_view.viewer.scene import Sources
 from copick_view.viewer.serving import PageServer
 
 OWN, TOOL = "ribosome:alice/1", "ribosome:tool/0"
@@ -314,3 +315,14 @@ def test_addresses_lead_to_a_run_of_the_page(server):
         page_of(server.root, "*/wbp@13.5")
     with pytest.raises(NotFoundError):
         page_of(server.root, "TS_9/")
+
+
+def test_files_of_what_changes_with_each_edit_are_dropped_again():
+    sources = Sources("http://127.0.0.1:1/")
+
+    addresses = [sources.add_files({"info": f"{n}".encode()}, "ribosome axes") for n in (0, 1, 2, 2, 3)]
+    mesh = sources.add_files({"info": b"mesh"})
+
+    assert addresses[2] == addresses[3]
+    names = [address.rpartition("/")[2] for address in (addresses[0], addresses[1], addresses[4], mesh)]
+    assert [sources.file(name, "info") for name in names] == [None, b"1", b"3", b"mesh"]

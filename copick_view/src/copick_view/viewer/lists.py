@@ -136,13 +136,13 @@ class Lists:
             layers = [points_layer(listed.name, color, listed.sent, editable=listed.own)]
         else:
             listed.sent = None
-            url = self._sources.add_files(spheres(centres, radius or 2 * voxel_size).files())
+            url = self._sources.add_files(spheres(centres, radius or 2 * voxel_size).files(), listed.name)
             layers = [shapes_layer(listed.name, color, url, lines=False)]
         if listed.picks is None or listed.picks.trust_orientation:
             transforms = np.array([p.transformation_ for p in points], np.float64).reshape(-1, 4, 4)
             axes = orientations(centres, transforms, 1.6 * (radius or 4 * voxel_size))
             if len(axes.values):
-                url = self._sources.add_files(axes.files())
+                url = self._sources.add_files(axes.files(), f"{listed.name} {AXES}")
                 layers.append(shapes_layer(f"{listed.name} {AXES}", color, url, lines=True))
         return layers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Color of what belongs to no object.
 _GREY = (160, 160, 160)
+#: Versions that are kept of what changes with each edit.
+_VERSIONS = 3
 #: Radius of tubes of filaments whose object has none, in angstrom.
 _TUBE = 40.0
 
@@ -41,17 +44,33 @@ class Sources:
         self.base = base
         self._stores: dict[str, Store] = {}
         self._files: dict[str, Mapping[str, bytes]] = {}
+        self._versions: dict[str, list[str]] = {}
 
     def add_volume(self, volume: PageVolume) -> str:
         """Serve a volume; gives its address, with its format."""
-        name = self._new("v")
+        name = f"v{secrets.token_hex(6)}"
         self._stores[name] = volume
         return f"{self.base}{name}/|zarr{volume.zarr_format}:"
 
-    def add_files(self, files: Mapping[str, bytes]) -> str:
-        """Serve files; gives the address that they are below."""
-        name = self._new("f")
+    def add_files(self, files: Mapping[str, bytes], place: str | None = None) -> str:
+        """Serve files; gives the address that they are below, which is the same for the same files.
+
+        Args:
+            files: Their contents by name.
+            place: What they are shown as; of one place the last few versions are kept, for pages that still read them.
+        """
+        digest = hashlib.sha256()
+        for path, data in files.items():
+            digest.update(f"{path}\0{len(data)}\0".encode() + data)
+        name = f"f{digest.hexdigest()[:24]}"
         self._files[name] = files
+        if place is not None:
+            versions = self._versions.setdefault(place, [])
+            versions[:] = [*(version for version in versions if version != name), name]
+            while len(versions) > _VERSIONS:
+                old = versions.pop(0)
+                if not any(old in others for others in self._versions.values()):
+                    self._files.pop(old, None)
         return f"{self.base}{name}"
 
     def store(self, name: str) -> Store | None:
@@ -61,9 +80,6 @@ class Sources:
     def file(self, name: str, path: str) -> bytes | None:
         """A file, by the name of its folder and its path."""
         return self._files.get(name, {}).get(path)
-
-    def _new(self, kind: str) -> str:
-        return f"{kind}{secrets.token_hex(6)}"
 
 
 @dataclass
