@@ -188,7 +188,7 @@ in Python code, in both libraries. The dask cluster is there before the time beg
 holds each cell as text, which is most of the memory, in the limit as well.""",
     "W11": """The limit writes tables that are in memory already; ours reads the picks first.""",
     "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files, without ETags
-and tokens. Memory is that of the server. The client takes a part of the processor.""",
+and tokens. Memory is that of the server. The client takes a part of the processor, and it is what the profile shows.""",
     "W16": """The limit compresses and writes chunks that are in memory already, in as many threads as there are cores.""",
     "W17": """copick has no command that lists: its `ls` is the shortest program that prints the runs. Its `info` lists the
 commands of plugins by their entry points; our `plugins` imports each plugin with all that it needs, because only that shows
