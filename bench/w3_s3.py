@@ -69,15 +69,19 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
 
 
-def library(job: Job) -> Numbers:
+def opened(job: Job, name: str, **fields: Any) -> Any:
+    """Open a project of the bucket."""
     url = Path(job.folder, "url").read_text()
-    name = "many" if job.case in (EVERYTHING, PICKS) else "data"
     fs_args = {"key": "someone", "secret": "any", "client_kwargs": {"endpoint_url": url}}
     config = {"config_type": "filesystem", "name": "bench", "description": "", "version": "1", "pickable_objects": []}
-    config |= {"overlay_root": f"s3://lab/{name}", "overlay_fs_args": fs_args}
+    config |= {"overlay_root": f"s3://lab/{name}", "overlay_fs_args": fs_args, **fields}
     with job.scratch() as folder:
         (folder / "config.json").write_text(json.dumps(config))
-        root = importlib.import_module(job.library).from_file(str(folder / "config.json"))
+        return importlib.import_module(job.library).from_file(str(folder / "config.json"))
+
+
+def library(job: Job) -> Numbers:
+    root = opened(job, "many" if job.case in (EVERYTHING, PICKS) else "data")
     import_now(*_LATER)
     ours = job.library == "copick_core"
 
@@ -93,12 +97,12 @@ def library(job: Job) -> Numbers:
 
     if job.case == REGION:
         tomogram, side = stored_tomogram(root), slice(0, job.sizes["side"])
-        _count_from_here(url)
+        count_from_here(job)
         read, numbers = timed(lambda: tomogram.numpy(x=side, y=side, z=side))
         check = float(read.sum(dtype=float))
     elif job.case == FILE:
         handle = root.get_run(RUN).get_picks("ribosome")[0]
-        _count_from_here(url)
+        count_from_here(job)
         read, numbers = timed(handle.numpy)
         check = float(read[0].sum())
     else:
@@ -108,7 +112,9 @@ def library(job: Job) -> Numbers:
     return {**numbers, "check": check}
 
 
-def _count_from_here(url: str) -> None:
+def count_from_here(job: Job) -> None:
+    """Let the server count from zero."""
+    url = Path(job.folder, "url").read_text()
     urllib.request.urlopen(urllib.request.Request(url, method="POST")).close()
 
 

@@ -117,6 +117,26 @@ def check_w18(result: dict[str, Any]) -> None:
     assert counts(result, "a volume that is there", "ours")["more than needed"] <= 8 + lists_and_deletes
 
 
+def check_w12(result: dict[str, Any]) -> None:
+    assert counts(result, "with an index", "ours")["requests"] <= 5
+    assert counts(result, "after 10 runs changed through it", "ours")["requests"] <= 30
+    assert (
+        counts(result, "without an index", "ours")["requests"] <= counts(result, "without an index", "reference")["requests"]
+    )
+
+
+def check_w13(result: dict[str, Any]) -> None:
+    for case in ("again in this process", "in the next process"):
+        assert counts(result, case, "ours")["requests"] == 0
+    assert counts(result, "first time", "ours")["requests"] == 6  # of the region 4, of the picks and the mesh one each
+
+
+def check_w14(result: dict[str, Any]) -> None:
+    assert counts(result, "open and read picks", "ours")["requests"] == 1
+    assert counts(result, "open and read a region", "ours")["requests"] <= 4
+    assert counts(result, "a later region", "ours")["requests"] <= 2  # its chunk, and one check
+
+
 def check_w19(result: dict[str, Any]) -> None:
     listed = "open and list"
     assert counts(result, listed, "ours")["MB"] <= 3 * counts(result, listed, "limit")["MB"]
@@ -135,6 +155,9 @@ COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
     "W10": check_w10,
     "W18": check_w18,
     "W17": check_w17,
+    "W12": check_w12,
+    "W13": check_w13,
+    "W14": check_w14,
     "W19": check_w19,
 }
 
