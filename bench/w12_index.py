@@ -102,7 +102,7 @@ def limit(job: Job) -> Numbers:
         keys = json.loads(urllib.request.urlopen(f"{url}/lab/list.json").read())
         return sum("/Picks/" in key for key in keys)
 
-    found, numbers = timed(read)
+    found, numbers = timed_after(job, read)
     return {**numbers, "check": found}
 
 
