@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from copick_core.__main__ import main
 from support.sessions import run_page
 
 ROOT = Path(__file__).parents[2]
@@ -31,8 +30,6 @@ def write_files_of_other_programs(folder):
 def test_every_command_of_the_readme_prints_what_it_shows_in_forty_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_files_of_other_programs(tmp_path)
-    main(["init", "shared"])
-    capsys.readouterr()
 
     commands, wrong = run_page(ROOT / "README.md", without_dates, monkeypatch, capsys)
 

@@ -47,6 +47,19 @@ def test_a_deleted_tag_is_gone_and_its_name_is_taken(root: CopickRootIcechunk, c
     assert "deleted tags stay taken" in capsys.readouterr().err
 
 
+def test_tags_and_branches_are_listed_as_json(root: CopickRootIcechunk, capsys: Any) -> None:
+    picks(root, "TS_1", "alice", 1)
+    assert main(["tag", "monday"]) == main(["branch", "new", "trial"]) == 0
+    capsys.readouterr()
+    newest = next(iter(root.history())).id
+
+    assert main(["tag", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"tag": "monday", "commit": newest}]
+    assert main(["branch", "list", "--json"]) == 0
+    listed = {row["branch"]: (row["commit"], row["current"]) for row in json.loads(capsys.readouterr().out)}
+    assert listed == {"main": (newest, True), "trial": (newest, False)}
+
+
 def test_gc_deletes_only_when_it_is_told_to(root: CopickRootIcechunk, config: dict[str, Any], capsys: Any) -> None:
     stored = picks(root, "TS_1", "alice", 0)
     for x in range(1, 4):

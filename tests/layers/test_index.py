@@ -469,6 +469,7 @@ def test_the_commands_build_compare_and_show(config, bare, file):
     same = run("check", "-c", config)
     bare.write(PICKS._replace(session_id="2"), POINTS)
     different = run("check", "-c", config)
+    listed = json.loads(run("check", "-c", config, "--json").output)
     run("update", "-c", config)
     facts = json.loads(run("info", "-c", config, "--json").output)
 
@@ -477,6 +478,7 @@ def test_the_commands_build_compare_and_show(config, bare, file):
     assert (same.exit_code, same.output) == (0, "the index is up to date\n")
     assert different.exit_code == 1
     assert "missing in the index: picks 'ribosome' of ana/2 in run 'TS_1'" in different.output
+    assert [(row["layer"], row["difference"]) for row in listed] == [("overlay", "missing in the index")]
     assert facts[0]["entities"] == {"run": 1, "picks": 2}
     assert "as of" in run("info", "-c", config).output
 

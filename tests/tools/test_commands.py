@@ -236,6 +236,18 @@ def test_a_value_that_is_not_possible_is_refused_in_one_line(project, capsys):
     assert error.count("\n") == 1
 
 
+def test_a_tree_and_a_copy_print_json(project, project_config, tmp_path, capsys):
+    tree = printed(capsys, "tree")
+    (tmp_path / "target.json").write_text(json.dumps(project_config("target")))
+    copied = printed(capsys, "copy", str(tmp_path / "config.json"), str(tmp_path / "target.json"), "--verify")
+
+    assert printed(capsys, "ls", "--tree") == tree
+    assert [child["text"] for child in tree["children"]] == ["objects", "run TS_1", "run TS_2"]
+    assert {"kind": "picks", "address": "TS_1/ribosome:alice/1"} in copied["copied"]
+    assert copied["verified"]
+    assert copied["skipped"] == []
+
+
 def test_init_and_config_set_print_json(project, tmp_path, capsys):
     assert printed(capsys, "init", str(tmp_path / "new")) == {"config": str(tmp_path / "new" / "config.json")}
     assert printed(capsys, "config", "set", "session_id", "2") == {"session_id": "2"}

@@ -82,12 +82,16 @@ def restore(address: str | None, config: str, as_of: str, everything: bool, mess
 @project_option
 @click.option("--at", metavar="WHEN", help=f"What to tag; by default the newest commit. {_WHEN}")
 @click.option("--delete", is_flag=True, help="Delete the tag.")
-def tag(name: str | None, config: str, at: str | None, delete: bool) -> None:
+@json_option
+def tag(name: str | None, config: str, at: str | None, delete: bool, as_json: bool) -> None:
     """List the tags, or give a commit the tag NAME, which stays."""
     root = opened(config)
     if name is None:
         if delete or at:
             raise click.UsageError("name the tag")
+        if as_json:
+            click.echo(json.dumps([{"tag": known, "commit": commit} for known, commit in root.tags().items()], indent=2))
+            return
         for known, snapshot in root.tags().items():
             click.echo(f"{snapshot[:SHORT]}  {known}")
     elif delete:
@@ -110,9 +114,14 @@ def branch(context: click.Context) -> None:
 @examples("copick-core branch list")
 @branch.command("list")
 @project_option
-def branch_list(config: str) -> None:
+@json_option
+def branch_list(config: str, as_json: bool) -> None:
     """List the branches; * marks the one that the project is on."""
     root = opened(config)
+    if as_json:
+        rows = [{"branch": n, "commit": commit, "current": n == root.branch} for n, commit in root.branches().items()]
+        click.echo(json.dumps(rows, indent=2))
+        return
     for name, snapshot in root.branches().items():
         click.echo(f"{'*' if name == root.branch else ' '} {snapshot[:SHORT]}  {name}")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import click
 
 from copick_core import opening
-from copick_core.cli.parameters import examples
+from copick_core.cli.parameters import examples, json_option
 from copick_core.errors import ConfigError
 from copick_core.projects.copying import copy_project
+from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import Key
 from copick_tools.progress import progress
 
@@ -24,7 +26,8 @@ from copick_tools.progress import progress
 @click.option("--runs", "--run", multiple=True, metavar="RUN", help="Only this run; repeatable.")
 @click.option("--verify", is_flag=True, help="Compare every byte and every voxel afterwards.")
 @click.option("--overwrite", is_flag=True, help="Replace what the target has with other content.")
-def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, overwrite: bool) -> None:
+@json_option
+def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, overwrite: bool, as_json: bool) -> None:
     """Copy a project into another one, of any backend.
 
     SRC_CONFIG is the config file of the project to copy, DST_CONFIG that of the project to copy into, whose objects are
@@ -53,5 +56,12 @@ def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: 
         finally:  # what was copied before an error belongs to objects too
             if len(target.config.pickable_objects) != objects and target.config._file is not None:
                 target.save_config(target_config)
+    if as_json:
+        facts = {
+            name: [{"kind": key.kind.value, "address": str(address_of(key))} for key in keys]
+            for name, keys in vars(report).items()
+        }
+        click.echo(json.dumps(facts, indent=2))
+        return
     verified = f", verified {len(report.verified)}" if verify else ""
     print(f"Copied {len(report.copied)} entities, skipped {len(report.skipped)} that were there already{verified}.")

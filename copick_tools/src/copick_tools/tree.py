@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, project_argument
+from copick_core.cli.parameters import examples, json_option, project_argument
 from copick_core.cli.words import count, times
 
 
@@ -17,14 +18,16 @@ from copick_core.cli.words import count, times
 )
 @click.command
 @project_argument
-def tree(config: str) -> None:
+@json_option
+def tree(config: str, as_json: bool) -> None:
     """Print a project as a tree, with the layer that holds each entity.
 
     CONFIG is the config file of the project, or a folder, an archive or a URL without one.
     """
     import copick_core
 
-    print("\n".join(project_tree(copick_core.open(config))))
+    root = copick_core.open(config)
+    click.echo(json.dumps(asdict(nodes(root)), indent=2) if as_json else "\n".join(project_tree(root)))
 
 
 @dataclass
@@ -34,6 +37,12 @@ class Node:
     text: str
     layer: str = ""
     children: list[Node] = field(default_factory=list)
+
+
+def nodes(root: Any) -> Node:
+    """The lines of a project, as a tree."""
+    objects = Node("objects", children=[_object(entity) for entity in root.pickable_objects])
+    return Node(f"project {root.config.name!r}", children=[objects, *(_run(run) for run in root.runs)])
 
 
 def project_tree(root: Any) -> list[str]:
@@ -46,10 +55,7 @@ def project_tree(root: Any) -> list[str]:
         One line for each entity. On the right stand the layer that holds it and ``read-only`` where it must not change;
         runs and voxel spacings span layers and have none.
     """
-    nodes = [_object(entity) for entity in root.pickable_objects]
-    top = Node(f"project {root.config.name!r}", children=[Node("objects", children=nodes)])
-    top.children += [_run(run) for run in root.runs]
-    lines = list(_lines(top, "", ""))
+    lines = list(_lines(nodes(root), "", ""))
     width = max(len(text) for text, _ in lines)
     return [f"{text.ljust(width)}  {layer}".rstrip() for text, layer in lines]
 

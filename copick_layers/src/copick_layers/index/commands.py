@@ -55,18 +55,23 @@ def update(config: str, describe: bool) -> None:
 @examples("copick-core index check")
 @index.command
 @_config
+@json_option
 @click.pass_context
-def check(context: click.Context, config: str) -> None:
+def check(context: click.Context, config: str, as_json: bool) -> None:
     """Compare the index with the storage; the exit code is 1 if they differ. Changes nothing."""
-    different = 0
-    for layer in _indexes(config):
-        missing, gone = layer.differences()
-        different += len(missing) + len(gone)
-        for word, keys in (("missing in the index", missing), ("only in the index", gone)):
-            for key in sorted(keys, key=str):
-                click.echo(f"{layer.name}: {word}: {key}")
-    click.echo(f"{different} differences" if different else "the index is up to date")
-    context.exit(1 if different else 0)
+    found = [
+        (layer.name, word, key)
+        for layer in _indexes(config)
+        for word, keys in zip(("missing in the index", "only in the index"), layer.differences(), strict=True)
+        for key in sorted(keys, key=str)
+    ]
+    if as_json:
+        click.echo(json.dumps([{"layer": name, "difference": word, "key": str(key)} for name, word, key in found], indent=2))
+    else:
+        for name, word, key in found:
+            click.echo(f"{name}: {word}: {key}")
+        click.echo(f"{len(found)} differences" if found else "the index is up to date")
+    context.exit(1 if found else 0)
 
 
 @examples("copick-core index info --json")

@@ -57,6 +57,7 @@ def config() -> None:
 )
 @config.command("show")
 @project_option
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")
 def config_show(config: str) -> None:
     """Print the config as JSON, without credentials."""
     click.echo(json.dumps(_without_credentials(opened(config).config.model_dump(mode="json", exclude_none=True)), indent=2))

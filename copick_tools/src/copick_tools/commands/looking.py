@@ -95,11 +95,11 @@ def ls(
 
     root = opened(config)
     if as_tree:
-        if address or as_json or state or made_by:
-            raise click.UsageError("--tree prints the whole project as text: leave out ADDRESS and the other options")
-        from copick_tools.tree import project_tree
+        if address or state or made_by:
+            raise click.UsageError("--tree prints the whole project: leave out ADDRESS and the other options")
+        from copick_tools.tree import nodes, project_tree
 
-        click.echo("\n".join(project_tree(root)))
+        click.echo(json.dumps(asdict(nodes(root)), indent=2) if as_json else "\n".join(project_tree(root)))
         return
     content = {"min_points": min_points, "max_points": max_points, "label": label}
     is_filtered = any(number is not None for number in content.values())
