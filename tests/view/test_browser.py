@@ -163,6 +163,21 @@ def test_a_point_is_moved_and_deleted_with_the_mouse(opened, shared_project):
     opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "1 deleted"})
 
 
+@pytest.mark.parametrize("pause", [300, 50])
+def test_no_click_is_lost_however_fast_they_come(opened, pause):
+    session = opened.open("TS_1")
+    opened.look(session, (300.0, 200.0, 100.0), 8)
+    x, y = opened.point_at(200, 200)
+
+    opened.page.keyboard.down("Control")
+    for number in range(10):
+        opened.page.mouse.click(x + 12 * number, y)
+        opened.page.wait_for_timeout(pause)
+    opened.page.keyboard.up("Control")
+
+    opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "10 added"})
+
+
 def test_changing_read_only_picks_asks_first(opened, shared_project):
     session = opened.open("TS_1")
     _only(session, IMAGE, TOOL)

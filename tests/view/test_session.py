@@ -88,17 +88,17 @@ def test_layers_have_the_colors_of_the_objects(session):
 def test_an_added_point_is_drawn_with_the_radius_of_its_object_and_stored_when_asked(session, shared_project):
     _click(session, OWN, 100.0, 110.0, 120.0)
 
-    assert _layer(session, OWN)["annotations"][-1] == {
-        "type": "ellipsoid",
-        "id": "new1",
-        "center": [100.0, 110.0, 120.0],
-        "radii": [120.0] * 3,
-    }
     assert session.panel()["unsaved"] == {"ribosome": "1 added"}
     assert _alice(shared_project) == [[300.0, 200.0, 100.0]]
     assert session.store()
     assert _alice(shared_project) == [[300.0, 200.0, 100.0], [100.0, 110.0, 120.0]]
     assert session.panel()["unsaved"] == {}
+    assert _layer(session, OWN)["annotations"][-1] == {
+        "type": "ellipsoid",
+        "id": "p1",
+        "center": [100.0, 110.0, 120.0],
+        "radii": [120.0] * 3,
+    }
 
 
 def test_steps_of_one_movement_are_undone_together(session):
@@ -326,3 +326,19 @@ def test_files_of_what_changes_with_each_edit_are_dropped_again():
     assert addresses[2] == addresses[3]
     names = [address.rpartition("/")[2] for address in (addresses[0], addresses[1], addresses[4], mesh)]
     assert [sources.file(name, "info") for name in names] == [None, b"1", b"3", b"mesh"]
+
+
+def test_a_page_that_does_not_know_the_newest_state_loses_no_click(session):
+    viewer = session.drawing.viewer
+    seen, generation = viewer.shared_state.raw_state_and_generation
+    clicked = copy.deepcopy(seen)
+    layer = next(layer for layer in clicked["layers"] if layer["name"] == OWN)
+    layer["annotations"].append({"type": "point", "id": "click", "point": [100.0, 110.0, 120.0]})
+    session.show(["wbp@13.5"], visible=False)
+
+    found = viewer.set_state(clicked, "page/1", existing_generation=generation)
+
+    assert not found.startswith("page/")  # so the page is sent the state that has both
+    assert _layer(session, "wbp@13.5")["visible"] is False
+    session.take_over()
+    assert session.panel()["unsaved"] == {"ribosome": "1 added"}

@@ -136,6 +136,7 @@ class Drawing:
 
         while True:
             raw, generation = self.viewer.shared_state.raw_state_and_generation
+            self.viewer.generations.remember(generation, raw)
             new = copy.deepcopy(raw)
             change(new)
             try:

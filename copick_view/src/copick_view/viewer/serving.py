@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from copick_core.errors import ConfigError, MissingDependencyError
 from copick_view.server.access import Access, new_token
 from copick_view.server.handlers import Site, rules
+from copick_view.viewer.merging import Generations, merged
 from copick_view.viewer.pages import page_rules, refusal
 from copick_view.viewer.scene import Sources, run_of
 from copick_view.viewer.session import RunSession
@@ -159,9 +160,27 @@ def _neuroglancer_viewer(server: Any) -> Any:
     from neuroglancer.viewer_base import ViewerBase
 
     class PageViewer(ViewerBase):  # type: ignore[misc,unused-ignore]
+        generations: Generations
+
+        def set_state(self, new_state: Any, generation: str | None = None, existing_generation: str | None = None) -> Any:
+            """Take a state of the page: if it does not know of the newest one, what it changed is done to that."""
+            shared = self.shared_state
+            with shared._lock:
+                now, newest = shared.raw_state_and_generation
+                self.generations.remember(newest, now)
+                if existing_generation is not None and existing_generation != newest:
+                    base = self.generations.get(existing_generation)
+                    if base is not None:
+                        new_state = merged(base, new_state, now)
+                    generation = None  # a generation of the server's: the page is sent the state
+                found = shared.set_state(new_state, generation)
+                self.generations.remember(found, shared.raw_state)
+                return found
+
         def defer_callback(self, callback: Any, *args: Any, **kwargs: Any) -> None:
             server.loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
 
     viewer = PageViewer(allow_credentials=False)
+    viewer.generations = Generations()
     server.viewers[viewer.token] = viewer
     return viewer

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that the mouse must rest before what it did is taken over, and between two steps that are undone as one.
 _REST = 0.15
 _ONE_MOVEMENT = 1.0
+#: Seconds without a change before something of others is shown: it could undo a click of the same moment.
+_PAUSE = 2.0
 #: Seconds without a question of the page after which it is taken to be closed, and storage is not looked at any more.
 _PAGE_GONE = 15.0
 #: Seconds between two looks at the states of review.
@@ -126,7 +128,8 @@ class RunSession:
                     time.sleep(_REST)
                     self._changed.clear()
                     self.take_over()
-                if time.monotonic() - self._asked < _PAGE_GONE:
+                now = time.monotonic()
+                if now - self._asked < _PAGE_GONE and now - self._last_change > _PAUSE:
                     self.look()
             except Exception as error:  # the thread must live on: the next change may be fine
                 logger.exception("A change of the page could not be taken over.")
@@ -149,8 +152,9 @@ class RunSession:
                 if points == listed.points:
                     continue
                 if listed.own and (reason := self.editor.why_not()) is None:
+                    # New points stay dots until something else is shown anew: what is sent to the page at the moment of
+                    # another click would undo that.
                     new[listed.object_name] = points
-                    rewrite = rewrite or self._looks_different(listed, found)
                     continue
                 rewrite = True
                 if listed.own:
@@ -180,11 +184,6 @@ class RunSession:
         added = [centre(point) for name, point in own.shown.items() if own.stored.get(name) is not point]
         if any(not -0.5 * s <= p <= end for place in added for p, s, end in zip(place, finest.scale, ends, strict=True)):
             self._tell(f"A point of {object_name} lies outside of the tomogram.")
-
-    def _looks_different(self, listed: Listed, found: Sequence[Json]) -> bool:
-        """Whether there are annotations that are not drawn as they will be: points without their radius, or other shapes."""
-        wanted = "point" if self.lists.radius(listed.object_name) is None else "ellipsoid"
-        return any(annotation.get("type", "point") != wanted for annotation in found)
 
     def look(self) -> None:
         """Show what others have stored since the last look."""
