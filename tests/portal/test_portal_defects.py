@@ -244,8 +244,9 @@ def test_13_the_bound_is_ten_seconds_by_default(root):
     assert root.config.portal_timeout_seconds <= 10
 
 
-def test_13_a_batch_that_is_refused_for_its_size_is_halved(portal, root):
-    portal.graphql.faults.append(Fault(row_limit=5, fields=frozenset({"tomograms"})))
+@pytest.mark.parametrize("refusal", [{}, {"status": 413}], ids=["told", "413"])
+def test_13_a_batch_that_is_refused_for_its_size_is_halved(portal, root, refusal):
+    portal.graphql.faults.append(Fault(row_limit=5, fields=frozenset({"tomograms"}), **refusal))
     run = root.get_run("501")
     started = time.monotonic()
 
