@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.core.sync import sync
 
 import copick_core
 from copick_backend_fs.layer import open_layer
@@ -67,6 +68,23 @@ def test_a_read_during_which_the_volume_is_replaced_is_made_again(
     monkeypatch.setattr(chunk_parts, "read", disturbed)
 
     assert (reader.numpy() == 2).all()
+
+
+def test_a_volume_opened_before_its_last_document_was_there_is_another_one(
+    config: dict[str, Any],
+) -> None:
+    tomogram(config).from_numpy(np.ones((4, 4, 4)), levels=1)
+    layer: Any = copick_core.open(config).layers.overlay
+    files = layer._files
+    last = layer.full_path("ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.zarr/.zattrs")
+    data = layer._connection.ask(files.read, last)
+    layer._connection.ask(files.delete_files, [last])
+    store = layer.zarr(TOMOGRAM)
+    sync(store.get(".zgroup"))  # as a reader sees a replacement that is nearly done
+    assert store.seen_version is not None
+    layer._connection.ask(files.write, last, data)
+
+    assert layer.volume_version(TOMOGRAM) != store.seen_version
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

@@ -395,7 +395,8 @@ class FsspecLayer(PathLayer):
             if version is not None:
                 if name == DOCUMENTS[-1] and self._files.writes_whole and self._record(path) is not None:
                     return None  # the first step of a replacement takes the other one away
-                self._documents[path] = name
+                if name != DOCUMENTS[-1]:  # which may be there a moment before what makes the volume one
+                    self._documents[path] = name
                 return (name, *version)
         return None
 

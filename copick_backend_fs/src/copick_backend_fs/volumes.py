@@ -197,6 +197,7 @@ class RemoteVolume(Store):
                 data, version = await self._ask(self._files.read_versioned, key)
                 if key != DOCUMENTS[-1] or self.seen_version is None:
                     self.seen_version = (key, *version)
+                if key != DOCUMENTS[-1]:  # which may be there a moment before what makes the volume one
                     self._documents[self._path] = key
                 return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
             data = await self._ask(self._files.read, key, start, end)
