@@ -185,7 +185,7 @@ all that it exports; ours brings xxhash for that, which makes up for the waiting
     "W9": """Starting the processes is most of it, and is shared by all tasks: more runs make it smaller. Threads take turns
 in Python code, in both libraries. The dask cluster is there before the time begins.""",
     "W10": """The limit reads the file with gemmi and does nothing with its cells, then stores arrays that are ready. gemmi
-holds each cell as text, which is most of the memory, in the limit as well.""",
+holds each cell as text, which is most of the limit's memory; ours reads the file in parts, and lets go of what is stored.""",
     "W11": """The limit writes tables that are in memory already; ours reads the picks first.""",
     "W15": """copick 1.31 serves nothing. The reference is the server that comes with Python, on the same files, without ETags
 and tokens. Memory is that of the server. The client takes a part of the processor, and it is what the profile shows.""",
