@@ -61,9 +61,10 @@ class Session:
     outputs: list[str]
 
     def files(self) -> list[str]:
-        """Everything that was written, without the folders of chunks."""
+        """Everything that was written, without the folders of chunks, and without the markers that only our deposits have."""
         found = (path.relative_to(self.folder) for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink())
-        return sorted(str(path) for path in found if not any(".zarr" in part for part in path.parts[:-1]))
+        kept = (path for path in found if not any(".zarr" in part for part in path.parts[:-1]))
+        return sorted(str(path) for path in kept if path.parts[0] != "deposit" or path.name != ".meta")
 
     def read_by(self, library: Library, config: str):
         return library.dump(self.folder / config)

@@ -113,6 +113,8 @@ def add_tomogram(
     size = min(pyramid) if pyramid else voxel_spacing
     if size is None:
         raise InvalidDataError(source="voxel_spacing", reason="it is needed for an array")
+    if pyramid and voxel_spacing is not None and float(voxel_spacing) not in pyramid:
+        raise InvalidDataError(source="voxel_spacing", reason=f"{voxel_spacing} is not found in the pyramid {[*pyramid]}")
     spacing = get_or_create_voxelspacing(get_or_create_run(root, run, create), size, create)
     known = spacing.get_tomograms(tomo_type)
     tomogram = spacing.new_tomogram(tomo_type, exist_ok=exist_ok)
