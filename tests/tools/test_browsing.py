@@ -297,6 +297,20 @@ def test_v_opens_the_viewer_with_the_address(config, viewer):
     assert file.read_text() == f"TS_2/ {config}"
 
 
+def test_v_on_picks_opens_the_viewer_with_their_run(config, viewer):
+    file = viewer("peer", 0)
+
+    async def test():
+        async with browsing(config, "*/ribosome:bob", viewer="peer") as (browser, keys):
+            await go_to(browser, keys, "TS_2")
+            await press(browser, keys, "enter")
+            await go_to(browser, keys, "ribosome:bob")
+            await press(browser, keys, "v")
+
+    asyncio.run(test())
+    assert file.read_text() == f"TS_2/ {config}"
+
+
 def test_a_viewer_that_fails_is_no_silence(config, viewer):
     viewer("peep", 3)
 

@@ -16,7 +16,7 @@ from textual.widgets import Footer, Input, Label, OptionList, Static, Tree
 from copick_core.cli.words import count, printable
 from copick_core.errors import CopickError
 from copick_core.projects.selection import handle_of
-from copick_core.tree.keys import Kind
+from copick_core.tree.keys import Kind, RunKey
 from copick_tools.browsing.entries import Entry, Filter
 from copick_tools.browsing.viewer import Viewers
 from copick_tools.commands.looking import described, lines_of
@@ -220,7 +220,7 @@ class Browser(App[None]):
         self._quietly(drawn, self.details)
 
     def action_view(self) -> None:
-        """Open an entity in the viewer."""
+        """Open a tomogram in the viewer, or the run of what the cursor is on."""
         if (entry := self._chosen()) is None:
             return
         try:
@@ -228,8 +228,10 @@ class Browser(App[None]):
         except CopickError as error:
             self.complain(error)
             return
-        self.notify(f"{entry.address} opens in the viewer")
-        self.start_viewer(entry.address)
+        # The viewer shows a tomogram, or a run with all that is in it.
+        address = entry.address if entry.key.kind is Kind.TOMOGRAM else Entry(RunKey(entry.run)).address
+        self.notify(printable(f"{address} opens in the viewer"))
+        self.start_viewer(address)
 
     @work(thread=True)
     def start_viewer(self, address: str) -> None:
