@@ -326,3 +326,12 @@ def test_a_forked_process_says_how_else_to_start_one(azure: BucketLayer) -> None
         os._exit(2)
 
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_google_cloud_storage_is_announced_as_never_tried_with_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    from copick_backend_fs import remote
+
+    monkeypatch.setattr(remote, "_announced", set())
+
+    with pytest.warns(UserWarning, match=r"never tried with a server of gs://.*Check that what you write"):
+        open_layer("overlay", "gs://lab/project", {"token": "anon"})
