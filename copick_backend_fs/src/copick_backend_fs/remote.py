@@ -384,8 +384,10 @@ class FsspecLayer(PathLayer):
             return None
         path = layout.path(key)
         found = self._version(path)
-        if found is None and self._files.writes_whole and self._settled(key) is not None:
-            found = self._version(path)
+        replaced = found is None and self._files.writes_whole
+        while found is None and replaced:  # of writers that come one after another, none makes this "there is no volume"
+            replaced = self._settled(key) is not None
+            found = self._version(path)  # also if nobody is at it: a replacement may just have ended
         return found
 
     def _version(self, path: str) -> Hashable | None:
