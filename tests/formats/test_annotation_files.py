@@ -222,11 +222,11 @@ def test_the_commands_import_and_export_each_kind(root, tmp_path, kind, name, su
         one.new_picks("ribosome", "1", positions=LINE)
     config = tmp_path / "config.json"
 
-    done = run("export", kind, config, name, tmp_path / f"{{run}}.{suffix}", "--json", "--executor", "process")
+    done = run("export", kind, "-c", config, name, tmp_path / f"{{run}}.{suffix}", "--json", "--executor", "process")
     assert (done.exit_code, [row["state"] for row in json.loads(done.stdout)]) == (0, ["done", "done"])
 
     files = sorted(tmp_path.glob(f"*.{suffix}"))
-    done = run("import", kind, config, *files, "--session", 2, "--object", name, "--json")
+    done = run("import", kind, "-c", config, *files, "--session", 2, "--object", name, "--json")
     assert (done.exit_code, [row["state"] for row in json.loads(done.stdout)]) == (0, ["done", "done"])
 
 

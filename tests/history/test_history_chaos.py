@@ -91,6 +91,18 @@ def test_a_full_disk_is_an_error_that_leaves_the_last_commit(root: CopickRootIce
     picks(root, "TS_1", "alice").from_numpy([[2, 0, 0]])
 
 
+def test_a_maker_that_died_after_its_first_file_does_not_keep_others_away(config: dict[str, Any], tmp_path: Path) -> None:
+    copick_core.open(config).new_run("TS_1")
+    begun = (tmp_path / "history" / "config.yaml").read_bytes()
+    shutil.rmtree(tmp_path / "history")
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "config.yaml").write_bytes(begun)
+
+    copick_core.open(config).new_run("TS_2")
+
+    assert [run.name for run in copick_core.open(config).runs] == ["TS_2"]
+
+
 def test_a_repository_whose_newest_files_are_missing_opens_at_its_last_good_commit(
     root: CopickRootIcechunk, config: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -101,7 +113,7 @@ def test_a_repository_whose_newest_files_are_missing_opens_at_its_last_good_comm
     files = sorted((p for p in whole.rglob("*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
 
     found = []
-    for lost in range(1, len(files) - 6):  # the first commits are needed to have picks at all
+    for lost in range(1, len(files) - 7):  # the first eight files are the two commits that it takes to have picks at all
         copy = tmp_path / f"lost-{lost}"
         shutil.copytree(whole, copy)
         for file in files[-lost:]:

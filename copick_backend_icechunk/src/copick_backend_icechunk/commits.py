@@ -105,9 +105,11 @@ class Committer:
             try:
                 return self.place.open(create=True)
             except icechunk.IcechunkError:
-                if self.place.folder is not None or not self.place.objects.snapshots():
+                begun = self.place.folder is None and self.place.objects.snapshots()
+                if not begun and not self.place.objects.remove_beginning():
                     raise
-            self._mend_ref()
+            if begun:
+                self._mend_ref()
             return self.place.open(create=True)
 
     def walked(self) -> icechunk.Repository:

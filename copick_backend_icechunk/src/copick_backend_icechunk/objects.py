@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from obstore.store import S3Store
 
+#: The configuration of a repository, which is stored before anything else.
+CONFIG = "config.yaml"
 #: The empty snapshot that each repository begins with.
 FIRST = "1CECHNKREP0F1RSTCMT0"
 
@@ -28,6 +30,12 @@ class Objects(Protocol):
 
     def write_branch(self, branch: str, content: bytes) -> None:
         """Store the file of a branch that is missing or cut off; if somebody else was faster, theirs stays."""
+
+    def remove_beginning(self) -> bool:
+        """Remove the configuration if it is all there is, and say whether it was.
+
+        Whoever was making the repository died, and icechunk makes none beside it. Whoever still is at it needs it no more.
+        """
 
 
 class LocalObjects:
@@ -63,6 +71,15 @@ class LocalObjects:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+    def remove_beginning(self) -> bool:
+        """Remove the configuration if it is all there is."""
+        found = [os.path.join(folder, name) for folder, _, names in os.walk(self._folder) for name in names]
+        files = [path for path in found if not os.path.basename(path).startswith(".")]
+        if files != [os.path.join(self._folder, CONFIG)]:
+            return False
+        os.remove(files[0])
+        return True
 
     def _branch(self, branch: str) -> str:
         return os.path.join(self._folder, "refs", f"branch.{branch}", "ref.json")
@@ -110,6 +127,16 @@ class BucketObjects:
             if cut_off:
                 obstore.delete(self._store, _branch(branch))
             obstore.put(self._store, _branch(branch), content, mode="create")
+
+    def remove_beginning(self) -> bool:
+        """Remove the configuration if it is all there is."""
+        import obstore
+
+        with self._answering():
+            if [one["path"] for some in obstore.list(self._store) for one in some] != [CONFIG]:
+                return False
+            obstore.delete(self._store, CONFIG)
+        return True
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

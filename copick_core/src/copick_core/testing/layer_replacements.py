@@ -259,7 +259,7 @@ class ReplacementChecks(LayerChecks):
         samples.fill(layer, key, seed=1)
         store: Any = layer.zarr(key)
 
-        assert get_value(store, ".zgroup") or get_value(store, "zarr.json")
+        assert get_value(store, ".zattrs") or get_value(store, "zarr.json") or get_value(store, ".zgroup")
 
         assert store.seen_version == layer.volume_version(key) is not None
 
