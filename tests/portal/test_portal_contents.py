@@ -339,6 +339,26 @@ def test_portal_names_and_filters_work_in_a_stack(stack):
         run.get_picks(portal_meta_query={"metod_type": "manual"})
 
 
+def test_a_history_over_the_portal_has_both_commits_and_datasets(portal, tmp_path):
+    pytest.importorskip("copick_backend_icechunk")
+    overlay = {"config_type": "icechunk", "overlay_root": str(tmp_path / "history"), "user_id": "ana"}
+    static = [portal.config(10001, pickable_objects=OBJECTS)]
+    root = copick_core.open({"config_type": "stack", "overlay": overlay, "static": static})
+    run = root.get_run("501")
+    theirs = len(run.get_picks("ribosome"))
+
+    with root.transaction("first look"):
+        run.new_picks("ribosome", "1").from_numpy([[1, 2, 3]])
+    before = root.as_of(root.history()[0].id)
+    run.delete_picks("ribosome", user_id="ana")
+
+    assert root.dataset_ids == [10001]
+    assert root.get_run(portal_run_name="TS_001").name == "501"
+    assert root.history(limit=2)[1].message == "ana: first look"
+    assert len(before.get_run("501").get_picks("ribosome")) == theirs + 1
+    assert len(run.get_picks("ribosome")) == theirs
+
+
 def test_a_file_that_the_portal_lost_is_named(portal, root):
     run = root.get_run("502")
     run.picks[0]._layer.annotation(run.picks[0].key).file["s3Path"] = "s3://cryoet-data-portal-public/gone.ndjson"
