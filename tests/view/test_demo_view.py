@@ -12,9 +12,17 @@ import pytest
 pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copick-core[view])")
 
 
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs in the background begin with it ignored
+from copick_core.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.slow
 def test_the_demo_can_be_looked_at_until_it_is_interrupted(tmp_path):
-    command = [sys.executable, "-m", "copick_core", "demo", "--view", "--no-browser", "--no-progress"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "demo", "--view", "--no-browser", "--no-progress"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         lines = []
         for line in process.stdout:

@@ -14,9 +14,13 @@ import pytest
 from copick_core.__main__ import main
 
 #: Runs the command where nothing of the viewer can be imported.
-WITHOUT_VIEWER = (
-    "import sys; sys.modules['neuroglancer'] = None\nfrom copick_core.__main__ import main; sys.exit(main(sys.argv[1:]))"
-)
+WITHOUT_VIEWER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs that a shell runs in the background begin with it ignored
+sys.modules["neuroglancer"] = None
+from copick_core.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
