@@ -134,7 +134,7 @@ def run(command: Sequence[str], *, python_path: bool = True) -> str:
         kept.pop("PYTHONPATH", None)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept)
     if done.returncode != 0:
-        raise SystemExit(f"{command} failed:\n{done.stderr}")
+        raise SystemExit(f"{command} failed with code {done.returncode}:\n{done.stderr}")
     return done.stdout.splitlines()[-1]
 
 

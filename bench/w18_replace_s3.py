@@ -19,7 +19,7 @@ import numpy as np
 from projects import RUN, TOMOGRAM, VOXEL_SIZE, import_now, new_tomogram, open_project
 from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, in_fresh_process, main, timed, with_extras
 from s3_stub import S3Stub
-from w3_s3 import CONCURRENCY, _count_from_here, _listed
+from w3_s3 import CONCURRENCY, _listed, count_from_here
 
 NEW, REPLACE = "a new volume", "a volume that is there"
 LEVELS = 3
@@ -79,7 +79,7 @@ def library(job: Job) -> Numbers:
 
     warm, first, data = tomogram(WARM), tomogram(FIRST), volume(job.sizes, 18)
     warm.from_numpy(data, levels=LEVELS)
-    _count_from_here(url)
+    count_from_here(job)
     _, numbers = timed(lambda: first.from_numpy(data, levels=LEVELS))
     return numbers
 

@@ -46,7 +46,7 @@ def _repeated(job: Job, action: Any) -> Numbers:
 
 
 def library(job: Job) -> Numbers:
-    import_now("trimesh.exchange.gltf", "copick_core.meshes")
+    import_now("trimesh.exchange.gltf", "copick_core.meshes", "copick_backend_fs.local_reading")
     with job.scratch() as folder:
         if job.case == LOAD:
             mesh = open_project(job.library, Path(job.folder)).get_run(RUN).get_meshes("membrane")[0]

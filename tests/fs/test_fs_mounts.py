@@ -136,7 +136,6 @@ tomogram.from_numpy(np.full((8, 8, 8), 3, np.float32), chunks=4)
 
 
 @pytest.mark.filterwarnings("ignore:The file system of")
-@pytest.mark.filterwarnings("ignore:The file system of")
 def test_a_deletion_where_nothing_is_renamed_sweeps_what_dead_writers_have_left(
     bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +153,7 @@ def test_a_deletion_where_nothing_is_renamed_sweeps_what_dead_writers_have_left(
     assert [path for path in planted if path.exists()] == []
 
 
+@pytest.mark.filterwarnings("ignore:The file system of")
 def test_what_a_dead_writer_has_left_is_shown_and_finished_by_the_doctor(bucket: Path) -> None:
     work(bucket)
     subprocess.run([sys.executable, "-c", _DIES, json.dumps(config(bucket)), "4"], check=False, capture_output=True)
