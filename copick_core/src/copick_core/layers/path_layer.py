@@ -269,9 +269,11 @@ class PathLayer(Layer):
     def _keys(self, kind: Kind, parent: ParentKey, folder: str, listing: Listing) -> builtins.list[Key]:
         """Read the listing of a folder."""
         keys = layout.parse_all(kind, parent, listing, folder)
-        if len(keys) != len(listing):
+        if len(keys) == len(listing):
+            return keys
+        if kind in layout.WITH_PARTS:
             self._tell_doubtful(kind, folder, listing)
-        if len(keys) != len(listing) and logger.isEnabledFor(logging.DEBUG):
+        if logger.isEnabledFor(logging.DEBUG):
             for name, is_folder in listing.items():
                 kept = (
                     is_folder is not layout.is_folder(kind)

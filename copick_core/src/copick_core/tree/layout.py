@@ -207,18 +207,21 @@ def is_of_another_kind(kind: Kind, name: str) -> bool:
     return kind is Kind.FEATURES or (kind is Kind.TOMOGRAM and name.endswith(_FEATURES))
 
 
+#: Kinds whose names have parts that an underscore separates: what a name ends in, and how many parts it has.
+WITH_PARTS = {
+    **{kind: (suffix, 3) for kind, (_, suffix) in _FILES_IN_RUN.items()},
+    Kind.SEGMENTATION: (".zarr", 4),
+    Kind.OBJECT: (".zarr", 1),
+}
+
+
 def is_doubtful(kind: Kind, name: str) -> bool:
     """Whether a name is one of a kind but for underscores in its parts: nobody knows where one part ends."""
     if is_hidden(name):
         return False
-    if kind in _FILES_IN_RUN:
-        suffix, parts = _FILES_IN_RUN[kind][1], 3
-    elif kind is Kind.SEGMENTATION:
-        suffix, parts = ".zarr", 4
-    elif kind is Kind.OBJECT:
-        suffix, parts = ".zarr", 1
-    else:
+    if kind not in WITH_PARTS:
         return False
+    suffix, parts = WITH_PARTS[kind]
     found = name.removesuffix(suffix).split("_")
     return name.endswith(suffix) and len(found) > parts and all(found)
 
@@ -387,6 +390,7 @@ __all__ = [
     "MARKER",
     "MARKER_CONTENT",
     "ROOT",
+    "WITH_PARTS",
     "file_name",
     "folders",
     "is_doubtful",
