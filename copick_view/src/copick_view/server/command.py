@@ -42,5 +42,4 @@ def serve(config: str, host: str, port: int, token: str | None, origins: tuple[s
         root = root.as_of(as_of)
     server = Server(root, host=host, port=port, token=token, origins=origins)
     with suppress(KeyboardInterrupt):
-        click.echo(server.url)
-        server.run()
+        server.run(lambda: click.echo(server.url))  # whoever reads it may interrupt at once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from tornado.httpserver import HTTPServer
@@ -87,20 +87,26 @@ class Server:
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
 
-    def run(self) -> None:
-        """Serve until :meth:`stop` is called, or the process is interrupted."""
+    def run(self, started: Callable[[], None] | None = None) -> None:
+        """Serve until :meth:`stop` is called, or the process is interrupted.
+
+        Args:
+            started: Called when it serves.
+        """
         try:
-            asyncio.run(self._serve())
+            asyncio.run(self._serve(started))
         finally:
             self._site.close()
 
-    async def _serve(self) -> None:
+    async def _serve(self, started: Callable[[], None] | None) -> None:
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         server = HTTPServer(_application(self._site), max_body_size=_BODY, idle_connection_timeout=_IDLE)
         server.add_socket(self._socket)
         self._started.set()
         try:
+            if started is not None:
+                started()
             await self._stopping.wait()
         finally:
             server.stop()
