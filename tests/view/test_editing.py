@@ -12,7 +12,7 @@ import pytest
 
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, ReadOnlyError
-from copick_view.viewer.drafts import Draft, apply, difference
+from copick_view.viewer.drafts import Draft, apply, difference, digest
 from copick_view.viewer.editing import RunEditor
 from copick_view.viewer.points import new_point, stored_points
 from support.objects import OBJECTS
@@ -227,6 +227,66 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert _stored(project) == [[40.0, 50.0, 66.5], [1.0, 2.0, 3.0]]
     assert RunEditor(copick_core.open(project), "TS_1", drafts=folder).left_drafts() == []
     assert list(folder.iterdir()) == []
+
+
+STORE_AND_DIE = """
+import json, os, signal, sys
+import copick_core
+from pathlib import Path
+from copick_view.viewer.editing import RunEditor
+from copick_view.viewer.points import new_point
+editor = RunEditor(copick_core.open(json.loads(sys.argv[1])), "TS_1", drafts=Path(sys.argv[2]))
+for name in ("ribosome", "proteasome"):
+    editor.change({name: {**editor.own[name].shown, "n": new_point((1.0, 2.0, 3.5))}})
+layer = type(editor._root.layers.overlay)
+write = layer.write
+def deadly(self, key, data, **options):
+    if (key.object_name, sys.argv[3]) == ("proteasome", "before"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    found = write(self, key, data, **options)
+    if (key.object_name, sys.argv[3]) == ("proteasome", "after"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+layer.write = deadly
+editor.store()
+"""
+
+
+def _killed_while_storing(project, folder, when):
+    command = [sys.executable, "-c", STORE_AND_DIE, json.dumps(project), str(folder), when]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    return RunEditor(copick_core.open(project), "TS_1", drafts=folder)
+
+
+def test_a_process_killed_between_two_files_leaves_exactly_what_is_missing(project, tmp_path):
+    editor = _killed_while_storing(project, tmp_path / "drafts", "before")
+    assert (_stored(project), _stored(project, "proteasome")) == ([*PLACES, [1.0, 2.0, 3.5]], None)
+
+    (left,) = editor.left_drafts()
+    editor.take_draft(left)
+    editor.store()
+
+    assert ([*left.edits], left.stored) == (["proteasome"], ("ribosome",))
+    assert (_stored(project), _stored(project, "proteasome")) == ([*PLACES, [1.0, 2.0, 3.5]], [[1.0, 2.0, 3.5]])
+
+
+def test_a_process_killed_after_the_last_file_leaves_nothing_to_store(project, tmp_path):
+    editor = _killed_while_storing(project, tmp_path / "drafts", "after")
+
+    assert editor.left_drafts() == []
+    assert list((tmp_path / "drafts").iterdir()) == []
+
+
+def test_edits_made_after_a_store_that_failed_are_offered_whole(project, editor, tmp_path):
+    draft = Draft(editor._draft._where, tmp_path / "drafts")
+    stored = editor.own["ribosome"].stored
+    draft.storing({"ribosome": digest(stored)})
+    draft.note("ribosome", difference(stored, {**stored, "n": new_point((1.0, 2.0, 3.0))}))
+    draft.leave()
+
+    (left,) = editor.left_drafts()
+
+    assert str(left.edits["ribosome"]) == "1 added"
 
 
 def test_the_draft_of_a_living_process_is_not_offered(editor, project, tmp_path):

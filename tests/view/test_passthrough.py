@@ -109,13 +109,15 @@ def test_segmentations_of_floats_are_decoded_as_labels(tomogram):
     assert _read(volume).ravel().tolist() == [0, 1, 2, 0, 0, 0]
 
 
-def test_a_channel_of_a_panoptic_segmentation_is_decoded(root):
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_channel_of_a_panoptic_segmentation_is_decoded(root, channel):
+    channels = np.stack([VALUES % 2, VALUES % 5 * (VALUES % 2)]).astype(np.uint8)
     segmentation = root.new_run("TS_1").new_segmentation(10.0, "all", "1", is_panoptic=True)
-    segmentation.from_numpy(np.stack([VALUES % 2, VALUES % 5 * (VALUES % 2)]).astype(np.uint8))
+    segmentation.from_numpy(channels)
 
-    volume = PageVolume(segmentation, 10.0, labels=True, channel=0)
+    volume = PageVolume(segmentation, 10.0, labels=True, channel=channel)
 
-    assert np.array_equal(_read(volume), VALUES % 2)
+    assert np.array_equal(_read(volume), channels[channel])
 
 
 def test_complex_values_are_refused(tomogram):

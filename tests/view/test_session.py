@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 
+import numpy as np
 import pytest
 
 import copick_core
@@ -12,6 +13,7 @@ import copick_core
 pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copick-core[view])")
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError
+from copick_core.tree.addresses import address_of
 from copick_view.viewer.links import page_of
 from copick_view.viewer.scene import Sources
 from copick_view.viewer.serving import PageServer
@@ -297,6 +299,29 @@ def test_a_view_is_restored(session):
     session.restore_view(view)
 
     assert session.view() == view
+
+
+def test_each_channel_of_a_panoptic_segmentation_is_a_layer_and_stays_as_the_user_sets_it(server, bob):
+    channels = np.zeros((2, 24, 40, 56), np.uint8)
+    channels[:, 3:6, 3:6, 3:6] = 1
+    channels[1, 3:6, 3:6, 5] = 2
+    segmentation = bob.new_segmentation(13.5, "all", "1", user_id="bob", is_panoptic=True)
+    segmentation.from_numpy(channels)
+    name = str(address_of(segmentation.key)).partition("/")[2]
+    session = server.session("TS_1", f"127.0.0.1:{server.port}")
+    session.close()
+
+    found = [layer["name"] for layer in session.drawing.layers if layer["name"].startswith(name)]
+    hidden = session.drawing.hidden
+    raw = copy.deepcopy(session.drawing.viewer.shared_state.raw_state)
+    for layer in raw["layers"]:
+        layer.pop("visible", None)  # as the viewer tells that all are visible
+    session.drawing.viewer.set_state(raw)
+    session.choose("proteasome")
+
+    assert found == [name, f"{name} instance"]
+    assert hidden == {f"{name} instance"}
+    assert session.drawing.hidden == set()
 
 
 def test_states_of_review_are_shown_and_set(session):

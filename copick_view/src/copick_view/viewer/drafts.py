@@ -2,6 +2,9 @@
 
 Each change appends one line with all that differs from what is stored, so the last line of an object counts. A file belongs
 to one process, which holds a lock on it; a file without a living process is offered at the next start.
+
+Before several objects are stored, one line has a digest of the points of each. If the process dies between two of them, those
+whose stored points have that digest are stored, and only the others are offered.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,12 +111,21 @@ class Left:
     Attributes:
         path: Its file.
         at: When the last edit was made, in UTC, as ``"2026-01-31T12:00:00Z"``.
-        edits: What was not stored, by object.
+        edits: What was not stored, by object; of a process that died while it stored, perhaps more.
+        storing: Digests of the points of objects that were just being stored, see :func:`digest`.
+        stored: Objects that were stored before the process died.
     """
 
     path: Path
     at: str
     edits: Mapping[str, Difference]
+    storing: Mapping[str, str] = field(default_factory=dict)
+    stored: tuple[str, ...] = ()
+
+    def without(self, stored: Collection[str]) -> Left:
+        """The same draft without the edits of objects that are stored."""
+        edits = {name: found for name, found in self.edits.items() if name not in stored}
+        return replace(self, edits=edits, stored=(*stored,))
 
 
 class Draft:
@@ -132,8 +144,14 @@ class Draft:
 
     def note(self, object_name: str, edits: Difference) -> None:
         """Append what differs now for an object; it is on the disk when this returns."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        line = json.dumps({"at": now, "object": object_name, "edits": edits.to_json()}) + "\n"
+        self._append({"object": object_name, "edits": edits.to_json()})
+
+    def storing(self, digests: Mapping[str, str]) -> None:
+        """Append what is about to be stored: a digest of the points of each object."""
+        self._append({"storing": digests})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        line = json.dumps({"at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **entry}) + "\n"
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._path = self._folder / f"{self._where}-{secrets.token_hex(6)}{_SUFFIX}"
@@ -165,12 +183,16 @@ def _read(path: Path, own: Path | None) -> Left | None:
     """A draft, unless a living process holds it or nothing is in it."""
     if path == own or _is_held(path):
         return None
-    at, edits = "", dict[str, Difference]()
+    at, edits, storing = "", dict[str, Difference](), dict[str, str]()
     for entry in _entries(path):
+        if "storing" in entry:
+            storing = entry["storing"]
+            continue
         at = entry["at"]
         edits[entry["object"]] = Difference.from_json(entry["edits"])
+        storing.pop(entry["object"], None)  # it was edited again, so storing it failed
     edits = {name: found for name, found in edits.items() if len(found)}
-    return Left(path, at, edits) if edits else None
+    return Left(path, at, edits, storing) if edits else None
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
@@ -197,6 +219,12 @@ def _is_held(path: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def digest(points: Points) -> str:
+    """A digest of where points are: equal for points that were stored and read again, whatever ids they have."""
+    places = sorted(centre(point) for point in points.values())
+    return hashlib.sha256(json.dumps(places).encode()).hexdigest()[:24]
 
 
 def folder_of_drafts() -> Path:

@@ -64,8 +64,10 @@ class Drawing:
         def change(raw: Json) -> None:
             before = {layer.get("name"): layer for layer in raw.get("layers", [])}
             for layer in layers:
-                old = before.get(layer["name"], {})
-                layer.update({key: old[key] for key in _OF_THE_USER if key in old})
+                old = before.get(layer["name"])
+                if old is not None:
+                    layer.pop("visible", None)  # the viewer leaves out what is as by default
+                    layer.update({key: old[key] for key in _OF_THE_USER if key in old})
             raw["layers"] = [*layers]
             if selected is not None:
                 raw["selectedLayer"] = {**raw.get("selectedLayer", {}), "layer": selected}

@@ -2,7 +2,7 @@
 
 Each object has one set of points that can be edited: the picks of this user in this session, which may not exist yet. Picks
 of others, and read-only ones, are never changed: their points are taken over into the own set. Nothing is stored until
-:meth:`RunEditor.store`, which stores all objects or none.
+:meth:`RunEditor.store`, which stores all objects or none; if the process dies in between, the draft has what is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import AlreadyExistsError, ConflictError, CopickError, InvalidDataError, ReadOnlyError
 from copick_core.tree.keys import PicksKey
-from copick_view.viewer.drafts import Difference, Draft, Left, apply, difference, draft_name
+from copick_view.viewer.drafts import Difference, Draft, Left, apply, difference, digest, draft_name
 from copick_view.viewer.points import Points, stored_points
 from copick_view.viewer.scene import run_of
 
@@ -219,8 +219,15 @@ class RunEditor:
         self._draft.leave()
 
     def left_drafts(self) -> list[Left]:
-        """What processes that are gone had not stored."""
-        return self._draft.left()
+        """What processes that are gone had not stored; drafts of which all was stored are deleted."""
+        found = []
+        for left in self._draft.left():
+            rest = left.without([n for n in left.edits if n in self.own and digest(self.own[n].stored) == left.storing.get(n)])
+            if rest.edits:
+                found.append(rest)
+            else:
+                left.path.unlink(missing_ok=True)
+        return found
 
     def take_draft(self, left: Left) -> int:
         """Take over the edits of a draft, which is deleted once they are in the draft of this process.
@@ -258,6 +265,7 @@ class RunEditor:
         for name in changes:
             self._check_unchanged(self.own[name], self._key(name))
         made: dict[str, bool] = {}
+        self._draft.storing({name: digest(self.own[name].shown) for name in changes})
         try:
             for name in changes:
                 made[name] = self._write(name, self.own[name])

@@ -67,4 +67,6 @@ def about_a_draft(left: Left) -> Question:
     """Whether edits that were not stored are to be taken up again."""
     edits = "; ".join(f"{name}: {found}" for name, found in left.edits.items())
     text = f"Edits of {left.at[:16].replace('T', ' ')} UTC were not stored ({edits}). Take them up again?"
+    if left.stored:
+        text = f"The program ended while it stored: {', '.join(left.stored)} is stored, the rest is not. {text}"
     return Question("draft", text, {"yes": "Take them up", "later": "Ask again later", "no": "Delete them"}, left)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from copick_core.errors import InvalidDataError, NotFoundError
+from copick_core.models.segmentation import PANOPTIC_CHANNELS
 from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import RunKey
 from copick_view.viewer.contrast import contrast
@@ -180,19 +181,34 @@ def color_of(root: CopickRootOverlay, object_name: str) -> str:
 
 
 def _labels(root: CopickRootOverlay, segmentation: CopickSegmentation, sources: Sources) -> list[Json]:
-    many = segmentation.is_multilabel or segmentation.is_panoptic
-    channel = 0 if segmentation.is_panoptic else None
-    volume = PageVolume(segmentation, segmentation.voxel_size, labels=True, channel=channel)
-    url = sources.add_volume(volume)
-    if many:
-        objects = [o for o in root.pickable_objects if o.label is not None]
-        names = sources.add_files({"info": label_names({int(o.label): o.name for o in objects if o.label is not None})})
-        colors = {int(o.label): hex_color(o.color) for o in objects if o.label is not None}
-        layer = labels_layer(layer_name(segmentation), url, names, colors, None)
-    else:
-        color = None if segmentation.is_instance else color_of(root, segmentation.name)
-        layer = labels_layer(layer_name(segmentation), url, None, {}, color)
-    return [layer]
+    if segmentation.is_panoptic:
+        return _channels(root, segmentation, sources)
+    url = sources.add_volume(PageVolume(segmentation, segmentation.voxel_size, labels=True))
+    name = layer_name(segmentation)
+    if segmentation.is_multilabel:
+        return [_objects_layer(root, name, url, sources)]
+    color = None if segmentation.is_instance else color_of(root, segmentation.name)
+    return [labels_layer(name, url, None, {}, color)]
+
+
+def _channels(root: CopickRootOverlay, segmentation: CopickSegmentation, sources: Sources) -> list[Json]:
+    """One layer for each channel; only the first, that of the labels, is visible at first, since they cover each other."""
+    layers: list[Json] = []
+    for channel in range(segmentation.view(segmentation.levels[0]).shape[0]):
+        url = sources.add_volume(PageVolume(segmentation, segmentation.voxel_size, labels=True, channel=channel))
+        if channel == 0:
+            layers.append(_objects_layer(root, layer_name(segmentation), url, sources))
+            continue
+        note = PANOPTIC_CHANNELS[channel] if channel < len(PANOPTIC_CHANNELS) else f"channel {channel}"
+        layers.append({**labels_layer(layer_name(segmentation, note), url, None, {}, None), "visible": False})
+    return layers
+
+
+def _objects_layer(root: CopickRootOverlay, name: str, url: str, sources: Sources) -> Json:
+    """Labels of objects, in their colors and with their names."""
+    objects = [o for o in root.pickable_objects if o.label is not None]
+    names = sources.add_files({"info": label_names({int(o.label): o.name for o in objects if o.label is not None})})
+    return labels_layer(name, url, names, {int(o.label): hex_color(o.color) for o in objects if o.label is not None}, None)
 
 
 def _mesh(root: CopickRootOverlay, mesh: CopickMesh, sources: Sources) -> list[Json]:
