@@ -157,3 +157,79 @@ def test_several_tomograms_in_a_run_are_refused(root: Any) -> None:
         Patches(root, "*/*@10.0", (8, 8, 8))
     with pytest.raises(InvalidDataError, match="no run"):
         Patches(root, "*/other@10.0", (8, 8, 8))
+
+
+def test_voxels_of_each_label_are_drawn_as_often_as_those_of_any_other(root: Any) -> None:
+    labels = np.zeros(SHAPE, "u1")
+    labels[2:10, 3:17, 4:20] = 1
+    labels[5, 11, 13] = 7
+    labels[0, 0, 0] = 99
+    cells = root.get_run("TS_1").new_segmentation(10.0, "cells", "1", is_multilabel=True, user_id="alice")
+    with pytest.warns(UserWarning, match="value 99"):
+        cells.from_numpy(labels, levels=1, chunks=8)
+    patches = Patches(root, WBP, (4, 4, 4), count=600, around=Labels("*/cells:alice/1@10.0"), seed=1)
+
+    places = [patches._place(0, number) for number in range(600)]
+
+    values = {"ribosome": 1, "proteasome": 7, "label 99": 99}
+    counts = {name: sum(place.object_name == name for place in places) for name in values}
+    assert sum(counts.values()) == 600
+    assert max(counts.values()) - min(counts.values()) < 80
+    for place in places:
+        where = tuple(slice(start, start + 4) for start in place.origin)
+        assert (labels[where] == values[place.object_name]).any()
+
+
+def test_each_voxel_of_a_segmentation_is_drawn(root: Any) -> None:
+    patches = Patches(root, WBP, (2, 2, 2), count=1, around=Labels("TS_1/membrane:alice/1@10.0"))
+    voxels = patches._sources[0].centres["membrane"]
+
+    drawn = np.array([voxels[number] for number in range(len(voxels))], int)
+
+    expected = np.argwhere(root.get_run("TS_1").segmentations[0].numpy())
+    assert np.array_equal(np.unique(drawn, axis=0), expected)
+    assert len(drawn) == len(expected)
+
+
+def test_a_segmentation_that_lost_its_voxels_is_named(root: Any) -> None:
+    patches = Patches(root, "TS_1/wbp@10.0", (2, 2, 2), count=1, around=Labels("*/membrane:alice/1@10.0"))
+    segmentation = root.get_run("TS_1").segmentations[0]
+
+    segmentation.from_numpy(np.zeros(SHAPE, "u1"), levels=2, chunks=8)
+
+    with pytest.raises(InvalidDataError, match="changed since its voxels were counted") as error:
+        patches[0]
+    assert error.value.source == str(segmentation.key)
+
+
+def test_labels_without_voxels_are_refused(root: Any) -> None:
+    root.get_run("TS_1").new_segmentation(10.0, "proteasome", "1", user_id="alice").from_numpy(np.zeros(SHAPE, "u1"), levels=1)
+
+    with pytest.raises(InvalidDataError, match="no run has labelled voxels there"):
+        Patches(root, WBP, (2, 2, 2), count=1, around=Labels("*/proteasome:alice/1@10.0"))
+
+
+def test_two_segmentations_of_one_object_in_a_run_are_refused(root: Any) -> None:
+    root.get_run("TS_1").new_segmentation(10.0, "membrane", "2", user_id="alice").from_numpy(np.ones(SHAPE, "u1"), levels=1)
+
+    with pytest.raises(InvalidDataError, match="two segmentations have membrane"):
+        Patches(root, WBP, (2, 2, 2), count=1, around=Labels("*/membrane:alice/*@10.0"))
+
+
+def test_patches_have_the_features_of_their_tomogram(root: Any) -> None:
+    tomogram = root.get_run("TS_2").get_voxel_spacing(10.0).get_tomogram("wbp")
+    channels = np.arange(2 * np.prod(SHAPE), dtype="f4").reshape(2, *SHAPE)
+    tomogram.new_features("sobel").from_numpy(channels)
+
+    patches = [*Patches(root, WBP, (8, 8, 8), features="*/wbp@10.0:sobel").epoch()]
+
+    assert {patch.run for patch in patches} == {"TS_2"}
+    assert all(np.array_equal(patch.features, channels[(..., *within(patch, (8, 8, 8)))]) for patch in patches)
+
+
+def test_features_of_another_shape_are_refused(root: Any) -> None:
+    tomogram = root.get_run("TS_2").get_voxel_spacing(10.0).get_tomogram("wbp")
+    tomogram.new_features("half").from_numpy(np.zeros((6, 10, 12), "f4"))
+
+    with pytest.raises(InvalidDataError, match=r"its level 0 has the shape \(6, 10, 12\)"):
+        Patches(root, WBP, (4, 4, 4), features="*/wbp@10.0:half")

@@ -35,6 +35,7 @@ class Patch:
         volume: Its voxels (z, y, x), as they are stored; zeros beyond the edge of a tomogram that is smaller.
         target: The target (z, y, x), if one was asked for: labels as stored, or a heat map in float32.
         object_name: The object that it was chosen for, if any.
+        features: Its features, if they were asked for: (z, y, x) with their other axes in front, as they are stored.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Patch:
     volume: NDArray[Any]
     target: NDArray[Any] | None
     object_name: str | None
+    features: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Patches:
     """The patches of a project, by number within an epoch.
 
     A patch depends on the seed, the epoch and its number alone: any number of ranks and workers sees the same patches. Runs
-    without the tomogram are left out, and with a target those without it.
+    without the tomogram are left out, and those without the target or the features that were asked for.
 
     Args:
         root: The project.
@@ -63,12 +65,14 @@ class Patches:
         shape: Shape of the patches, (z, y, x) in voxels of the level.
         level: Level of the tomogram, and of the segmentation that is the target; 0 is the finest.
         target: What is to be predicted.
+        features: The features of each run that patches have too, such as ``"*/wbp@10.0:sobel"``, of the tomogram's shape.
         split: Only runs of this split.
         count: Random patches in an epoch; None for all patches of a grid.
         stride: Distance of the grid's patches, (z, y, x) in voxels; by default the shape. The last ones are moved so that
             they end with the volume.
-        around: Picks that random patches are chosen around, such as ``"*/*:alice"``: each object as often as any other, and
-            each of its points as often as any other.
+        around: What random patches are chosen around: picks, such as ``"*/*:alice"``, or the voxels of segmentations, such as
+            ``Labels("*/cells:alice/1@10.0")``. Each object is chosen as often as any other, and so is each of its points or
+            voxels. To count voxels, segmentations are read once when the patches are made.
         background: The share of random patches that are chosen anywhere instead, each voxel of each run as likely.
         seed: Of all random choices.
 
@@ -88,10 +92,11 @@ class Patches:
         *,
         level: int = 0,
         target: Labels | HeatMap | None = None,
+        features: str | None = None,
         split: str | None = None,
         count: int | None = None,
         stride: tuple[int, int, int] | None = None,
-        around: str | None = None,
+        around: str | Labels | None = None,
         background: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -102,12 +107,14 @@ class Patches:
         self.current_epoch = 0
         self._count = count
         runs = None if split is None else runs_of(root, split)
-        self._sources: list[Source] = sources(root, tomogram, level, target, around, runs)
+        self._sources: list[Source] = sources(root, tomogram, level, target, features, around, runs)
         if not self._sources:
             raise InvalidDataError(source=f"address {tomogram!r}", reason="no run has what is wanted of it")
         self._objects = sorted({name for source in self._sources for name in source.centres})
         if around is not None and not self._objects and count is not None:
-            raise InvalidDataError(source=f"address {around!r}", reason="no run has picks with points there")
+            text = around.address if isinstance(around, Labels) else around
+            wanted = "labelled voxels" if isinstance(around, Labels) else "picks with points"
+            raise InvalidDataError(source=f"address {text!r}", reason=f"no run has {wanted} there")
         self._totals = {
             name: np.cumsum([len(source.centres.get(name, ())) for source in self._sources]) for name in self._objects
         }
@@ -117,6 +124,11 @@ class Patches:
     def __len__(self) -> int:
         """The number of patches in an epoch."""
         return len(self._grid) if self._count is None else self._count
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether targets are labels, not heat maps."""
+        return isinstance(self.target, Labels)
 
     def __getitem__(self, number: int) -> Patch:
         """One patch of the current epoch.
@@ -193,13 +205,15 @@ class Patches:
             target = self._padded(source.read_labels(place.origin, self.shape))
         elif isinstance(self.target, HeatMap):
             target = heat_map(source.points, place.origin, self.shape, self.target.sigma / source.voxel_size)
+        features = self._padded(source.read_features(place.origin, self.shape)) if source.features is not None else None
         volume = self._padded(source.read(place.origin, self.shape))
-        return Patch(source.run, place.origin, volume, target, place.object_name)
+        return Patch(source.run, place.origin, volume, target, place.object_name, features)
 
     def _padded(self, data: NDArray[Any]) -> NDArray[Any]:
-        if data.shape == self.shape:
+        missing = np.subtract(self.shape, data.shape[-3:])
+        if not missing.any():
             return data
-        return np.pad(data, [(0, full - part) for full, part in zip(self.shape, data.shape, strict=True)])
+        return np.pad(data, [*[(0, 0)] * (data.ndim - 3), *((0, int(width)) for width in missing)])
 
 
 def _starts(size: int, part: int, step: int) -> list[int]:

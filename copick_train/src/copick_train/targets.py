@@ -1,4 +1,4 @@
-"""What a network is to predict of a patch: the labels of a segmentation, or a heat map of picks."""
+"""What a network is to predict of a patch, or is to see often: the labels of a segmentation, or a heat map of picks."""
 
 from __future__ import annotations
 
