@@ -69,6 +69,7 @@ class Tomogram(Placed):
 class Annotation(Placed):
     name: str | None = None
     source_tomogram_id: str | None = None
+    path: str | None = None
     origin3D: Annotated[list[Vector], Field(min_length=1)] | None = None  # noqa: N815 - the standard's name
 
 
@@ -85,10 +86,23 @@ class Spline(Annotation):
     annotation_type: Literal["spline_3D"]
 
 
+class TriMesh(Annotation):
+    annotation_type: Literal["tri_mesh"]
+
+
+class Mask(Annotation):
+    annotation_type: Literal["segmentation_mask_3D", "probability_map_3D"]
+    width: int | None = None
+    height: int | None = None
+    depth: int | None = None
+
+
 class Region(Strict):
     id: str
     tomograms: list[Tomogram] | None = []
-    annotations: list[Annotated[PointSet | PointMatrixSet | Spline, Field(discriminator="annotation_type")]] | None = []
+    annotations: (
+        list[Annotated[PointSet | PointMatrixSet | Spline | TriMesh | Mask, Field(discriminator="annotation_type")]] | None
+    ) = []
 
 
 class Dataset(Strict):

@@ -25,10 +25,12 @@ from copick_formats.rotations import Floats, transforms_of
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
 
+    from copick_core.plugins import Format
     from copick_core.volumes.sources import VolumeSource
 
 _POINTS = ("point_set_3d", "point_vector_set_3d", "point_matrix_set_3d")
-_SPLINE, _MESH = "spline_3d", "tri_mesh"
+_SPLINE = "spline_3d"
+_MESHES = ("tri_mesh", "trimesh")
 _MASKS = ("segmentation_mask_3d", "probability_map_3d")
 ORIGINS = ("corner", "centre")
 ROTATIONS = ("object-to-tomogram", "tomogram-to-object")
@@ -116,10 +118,10 @@ def read_cets_mesh(path: str, *, name: str | None = None) -> Geometry:
         InvalidDataError: It refers to no mesh, or to several and ``name`` does not tell which, or the file is missing, or its
             coordinates lead nowhere.
     """
-    from copick_core.plugins.choosing import format_that_reads, function_of
+    from copick_core.plugins.choosing import function_of
 
-    region, annotation, called, file = _referred(path, (_MESH,), "meshes", name)
-    chosen = format_that_reads(file, "mesh")
+    region, annotation, called, file = _referred(path, _MESHES, "meshes", name)
+    chosen = _format_of(path, file, "mesh")
     mesh: Geometry = function_of(chosen, chosen.reads, "mesh", {})(file)
     if dicts(annotation, "coordinate_systems") and (matrix := place_of(path, region, annotation, called)) is not None:
         mesh.apply_transform(matrix)
@@ -137,12 +139,20 @@ def read_cets_volume(path: str, *, name: str | None = None) -> VolumeSource:
     Raises:
         InvalidDataError: It refers to no volume, or to several and ``name`` does not tell which, or the file is missing.
     """
-    from copick_core.plugins.choosing import format_that_reads, function_of
+    from copick_core.volumes.reading import read_volume
 
     *_, file = _referred(path, _MASKS, "masks", name)
-    chosen = format_that_reads(file, "volume")
-    volume: VolumeSource = function_of(chosen, chosen.reads, "volume", {})(file)
-    return volume
+    return read_volume(file, file_format=None if os.path.isdir(file) else _format_of(path, file, "volume").name)
+
+
+def _format_of(path: str, file: str, kind: str) -> Format:
+    """The format of a file that is referred to."""
+    from copick_core.plugins.choosing import format_that_reads
+
+    chosen = format_that_reads(file, kind)
+    if chosen.name == "cets":
+        raise InvalidDataError(source=path, reason=f"it refers to {os.path.basename(file)!r}, which only refers to others")
+    return chosen
 
 
 def _referred(path: str, types: Sequence[str], what: str, name: str | None) -> tuple[Json, Json, str, str]:
@@ -154,7 +164,7 @@ def _referred(path: str, types: Sequence[str], what: str, name: str | None) -> t
     region, annotation, called = found[0]
     written = _text(annotation, "path")
     file = os.path.join(os.path.dirname(os.path.abspath(path)), written or "")
-    if not written or not os.path.isfile(file):
+    if not written or not os.path.exists(file):
         raise InvalidDataError(source=path, reason=f"there is no file {written!r}, which it refers to")
     return region, annotation, called, file
 
@@ -181,7 +191,7 @@ def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[J
                 others[kind] = None
     if not count:
         raise InvalidDataError(source=path, reason=f"holds no {what}, but {', '.join(others) or 'no annotations'}")
-    if lost := [kind for kind in others if kind not in (*_POINTS, _SPLINE, _MESH, *_MASKS)]:
+    if lost := [kind for kind in others if kind not in (*_POINTS, _SPLINE, *_MESHES, *_MASKS)]:
         warn_caller(f"{path}: annotations of the types {', '.join(lost)} cannot be read and were left out.")
 
 

@@ -175,7 +175,11 @@ def _points() -> list[Format]:
                 "mesh": "copick_formats.cets:read_cets_mesh",
                 "volume": "copick_formats.cets:read_cets_volume",
             },
-            writes=_both("cets_writing", "write_cets"),
+            writes={
+                **_both("cets_writing", "write_cets"),
+                "mesh": "copick_formats.cets_writing:write_cets_mesh",
+                "volume": "copick_formats.cets_writing:write_cets_volume",
+            },
             summary="CETS 0.1 (experimental): points, splines, meshes and masks of regions",
             url="https://github.com/TomoBabel/cets-data-models",
         ),

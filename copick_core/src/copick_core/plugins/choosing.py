@@ -107,6 +107,12 @@ def function_of(record: Format, functions: Mapping[str, Any], kind: str, options
     return function
 
 
+def declared(function: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+    """What a function takes of a context, by the names of its keyword-only arguments."""
+    names = {p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    return {name: value for name, value in context.items() if name in names}
+
+
 def _sniffs(record: Format, path: str, head: bytes) -> bool:
     if record.sniff is None:
         return False

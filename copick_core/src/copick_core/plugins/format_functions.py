@@ -4,6 +4,11 @@ Each gets the path of a local file first. Its keyword-only arguments are the opt
 with ``click.option`` decorators are offered on the command line. A reader raises `InvalidDataError` with the file's name for
 whatever it cannot read, allocates no more than a small multiple of the file's size, and never guesses a voxel size, an origin
 or an angle.
+
+A writer of volumes or meshes may also declare the keyword-only arguments ``run``, ``object_name``, ``kind`` and, for meshes,
+``frame``. It then gets the name of the run (None for maps of objects), that of the object, what an address calls the kind
+(such as ``"segmentation"``), and the frames of runs as a `PicksWriter` gets them. A writer may put further files beside its
+own, which refers to them; they are moved to their place with it.
 """
 
 from __future__ import annotations
@@ -98,6 +103,11 @@ class VolumeWriter(Protocol):
     def __call__(self, path: str, volume: VolumeSource, /, **options: Any) -> None:
         """Write a new file slab by slab (`VolumeSource.each_slab`); whoever calls it moves the file to its place.
 
+        Args:
+            path: The new file.
+            volume: The volume.
+            **options: Options of the format, and what it declares of ``run``, ``object_name`` and ``kind``.
+
         Raises:
             InvalidDataError: The format cannot hold a value, the data type or the voxel size.
         """
@@ -162,4 +172,10 @@ class MeshWriter(Protocol):
     """``writes["mesh"]``."""
 
     def __call__(self, path: str, mesh: Geometry, /, **options: Any) -> None:
-        """Write a new file."""
+        """Write a new file.
+
+        Args:
+            path: The new file.
+            mesh: Vertices x, y, z in angstrom.
+            **options: Options of the format, and what it declares of ``run``, ``object_name``, ``kind`` and ``frame``.
+        """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from copick_core.plugins.choosing import declared
 from copick_core.plugins.format_functions import FilamentsTable, PicksTable
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeshTable:
-    """A mesh that a file holds; which run and object it belongs to is never written in it."""
+    """A mesh, with the run and object it belongs to where it comes from a project: files seldom hold these."""
 
     mesh: Geometry
-    run: None = None
-    object_name: None = None
+    run: str | None = None
+    object_name: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,8 @@ def _read_mesh(function: Any, path: str, frame: Any, options: Mapping[str, Any])
 
 def _write_mesh(function: Any, path: str, tables: list[MeshTable], frame: Any, options: Mapping[str, Any]) -> None:
     (table,) = tables
-    function(path, table.mesh, **options)
+    context = {"run": table.run, "object_name": table.object_name, "kind": "mesh", "frame": frame}
+    function(path, table.mesh, **{**declared(function, context), **options})
 
 
 def _store_picks(run: CopickRun, names: tuple[str, str, str | None, bool], table: PicksTable) -> CopickPicks:
@@ -124,7 +126,7 @@ def _curves(entity: CopickFilaments) -> list[str]:
 
 
 def _mesh_table(entity: CopickMesh) -> MeshTable:
-    return MeshTable(entity.mesh)
+    return MeshTable(entity.mesh, entity.run.name, entity.pickable_object_name)
 
 
 def _triangles(table: MeshTable) -> int:

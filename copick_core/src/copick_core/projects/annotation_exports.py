@@ -135,7 +135,7 @@ def _write(
             if state in ("done", "planned"):
                 left_out = [*dict.fromkeys(lost for entity in entities for lost in content.beyond(entity))]
             if state == "done":
-                with new_file(target, overwrite) as staged:
+                with new_file(target, overwrite, resume) as staged:
                     left_out += content.write(function, staged, tables, frame, write_options) or ()
         except (CopickError, OSError) as caught:
             state, error, left_out = "failed", described(caught), []

@@ -262,29 +262,38 @@ def state_before(target: str, overwrite: bool, resume: bool, dry_run: bool) -> t
 
 
 @contextmanager
-def new_file(path: str, overwrite: bool) -> Iterator[str]:
-    """Write a file that appears when it is whole.
+def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
+    """Write a file that appears when it is whole, after the files that were written beside it.
 
     Args:
         path: Where it goes; missing folders are made.
-        overwrite: Replace a file that is there.
+        overwrite: Replace a file that is there, and files beside it.
+        resume: Replace files beside it that an interrupted export left.
 
     Yields:
-        The path to write to, with the same name in another folder.
+        The path to write to, with the same name in another folder; what else is written into that folder goes with it.
 
     Raises:
-        AlreadyExistsError: There is a file, and not ``overwrite``.
+        AlreadyExistsError: There is such a file, and it is not to be replaced.
     """
-    if os.path.exists(path) and not overwrite:
-        raise AlreadyExistsError(key=path, way_out="Pass overwrite=True to replace it.")
+    _check_new(path, overwrite)
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     staging = tempfile.mkdtemp(prefix=".copick-", dir=folder)
     try:
-        staged = os.path.join(staging, os.path.basename(path))
-        yield staged
-        if os.path.isdir(staged) and os.path.isdir(path):
-            shutil.rmtree(path)
-        os.replace(staged, path)
+        own = os.path.basename(path)
+        yield os.path.join(staging, own)
+        beside = {os.path.join(staging, name): os.path.join(folder, name) for name in os.listdir(staging) if name != own}
+        for target in beside.values():
+            _check_new(target, overwrite or resume)
+        for staged, target in (*beside.items(), (os.path.join(staging, own), path)):
+            if os.path.isdir(staged) and os.path.isdir(target):
+                shutil.rmtree(target)
+            os.replace(staged, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_new(path: str, overwrite: bool) -> None:
+    if os.path.exists(path) and not overwrite:
+        raise AlreadyExistsError(key=path, way_out="Pass overwrite=True to replace it.")

@@ -13,7 +13,7 @@ import numpy as np
 from copick_core import __version__
 from copick_core.errors import CopickError, InvalidDataError
 from copick_core.layers.provenance import recording
-from copick_core.plugins.choosing import format_that_writes, function_of
+from copick_core.plugins.choosing import declared, format_that_writes, function_of
 from copick_core.projects.importing import import_tomogram
 from copick_core.projects.runs import map_runs
 from copick_core.projects.transfers import (
@@ -246,8 +246,13 @@ def _write(
         state, error = state_before(target, overwrite, resume, dry_run)
         try:
             if state == "done":
-                with new_file(target, overwrite) as staged:
-                    write(staged, _LevelSource(entity, channels[target]), **write_options)
+                context = {
+                    "run": None if run is None else run.name,
+                    "object_name": getattr(entity.key, "name", None),
+                    "kind": entity.key.kind.value,
+                }
+                with new_file(target, overwrite, resume) as staged:
+                    write(staged, _LevelSource(entity, channels[target]), **{**declared(write, context), **write_options})
         except (CopickError, OSError) as caught:
             state, error = "failed", described(caught)
         count = math.prod(entity.shape[-3:])
