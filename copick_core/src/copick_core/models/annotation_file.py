@@ -13,6 +13,8 @@ from copick_core.models.entity import Annotation
 from copick_core.tree.keys import KINDS, FileKey
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from copick_core.layers.revisions import AnyRevision, Revision
     from copick_core.models.run import CopickRun
 
@@ -98,6 +100,12 @@ class HeadedFile(AnnotationFile[F], Generic[F, M]):
                 warn_caller(f"{self._key}: the file says {field}={found!r}; its name is believed.")
             named[field] = value
         return named
+
+    def _check_positions(self, parts: Iterable[NDArray[Any]], strict: bool | None = None) -> None:
+        """Warn of points, in arrays (n, 3), that lie outside of every tomogram; refuse them if that is strict."""
+        from copick_core.models.plausibility import check_points, is_strict
+
+        check_points(self, self.run, [*parts], is_strict(self.run.root, strict))
 
     def _edits(self) -> dict[str, Any]:
         """Fields of the header that were assigned before the file was read."""

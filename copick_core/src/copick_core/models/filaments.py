@@ -10,7 +10,6 @@ from copick_core.errors import FilamentNotFoundError, InvalidDataError
 from copick_core.filaments.kinds import CURVE_KINDS, DEFAULT_ALPHA, INTERPOLATING_KINDS
 from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
-from copick_core.models.plausibility import check_points, is_strict
 from copick_core.tree.keys import FilamentsKey
 
 if TYPE_CHECKING:
@@ -294,7 +293,7 @@ class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
         header = {**self._identity(), "run_name": meta.run_name or self.run.name}
         drop = {id(f) for f in outdated}
         kept = [f.model_copy(update={"curve": None}) if id(f) in drop else f for f in meta.filaments]
-        check_points(self, self.run, [f.numpy() for f in kept], is_strict(self.run.root, None))
+        self._check_positions(f.numpy() for f in kept)
         self._revision = self._store(meta.model_copy(update={**header, "filaments": kept}))
         for filament in outdated:
             filament.curve = None

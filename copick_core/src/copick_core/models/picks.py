@@ -10,7 +10,6 @@ from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
 from copick_core.models.entity import StringFilter, wanted
-from copick_core.models.plausibility import check_points, is_strict
 from copick_core.tree.keys import Kind, PicksKey
 from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
@@ -127,7 +126,7 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
         header = self._header(self.meta)
         arrays = from_arrays(positions, transforms, instance_ids, scores, columns=columns, header=header, source=source)
         meta = self._meta_to_keep()
-        check_points(self, self.run, [arrays.positions], is_strict(self.run.root, strict))
+        self._check_positions([arrays.positions], strict)
         meta.points = None
         self._hold(meta, arrays)
         self._write(meta, arrays)
@@ -257,7 +256,7 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
             self._load_header()
         meta, arrays = self._content()
         arrays = self._arrays_in(meta, arrays)
-        check_points(self, self.run, [arrays.positions], is_strict(self.run.root, None))
+        self._check_positions([arrays.positions])
         self._write(meta, arrays)
 
     def _write(self, meta: CopickPicksFile, arrays: PicksArrays) -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from copick_core.models.root import CopickRoot
     from copick_core.models.run import CopickRun
     from copick_core.models.segmentation import CopickSegmentation
-    from copick_core.models.tomogram import CopickTomogram
     from copick_core.volumes.labels import LabelCheck
 
 #: Sizes (z, y, x) of the tomograms of one run, by key and layer.
@@ -48,19 +47,6 @@ def is_strict(root: CopickRoot, strict: bool | None) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------------- sizes of tomograms
-
-
-def learn_size(tomogram: CopickTomogram, shape: Sequence[int]) -> None:
-    """Remember the size of a tomogram that was opened or written."""
-    key = tomogram.key
-    sizes: Sizes = tomogram._root._sizes.setdefault(key.run, {})
-    sizes[key, tomogram.layer] = tuple(shape)
-
-
-def forget_size(tomogram: CopickTomogram) -> None:
-    """Forget the size of a tomogram that may have changed, or is gone."""
-    key = tomogram.key
-    tomogram._root._sizes.get(key.run, {}).pop((key, tomogram.layer), None)
 
 
 def sizes_in(run: CopickRun, *, ask: bool, voxel_size: float | None = None) -> Iterator[tuple[TomogramKey, tuple[int, ...]]]:

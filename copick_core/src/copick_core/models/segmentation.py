@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
-from copick_core.models import plausibility
 from copick_core.models.entity import Annotation, check_flags
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.tree.keys import SegmentationKey, SegmentationType, voxel_size_key
@@ -266,10 +265,14 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         return narrowest
 
     def _inspector(self, shape: tuple[int, ...], strict: bool | None) -> LabelCheck | None:
+        from copick_core.models import plausibility
+
         plausibility.check_size(self, shape, plausibility.is_strict(self._root, strict))
         return plausibility.label_check(self)
 
     def _judge(self, inspect: LabelCheck | None, strict: bool | None) -> None:
+        from copick_core.models import plausibility
+
         plausibility.check_labels(self, inspect, plausibility.is_strict(self._root, strict))
 
     @property
@@ -317,6 +320,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         """
         import numpy as np
 
+        from copick_core.models.plausibility import label_check
         from copick_core.volumes import ome
 
         self._check_writable()
@@ -328,7 +332,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             with self._named_in_errors():
                 both[... if channel is None else self._channel(channel)] = values
             ome.check_panoptic(both.reshape(2, 1, 1, -1), self._object_labels(), source=str(self._key))
-        elif check := plausibility.label_check(self):
+        elif check := label_check(self):
             check(values)
             self._judge(check, strict)
         self._write_region(zarr_group, index, values, update_levels, opened)

@@ -12,7 +12,6 @@ from copick_core.models.children import Children
 from copick_core.models.entity import check_metadata, count
 from copick_core.models.features import CopickFeatures
 from copick_core.models.parent import Parent
-from copick_core.models.plausibility import forget_size, learn_size
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
 from copick_core.tree.keys import FeaturesKey, Kind, TomogramKey
 from copick_core.tree.names import checked_name, spellings
@@ -229,7 +228,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
     def refresh(self) -> None:
         """Forget feature maps and what is known about the stored volume."""
         super().refresh()
-        forget_size(self)
+        self._root._sizes.get(self._key.run, {}).pop((self._key, self.layer), None)
         self.refresh_features()
 
     def delete(self) -> None:
@@ -247,10 +246,10 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         from copick_core.volumes.ome import LevelView
 
         with suppress(InvalidDataError):  # of other axes: its size says nothing
-            learn_size(self, LevelView(opened.array, opened.image, self._channels, str(self._key)).shape)
+            self._learn_size(LevelView(opened.array, opened.image, self._channels, str(self._key)).shape)
 
     def _learn_size(self, shape: tuple[int, ...]) -> None:
-        learn_size(self, shape)
+        self._root._sizes.setdefault(self._key.run, {})[self._key, self.layer] = tuple(shape)
 
     @property
     def _root(self) -> CopickRoot:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from copick_core.tree.wrapper_options import WrapperOptions
 
 
-@dataclass(frozen=True, eq=False)  # one record is one plugin
+@dataclass(eq=False)  # one record is one plugin; frozen classes take twice as long to make, each time a project is opened
 class Backend:
     """A kind of storage.
 
@@ -59,7 +59,7 @@ class Backend:
         return self.config_type
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Command:
     """A command, or a group of commands, of ``copick-core``.
 
@@ -80,7 +80,7 @@ class Command:
     url: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Format:
     """A file format.
 
@@ -112,7 +112,7 @@ class Format:
     url: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LayerWrapper:
     """A layer around a layer, which a configuration can ask for in ``"wrappers"``.
 
