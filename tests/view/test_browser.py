@@ -75,6 +75,24 @@ def test_the_tomogram_is_drawn_with_its_particle_where_it_is(opened):
     assert beside.std() > 20  # noise, not a plain background
 
 
+def test_the_first_picture_shows_all_of_a_large_tomogram_and_reads_no_level_that_is_finer_than_the_screen(browser, tmp_path):
+    config = {"config_type": "filesystem", "overlay_root": str(tmp_path / "project"), "pickable_objects": OBJECTS}
+    root = copick_core.open({**config, "user_id": "alice"})
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.random.default_rng(0).normal(size=(64, 576, 576)).astype(np.float32), levels=3)
+    with PageServer(root, drafts=tmp_path / "drafts") as server:
+        context = browser.new_context(viewport={"width": 1100, "height": 700})
+        page = OpenPage(context.new_page(), server)
+        asked = []
+        page.page.on("request", lambda request: asked.append(request.url))
+
+        page.open("TS_1")
+
+        levels = {url.split("/")[-4] for url in asked if "/data/" in url and url[-1].isdigit()}
+        context.close()
+    assert levels == {"1", "2"}
+
+
 def test_labels_have_the_colors_of_their_objects(opened):
     session = opened.open("TS_1")
     _only(session, LABELS)

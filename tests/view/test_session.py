@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copic
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError
 from copick_core.tree.addresses import address_of
-from copick_view.viewer.links import page_of
+from copick_core.tree.keys import RunKey
+from copick_view.viewer.drafts import Difference, Left
+from copick_view.viewer.links import page_of, run_in
+from copick_view.viewer.questions import about_a_draft
 from copick_view.viewer.scene import Sources
 from copick_view.viewer.serving import PageServer
 
@@ -263,6 +267,44 @@ def test_a_project_that_cannot_be_written_says_so_and_takes_no_points(shared_pro
         assert "no layer that can be written" in session.messages[-1]
 
 
+@pytest.mark.parametrize("choice", ["yes", "no"])
+def test_own_picks_of_a_read_only_layer_are_copied_only_after_asking(shared_project, tmp_path, choice):
+    with PageServer(copick_core.open(shared_project("tool", "0")), drafts=tmp_path / "drafts") as server:
+        session = server.session("TS_1", "127.0.0.1:1")
+        session.close()
+        _click(session, TOOL, 100.0, 110.0, 120.0)
+
+        assert not session.store()
+        question = session.question
+        assert "Read-only: ribosome:tool/0 in layer 'static'" in question.text
+        session.answer(question.number, choice)
+
+    layers = [p.layer for p in copick_core.open(shared_project("alice")).get_run("TS_1").get_picks("ribosome", "tool")]
+    assert layers == (["static", "overlay"] if choice == "yes" else ["static"])
+
+
+def test_a_run_that_is_prepared_is_open_when_the_page_asks(server):
+    server.prepare("TS_1").join()
+
+    assert [*server._sessions] == [("TS_1", f"127.0.0.1:{server.port}")]
+
+
+def test_a_run_that_cannot_be_prepared_is_told_when_the_page_asks(server):
+    server.prepare("nowhere").join()
+
+    with pytest.raises(NotFoundError):
+        server.session("nowhere", f"127.0.0.1:{server.port}")
+
+
+def test_a_question_about_a_draft_tells_what_is_stored_already():
+    left = Left(Path("draft"), "2026-01-31T12:00:00Z", {"virus": Difference(deleted=((1.0, 2.0, 3.0),))}, stored=("ribosome",))
+
+    text = about_a_draft(left).text
+
+    assert "ribosome is stored, the rest is not" in text
+    assert "virus: 1 deleted" in text
+
+
 def test_edits_that_were_not_stored_are_offered_at_the_next_start(session, shared_project, tmp_path):
     _click(session, OWN, 100.0, 110.0, 120.0)
     session.editor.close()
@@ -340,6 +382,13 @@ def test_addresses_lead_to_a_run_of_the_page(server):
         page_of(server.root, "*/wbp@13.5")
     with pytest.raises(NotFoundError):
         page_of(server.root, "TS_9/")
+
+
+def test_the_run_of_a_link_is_found_again(server):
+    name = "TS 1!#%2"
+    server.root.new_run(name)
+
+    assert run_in(page_of(server.root, str(address_of(RunKey(name))))) == name
 
 
 def test_files_of_what_changes_with_each_edit_are_dropped_again():

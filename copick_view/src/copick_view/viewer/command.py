@@ -61,13 +61,14 @@ def show(
     """
     from contextlib import suppress
 
-    from copick_view.viewer.links import page_of
+    from copick_view.viewer.links import page_of, run_in
     from copick_view.viewer.serving import PageServer
 
     place = "" if address is None else page_of(root, address)
-    with PageServer(root, port=port, user_id=user, session_id=session) as server:  # type: ignore[arg-type]
+    with PageServer(root, port=port, user_id=user, session_id=session) as server, suppress(KeyboardInterrupt):  # type: ignore[arg-type]
         click.echo(server.url + place)
+        if place:
+            server.prepare(run_in(place))
         if browser:
             click.launch(server.url + place)
-        with suppress(KeyboardInterrupt):
-            server.wait()
+        server.wait()

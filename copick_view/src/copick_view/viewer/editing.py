@@ -249,6 +249,10 @@ class RunEditor:
 
     # ------------------------------------------------------------------ storing
 
+    def copies(self) -> list[CopickPicks]:
+        """Own picks that changed and lie in a read-only layer: :meth:`store` copies them to the overlay."""
+        return [own.picks for name in self.changes if (own := self.own[name]).picks is not None and own.picks.read_only]
+
     def store(self) -> dict[str, Difference]:
         """Store all objects that changed, or none.
 

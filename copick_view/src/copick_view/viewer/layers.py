@@ -32,6 +32,9 @@ _LINES_SHADER = """void main() {
 """
 #: How much of the density is seen through labels.
 _LABELS_ALPHA = 0.45
+#: Pixels of the longest side of a tomogram at first: all of it is seen in a window of 1000 x 700, and what is read for the
+#: first picture is bounded, since the viewer asks for no level of more than twice as many voxels.
+_WHOLE = 280
 
 
 def hex_color(color: Color) -> str:
@@ -142,7 +145,7 @@ def state(layers: Sequence[Json], finest: Level) -> Json:
     return {
         "dimensions": {axis: [size * 1e-10, "m"] for axis, size in zip("xyz", finest.scale[::-1], strict=True)},
         "position": [(n - 1) / 2 + o / s for n, o, s in zip(*(values[::-1] for values in _place(finest)), strict=True)],
-        "crossSectionScale": longest / 600,
+        "crossSectionScale": longest / _WHOLE,
         "projectionScale": longest * 1.4,
         "showAxisLines": False,
         "layers": [*layers],

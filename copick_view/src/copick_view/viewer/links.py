@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from copick_core.errors import AddressError
 from copick_core.tree.addresses import address_of, parse
@@ -37,6 +37,11 @@ def page_of(root: Any, address: str) -> str:
     elif (name := parsed.literal("name")) is not None:
         view["object"] = name
     return f"#{quote(run, safe='')}{f'!{encoded(view)}' if view else ''}"
+
+
+def run_in(place: str) -> str:
+    """The run that :func:`page_of` leads to."""
+    return unquote(place.removeprefix("#").partition("!")[0])
 
 
 def encoded(view: Mapping[str, Any]) -> str:

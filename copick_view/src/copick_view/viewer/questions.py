@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from copick_core.models import CopickPicks
     from copick_view.viewer.drafts import Left
     from copick_view.viewer.lists import Listed
 
@@ -18,7 +20,7 @@ class Question:
     """A question to the user.
 
     Attributes:
-        kind: ``"copy"``, ``"conflict"`` or ``"draft"``.
+        kind: ``"copy"``, ``"store"``, ``"conflict"`` or ``"draft"``.
         text: What happened, and what can be done.
         choices: What the buttons say, by answer.
         subject: What it is about; for whoever gets the answer.
@@ -51,6 +53,17 @@ def about_copying(listed: Listed, count: int, target: str, have: int, subject: A
     more = f" These are added to the {have} that you have." if have else ""
     text = f"{listed.name} is {why}. Copy its {count} points, with your change, to {target}, and edit those?{more}"
     return Question("copy", text, {"yes": "Copy and edit", "no": "Leave it as it is"}, subject)
+
+
+def about_own_copies(copies: Sequence[CopickPicks]) -> Question:
+    """Whether own picks that cannot be written where they are may be copied.
+
+    Args:
+        copies: The picks.
+    """
+    names = ", ".join(f"{p.pickable_object_name}:{p.user_id}/{p.session_id} in layer {p.layer!r}" for p in copies)
+    text = f"Read-only: {names}. Store your points as a copy in the project's own layer? The original stays as it is."
+    return Question("store", text, {"yes": "Copy and store", "no": "Do not store"})
 
 
 def about_a_conflict(what: str) -> Question:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from copick_core.errors import ConfigError, MissingDependencyError
+from copick_core.errors import ConfigError, CopickError, MissingDependencyError
 from copick_view.server.access import Access, new_token
 from copick_view.server.handlers import Site, rules
 from copick_view.viewer.merging import Generations, merged
@@ -76,6 +77,21 @@ class PageServer:
         self.port: int = self._server.port
         self.url = f"http://127.0.0.1:{self.port}/{self.token}/"
 
+    def prepare(self, run: str) -> threading.Thread:
+        """Open a run while the browser starts; gives the thread that does. What fails is told when the page asks for the run.
+
+        Args:
+            run: Name of the run.
+        """
+
+        def open_run() -> None:
+            with suppress(CopickError):
+                self.session(run, f"127.0.0.1:{self.port}")
+
+        thread = threading.Thread(target=open_run, name=f"copick-view opens {run}", daemon=True)
+        thread.start()
+        return thread
+
     def session(self, run: str, host: str) -> RunSession:
         """The run as it is open in the page; opened first if it is not.
 
@@ -116,9 +132,10 @@ class PageServer:
 
     def close(self) -> None:
         """Stop serving. Edits that are not stored stay in drafts."""
-        for session in self._sessions.values():
-            session.close()
-            session.editor.close()
+        with self._opening:
+            for session in self._sessions.values():
+                session.close()
+                session.editor.close()
         self._server.stop()
         self.site.close()
 

@@ -17,7 +17,7 @@ from copick_view.viewer.layers import Json
 from copick_view.viewer.lists import AXES, Listed, Lists
 from copick_view.viewer.panel import panel, points_of, reviews_of
 from copick_view.viewer.points import Points, centre, edited
-from copick_view.viewer.questions import Question, about_a_conflict, about_a_draft, about_copying
+from copick_view.viewer.questions import Question, about_a_conflict, about_a_draft, about_copying, about_own_copies
 from copick_view.viewer.watching import Place, Watch
 
 if TYPE_CHECKING:
@@ -262,6 +262,8 @@ class RunSession:
             self.question = None
             if question.kind == "copy" and choice == "yes":
                 self._copy(*question.subject)
+            elif question.kind == "store" and choice == "yes":
+                self.store(copy=True)
             elif question.kind == "draft":
                 self._answer_draft(question.subject, choice)
             elif choice == "reload":
@@ -290,13 +292,20 @@ class RunSession:
 
     # ------------------------------------------------------------------ what the user does
 
-    def store(self) -> bool:
-        """Store what was edited; asks what to do about a conflict. Says whether all is stored."""
+    def store(self, *, copy: bool = False) -> bool:
+        """Store what was edited; asks what to do about a conflict, and before it copies. Says whether all is stored.
+
+        Args:
+            copy: Copy own picks of read-only layers without asking.
+        """
         with self._lock:
             self.take_over()
             if not self.editor.changes:
                 self._tell("There is nothing to store.")
                 return True
+            if not copy and (copies := self.editor.copies()) and self.editor.why_not() is None:
+                self.question = about_own_copies(copies)
+                return False
             try:
                 stored = self.editor.store()
             except (ConflictError, AlreadyExistsError) as error:
