@@ -273,7 +273,7 @@ def test_an_export_of_nothing_is_an_error(root, tmp_path, address):
 def test_a_suffix_that_no_format_writes_is_an_error(root, tmp_path):
     filled(root)
 
-    with pytest.raises(UnknownFormatError, match="writes a picks"):
+    with pytest.raises(UnknownFormatError, match="no installed format writes picks"):
         copick_core.export_picks(root, "ribosome", tmp_path / "a.cbox")
 
 

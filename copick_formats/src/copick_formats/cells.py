@@ -172,8 +172,11 @@ def voxel_size_of(path: str, frame: Frames, run: str | None, given: float | None
         return given
     known = frame(run)
     if known is None:
-        of_run = f" of run {run!r}" if run is not None else ""
-        reason = f"its coordinates are in voxels, and the voxel size{of_run} is not known; give voxel_size (in angstrom)"
+        why, way_out = "is not known", "give voxel_size (in angstrom)"
+        if run is not None:
+            why = f"of run {run!r} is not known: the project has no such run, or no tomogram of it"
+            way_out = f"name runs with run_regex or run_names, or {way_out}"
+        reason = f"its coordinates are in voxels, and the voxel size {why}; {way_out}"
         raise InvalidDataError(source=path, reason=reason)
     return known.voxel_size
 

@@ -16,9 +16,17 @@ def copick_command() -> list[Command]:
     """Return the commands."""
     return [
         Command(
-            "import", 1, "copick_formats.commands.imports:imports", "import picks and tomograms from files of other programs"
+            "import",
+            1,
+            "copick_formats.commands.imports:imports",
+            "import picks, filaments, meshes and tomograms from files of other programs",
         ),
-        Command("export", 1, "copick_formats.commands.exports:exports", "export picks and volumes to files of other programs"),
+        Command(
+            "export",
+            1,
+            "copick_formats.commands.exports:exports",
+            "export picks, filaments, meshes and volumes to files of other programs",
+        ),
     ]
 
 

@@ -130,7 +130,7 @@ def test_an_unknown_file_format_lists_those_that_are_installed(install, tmp_path
 def test_a_file_of_a_format_without_volumes_is_named_as_what_it_is(install, tmp_path):
     install("points", b"X", kind="picks")
 
-    with pytest.raises(UnknownFormatError, match=r"'points', which has no volume") as caught:
+    with pytest.raises(UnknownFormatError, match=r"'points', which does not read volumes") as caught:
         read_volume(file(tmp_path / "a.mrc", b"X"))
 
     assert caught.value.candidates == ["points"]
@@ -149,7 +149,7 @@ def test_a_suffix_that_is_not_installed_names_its_install_line(nothing_installed
 def test_an_unknown_suffix_is_an_error_that_lists_what_is_installed(install, tmp_path):
     install("one", b"ONE", (".one",))
 
-    with pytest.raises(UnknownFormatError, match=r"a\.png.*'\.png'.*installed: .*one") as caught:
+    with pytest.raises(UnknownFormatError, match=r"a\.png.*'\.png'.*installed for volumes: .*one") as caught:
         read_volume(file(tmp_path / "a.png", b"?"))
 
     assert "one" in caught.value.installed

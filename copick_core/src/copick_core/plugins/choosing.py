@@ -38,7 +38,7 @@ def format_that_reads(path: str, kind: str, name: str | None = None) -> Format:
     if name is not None:
         chosen = formats.get(name)
         if kind not in chosen.reads:
-            raise _claimed(path, kind, [chosen], f"the format {name!r} has no {kind}")
+            raise _claimed(path, kind, [chosen], f"the format {name!r} does not read {_many(kind)}")
         return chosen
     usable = [*formats.usable()]
     head = b"" if os.path.isdir(path) else packed.head(path, HEAD_BYTES)
@@ -46,7 +46,7 @@ def format_that_reads(path: str, kind: str, name: str | None = None) -> Format:
     claimants = [f for f in by_content if kind in f.reads]
     if not claimants and by_content:
         names = " or ".join(repr(f.name) for f in by_content)
-        raise _claimed(path, kind, by_content, f"its content is of the format {names}, which has no {kind}")
+        raise _claimed(path, kind, by_content, f"its content is of the format {names}, which does not read {_many(kind)}")
     if not claimants:
         claimants = _by_suffix([f for f in usable if kind in f.reads], path)
     if not claimants:
@@ -75,11 +75,11 @@ def format_that_writes(path: str, kind: str, name: str | None = None) -> Format:
     if name is not None:
         chosen = formats.get(name)
         if kind not in chosen.writes:
-            raise _claimed(path, kind, [chosen], f"the format {name!r} writes no {kind}")
+            raise _claimed(path, kind, [chosen], f"the format {name!r} does not write {_many(kind)}")
         return chosen
     claimants = _by_suffix([f for f in formats.usable() if kind in f.writes], path)
     if not claimants:
-        raise _unknown(path, kind, "writes a {} to a file")
+        raise _unknown(path, kind, reads=False)
     if len(claimants) > 1:
         names = " and ".join(repr(f.name) for f in claimants)
         reason = f"the formats {names} have its suffix; choose one with file_format={claimants[0].name!r}"
@@ -123,6 +123,11 @@ def _sniffs(record: Format, path: str, head: bytes) -> bool:
         return False
 
 
+def _many(kind: str) -> str:
+    """The plural of what is read or written."""
+    return {"volume": "volumes", "mesh": "meshes"}.get(kind, kind)
+
+
 def _plain_name(path: str) -> str:
     """The file's name in lower case, without the suffix of a packed file."""
     name = os.path.basename(os.path.normpath(path)).lower()
@@ -150,22 +155,26 @@ def _claimed(path: str, kind: str, records: list[Format], reason: str) -> Unknow
     )
 
 
-def _unknown(path: str, kind: str, does: str = "reads a {} from a file") -> UnknownFormatError:
-    """The error for a file that no format claims: names what is installed, what is broken, and what is not installed."""
+def _unknown(path: str, kind: str, reads: bool = True) -> UnknownFormatError:
+    """The error for a file that no format claims: names the formats of its kind, what is broken, and what is not installed."""
     suffix = os.path.splitext(_plain_name(path))[1]
     rows = formats.installed()
     broken = [f"{row.name} cannot be used: {row.cause or row.state}" for row in rows if row.state in ("broken", "duplicate")]
-    installed = [row.name for row in rows if row.state not in ("broken", "duplicate")]
+    able = [r for r in formats.usable() if kind in (r.reads if reads else r.writes)]
+    has = ", ".join(f"{r.name} ({' '.join(r.suffixes)})" if r.suffixes else r.name for r in able)
     by_suffix = known()["suffixes"].get(suffix)
     missing = {by_suffix} if by_suffix else {*known()["formats"]}
     lines = {line for name in missing - {row.name for row in rows} if (line := install_line("formats", name))}
-    found = "; ".join([f"installed: {', '.join(installed) or 'none'}", *broken])
+    many = _many(kind)
+    what = "folder" if os.path.isdir(path) else "file"
+    of_suffix = f"with suffix {suffix!r}" if suffix else "without suffix"
+    found = "; ".join([f"installed for {many}: {has or 'none'}", *broken])
     return UnknownFormatError(
         source=path,
         kind=kind,
         suffix=suffix,
         candidates=[],
-        installed=installed,
+        installed=[row.name for row in rows if row.state not in ("broken", "duplicate")],
         install=" or ".join(sorted(lines)) or None,
-        reason=f"no installed format {does.format(kind)} with suffix {suffix!r} ({found})",
+        reason=f"no installed format {f'reads {many} from' if reads else f'writes {many} to'} a {what} {of_suffix} ({found})",
     )

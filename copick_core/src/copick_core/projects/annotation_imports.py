@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from copick_core import __version__
-from copick_core.errors import CopickError, InvalidDataError, InvalidNameError, UnknownObjectError
+from copick_core.errors import AlreadyExistsError, CopickError, InvalidDataError, InvalidNameError, UnknownObjectError
 from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import format_that_reads, function_of
 from copick_core.plugins.format_functions import Frame
@@ -94,7 +94,7 @@ def import_annotations(
         reason = "pass one, or set user_id in the configuration or on the root"
         raise InvalidNameError(what="user_id", name="", reason=reason)
     user = checked_name("user_id", user_id)
-    checked_name("session_id", session_id)
+    session_id = checked_name("session_id", session_id)
     paths = [os.fspath(files)] if isinstance(files, str | os.PathLike) else [os.fspath(path) for path in files]
     report = TransferReport()
     items = _items(content, root, paths, naming, object_name, options, report)
@@ -251,6 +251,10 @@ def _store(
                 inputs=[{"file": os.path.abspath(item.file)}],
             ):
                 entity = content.store(run, (item.object_name, session_id, user, replace), item.table)
+        except AlreadyExistsError as error:
+            reason = str(AlreadyExistsError(key=error.key, layer=error.layer, way_out="Pass exist_ok=True to replace it."))
+            rows.append(Transfer(item.file, run.name, None, "failed", n, reason))
+            continue
         except (CopickError, OSError) as error:
             rows.append(Transfer(item.file, run.name, None, "failed", n, described(error)))
             continue

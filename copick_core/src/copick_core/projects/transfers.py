@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from copick_core.callers import warn_caller
-from copick_core.errors import AlreadyExistsError, InvalidDataError
+from copick_core.errors import AlreadyExistsError, CopickError, InvalidDataError
 from copick_core.plugins.format_functions import Frame
 from copick_core.projects.runs import map_runs
 from copick_core.tree.addresses import address_of
@@ -279,9 +279,8 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
     _check_new(path, overwrite)
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    staging = tempfile.mkdtemp(prefix=".copick-", dir=folder)
+    staging, own = tempfile.mkdtemp(prefix=".copick-", dir=folder), os.path.basename(path)
     try:
-        own = os.path.basename(path)
         yield os.path.join(staging, own)
         beside = {os.path.join(staging, name): os.path.join(folder, name) for name in os.listdir(staging) if name != own}
         for target in beside.values():
@@ -290,6 +289,9 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
             if os.path.isdir(staged) and os.path.isdir(target):
                 shutil.rmtree(target)
             os.replace(staged, target)
+    except CopickError as error:
+        error.message = error.message.replace(os.path.join(staging, own), path)
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

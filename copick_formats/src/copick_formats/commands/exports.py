@@ -13,6 +13,8 @@ from copick_formats.commands.report import (
     dry_run_option,
     format_option,
     format_options,
+    formats_option,
+    in_options,
     options_argument,
     progress,
     show,
@@ -50,6 +52,7 @@ def exports() -> None:
 @_arguments
 @_of_annotations
 @_common
+@formats_option("picks", "writes")
 @click.pass_context
 def picks(context: click.Context, /, **given: Any) -> None:
     """Export the picks that ADDRESS matches to PATH.
@@ -66,6 +69,7 @@ def picks(context: click.Context, /, **given: Any) -> None:
 @_arguments
 @_of_annotations
 @_common
+@formats_option("filaments", "writes")
 @click.pass_context
 def filaments(context: click.Context, /, **given: Any) -> None:
     """Export the filaments that ADDRESS matches to PATH.
@@ -81,6 +85,7 @@ def filaments(context: click.Context, /, **given: Any) -> None:
 @exports.command
 @_arguments
 @_common
+@formats_option("mesh", "writes")
 @click.pass_context
 def meshes(context: click.Context, /, **given: Any) -> None:
     """Export the meshes that ADDRESS matches to PATH, which names {run}.
@@ -97,6 +102,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 @_arguments
 @click.option("--kind", help="tomogram, segmentation, features or object, where the address can mean several.")
 @_common
+@formats_option("volume", "writes")
 @click.pass_context
 def volumes(context: click.Context, /, **given: Any) -> None:
     """Export the volumes that ADDRESS matches to PATH, which names {run}.
@@ -113,8 +119,9 @@ def _export(context: click.Context, export: Callable[..., Any], kind: str, given
     from copick_core.plugins.choosing import format_that_writes
 
     config, address, path = (given.pop(name) for name in ("config", "address", "path"))
-    chosen = format_that_writes(path, kind, given["file_format"])
-    options = format_options(chosen, chosen.writes, kind, given.pop("options"))
     as_json = given.pop("as_json")
-    report = export(from_file(config), address, path, write_options=options, progress=progress(), **given)
-    show(context, report, as_json)
+    with in_options(kind):
+        chosen = format_that_writes(path, kind, given["file_format"])
+        options = format_options(chosen, chosen.writes, kind, given.pop("options"))
+        report = export(from_file(config), address, path, write_options=options, progress=progress(), **given)
+    show(context, report, as_json, kind)

@@ -13,6 +13,8 @@ from copick_formats.commands.report import (
     dry_run_option,
     format_option,
     format_options,
+    formats_option,
+    in_options,
     options_argument,
     progress,
     show,
@@ -57,6 +59,7 @@ def imports() -> None:
 @_of_annotations
 @_tomo_type
 @_common
+@formats_option("picks", "reads")
 @click.pass_context
 def picks(context: click.Context, /, **given: Any) -> None:
     """Import points from FILES.
@@ -74,6 +77,7 @@ def picks(context: click.Context, /, **given: Any) -> None:
 @_of_annotations
 @_tomo_type
 @_common
+@formats_option("filaments", "reads")
 @click.pass_context
 def filaments(context: click.Context, /, **given: Any) -> None:
     """Import filaments from FILES.
@@ -90,6 +94,7 @@ def filaments(context: click.Context, /, **given: Any) -> None:
 @_arguments
 @_of_annotations
 @_common
+@formats_option("mesh", "reads")
 @click.pass_context
 def meshes(context: click.Context, /, **given: Any) -> None:
     """Import meshes from FILES, one for each run.
@@ -108,6 +113,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 @click.option("--levels", default=3, show_default=True, help="Number of resolution levels.")
 @click.option("--dtype", default="float32", show_default=True, help="Type to store; 'file' for that of the file.")
 @_common
+@formats_option("volume", "reads")
 @click.pass_context
 def tomograms(context: click.Context, /, **given: Any) -> None:
     """Import tomograms from FILES, one for each run.
@@ -131,16 +137,17 @@ def _import(context: click.Context, function: Callable[..., Any], kind: str, giv
         raise click.UsageError(f"--run-name is {wrong[0]!r}; write it as NAME=RUN")
     options = given.pop("options")
     read_options = {}
-    if options:
-        chosen = format_that_reads(files[0], kind, given["file_format"])
-        read_options = format_options(chosen, chosen.reads, kind, options)
-    report = function(
-        from_file(config),
-        files,
-        run_names={name: run for name, _, run in pairs},
-        exist_ok=given.pop("overwrite"),
-        read_options=read_options,
-        progress=progress(),
-        **given,
-    )
-    show(context, report, as_json)
+    with in_options(kind):
+        if options:
+            chosen = format_that_reads(files[0], kind, given["file_format"])
+            read_options = format_options(chosen, chosen.reads, kind, options)
+        report = function(
+            from_file(config),
+            files,
+            run_names={name: run for name, _, run in pairs},
+            exist_ok=given.pop("overwrite"),
+            read_options=read_options,
+            progress=progress(),
+            **given,
+        )
+    show(context, report, as_json, kind)

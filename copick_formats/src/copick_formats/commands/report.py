@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from copick_core.errors import CopickError
 from copick_core.plugins import records
+from copick_core.plugins.discovery import formats
 from copick_core.plugins.records import Format
 from copick_formats.options import stacked
 
@@ -23,7 +27,7 @@ options_argument = click.option(
     "options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Option of the format, such as pixel_size=1.35; repeatable.",
+    help="Option of the format, such as pixel_size=1.35; repeatable. --formats lists them.",
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON list with a row for each entity.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Only print what would be done.")
@@ -37,16 +41,76 @@ workers_options = stacked(
 )
 
 
-def show(context: click.Context, report: TransferReport, as_json: bool) -> None:
+#: How arguments that errors name are given on the command line.
+_IN_OPTIONS = [
+    (r"\b(?:exist_ok|overwrite)=True\b", "--overwrite"),
+    (r"\b(resume|merge)=True\b", r"--\1"),
+    (r"\bcreate_runs=True\b", "--create-runs"),
+    (r"\bfile_format='([^']*)'", r"--format \1"),
+    (r"\brun_regex or run_names\b", "--run-regex or --run-name"),
+    (r"\bpass object_name\b", "pass --object"),
+    (r"\bset user_id in\b", "set it by --user, or in"),
+]
+
+
+def formats_option(kind: str, does: Literal["reads", "writes"]) -> Callable[[Any], Any]:
+    """``--formats``: list the formats for a kind, with their options, and exit.
+
+    Args:
+        kind: Such as ``"picks"``.
+        does: What the formats must do with it.
+    """
+
+    def listed(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if not value or context.resilient_parsing:
+            return
+        for record in formats.usable():
+            functions = getattr(record, does)
+            if kind not in functions:
+                continue
+            click.echo(f"{record.name:14} {' '.join(record.suffixes):22} {record.summary}")
+            try:
+                options = _options(functions[kind])
+            except Exception as error:  # one broken format must not hide the others
+                click.echo(f"    cannot be used: {error}")
+                continue
+            for option in options:
+                click.echo(f"    -O {option.name}={option.make_metavar(context)}  {option.help or ''}".rstrip())
+        context.exit()
+
+    return click.option(
+        "--formats", is_flag=True, is_eager=True, expose_value=False, callback=listed, help="List formats and their options."
+    )
+
+
+@contextmanager
+def in_options(kind: str) -> Iterator[None]:
+    """Name the options of the command in errors that name arguments of its function."""
+    try:
+        yield
+    except CopickError as error:
+        error.message = _told(error.message, kind)
+        raise
+
+
+def _told(text: str, kind: str) -> str:
+    for pattern, option in _IN_OPTIONS:
+        text = re.sub(pattern, option, text)
+    if kind == "volume":
+        text = text.replace("give voxel_size (", "give --voxel-size (")
+    return re.sub(r"\b(give|Give|or) (\w+)(?= \(|$)", r"\1 -O \2=…", text)
+
+
+def show(context: click.Context, report: TransferReport, as_json: bool, kind: str) -> None:
     """Print a report, and exit with 1 if something failed."""
+    rows = [dataclasses.replace(row, error=row.error and _told(row.error, kind)) for row in report.rows]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(row) for row in report.rows], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:
-        for row in report.rows:
-            where = row.entity or row.run or ""
-            click.echo(
-                _printable(f"{row.state:7}  {row.file}  {where}  {row.count}" + (f"  {row.error}" if row.error else ""))
-            )
+        for row in rows:
+            file = "" if row.error and row.error.startswith(row.file) else row.file
+            parts = [f"{row.state:7}", file, row.entity or row.run, str(row.count or ""), row.error]
+            click.echo(_printable("  ".join(part for part in parts if part)))
         states = [f"{n} {state}" for state in ("done", "planned", "skipped", "failed") if (n := report.count(state))]
         click.echo(", ".join(states) or "nothing to do", err=True)
     context.exit(1 if report.failed else 0)
@@ -71,19 +135,30 @@ def format_options(record: Format, functions: Mapping[str, Any], kind: str, give
     Raises:
         click.UsageError: There is no such option, or its value does not fit.
     """
-    declared = getattr(records.resolved(functions[kind]), "__click_params__", [])
-    by_name = {parameter.name: parameter for parameter in declared}
+    by_name = {option.name: option for option in _options(functions[kind])}
     found: dict[str, Any] = {}
     for text in given:
-        name, _, value = text.partition("=")
-        parameter = by_name.get(name.replace("-", "_"))
-        if parameter is None:
-            has = ", ".join(sorted(by_name)) or "none"
-            raise click.UsageError(f"The format {record.name!r} has no option {name!r} for {kind}; it has {has}.")
-        values: Any = value.split(",") if parameter.nargs > 1 else value
-        with click.Context(click.Command(record.name)) as context:
-            found[parameter.name] = parameter.type_cast_value(context, values)
+        name, equals, value = text.partition("=")
+        option = by_name.get(name.replace("-", "_"))
+        if option is None:
+            has = ", ".join(sorted(map(str, by_name))) or "none"
+            raise click.UsageError(
+                f"The format {record.name!r} has no option {name!r} for {kind}; it has {has}. --formats says what they mean."
+            )
+        if not equals:
+            raise click.UsageError(f"-O is {text!r}; write it as NAME=VALUE")
+        values: Any = value.split(",") if option.nargs > 1 else value
+        try:
+            with click.Context(click.Command(record.name)) as context:
+                found[str(option.name)] = option.type_cast_value(context, values)
+        except click.BadParameter as error:
+            raise click.UsageError(f"-O {text}: {error.message}") from error
     return found
+
+
+def _options(function: Any) -> list[click.Option]:
+    """The options that a format's function declares."""
+    return [o for o in getattr(records.resolved(function), "__click_params__", [])[::-1] if isinstance(o, click.Option)]
 
 
 def _printable(text: str) -> str:
