@@ -111,3 +111,25 @@ def test_what_is_read_while_a_volume_is_replaced_is_not_kept(server, opened):
 
     assert region(root) == 64
     assert region(opened()) == 64
+
+
+def test_regions_read_parts_of_the_chunks_that_are_kept(server, opened, monkeypatch):
+    opened(revalidate="never").get_run("TS_1").voxel_spacings[0].tomograms[0].numpy()
+    tomogram = opened(revalidate="never").get_run("TS_1").voxel_spacings[0].tomograms[0]
+    expected = tomogram.numpy()  # reads all of each copy, and finds that none is damaged
+    monkeypatch.setattr("copick_layers.cache.volume.CachedVolume.load", None)
+
+    assert np.array_equal(tomogram.numpy(x=slice(1, 3), y=slice(0, 2)), expected[:, :2, 1:3])
+
+
+def test_a_damaged_copy_of_a_chunk_is_read_from_storage(server, opened, tmp_path):
+    expected = opened(revalidate="never").get_run("TS_1").voxel_spacings[0].tomograms[0].numpy()
+    chunks = [path for path in tmp_path.rglob("*") if path.is_file() and len(path.name) == 32]
+    for path in chunks:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    found = opened(revalidate="never").get_run("TS_1").voxel_spacings[0].tomograms[0].numpy()
+
+    assert len(chunks) > 1
+    assert np.array_equal(found, expected)

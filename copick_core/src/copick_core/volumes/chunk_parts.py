@@ -15,9 +15,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,28 @@ def in_files(store: Store) -> bool:
     return isinstance(store, LocalStore) and (cls.get is LocalStore.get or bool(vars(cls).get("keeps_files")))
 
 
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A store with copies of some values in files of this machine, of which parts can be read."""
+
+    def open_kept(self, key: str) -> AbstractContextManager[Fetch | None] | None:
+        """Open the copy of a value: what gives parts of it, or None for a value that is not stored.
+
+        None instead where there is no copy that may be read without asking storage: the value is then asked for.
+        """
+
+
+def parts_of(file: BinaryIO, begin: int = 0) -> Fetch:
+    """What gives parts of the bytes of a file from some position on."""
+
+    def fetch(start: int, stop: int) -> npt.NDArray[np.uint8]:
+        buffer = np.empty(max(0, stop - start), np.uint8)
+        file.seek(begin + start)
+        return buffer[: cast("Any", file).readinto(buffer.data)]
+
+    return fetch
+
+
 @contextmanager
 def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
     """What gives parts of one stored value, None if there is none. All parts are of one value, whatever replaces it."""
@@ -170,12 +192,11 @@ def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
             yield None
             return
         with file:
-
-            def fetch(start: int, stop: int) -> npt.NDArray[np.uint8]:
-                buffer = np.empty(max(0, stop - start), np.uint8)
-                file.seek(start)
-                return buffer[: file.readinto(buffer.data)]
-
+            yield parts_of(file)
+        return
+    kept = store.open_kept(key) if isinstance(store, KeepsFiles) else None
+    if kept is not None:
+        with kept as fetch:
             yield fetch
         return
     from zarr.core.buffer import default_buffer_prototype

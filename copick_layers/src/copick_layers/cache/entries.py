@@ -45,20 +45,46 @@ def packed(entry: Entry) -> bytes:
     return b"".join((_MAGIC, json.dumps(header).encode(), b"\n", data))
 
 
-def unpacked(content: bytes) -> Entry | None:
-    """The entry that a file holds; None if it is damaged or something else."""
+@dataclass(frozen=True)
+class Header:
+    """The first line of an entry's file.
+
+    Attributes:
+        token: As in :class:`Entry`.
+        absent: Whether storage had nothing.
+        size: How many bytes follow.
+        crc: Their CRC-32.
+        end: Where they begin.
+    """
+
+    token: Hashable | None
+    absent: bool
+    size: int
+    crc: int
+    end: int
+
+
+def header_of(content: bytes) -> Header | None:
+    """The header of the file of an entry, from its beginning; None if it is damaged or something else."""
     end = content.find(b"\n")
     if not content.startswith(_MAGIC) or end < 0:
         return None
     try:
-        header = json.loads(content[len(_MAGIC) : end])
-        token, absent, size, crc = _token(header["token"]), header["absent"], header["size"], header["crc"]
+        found = json.loads(content[len(_MAGIC) : end])
+        return Header(_token(found["token"]), found["absent"], found["size"], found["crc"], end + 1)
     except (ValueError, KeyError, TypeError):
         return None
-    data = content[end + 1 :]
-    if len(data) != size or zlib.crc32(data) != crc:
+
+
+def unpacked(content: bytes) -> Entry | None:
+    """The entry that a file holds; None if it is damaged or something else."""
+    header = header_of(content)
+    if header is None:
         return None
-    return Entry(token, None if absent else data)
+    data = content[header.end :]
+    if len(data) != header.size or zlib.crc32(data) != header.crc:
+        return None
+    return Entry(header.token, None if header.absent else data)
 
 
 def as_text(token: Hashable) -> str:

@@ -28,9 +28,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from copick_core.layers.atomic import locked
-from copick_layers.cache.entries import Entry, UnknownTokenError, packed, unpacked
+from copick_layers.cache.entries import Entry, Header, UnknownTokenError, header_of, packed, unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ _ABANDONED = 3600.0
 _TOUCH = 60.0
 #: Bytes that a file takes on the disk are a multiple of this.
 _BLOCK = 4096
+#: Bytes at the beginning of a file that hold the header of any value of a volume.
+_HEADER = 2048
+#: Most files of which a process remembers that it has read them as a whole.
+_MOST_WHOLE = 100_000
 #: Shares of the limit: what a process writes between two measurements, when eviction begins and where it ends, and the
 #: largest entry.
 _UNCOUNTED, _HIGH, _LOW, _LARGEST = 1 / 64, 15 / 16, 7 / 8, 1 / 8
@@ -109,6 +114,8 @@ class CacheFolder:
         #: Bytes that were written since the folder was measured; at first nobody has measured it.
         self._uncounted = limit
         self._warned = False
+        #: Files that were read as a whole and found to be undamaged, by their paths and inodes: no file is ever changed.
+        self._whole: set[tuple[str, int]] = set()
 
     def full(self, *names: str) -> str:
         """A path in the folder."""
@@ -121,16 +128,46 @@ class CacheFolder:
         path = self.full(folder, name)
         try:
             with open(path, "rb", buffering=0) as file:
-                found = os.fstat(file.fileno())
                 entry = unpacked(file.read())
-                if time.time() - found.st_mtime > _TOUCH:
-                    os.utime(file.fileno() if os.utime in os.supports_fd else path)
+                _note_use(file, path)
         except OSError:
             return None
         if entry is None:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         return entry
+
+    def open(self, folder: str, name: str) -> tuple[BinaryIO, Header] | None:
+        """Open an entry, to read parts of it, and note that it was used; None if there is none.
+
+        All of it is read once in each process, to find out whether it is damaged.
+        """
+        path = self.full(folder, name)
+        file: BinaryIO | None = None
+        try:
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+            found = os.fstat(file.fileno())
+            header = header_of(file.read(_HEADER))
+            if header is None or header.end + header.size != found.st_size or not self._is_whole(file, path, found.st_ino):
+                file.close()
+                return None
+            _note_use(file, path)
+        except OSError:
+            if file is not None:
+                file.close()
+            return None
+        return file, header
+
+    def _is_whole(self, file: BinaryIO, path: str, inode: int) -> bool:
+        if (path, inode) in self._whole:
+            return True
+        file.seek(0)
+        if unpacked(file.read()) is None:
+            return False
+        if len(self._whole) >= _MOST_WHOLE:
+            self._whole.clear()
+        self._whole.add((path, inode))
+        return True
 
     # ------------------------------------------------------------------ putting
 
@@ -283,6 +320,11 @@ class CacheFolder:
                 place = ""
             found.append(Usage(name, place, len(sizes), sum(sizes)))
         return found
+
+
+def _note_use(file: BinaryIO, path: str) -> None:
+    if time.time() - os.fstat(file.fileno()).st_mtime > _TOUCH:
+        os.utime(file.fileno() if os.utime in os.supports_fd else path)
 
 
 def _write(held: Held, name: str, content: bytes) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
 
+from copick_core.volumes.chunk_parts import Fetch, parts_of
+from copick_layers.cache.entries import Header
 from copick_layers.cache.volume import DOCUMENTS, label_of
 
 if TYPE_CHECKING:
@@ -55,6 +58,12 @@ class CacheStore(WrapperStore[Store]):
         return _plain, (self._store,)
 
     # ------------------------------------------------------------------ reading
+
+    def open_kept(self, key: str) -> AbstractContextManager[Fetch | None] | None:
+        """Open the copy of a chunk: regions read parts of it, and wait for nobody."""
+        version = self._volume.version_without_asking if self._layer.keeps_volumes else None
+        found = None if version is None else self._volume.open(version, key)
+        return None if found is None else _parts(*found)
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
@@ -196,6 +205,12 @@ class CacheStore(WrapperStore[Store]):
     async def clear(self) -> None:
         """Delete all values."""
         await self._changing("", self._store.clear())
+
+
+@contextmanager
+def _parts(file: BinaryIO, header: Header) -> Iterator[Fetch | None]:
+    with file:
+        yield None if header.absent else parts_of(file, header.end)
 
 
 def _plain(store: Store) -> Store:

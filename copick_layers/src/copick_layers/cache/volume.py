@@ -12,10 +12,10 @@ import hashlib
 import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from copick_core.tree.keys import Key
-from copick_layers.cache.entries import Entry, UnknownTokenError, as_text
+from copick_layers.cache.entries import Entry, Header, UnknownTokenError, as_text
 from copick_layers.cache.folder import Held, hashed
 
 if TYPE_CHECKING:
@@ -133,6 +133,19 @@ class CachedVolume:
             if entry is not None and entry.data is not None:
                 entry = Entry(entry.token, _sliced(entry.data, part))
         return entry
+
+    @property
+    def version_without_asking(self) -> Hashable | None:
+        """The version that values are kept under, where storage need not be asked for it; None elsewhere."""
+        return self.known if self._layer.offline or self._layer.inner.versions_take_requests else None
+
+    def open(self, version: Hashable, name: str) -> tuple[BinaryIO, Header] | None:
+        """Open a whole value that is kept under a version, to read parts of it."""
+        try:
+            text = as_text(version)
+        except UnknownTokenError:
+            return None
+        return self._layer.cache_folder.open(self._folder, hashed(text, name))
 
     def hold(self) -> Held | None:
         """Open the volume's folder in the cache, before something is read."""
