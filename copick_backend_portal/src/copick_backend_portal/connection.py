@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError
@@ -36,6 +37,19 @@ class _SlowError(PortalUnreachableError):
     """The portal, or a gateway before it, gave up making an answer: a smaller one may succeed."""
 
 
+@dataclass
+class Gaps:
+    """Runs that the portal refuses to answer for, however few it is asked about at once.
+
+    Attributes:
+        refused: The error of each, by the id of the run.
+        answered: Whether it has answered anything meanwhile: else it is unreachable, and no single run is to blame.
+    """
+
+    refused: dict[int, PortalQueryError] = field(default_factory=dict)
+    answered: bool = False
+
+
 class Connection:
     """The portal's GraphQL endpoint.
 
@@ -54,18 +68,27 @@ class Connection:
         self._client: Any = None
         self._lock = threading.Lock()
 
-    def ask_all(self, queries: Sequence[tuple[Query, Sequence[int]]], identifiers: Sequence[str]) -> list[list[Row]]:
+    def ask_all(
+        self, queries: Sequence[tuple[Query, Sequence[int]]], identifiers: Sequence[str], gaps: Gaps | None = None
+    ) -> list[list[Row]]:
         """Ask several queries at once; gives the rows of each.
+
+        Args:
+            queries: The queries, each with ids.
+            identifiers: Identifiers of the objects whose annotations matter.
+            gaps: Where to note the ids, of runs, that are too much by themselves; without it, that is an error.
 
         Raises:
             PortalUnreachableError: No usable answer came in time.
             PortalQueryError: The portal refused one of them.
         """
         if len(queries) == 1:
-            return [self.ask(queries[0][0], queries[0][1], identifiers)]
+            return [self.ask(queries[0][0], queries[0][1], identifiers, gaps=gaps)]
         give_up = threading.Event()
         with ThreadPoolExecutor(self._connections, thread_name_prefix="portal") as pool:
-            futures: list[Future[list[Row]]] = [pool.submit(self.ask, q, ids, identifiers, give_up) for q, ids in queries]
+            futures: list[Future[list[Row]]] = [
+                pool.submit(self.ask, q, ids, identifiers, give_up, gaps) for q, ids in queries
+            ]
             _, pending = wait(futures, return_when=FIRST_EXCEPTION)
             if pending:
                 give_up.set()  # one has failed: the others would make the user wait for nothing
@@ -76,11 +99,16 @@ class Connection:
             return [future.result() for future in futures]
 
     def ask(
-        self, query: Query, ids: Sequence[int], identifiers: Sequence[str], give_up: threading.Event | None = None
+        self,
+        query: Query,
+        ids: Sequence[int],
+        identifiers: Sequence[str],
+        give_up: threading.Event | None = None,
+        gaps: Gaps | None = None,
     ) -> list[Row]:
         """Ask one query for some ids, in as many requests as the portal needs."""
         rows: list[Row] = []
-        waiting = [list(ids)]
+        waiting, batch = [list(ids)], self._batch
         while waiting:
             part = waiting.pop()
             if len(part) > self._batch:
@@ -88,34 +116,47 @@ class Connection:
                 waiting += [part[middle:], part[:middle]]
                 continue
             try:
-                rows += self._request(query, query.where(part, identifiers), len(part) > 1, give_up)
+                rows += self._request(query, query.where(part, identifiers), len(part) > 1, give_up, gaps)
             except _TooLargeError as error:
                 if len(part) < 2:
                     way_out = "lower portal_batch_runs" if self._batch > 1 else "one run alone is too much for the portal"
-                    raise PortalQueryError(query=query.name, url=self.url, reason=f"{error} ({way_out})") from error
-                self._batch = max(1, min(self._batch, len(part) // 2))  # others need not find out for themselves
-                waiting.append(part)
+                    refusal = PortalQueryError(query=query.name, url=self.url, reason=f"{error} ({way_out})")
+                    if gaps is None:
+                        raise refusal from error
+                    gaps.refused[part[0]] = refusal
+                    self._batch = max(self._batch, batch)  # this run was too much, not so many of the others
+                    continue
+                middle = len(part) // 2
+                self._batch = max(1, min(self._batch, middle))  # others need not find out for themselves
+                waiting += [part[middle:], part[:middle]]
         return rows
 
-    def _request(self, query: Query, where: Any, divisible: bool, give_up: threading.Event | None) -> list[Row]:
+    def _request(
+        self, query: Query, where: Any, divisible: bool, give_up: threading.Event | None, gaps: Gaps | None
+    ) -> list[Row]:
         """One request, repeated while its failure may pass and there is time.
 
         Raises:
-            _TooLargeError: The portal refuses it for its size, or (of one that is ``divisible``) has twice taken too long.
+            _TooLargeError: The portal refuses it for its size, or has twice taken too long for one that is ``divisible``, or
+                that may be left out because others are answered.
         """
         deadline = time.monotonic() + self._timeout
         pause = _FIRST_PAUSE
         slow = 0
         while True:
             try:
-                return self._execute(query, where, deadline - time.monotonic())
+                rows = self._execute(query, where, deadline - time.monotonic())
             except PortalUnreachableError as error:
                 slow += isinstance(error, _SlowError)
-                if divisible and slow > 1:
+                if slow > 1 and (divisible or (gaps is not None and gaps.answered)):
                     raise _TooLargeError(error.reason) from error
                 wait_for = pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, hides nothing
                 if time.monotonic() + wait_for >= deadline or (give_up is not None and give_up.is_set()):
                     raise
+            else:
+                if gaps is not None:
+                    gaps.answered = True
+                return rows
             if give_up is None:
                 time.sleep(wait_for)
             else:

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
+from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
 from copick_backend_portal.queries import PARTS, RUNS, Query, Row
 from copick_core.callers import warn_caller
 
 if TYPE_CHECKING:
-    from copick_backend_portal.connection import Connection
+    from copick_backend_portal.connection import Connection, Gaps
     from copick_backend_portal.disk_cache import DiskCache
 
 #: Rows of one run: lists by the name of the query that gave them.
 RunRows = dict[str, list[Row]]
+#: What identifies a question on disk, and the queries with their ids.
+_Question = tuple[str, Sequence[tuple[Query, Sequence[int]]]]
 
 
 def warn_of_empty(dataset_ids: Iterable[int], runs: Iterable[Row]) -> None:
@@ -66,6 +68,8 @@ class PortalIndex:
         self._batch_of: dict[str, int] = {}
         self._batches: list[list[int]] = []
         self._rows: dict[str, dict[str, RunRows]] = {part: {} for part in PARTS}
+        #: Runs that the portal refuses to answer for, by part.
+        self._refused: dict[str, dict[str, PortalQueryError]] = {part: {} for part in PARTS}
         self._loaded: dict[str, set[int]] = {part: set() for part in PARTS}
         self._warned_stale = False
         self._forgets = forgets
@@ -96,17 +100,30 @@ class PortalIndex:
     # ------------------------------------------------------------------ parts
 
     def rows(self, part: str, run: str) -> RunRows:
-        """What the portal has about one run."""
+        """What the portal has about one run.
+
+        Raises:
+            PortalQueryError: The portal refuses to answer for this run.
+        """
         if self.run(run) is None:
             return {query.name: [] for query in PARTS[part]}
         found = self._rows[part].get(run)
         if found is None:
             self.load(part, [run])
+            if (refusal := self._refused[part].get(run)) is not None:
+                raise refusal
             found = self._rows[part][run]
         return found
 
+    def refused(self, part: str) -> dict[str, PortalQueryError]:
+        """Runs that the portal has refused to answer for, with the reasons; until all is asked anew."""
+        return dict(self._refused[part])
+
     def load(self, part: str, runs: Iterable[str]) -> None:
-        """Ask for one part about some runs, and the neighbours of their batches, if that has not been done."""
+        """Ask for one part about some runs, and the neighbours of their batches, if that has not been done.
+
+        Runs that the portal refuses to answer for are left out; see :meth:`refused`.
+        """
         known = self.runs()
         with self._part_locks[part]:
             loaded = self._loaded[part]
@@ -116,18 +133,23 @@ class PortalIndex:
             if not missing:
                 return
             order = sorted(missing)
+            from copick_backend_portal.connection import Gaps
+
+            gaps = Gaps()
             if self._identifiers or not part.startswith("annotation"):
                 asked = [(_question(part, self._batches[n]), [(q, self._batches[n]) for q in PARTS[part]]) for n in order]
-                answers = self._fetch(asked)
+                answers = self._fetch(asked, gaps)
             else:
                 answers = [[[] for _ in PARTS[part]] for _ in order]  # no object can have annotations
             grouped: dict[str, RunRows] = {}
             for n, tables in zip(order, answers, strict=True):
                 grouped.update(_by_run(part, self._batches[n], dict(zip((q.name for q in PARTS[part]), tables, strict=True))))
-            self._rows[part].update(grouped)
+            refused = {str(run): error for run, error in gaps.refused.items()}
+            self._refused[part].update(refused)
+            self._rows[part].update({run: rows for run, rows in grouped.items() if run not in refused})
             loaded.update(missing)
 
-    def _fetch(self, asked: Sequence[tuple[str, Sequence[tuple[Query, Sequence[int]]]]]) -> list[list[list[Row]]]:
+    def _fetch(self, asked: Sequence[_Question], gaps: Gaps | None = None) -> list[list[list[Row]]]:
         """Answers to several questions, each made of several queries: from disk where it has them, else from the portal."""
         answers: dict[str, Any] = {}
         if self._cache is not None and not self._ask_again:
@@ -138,12 +160,12 @@ class PortalIndex:
                 if not self._ask_again:  # somebody else may have asked while we waited
                     answers.update({question: self._cache.load(question) for question, _ in missing})
                     missing = [(question, queries) for question, queries in missing if answers[question] is None]
-                answers.update(self._ask(missing))
+                answers.update(self._ask(missing, gaps))
         elif missing:
-            answers.update(self._ask(missing))
+            answers.update(self._ask(missing, gaps))
         return [answers[question] for question, _ in asked]
 
-    def _ask(self, missing: Sequence[tuple[str, Sequence[tuple[Query, Sequence[int]]]]]) -> dict[str, Any]:
+    def _ask(self, missing: Sequence[_Question], gaps: Gaps | None) -> dict[str, Any]:
         if not missing:
             return {}
         questions = [question for question, _ in missing]
@@ -151,14 +173,21 @@ class PortalIndex:
             return self._stale(questions, self._away[1])
         flat = [query for _, queries in missing for query in queries]
         try:
-            tables = iter(self._connection.ask_all(flat, self._identifiers))
+            tables = iter(self._connection.ask_all(flat, self._identifiers, gaps))
         except PortalUnreachableError as error:
             self._away = (time.monotonic() + self._forgets, error)
             return self._stale(questions, error)
         answers = {question: [next(tables) for _ in queries] for question, queries in missing}
         if self._cache is not None:
-            for question, answer in answers.items():
-                self._cache.store(question, answer)
+            for question, queries in missing:
+                refused = [run for run in queries[0][1] if gaps is not None and run in gaps.refused]
+                if not refused:
+                    self._cache.store(question, answers[question])
+                elif (old := self._cache.load(question, stale=True)) is not None:
+                    answers[question] = old
+                    self._warn_of_stale(gaps.refused[refused[0]])
+                    for run in refused:
+                        del gaps.refused[run]
         return answers
 
     def _stale(self, questions: Sequence[str], error: PortalUnreachableError) -> dict[str, Any]:
@@ -166,10 +195,13 @@ class PortalIndex:
         answers = {q: self._cache.load(q, stale=True) for q in questions} if self._cache is not None else {}
         if not answers or any(answer is None for answer in answers.values()):
             raise error
+        self._warn_of_stale(error)
+        return answers
+
+    def _warn_of_stale(self, error: PortalError) -> None:
         if not self._warned_stale:
             self._warned_stale = True
             warn_caller(f"{error} What was kept on disk earlier is used; reconnect() asks again.", PortalWarning)
-        return answers
 
 
 def _question(part: str, runs: Sequence[int]) -> str:

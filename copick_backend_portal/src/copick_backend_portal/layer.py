@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram
 from copick_core.callers import warn_caller
 from copick_core.errors import NotFoundError, redacted
 from copick_core.layers import Layer
+from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
     Key,
     Kind,
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
     from copick_backend_portal.index import PortalIndex
     from copick_backend_portal.store import PortalFiles
     from copick_core.layers import Revision
+    from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
 
+#: What the portal is asked about runs, for people.
+_IN_PART = {"volumes": "voxel spacings and tomograms", "annotations": "picks, meshes and segmentations"}
 _ANNOTATION_KINDS = {Kind.PICKS: PicksKey, Kind.MESH: MeshKey, Kind.SEGMENTATION: SegmentationKey}
 
 
@@ -250,15 +255,42 @@ class PortalLayer(Layer):
         return [k for k in self._annotations_of(parent.name) if cls is not None and isinstance(k, cls)]
 
     def list_many(self, kind: Kind, parents: Sequence[ParentKey]) -> Mapping[ParentKey, Sequence[Key]]:
-        """List the entities of a kind below many parents; all runs are asked for at once."""
+        """List the entities of a kind below many parents; all runs are asked for at once.
+
+        Returns:
+            What each parent holds; a :class:`~copick_core.layers.layer.PartialListing` where the portal refuses to answer for
+            some runs.
+        """
         part = "annotations" if kind in _ANNOTATION_KINDS else "volumes"
-        runs = [p.name if isinstance(p, RunKey) else p.run for p in parents if isinstance(p, RunKey | VoxelSpacingKey)]
+        runs = {p: p.name if isinstance(p, RunKey) else p.run for p in parents if isinstance(p, RunKey | VoxelSpacingKey)}
         if runs and not self._is_offline and kind is not Kind.FEATURES:
             try:
-                self.index.load(part, runs)
+                self.index.load(part, runs.values())
             except PortalUnreachableError as error:
                 self._go_offline(error)
+            refused = {} if self._is_offline else self.index.refused(part)
+            failures = {parent: refused[run] for parent, run in runs.items() if run in refused}
+            if failures and len(failures) == len(parents):
+                raise next(iter(failures.values()))
+            if failures:
+                partial = PartialListing(super().list_many(kind, [p for p in parents if p not in failures]))
+                partial.failures = failures
+                return partial
         return super().list_many(kind, parents)
+
+    def problems(self) -> Sequence[Problem]:
+        """Runs that the portal refuses to answer for, however few it is asked about at once."""
+        from copick_core.layers.problems import Problem
+
+        runs = [*self.runs()]
+        found: builtins.list[Problem] = []
+        for part in ("volumes", "annotations"):
+            self.index.load(part, runs)
+            for run, error in self.index.refused(part).items():
+                place = f"layer {self.name!r}, run {run}"
+                message = f"its {_IN_PART[part]} cannot be listed: {error.reason}"
+                found.append(Problem("unlisted-run", RunKey(run), place, "error", message))
+        return found
 
     def exists(self, key: Key) -> bool:
         """Whether the portal has an entity. Keys that it cannot have are told without asking."""

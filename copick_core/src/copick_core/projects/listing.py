@@ -161,7 +161,7 @@ def _ask_all(
     for (layer, kind, _), answer in zip(asked, answers, strict=True):
         if isinstance(answer, PartialListing):
             failures.update((kind, parent) for parent in answer.failures)
-            _warn_of(layer, kind, answer.failures)
+            _warn_of(root, layer, kind, answer.failures)
     found = {
         (layer.name, kind, parent): keys
         for (layer, kind, _), answer in zip(asked, answers, strict=True)
@@ -170,7 +170,12 @@ def _ask_all(
     return found, failures
 
 
-def _warn_of(layer: Layer, kind: Kind, failures: Mapping[ParentKey, Exception]) -> None:
+def _warn_of(root: CopickRootOverlay, layer: Layer, kind: Kind, failures: Mapping[ParentKey, Exception]) -> None:
+    """Warn of what could not be listed, once of each."""
+    told = {(parent, f"{kind.value} in {layer.name}") for parent in failures}
+    if told <= root._complained:
+        return
+    root._complained |= told
     parent, error = next(iter(failures.items()))
     others = f", and those of {len(failures) - 1:,} others" if len(failures) > 1 else ""
     warn_caller(
