@@ -13,6 +13,7 @@ import pytest
 
 import copick_core
 from copick_backend_fs import making, records
+from copick_backend_fs.records import Record
 from copick_core.errors import BeingReplacedError
 from copick_core.tree.keys import Kind, TomogramKey
 from copick_core.volumes.ome import VolumeFormat, open_level, write_volume
@@ -200,6 +201,33 @@ def test_a_new_volume_that_was_complete_when_its_writer_died_is_kept(
 
     with opened().replace_zarr(OTHER) as store:
         write(store)
+
+    assert (open_level(opened().zarr(TOMOGRAM))[...] == 1).all()
+    assert not [key for key in server.keys("lab") if records.PREFIX in key]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_new_volume_that_is_complete_is_there_though_its_record_could_not_be_deleted(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch, zarr_format: Any
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(making.Making, "_clean_up", lambda self, new: None)
+        fill(opened(), 1, zarr_format=zarr_format)
+
+    assert [key for key in server.keys("lab") if records.PREFIX in key]
+    assert opened().exists(TOMOGRAM)
+    assert TOMOGRAM in opened().list(Kind.TOMOGRAM, TOMOGRAM.parent)
+
+
+def test_a_maker_that_dies_when_another_one_is_done_takes_nothing_of_that_volume_away(
+    opened: Callable[..., Any], server: S3Server
+) -> None:
+    fill(opened(), 1)
+    record = Record.of_this_process("new")  # it has seen no volume, and would now find that there is one
+    server.put("lab", {f"{FOLDER}/{records.PREFIX}wbp.zarr": record.encoded()})
+    age(server)
+
+    opened().sweep_staged(FOLDER.removeprefix("project/"))
 
     assert (open_level(opened().zarr(TOMOGRAM))[...] == 1).all()
     assert not [key for key in server.keys("lab") if records.PREFIX in key]

@@ -49,6 +49,7 @@ from copick_core.tree.keys import (
     TomogramKey,
     VoxelSpacingKey,
 )
+from support.renaming import Renaming
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:copick-core was never tried"),
@@ -61,22 +62,6 @@ MESH = MeshKey("TS[1]", "membrane", "alice", "1")
 TOMOGRAM = TomogramKey("TS[1]", 10.0, "wbp")
 FEATURES = FeaturesKey("TS[1]", 10.0, "wbp", "sobel")
 SEGMENTATION = SegmentationKey("TS[1]", 10.0, "membrane", "alice", "1", "instance")
-
-
-class Renaming(LocalFileSystem):
-    """A server that renames, and does not overwrite by renaming, as SFTP and SMB ones do."""
-
-    protocol = "renaming"
-
-    def mv(self, path1: str, path2: str, **_: Any) -> None:
-        target = Path(self._strip_protocol(path2))
-        if target.exists():
-            raise OSError(errno.EIO, "Failure")
-        Path(self._strip_protocol(path1)).rename(target)
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return str(LocalFileSystem._strip_protocol(path.removeprefix("renaming://")))
 
 
 class Flaky(MemoryFileSystem):

@@ -6,19 +6,20 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
 import copick_core
-from copick_backend_fs import records, replacing, s3, writers
+from copick_backend_fs import records, remote, replacing, s3, writers
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.records import Record, decode, record_of, volume_of
 from copick_backend_fs.replacing import Replacement
 from copick_core.errors import BeingReplacedError
-from copick_core.tree.keys import TomogramKey
+from copick_core.tree.keys import Kind, TomogramKey
 from copick_core.volumes.ome import VolumeFormat, open_level, write_volume
 from support.objects import OBJECTS
 from support.s3_server import S3Server
@@ -99,6 +100,56 @@ def test_a_replacement_that_dies_at_any_step_ends_as_the_old_volume_or_the_new_o
     left = set(server.keys("lab"))
     assert not [key for key in left if records.PREFIX in key]
     assert len([key for key in left if PATH in key]) <= len(before)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("step", [1, 2, 5, 9])
+def test_a_volume_of_nothing_but_zeros_is_there_whenever_its_replacement_dies(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch, step: int, zarr_format: int
+) -> None:
+    fill(opened(), 0, zarr_format=zarr_format)  # nothing is stored of it but its documents, which are deleted first
+    assert not [key for key in server.keys("lab") if PATH in key and not is_metadata(key.partition(f"{PATH}/")[2])]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Replacement, "_abandon", lambda self: None)
+        cut_after(patched, step)
+        with suppress(Cut):
+            fill(opened(), 2)
+
+    assert opened().exists(TOMOGRAM)
+    assert [*opened().list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
+    age(server)
+    assert values(opened()) in ([0], [2])
+
+
+def test_a_volume_is_deleted_for_good_though_its_replacement_was_cut_off(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(opened(), 1)
+    with monkeypatch.context() as patched:
+        cut_after(patched, 3)
+        with pytest.raises(Cut):
+            fill(opened(), 2)
+    age(server)
+
+    opened().delete(TOMOGRAM)
+    opened().sweep_staged(PATH.rpartition("/")[0])
+
+    assert not opened().exists(TOMOGRAM)
+    assert not [key for key in server.keys("lab") if "wbp.zarr" in key]
+
+
+def test_a_volume_that_somebody_replaces_is_not_deleted(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(opened(), 1)
+    server.put("lab", {f"project/{RECORD}": Record.of_this_process("replace", ".staged-x", ".zattrs").encoded()})
+    monkeypatch.setattr(remote, "_PATIENCE", 0.1)
+
+    with pytest.raises(BeingReplacedError):
+        opened().delete(TOMOGRAM)
+
+    assert [key for key in server.keys("lab") if f"{PATH}/.zattrs" in key]
 
 
 def test_the_steps_are_all_steps(opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

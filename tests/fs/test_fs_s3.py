@@ -162,12 +162,23 @@ def test_deleting_picks_is_three_requests(server, layer) -> None:
     assert counts == {"LIST": 1, "HEAD": 1, "DELETE-MANY": 1}
 
 
-@pytest.mark.parametrize(("key", "request_kind"), [(PICKS, "HEAD"), (RUN, "LIST"), (TOMOGRAM, "LIST")])
+@pytest.mark.parametrize(("key", "request_kind"), [(PICKS, "HEAD"), (RUN, "LIST")])
 def test_asking_whether_something_exists_is_one_request(server, layer, key, request_kind: str) -> None:
     with server.counting() as counts:
         assert not layer.exists(key)
 
     assert counts == {request_kind: 1}
+
+
+def test_asking_whether_a_volume_exists_is_one_request_and_another_one_if_nothing_is_found(server, layer) -> None:
+    fill(layer, TOMOGRAM, 1)
+
+    with server.counting() as counts:
+        assert layer.exists(TOMOGRAM)
+    assert counts == {"LIST": 1}
+    with server.counting() as counts:
+        assert not layer.exists(TOMOGRAM._replace(tomo_type="other"))  # a replacement begins with taking the old one away
+    assert counts == {"LIST": 2}
 
 
 def test_the_first_region_of_a_tomogram_takes_three_requests(server, layer) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterab
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
+from copick_backend_fs.aside import aside_of
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.live import ask_beside, do, in_time, is_broken_connection, refusal_of
 from copick_backend_fs.locks import Owner, is_abandoned, locked
@@ -49,6 +50,8 @@ _ABSENT = {404, 410}
 _WHOLE_WRITES = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
 
+#: What names of volumes end in.
+_VOLUME = ".zarr"
 #: Bytes of a large file that are sent with one request.
 PIECE = 16 * 2**20
 
@@ -300,8 +303,8 @@ class RemoteFiles:
                 if is_broken_connection(error) or not await self.exists(live, path, folder=False):
                     raise
         # Not every server renames over what exists, and none over a folder.
-        aside = f"{_folder(path)}/{staged_name()}"
-        await self._move(live, path, aside)
+        aside = aside_of(path) if folder else f"{_folder(path)}/{staged_name()}"
+        await self._move_aside(live, path, aside)
         try:
             await self._move(live, staged, path)
         except BaseException:
@@ -309,6 +312,29 @@ class RemoteFiles:
                 await self._move(live, aside, path)
             raise
         await self.delete(live, aside)
+
+    async def _move_aside(self, live: Live, path: str, aside: str) -> None:
+        """Move what is to be replaced aside, also where what was replaced before still is."""
+        try:
+            await self._move(live, path, aside)
+        except Exception as error:
+            if is_broken_connection(error) or not (await self._is_there(live, path) and await self._is_there(live, aside)):
+                raise
+            await self.delete(live, aside)
+            await self._move(live, path, aside)
+
+    async def put_back(self, live: Live, path: str) -> None:
+        """Put back a folder that was moved aside; if there is one in its place again, delete what is aside."""
+        aside = aside_of(path)
+        if not await self.exists(live, path, folder=True):
+            try:
+                await self._move(live, aside, path)
+                return
+            except Exception as error:
+                if is_broken_connection(error) or not await self.exists(live, path, folder=True):
+                    raise
+        with contextlib.suppress(FileNotFoundError):  # its writer may be doing that
+            await self.delete(live, aside)
 
     async def _move(self, live: Live, source: str, target: str) -> None:
         """Move a file or folder to where nothing is."""
@@ -380,6 +406,9 @@ class RemoteFiles:
     async def delete(self, live: Live, path: str) -> None:
         """Delete a file, or a folder with all it holds."""
         if not self.writes_whole and await self.exists(live, path, folder=True):
+            if path.endswith(_VOLUME):  # what was moved aside would be put back
+                with contextlib.suppress(FileNotFoundError):
+                    await self._delete(live, aside_of(path))
             # Nobody lists half of it, and a delete that is cut off is not seen either.
             hidden = f"{_folder(path)}/{staged_name()}"
             await self._move(live, path, hidden)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs import locks
+from copick_backend_fs import aside, locks
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.documents import DOCUMENTS
@@ -19,7 +19,7 @@ from copick_backend_fs.locks import LockLostError, Owner
 from copick_backend_fs.records import PREFIX, Record, RecordTakenError, decode, record_of, volume_of
 from copick_backend_fs.replacing import Replacement
 from copick_core.callers import warn_caller
-from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, redacted
+from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, NotFoundError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import is_staged
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.live import Live
-    from copick_core.layers.problems import OfWriters, Problem
+    from copick_core.layers.problems import OfWriters, Problem, Severity
 
 #: Protocols whose files lie in an archive, which lies somewhere else.
 _ARCHIVES = {"tar", "zip"}
@@ -48,10 +48,12 @@ _announced: set[Hashable] = set()
 _VOLUMES = {Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT}
 #: Seconds to wait for another writer who replaces a volume.
 _PATIENCE = 5.0
+_MOVED_ASIDE = "reading it with a project that may write it puts the old volume back."
 _CUT_OFF = "reading it with a project that may write it finishes the work."
 _UNFINISHED = (
     "somebody began to replace it and died: until that is finished it cannot be read. The new volume is complete beside it"
 )
+_ASIDE = "somebody began to replace it and died: the old volume is whole beside it, and is put back when it is read or written"
 _GIVEN_UP = "somebody began to write it and died before it was complete; nobody sees or uses what there is of it"
 _PROCESS_BOUND = (
     "memory:// keeps files in the memory of this process. Copy it to a folder with copick_core.copy_project(root, target), "
@@ -188,7 +190,41 @@ class FsspecLayer(PathLayer):
         listings = self._connection.ask(self._files.list_folders, full)
         if self._connection.protocol in _WEB:
             self._notice_missing_listings(listings)
-        return {path: listings[f] for path, f in zip(paths, full, strict=True)}
+        found = {path: listings[f] for path, f in zip(paths, full, strict=True)}
+        if self._connection.protocol not in _READ_ONLY:
+            for path, listing in found.items():
+                self._add_replaced(path, listing)
+        return found
+
+    def _add_replaced(self, folder: str, listing: Listing) -> None:
+        """List volumes of which nothing is in its place while another one is put there, or since a writer died at that."""
+        for name in [name for name in listing if name.startswith(self._marks)]:
+            volume = name[len(self._marks) :]
+            if volume not in listing and (self._marks == aside.PREFIX or self._is_replaced(f"{folder}/{volume}")):
+                listing[volume] = True
+
+    @property
+    def _marks(self) -> str:
+        """What the names begin with that tell of replacements."""
+        return PREFIX if self._files.writes_whole else aside.PREFIX
+
+    def _is_replaced(self, path: str) -> bool:
+        """Whether there is a volume, of which nothing may be in its place, where a record was seen."""
+        record = self._record(path)
+        if record is None:  # its writer is done
+            return self.path_exists(path, folder=True)
+        return record.kind == "replace"
+
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now; a volume is while another one is put in its place."""
+        return super().exists(key) or self._is_listed(key)
+
+    def _is_listed(self, key: Key) -> bool:
+        """Whether a volume of which nothing was found is listed all the same: a replacement begins with taking it away."""
+        if key.kind not in _VOLUMES or self._connection.protocol in _READ_ONLY or not layout.is_listable(key):
+            return False
+        folder, _, name = layout.path(key).rpartition("/")
+        return self.list_folder(folder).get(name, False)
 
     def _notice_missing_listings(self, listings: Mapping[str, Listing]) -> None:
         """Warn where folders seem empty because a web server lists none: nothing tells that from folders that are missing."""
@@ -293,6 +329,22 @@ class FsspecLayer(PathLayer):
                 "writes that this library can use: of two writers of one file, the last overwrites the other."
             )
 
+    def delete(self, key: Key) -> None:
+        """Delete an entity and everything below it.
+
+        Raises:
+            BeingReplacedError: Somebody replaces the volume, and would put another one there afterwards.
+        """
+        is_volume = key.kind in _VOLUMES and not self.read_only
+        if is_volume and self._files.writes_whole:
+            self._settled(key)
+        try:
+            super().delete(key)
+        except NotFoundError:
+            if not is_volume or self._files.writes_whole or self._settled(key) is None:
+                raise
+            super().delete(key)
+
     def delete_path(self, path: str) -> None:
         """Delete a file, a folder or a link."""
         attempts = 0
@@ -346,9 +398,17 @@ class FsspecLayer(PathLayer):
         for name in names:
             if name.startswith(PREFIX):
                 self._replacement(volume_of(f"{folder}/{name}")).finish()
+            elif name.startswith(aside.PREFIX):
+                self._sweep_aside(aside.place_of(f"{folder}/{name}"))
             elif name.startswith(locks.PREFIX):
                 self._connection.ask(self._files.remove_dead_lock, self.full_path(f"{folder}/{name}"))
         super().sweep_names(folder, names)
+
+    def _sweep_aside(self, path: str) -> None:
+        """Put back what a dead writer has moved aside, or delete it if something else is in its place."""
+        if self._put_back(path) is None:
+            with suppress(FileNotFoundError):
+                self._connection.ask(self._files.put_back, self.full_path(path))
 
     def problems_of_writers(self, folder: str, listing: Listing, key_of: Callable[[str], Key | None]) -> OfWriters:
         """Find replacements that were not finished, and new volumes that were given up."""
@@ -372,6 +432,19 @@ class FsspecLayer(PathLayer):
             repair = None if self.read_only else Repair(description, partial(_finish, replacement))
             key = key_of(volume.rpartition("/")[2])
             problems.append(Problem(what, key, f"layer {self.name!r}, {volume}", "error", message, repair))
+        for name in sorted(name for name in listing if name.startswith(aside.PREFIX)):
+            needed.add(name)
+            volume = aside.place_of(f"{folder}/{name}")
+            cut_off = self._is_cut_off(volume)
+            if not (cut_off or self.path_exists(f"{folder}/{name}", folder=True)):
+                continue  # its writer is done
+            description, message = (
+                (f"put back {volume}", _ASIDE) if cut_off else (f"delete {folder}/{name}", "a writer that died has left it")
+            )
+            repair = None if self.read_only else Repair(description, partial(self._sweep_aside, volume))
+            what, key = ("unfinished-replacement" if cut_off else "replaced-leftover"), key_of(volume.rpartition("/")[2])
+            severity: Severity = "error" if cut_off else "warning"
+            problems.append(Problem(what, key, f"layer {self.name!r}, {volume}", severity, message, repair))
         return OfWriters(problems, needed)
 
     def volume_version(self, key: Key) -> Hashable | None:
@@ -384,7 +457,7 @@ class FsspecLayer(PathLayer):
             return None
         path = layout.path(key)
         found = self._version(path)
-        replaced = found is None and self._files.writes_whole
+        replaced = found is None
         while found is None and replaced:  # of writers that come one after another, none makes this "there is no volume"
             replaced = self._settled(key) is not None
             found = self._version(path)  # also if nobody is at it: a replacement may just have ended
@@ -418,6 +491,11 @@ class FsspecLayer(PathLayer):
         Raises:
             BeingReplacedError: Somebody still does, or it was cut off and this layer may not write.
         """
+        if not self._files.writes_whole:
+            try:
+                return self._put_back(layout.path(key))
+            except FolderTakenError as error:
+                raise BeingReplacedError(key=key, layer=self.name, way_out=f"It was cut off: {_MOVED_ASIDE}") from error
         replacement = self._replacement(layout.path(key))
         before = replacement.stored()[0]
         patience = time.monotonic() + _PATIENCE
@@ -430,6 +508,32 @@ class FsspecLayer(PathLayer):
                 raise BeingReplacedError(key=key, layer=self.name, since=found.since or None, way_out=cut)
             time.sleep(0.2)
         return before
+
+    def _put_back(self, path: str) -> Hashable | None:
+        """Wait for a writer that has moved a volume aside, and put it back if nothing follows.
+
+        Returns:
+            What is not None if there was one.
+
+        Raises:
+            FolderTakenError: Nothing follows, and this layer may not write.
+        """
+        cut_off = self._is_cut_off(path)
+        if cut_off and self.read_only:
+            raise FolderTakenError(None)
+        if cut_off:
+            self._connection.ask(self._files.put_back, self.full_path(path))
+        return cut_off
+
+    def _is_cut_off(self, path: str) -> bool | None:
+        """Whether a volume that was moved aside stays there, and nothing takes its place; None if none is aside."""
+        waited, patience = None, time.monotonic() + _PATIENCE
+        while self.path_exists(aside.aside_of(path), folder=True) and not self.path_exists(path, folder=True):
+            if time.monotonic() > patience:
+                return True
+            waited = False
+            time.sleep(0.2)
+        return waited
 
 
 class BucketLayer(FsspecLayer):
@@ -474,15 +578,19 @@ class BucketLayer(FsspecLayer):
         if path in self._made:
             return False
         names = self._connection.ask(self._files.first_below, self.full_path(path))
+        if not names:
+            return self._is_listed(key)
         # One that is being made has no documents yet, and those of zarr v2 come first in every listing.
-        return bool(names) and (any(name in DOCUMENTS for name in names) or not self._is_made(path))
+        return any(name in DOCUMENTS for name in names) or not self._is_made(path)
 
     def _is_made(self, path: str) -> bool:
-        """Whether the record of a volume says that it is new and not complete."""
+        """Whether the record of a volume says that it is new, and it is not complete."""
         if path in self._made:
             return True
         record = self._record(path)
-        return record is not None and record.kind == "new"
+        if record is None or record.kind != "new":
+            return False
+        return not (record.last and self.path_exists(f"{path}/{record.last}", folder=False))
 
     @contextmanager
     def replace_zarr(self, key: Key) -> Iterator[Store]:

@@ -133,8 +133,13 @@ class Replacement:
         return None
 
     def _finish_new(self, record: Record) -> None:
-        """Remove a new volume whose writer died, unless it is complete."""
-        if not (record.last and self._ask(self._files.exists, f"{self._path}/{record.last}", folder=False)):
+        """Remove a new volume whose writer died, unless it is complete.
+
+        Before the record names its last document, none was put by its writer: then the volume is somebody else's, who made
+        it just before the record stood.
+        """
+        last = [record.last] if record.last else ROOT
+        if not any(self._ask(self._files.exists, f"{self._path}/{name}", folder=False) for name in last):
             self._remove()
         self._clean_up([])
 
