@@ -180,14 +180,15 @@ class PortalIndex:
         answers = {question: [next(tables) for _ in queries] for question, queries in missing}
         if self._cache is not None:
             for question, queries in missing:
-                refused = [run for run in queries[0][1] if gaps is not None and run in gaps.refused]
+                all_refused = gaps.refused if gaps is not None else {}
+                refused = [run for run in queries[0][1] if run in all_refused]
                 if not refused:
                     self._cache.store(question, answers[question])
                 elif (old := self._cache.load(question, stale=True)) is not None:
                     answers[question] = old
-                    self._warn_of_stale(gaps.refused[refused[0]])
+                    self._warn_of_stale(all_refused[refused[0]])
                     for run in refused:
-                        del gaps.refused[run]
+                        del all_refused[run]
         return answers
 
     def _stale(self, questions: Sequence[str], error: PortalUnreachableError) -> dict[str, Any]:

@@ -269,7 +269,7 @@ class PortalLayer(Layer):
             except PortalUnreachableError as error:
                 self._go_offline(error)
             refused = {} if self._is_offline else self.index.refused(part)
-            failures = {parent: refused[run] for parent, run in runs.items() if run in refused}
+            failures: dict[ParentKey, Exception] = {parent: refused[run] for parent, run in runs.items() if run in refused}
             if failures and len(failures) == len(parents):
                 raise next(iter(failures.values()))
             if failures:
