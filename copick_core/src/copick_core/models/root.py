@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from copick_core.models.plausibility import Sizes
     from copick_core.tree.filament_spec import FilamentSpec
-    from copick_core.tree.keys import Key
+    from copick_core.tree.keys import Key, ParentKey
     from copick_core.volumes.chunk_cache import ChunkCache
 
 
@@ -43,8 +43,8 @@ class CopickRoot:
         self._objects: list[CopickObject] | None = None
         #: Sizes of tomograms that are known, by run: what is written is compared with them.
         self._sizes: dict[str, Sizes] = {}
-        #: Entities whose content was complained of, with what it was.
-        self._complained: set[tuple[Key, str]] = set()
+        #: Entities whose content, or what lies below, was complained of, with what it was.
+        self._complained: set[tuple[ParentKey | Key, str]] = set()
 
     @cached_property
     def _chunk_cache(self) -> ChunkCache | None:

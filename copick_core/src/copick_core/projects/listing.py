@@ -172,7 +172,7 @@ def _ask_all(
 
 def _warn_of(root: CopickRootOverlay, layer: Layer, kind: Kind, failures: Mapping[ParentKey, Exception]) -> None:
     """Warn of what could not be listed, once of each."""
-    told = {(parent, f"{kind.value} in {layer.name}") for parent in failures}
+    told: set[tuple[ParentKey | Key, str]] = {(parent, f"{kind.value} in {layer.name}") for parent in failures}
     if told <= root._complained:
         return
     root._complained |= told
