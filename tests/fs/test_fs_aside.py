@@ -28,7 +28,7 @@ OTHER = TomogramKey("TS_1", 10.0, "other")
 pytestmark = pytest.mark.filterwarnings("ignore:copick-core was never tried", "ignore:.*let one process at a time write")
 
 
-class Cut(Exception):
+class CutError(Exception):
     """A writer that dies: no folder is moved or deleted any more."""
 
 
@@ -56,13 +56,13 @@ def replace_and_die(layer: Any, monkeypatch: pytest.MonkeyPatch, moves: int = 1)
 
     async def dying(self: RemoteFiles, live: Any, source: str, target: str) -> None:
         if len(made) == moves:
-            raise Cut
+            raise CutError
         made.append(target)
         await move(self, live, source, target)
 
     with monkeypatch.context() as patched:
         patched.setattr(RemoteFiles, "_move", dying)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             fill(layer, 2)
 
 
