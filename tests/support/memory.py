@@ -10,10 +10,13 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_mib() -> float:
+def peak_mib(process: int | str = "self") -> float:
     """Peak resident memory of this process since it began, or since the last reset, in MiB.
 
     Unlike ``ru_maxrss``, which a child inherits from its parent.
+
+    Args:
+        process: Id of another process.
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("VmHWM:", 1)[1].split(maxsplit=1)[0]) / 1024

@@ -9,13 +9,16 @@ import subprocess
 from pathlib import Path
 
 import dask.array
+import fsspec
 import numpy as np
 import pytest
 import requests
 import trimesh
 import zarr
 
+import copick_core
 from copick_core.picks import decode
+from copick_view.server.serving import Server
 from support.environments import IndexUnreachableError, python_with
 
 NAPARI_READS = Path(__file__).parents[1] / "support" / "napari_reads.py"
@@ -47,6 +50,26 @@ def test_dask_reads_a_volume_over_http(served):
     lazy = dask.array.from_zarr(f"{server.url}tomogram/TS_1/wbp@10.0/", component="0")
 
     np.testing.assert_array_equal(lazy.compute(), root.entity("TS_1/wbp@10.0", "tomogram").numpy())
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_requests_of_chimerax_open_a_volume(zarr_format):
+    """Its bundle ChimeraX-OME-Zarr 1.0 opens `ngff:URL` like this; it also looks for labels beside the image."""
+    root = copick_core.open({"config_type": "memory", "user_id": "alice", "zarr_format": zarr_format})
+    data = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+    root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(data, levels=2)
+    with Server(root) as server:
+        filesystem, path = fsspec.core.url_to_fs(f"{server.url}tomogram/TS_1/wbp@10.0")
+        group = zarr.open_group(zarr.storage.FsspecStore.from_mapper(filesystem.get_mapper(path), read_only=True), mode="r")
+        attributes = dict(group.attrs)
+        found = group["0"][:]
+        with pytest.raises(KeyError):
+            group["labels"]
+
+    image = attributes.get("ome", attributes)["multiscales"][0]
+    assert [axis["unit"] for axis in image["axes"]] == ["angstrom"] * 3
+    assert [dataset["path"] for dataset in image["datasets"]] == ["0", "1"]
+    np.testing.assert_array_equal(found, data)
 
 
 @pytest.mark.slow
