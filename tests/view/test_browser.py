@@ -258,7 +258,7 @@ def test_one_click_in_a_list_leads_to_the_point_and_a_link_leads_there_again(ope
     opened.page.click(".points button:has-text('400.0')")
     opened.until(lambda: session.drawing.selection() == {TOOL: "p1"})
     opened.page.click("#link")
-    opened.page.wait_for_function("location.hash.includes('!')")
+    opened.until(lambda: "!" in opened.page.evaluate("location.hash"))
     link = opened.page.evaluate("location.href")
     place = session.drawing.view()["position"]
     session.go_to(OWN, "p0")

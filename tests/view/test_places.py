@@ -9,11 +9,13 @@ import pytest
 import zarr
 
 import copick_core
+from copick_core.__main__ import main
 
 pytest.importorskip("neuroglancer", reason="neuroglancer is not installed (copick-core[view])")
 pytest.importorskip("moto.server", reason="moto is not installed (the loopback of the data portal)")
 
 from copick_view.viewer.serving import PageServer
+from support.browser import EXECUTABLE, OpenPage, chromium
 from support.objects import OBJECTS
 from support.portal_loopback import LoopbackPortal, content
 from support.portals import open_project
@@ -70,7 +72,17 @@ def measured_project(tmp_path):
     return root, "13pf"
 
 
-@pytest.mark.parametrize("project", ["memory_project", "measured_project", "portal_project", "compose_project"])
+@pytest.fixture
+def demo_project(tmp_path):
+    """The demo's phantom."""
+    main(["demo", "--keep", str(tmp_path / "demo"), "--no-progress"])
+    return copick_core.open(tmp_path / "demo" / "review.json"), "phantom"
+
+
+PLACES = ["memory_project", "measured_project", "portal_project", "compose_project"]
+
+
+@pytest.mark.parametrize("project", PLACES)
 def test_a_run_is_opened_and_a_point_is_stored_in_it(project, request, tmp_path):
     root, run = request.getfixturevalue(project)
     with PageServer(root, drafts=tmp_path / "drafts") as server:
@@ -89,3 +101,31 @@ def test_a_run_is_opened_and_a_point_is_stored_in_it(project, request, tmp_path)
         (picks,) = root.get_run(run).get_picks(session.lists.chosen, session.editor.user_id, "1")
         assert picks.numpy()[0].tolist() == [[10.0, 20.0, 5.0]]
         assert session.panel()["unsaved"] == {}
+
+
+@pytest.mark.full
+@pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium is installed (apt-get install chromium)")
+@pytest.mark.parametrize("project", [*PLACES, "demo_project"])
+def test_a_run_is_looked_at_and_edited_in_a_browser(project, request, tmp_path):
+    pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
+    root, run = request.getfixturevalue(project)
+    with PageServer(root, drafts=tmp_path / "drafts") as server, chromium() as browser:
+        page = OpenPage(browser.new_context(viewport={"width": 1100, "height": 700}).new_page(), server)
+        session = page.open(run)
+        own = session.lists.get(session.lists.own_name(session.lists.chosen))
+        before = len(own.points)
+        messages = page.frame.evaluate(
+            "viewer.layerManager.managedLayers.map(l => [...l.layer.dataSources[0].messages].length)"
+        )
+        finest = session.scene.finest
+        middle = [n // 2 * s for n, s in zip(finest.shape[::-1], finest.scale[::-1], strict=True)]
+        page.look(session, middle, 8)
+        values = page.pixels()[60:-60, 60:-60].std()
+        _, _, width, height = page.panel_box()
+        page.click(width / 2 + 20, height / 2 + 20, "Control")
+        page.until(lambda: session.panel()["unsaved"])
+        page.page.keyboard.press("Control+s")
+        page.until(lambda: not session.panel()["unsaved"])
+
+    (picks,) = root.get_run(run).get_picks(session.lists.chosen, session.editor.user_id, session.editor.session_id)
+    assert (set(messages), values > 5, len(picks.numpy()[0])) == ({0}, True, before + 1)

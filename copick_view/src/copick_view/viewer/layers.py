@@ -32,9 +32,9 @@ _LINES_SHADER = """void main() {
 """
 #: How much of the density is seen through labels.
 _LABELS_ALPHA = 0.45
-#: Pixels of the longest side of a tomogram at first: all of it is seen in a window of 1000 x 700, and what is read for the
+#: Pixels of the longest side of a tomogram at first: all of it is seen in a window of 1100 x 700, and what is read for the
 #: first picture is bounded, since the viewer asks for no level of more than twice as many voxels.
-_WHOLE = 280
+_WHOLE = 256
 
 
 def hex_color(color: Color) -> str:
