@@ -242,7 +242,7 @@ def test_a_bright_voxel_has_its_index_and_size_in_every_format(tmp_path, suffix)
     assert size == (None if suffix == "em" else pytest.approx(10.0))
 
 
-@pytest.mark.parametrize("suffix", ["mrc", "tif", "em"])
+@pytest.mark.parametrize("suffix", ["mrc", "tif", "em", "nrrd"])
 def test_the_first_voxel_of_a_file_is_voxel_0_whatever_its_origin(tmp_path, suffix):
     volume = np.zeros((6, 16, 11), np.float32)
     volume[1, 2, 3] = 1
@@ -253,6 +253,9 @@ def test_the_first_voxel_of_a_file_is_voxel_0_whatever_its_origin(tmp_path, suff
             file.header.origin = (700, 800, 900)
     elif suffix == "tif":
         tifffile.imwrite(path, volume)
+    elif suffix == "nrrd":
+        header = {"space dimension": 3, "space directions": np.eye(3), "space origin": [700, 800, 900]}
+        nrrd.write(str(path), volume, header, index_order="C")
     else:
         emfile.write(path, volume)
 

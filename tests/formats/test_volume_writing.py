@@ -55,7 +55,7 @@ def test_mrcfile_finds_nothing_wrong_with_what_is_written(tmp_path, capsys):
         assert float(file.header.rms) == pytest.approx(VOLUME.std(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mrc", "tiff", "ome-zarr"])
+@pytest.mark.parametrize("name", ["mrc", "tiff", "nrrd", "ome-zarr"])
 def test_the_voxel_size_survives(tmp_path, name):
     assert read_volume(save(tmp_path / f"a.{name}", VOLUME, name)).voxel_size == pytest.approx(7.84)
 

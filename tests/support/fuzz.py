@@ -98,6 +98,17 @@ def _mrc(folder: Path) -> list[tuple[Path, Path]]:
     return [(path, path) for path in (*found, folder / "3.mrc", packed)]
 
 
+def _nrrd(folder: Path) -> list[tuple[Path, Path]]:
+    import nrrd
+
+    header = {"space dimension": 3, "space directions": np.diag([7.84] * 3), "space units": ["angstrom"] * 3}
+    paths = []
+    for number, encoding in enumerate(("raw", "gzip", "bzip2", "raw")):
+        paths.append(folder / f"{number}.nrrd")
+        nrrd.write(str(paths[-1]), VOLUME.astype("f4" if number else "i2"), {**header, "encoding": encoding}, index_order="C")
+    return [(path, path) for path in paths]
+
+
 def _tiff(folder: Path) -> list[tuple[Path, Path]]:
     import tifffile
 
@@ -315,6 +326,7 @@ _SUFFIXES = {
 TARGETS = {
     **{name: _points(name, suffix) for name, suffix in _SUFFIXES.items()},
     "mrc": Target(_mrc, _describe_volume, _import_volume),
+    "nrrd": Target(_nrrd, _describe_volume, _import_volume),
     "tiff": Target(_tiff, _describe_volume, _import_volume),
     "em": Target(_em, _describe_volume, _import_volume),
     "zarr": Target(_zarr, _describe_volume, _import_volume),

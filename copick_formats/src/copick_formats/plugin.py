@@ -68,6 +68,8 @@ def _volumes() -> list[Format]:
             "nrrd",
             api_version=1,
             suffixes=(".nrrd",),
+            sniff="copick_formats.nrrd:is_nrrd",
+            reads={"volume": "copick_formats.nrrd:read_nrrd"},
             writes={"volume": "copick_formats.volume_writing:write_nrrd"},
             summary="NRRD: volumes",
             url="https://teem.sourceforge.net/nrrd/format.html",
