@@ -191,8 +191,8 @@ holds each cell as text, which is most of the limit's memory; ours reads the fil
 and tokens. Memory is that of the server. The client takes a part of the processor, and it is what the profile shows.""",
     "W16": """The limit compresses and writes chunks that are in memory already, in as many threads as there are cores.""",
     "W17": """copick has no command that lists: its `ls` is the shortest program that prints the runs. Its `info` lists the
-commands of plugins by their entry points; our `plugins` imports each plugin with all that it needs, because only that shows
-whether it works. A busy machine stretches the seconds; those of the processor are what the commands need.""",
+commands of plugins by their entry points; our `plugins` also loads the record of each plugin of every kind, and looks for what
+it names. A busy machine stretches the seconds; those of the processor are what the commands need.""",
     "W18": """The limit sends objects that are encoded already, and checks nothing. Ours asks whether somebody else is writing,
 and notes what it is about to do, so that no reader meets parts of two volumes and no crash leaves them. The reference
 writes other chunks (256 x 256 x 256), and over what is there.""",

@@ -216,7 +216,7 @@ def main(workload: Workload) -> None:
 
 def compile_product() -> None:
     """Compile the product's modules, as pip does when it installs them: run from a clone they may not be."""
-    for name in ("copick_core", "copick_backend_fs"):
+    for name in (folder.name for folder in Path(__file__).resolve().parents[1].glob("copick_*")):
         spec = importlib.util.find_spec(name)
         for place in spec.submodule_search_locations or () if spec else ():
             compileall.compile_dir(place, quiet=1)

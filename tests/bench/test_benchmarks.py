@@ -143,8 +143,9 @@ def check_w19(result: dict[str, Any]) -> None:
 
 
 def check_w17(result: dict[str, Any]) -> None:
-    assert counts(result, "--help", "ours")["modules"] < 300 < 500 < counts(result, "--help", "reference")["modules"]
-    assert counts(result, "ls", "ours")["modules"] < 450 < 1000 < counts(result, "ls", "reference")["modules"]
+    assert counts(result, "--help", "ours")["modules"] < 200 < 500 < counts(result, "--help", "reference")["modules"]
+    assert counts(result, "plugins", "ours")["modules"] < 200 < 500 < counts(result, "plugins", "reference")["modules"]
+    assert counts(result, "ls", "ours")["modules"] < 400 < 1000 < counts(result, "ls", "reference")["modules"]
 
 
 COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {

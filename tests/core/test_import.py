@@ -66,5 +66,15 @@ def test_opening_a_project_imports_a_bounded_number_of_modules(tmp_path):
 
     ours = modules_after(OPEN.format(config=config)) - modules_after(pydantic)
 
-    # 61 of this project, 13 of pluggy, 22 of importlib_metadata; the standard library's differ between its versions.
+    # 61 of this project, 13 of pluggy; the standard library's differ between its versions.
     assert len(ours) <= 100, sorted(ours)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plugins"]])
+def test_help_and_the_list_of_plugins_import_the_records_of_plugins_and_nothing_heavy(words):
+    quiet = "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):"
+
+    imported = modules_after(f"from copick_core.__main__ import main\n{quiet} main({words})")
+
+    assert imported & (HEAVY | LATER | {"pydantic", "importlib.metadata", "email", "zipfile"}) == set()
+    assert len(imported) <= 160, sorted(imported)

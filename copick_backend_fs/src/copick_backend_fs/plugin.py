@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copick_backend_fs.config import CopickConfigFSSpec
-from copick_backend_fs.filesystem import CopickRootFSSpec
-from copick_backend_fs.opening import open_layers
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -14,9 +11,9 @@ def copick_backend() -> Backend:
     return Backend(
         "filesystem",
         api_version=1,
-        config_cls=CopickConfigFSSpec,
-        open_layers=open_layers,
-        root_cls=CopickRootFSSpec,
+        config_cls="copick_backend_fs.config:CopickConfigFSSpec",
+        open_layers="copick_backend_fs.opening:open_layers",
+        root_cls="copick_backend_fs.filesystem:CopickRootFSSpec",
         summary="Local folders, S3, SSH and everything else that fsspec reaches",
         guess="copick_backend_fs.guess:guess",
         new_config="copick_backend_fs.new_config:new_config",

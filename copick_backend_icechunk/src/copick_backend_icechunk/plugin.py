@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copick_backend_icechunk.config import CopickConfigIcechunk
-from copick_backend_icechunk.opening import open_layers
-from copick_backend_icechunk.root import CopickRootIcechunk
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -14,9 +11,9 @@ def copick_backend() -> Backend:
     return Backend(
         "icechunk",
         api_version=1,
-        config_cls=CopickConfigIcechunk,
-        open_layers=open_layers,
-        root_cls=CopickRootIcechunk,
+        config_cls="copick_backend_icechunk.config:CopickConfigIcechunk",
+        open_layers="copick_backend_icechunk.opening:open_layers",
+        root_cls="copick_backend_icechunk.root:CopickRootIcechunk",
         summary="Projects with a history (commits, branches, tags) on local disk and S3",
         guess="copick_backend_icechunk.guess:guess",
         new_config="copick_backend_icechunk.new_config:new_config",

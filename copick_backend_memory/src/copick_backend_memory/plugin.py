@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copick_backend_memory.config import CopickConfigMemory
-from copick_backend_memory.opening import open_layers
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -13,8 +11,8 @@ def copick_backend() -> Backend:
     return Backend(
         "memory",
         api_version=1,
-        config_cls=CopickConfigMemory,
-        open_layers=open_layers,
+        config_cls="copick_backend_memory.config:CopickConfigMemory",
+        open_layers="copick_backend_memory.opening:open_layers",
         summary="The memory of this process: for tests, notebooks and sandboxes",
         new_config="copick_backend_memory.new_config:new_config",
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copick_backend_portal.config import CopickConfigCDP
-from copick_backend_portal.entities import CopickRootCDP
-from copick_backend_portal.opening import open_layers
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -14,9 +11,9 @@ def copick_backend() -> Backend:
     return Backend(
         "cryoet_data_portal",
         api_version=1,
-        config_cls=CopickConfigCDP,
-        open_layers=open_layers,
-        root_cls=CopickRootCDP,
+        config_cls="copick_backend_portal.config:CopickConfigCDP",
+        open_layers="copick_backend_portal.opening:open_layers",
+        root_cls="copick_backend_portal.entities:CopickRootCDP",
         summary="Datasets of the CryoET Data Portal under an overlay of yours",
         new_config="copick_backend_portal.new_config:new_config",
     )

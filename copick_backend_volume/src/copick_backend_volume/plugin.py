@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copick_backend_volume.config import CopickConfigVolume
-from copick_backend_volume.opening import open_layers
-from copick_backend_volume.root import CopickRootVolume
 from copick_core.plugins import Backend, hookimpl
 
 
@@ -14,9 +11,9 @@ def copick_backend() -> Backend:
     return Backend(
         "compose_volume",
         api_version=1,
-        config_cls=CopickConfigVolume,
-        open_layers=open_layers,
-        root_cls=CopickRootVolume,
+        config_cls="copick_backend_volume.config:CopickConfigVolume",
+        open_layers="copick_backend_volume.opening:open_layers",
+        root_cls="copick_backend_volume.root:CopickRootVolume",
         summary="The shared volume of a segmentation web app, under an overlay of any backend",
         guess="copick_backend_volume.guess:guess",
         new_config="copick_backend_volume.new_config:new_config",

@@ -10,6 +10,7 @@ import pytest
 
 from copick_core import plugins
 from copick_core.__main__ import main
+from support.distributions import install
 
 
 def _run(*arguments, **options):
@@ -105,6 +106,27 @@ def test_plugins_tells_why_one_is_broken_and_lists_the_others(broken_backend):
     assert lines[row].split() == ["backend", "tape", "copick-backend-tape", "0.3", "broken"]
     assert "a_driver_that_is_missing" in lines[row + 1]
     assert any(" filesystem " in line and line.endswith("loaded") for line in lines)
+
+
+def test_plugins_imports_what_plugins_need_only_when_asked_to_check(tmp_path):
+    source = """
+        from copick_core.plugins import Command, hookimpl
+
+        @hookimpl
+        def copick_command():
+            return Command("reel", 1, "reel_command:reel", "winds")
+    """
+    install(tmp_path, "copick-reel", "copick_core.commands", ["reel"], source)
+    (tmp_path / "reel_command.py").write_text("import a_driver_that_is_missing")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+
+    listed, checked = _run("plugins", env=env).stdout, _run("plugins", "--check", env=env).stdout
+
+    assert [line.split()[-1] for line in listed.splitlines() if " reel " in line] == ["loaded"]
+    assert [line.split()[-1] for line in checked.splitlines() if " reel " in line] == ["broken"]
+    assert (
+        "cause: importing reel_command:reel failed: ModuleNotFoundError: No module named 'a_driver_that_is_missing'" in checked
+    )
 
 
 def test_an_error_is_one_line_on_standard_error(capsys):

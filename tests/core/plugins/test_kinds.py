@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from copick_core import plugins
-from copick_core.errors import PluginError, UnknownBackendError, UnknownPluginError
+from copick_core.errors import BackendError, PluginError, UnknownBackendError, UnknownPluginError
 from copick_core.plugins.discovery import REGISTRIES
 from support import distributions
 
@@ -177,3 +177,60 @@ def test_what_a_record_names_as_text_is_imported_late_and_a_failure_is_listed(ki
 
     assert kind.row("late").state == "broken"
     assert "No module named 'a_module_of_theirs'" in kind.row("late").cause
+
+
+def late(kind, module="a_module_of_theirs"):
+    """Install a plugin whose record names a module."""
+    record = kind.record("late").replace("lambda config: None", "'a_module_of_theirs:open_layers'")
+    kind.install("late-plugin", "late", source=kind.source(record.replace("a_module_of_theirs", module)))
+
+
+def test_a_module_that_a_record_names_is_looked_for_without_importing_it(kind):
+    late(kind)
+    (kind.site / "a_module_of_theirs.py").write_text("import a_package_that_nobody_has")
+
+    kind.registry.check("late", importing=False)
+
+    assert kind.row("late").state == "loaded"
+    assert "a_module_of_theirs" not in sys.modules
+
+
+def test_a_module_that_a_record_names_and_nobody_has_is_told(kind):
+    late(kind)
+
+    with pytest.raises(PluginError, match=r"late-plugin.*names a_module_of_theirs:.*no such module"):
+        kind.registry.check("late", importing=False)
+
+    assert kind.row("late").state == "broken"
+
+
+def test_a_package_that_fails_around_a_module_that_is_looked_for_gives_its_cause(kind):
+    (kind.site / "a_package_of_theirs").mkdir()
+    (kind.site / "a_package_of_theirs" / "__init__.py").write_text("import a_package_that_nobody_has")
+    late(kind, "a_package_of_theirs.inside")
+
+    with pytest.raises(PluginError, match=r"looking for a_package_of_theirs\.inside failed.*a_package_that_nobody_has"):
+        kind.registry.check("late", importing=False)
+
+
+def test_a_hook_is_called_once_for_all_its_entry_points(kind):
+    answer = f"calls.append(1) or [{kind.record('one')}, {kind.record('two')}]"
+    module = kind.install("pair-plugin", "one", "two", source=f"calls = []\n{kind.source(answer)}")
+
+    assert [kind.registry.get(name).name for name in ("one", "two")] == ["one", "two"]
+
+    assert len(sys.modules[module].calls) == 1
+
+
+def test_a_backend_that_cannot_be_imported_is_broken_when_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    backend = Kind("backend", tmp_path)
+    record = "Backend('late', 1, 'a_module_of_theirs:Config', 'a_module_of_theirs:open_layers')"
+    backend.install("late-plugin", "late", source=backend.source(record))
+
+    assert plugins.backends.look("late").name == "late"
+    with pytest.raises(BackendError, match="No module named 'a_module_of_theirs'"):
+        plugins.backends.get("late")
+
+    assert backend.row("late").state == "broken"
+    plugins.reset()

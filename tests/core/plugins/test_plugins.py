@@ -162,7 +162,7 @@ LOCKED = {
     "names": lambda: plugins.backends.names(),
     "installed": lambda: plugins.backends.installed(),
     "get": lambda: plugins.backends.get("memory"),
-    "entry points": lambda: discovery.all_entry_points(),
+    "entry points": lambda: discovery.entry_points_of("copick.backends"),
 }
 
 

@@ -5,11 +5,10 @@ They are hosted as what they are: listed under the names of their entry points, 
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
-
 import click
 
 from copick_core.errors import PluginError
+from copick_core.plugins.discovery import entry_points_of
 
 #: Groups of the command line of copick, by the entry-point groups that fill them.
 GROUPS = {
@@ -21,8 +20,8 @@ _MAIN = "copick.commands"
 
 def names() -> set[str]:
     """Names of the commands and groups that are installed; imports none."""
-    filled = {name for group, name in GROUPS.items() if _points(group)}
-    return filled | {*_points(_MAIN)}
+    filled = {name for group, name in GROUPS.items() if entry_points_of(group)}
+    return filled | {*entry_points_of(_MAIN)}
 
 
 def command(name: str) -> click.Command | None:
@@ -31,24 +30,26 @@ def command(name: str) -> click.Command | None:
     Raises:
         PluginError: It cannot be imported, is no click command, or two distributions claim its name.
     """
-    group = _entry_points_of(name)
-    if group is not None and _points(group):
+    group = _group_of(name)
+    if group is not None and entry_points_of(group):
         return _Group(name, group)
     return _loaded(_MAIN, name)
 
 
 def extended(name: str, ours: click.Command) -> click.Command:
     """One of our commands; a group with the commands that others bring to a group of its name, which never replace ours."""
-    group = _entry_points_of(name)
-    return _Group(name, group, ours) if isinstance(ours, click.Group) and group is not None and _points(group) else ours
+    group = _group_of(name)
+    return (
+        _Group(name, group, ours) if isinstance(ours, click.Group) and group is not None and entry_points_of(group) else ours
+    )
 
 
 def summary(name: str) -> str:
     """A line of help that needs no import: which distributions bring the command."""
-    group = _entry_points_of(name)
-    points = _points(group) if group is not None else {}
-    of = [point for claimants in (points.values() if points else [_points(_MAIN)[name]]) for point in claimants]
-    return f"(from {', '.join(sorted({_distribution(point) for point in of}))})"
+    group = _group_of(name)
+    points = entry_points_of(group) if group is not None else {}
+    of = [point for claimants in (points.values() if points else [entry_points_of(_MAIN)[name]]) for point in claimants]
+    return f"(from {', '.join(sorted({point.distribution.name for point in of}))})"
 
 
 class _Group(click.Group):
@@ -61,7 +62,7 @@ class _Group(click.Group):
         self._ours = ours
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*(self._ours.list_commands(ctx) if self._ours else ()), *_points(self._group)})
+        return sorted({*(self._ours.list_commands(ctx) if self._ours else ()), *entry_points_of(self._group)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         ours = self._ours.get_command(ctx, cmd_name) if self._ours else None
@@ -71,32 +72,26 @@ class _Group(click.Group):
         rows = []
         for name in self.list_commands(ctx):
             ours = self._ours.get_command(ctx, name) if self._ours else None
-            of = f"(from {_distribution(_points(self._group)[name][0])})" if ours is None else ours.get_short_help_str()
+            of = (
+                f"(from {entry_points_of(self._group)[name][0].distribution.name})"
+                if ours is None
+                else ours.get_short_help_str()
+            )
             rows.append((name, of))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
-def _entry_points_of(name: str) -> str | None:
+def _group_of(name: str) -> str | None:
     """The entry-point group that fills a group of the command line."""
     return next((group for group, known in GROUPS.items() if known == name), None)
 
 
-def _points(group: str) -> dict[str, list[EntryPoint]]:
-    """Entry points of a group by their names; those of one distribution once."""
-    from copick_core.plugins.discovery import all_entry_points
-
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for point in all_entry_points().select(group=group):
-        found.setdefault(point.name, {}).setdefault(f"{point.value} {_distribution(point)}", point)
-    return {name: [*points.values()] for name, points in found.items()}
-
-
 def _loaded(group: str, name: str) -> click.Command | None:
-    points = _points(group).get(name, [])
+    points = entry_points_of(group).get(name, [])
     if not points:
         return None
-    distributions = sorted({_distribution(point) for point in points})
+    distributions = sorted({point.distribution.name for point in points})
     if len(points) > 1:
         raise PluginError(kind="command", name=name, distributions=distributions, reason="several distributions bring it")
     try:
@@ -108,7 +103,3 @@ def _loaded(group: str, name: str) -> click.Command | None:
         reason = f"{points[0].value} is no click command, but a {type(found).__name__}"
         raise PluginError(kind="command", name=name, distributions=distributions, reason=reason)
     return found
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "an unknown distribution"

@@ -14,18 +14,21 @@ from copick_core.plugins.discovery import REGISTRIES
 
 @examples(
     "copick-core plugins",
+    "copick-core plugins --check",
 )
 @click.command
+@click.option("--check", "importing", is_flag=True, help="Import all that the plugins need, which takes seconds.")
 @json_option
-def plugins(as_json: bool) -> None:
+def plugins(importing: bool, as_json: bool) -> None:
     """List the installed plugins of every kind: backends, commands, formats and wrappers.
 
-    Each is loaded, because only that shows whether it works. Plugins that cannot be used are listed with the cause.
+    Each plugin is loaded, and the modules that it names are looked for. With --check they are imported too, which also
+    finds what a plugin misses when it is used. Plugins that cannot be used are listed with the cause.
     """
     for registry in REGISTRIES:
         for name in registry.names():
             try:
-                registry.check(name)
+                registry.check(name, importing)
             except PluginError:
                 continue  # Its cause is in the listing.
     found = installed()

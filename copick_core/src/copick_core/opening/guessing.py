@@ -59,7 +59,7 @@ def guessed(name: str) -> dict[str, Any]:
     said: list[str] = []
     for config_type in plugins.backends.names():
         try:
-            guess = plugins.backends.get(config_type).guess
+            guess = plugins.backends.look(config_type).guess
             content: Mapping[str, Any] | None = None if guess is None else plugins.resolved(guess)(name)
         except PluginError as error:
             said.append(f"{config_type}: broken, {error.reason}")

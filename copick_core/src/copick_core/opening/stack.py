@@ -31,7 +31,6 @@ from pydantic import Field, PrivateAttr, model_validator
 from copick_core.errors import ConfigError, InvalidDataError
 from copick_core.layers import Layer, Layers
 from copick_core.opening.nesting import LAYER_NAME, Nested, nested
-from copick_core.plugins import Backend, hookimpl
 from copick_core.tree.schema import DEFAULT_LABEL, CopickConfig, PickableObject
 
 if TYPE_CHECKING:
@@ -189,16 +188,3 @@ def _check_labels(merged: Mapping[str, tuple[PickableObject, str]]) -> None:
                 source=where,
                 reason=f"pickable_objects: label {obj.label} is {obj.name!r} here, but {other[0]!r} in {other[1]}",
             )
-
-
-@hookimpl
-def copick_backend() -> Backend:
-    """The backend record of stacks."""
-    return Backend(
-        config_type="stack",
-        api_version=1,
-        config_cls=CopickConfigStack,
-        open_layers=open_layers,
-        summary="An overlay of any backend over static layers of any backends",
-        new_config="copick_core.cli.stack_config:new_config",
-    )

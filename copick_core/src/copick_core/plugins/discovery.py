@@ -7,8 +7,10 @@ returns a record of that name. Only what is asked for is imported, and a broken 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from copick_core.errors import BackendError, PluginError, UnknownBackendError, UnknownPluginError
@@ -16,7 +18,7 @@ from copick_core.plugins.known import install_line
 from copick_core.plugins.records import Backend, Command, Format, LayerWrapper, Record, resolved, targets
 
 if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint, EntryPoints
+    from copick_core.plugins.entry_points import EntryPoint
 
 R = TypeVar("R", bound=Record)
 
@@ -61,6 +63,7 @@ class Registry(Generic[R]):
         self._registered: dict[str, R] = {}
         self._loaded: dict[str, R] = {}
         self._broken: dict[str, PluginError] = {}
+        self._answers: dict[Any, list[Any]] = {}
         self._entry_points: dict[str, list[EntryPoint]] | None = None
 
     def register(self, record: R) -> None:
@@ -90,9 +93,8 @@ class Registry(Generic[R]):
                 state: State = "loaded" if name in self._loaded else "broken" if broken else "available"
                 if len(points) > 1:
                     state = "duplicate"
-                dists = [p.dist for p in points]
-                names = tuple(d.name if d else "unknown" for d in dists)
-                versions = tuple(d.version if d else "" for d in dists)
+                names = tuple(p.distribution.name for p in points)
+                versions = tuple(p.distribution.version for p in points)
                 rows.append(Installed(self.kind, name, names, versions, state, broken.reason if broken else ""))
         return sorted(rows, key=lambda row: row.name)
 
@@ -102,7 +104,16 @@ class Registry(Generic[R]):
             return sorted({*self._scan(), *self._registered})
 
     def get(self, name: str) -> R:
-        """Load a plugin by its name.
+        """Load a plugin by its name, ready for use.
+
+        Raises:
+            UnknownPluginError: None of this name is installed.
+            PluginError: It cannot be used; see :meth:`look`.
+        """
+        return self.look(name)
+
+    def look(self, name: str) -> R:
+        """Load the record of a plugin, and import nothing that it names as ``"module:name"``.
 
         Raises:
             UnknownPluginError: None of this name is installed; lists those that are, and how to install the known ones. For
@@ -128,10 +139,10 @@ class Registry(Generic[R]):
             return record
 
     def usable(self) -> Iterator[R]:
-        """Load every plugin of this kind; those that are broken are left out (:meth:`installed` gives the cause)."""
+        """Look at every plugin of this kind; those that are broken are left out (:meth:`installed` gives the cause)."""
         for name in self.names():
             try:
-                yield self.get(name)
+                yield self.look(name)
             except PluginError:
                 continue
 
@@ -163,15 +174,34 @@ class Registry(Generic[R]):
             self._loaded.pop(name, None)
             return error
 
-    def check(self, name: str) -> None:
-        """Load a plugin and everything that its record names as ``"module:name"``.
+    def check(self, name: str, importing: bool = True) -> None:
+        """Load a plugin, and make sure that what its record names as ``"module:name"`` exists.
+
+        Args:
+            name: The plugin's name.
+            importing: Import it all, which shows whether it works. If False, only look for the modules, which is fast.
 
         Raises:
             UnknownPluginError: None of this name is installed.
             PluginError: It is broken; with the cause.
         """
-        for target in targets(self.get(name)):
-            self.resolve(name, target)
+        for target in targets(self.look(name)):
+            if importing:
+                self.resolve(name, target)
+            elif not self._is_there(name, target.partition(":")[0]):
+                raise self.unusable(name, f"its record names {target}, and there is no such module")
+
+    def _is_there(self, name: str, module: str) -> bool:
+        if module in sys.modules:
+            return True
+        try:
+            return find_spec(module) is not None
+        except ModuleNotFoundError as error:
+            if error.name and f"{module}.".startswith(f"{error.name}."):
+                return False
+            raise self.unusable(name, f"looking for {module} failed: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever its package raises
+            raise self.unusable(name, f"looking for {module} failed: {type(error).__name__}: {error}") from error
 
     def reset(self) -> None:
         """Forget everything that was registered, loaded or scanned; the next question looks again."""
@@ -179,6 +209,7 @@ class Registry(Generic[R]):
             self._registered.clear()
             self._loaded.clear()
             self._broken.clear()
+            self._answers.clear()
             self._entry_points = None
 
     def _unknown(self, name: str) -> Exception:
@@ -192,14 +223,11 @@ class Registry(Generic[R]):
     def _scan(self) -> dict[str, list[EntryPoint]]:
         """Entry points of the group by name, one for each distribution."""
         if self._entry_points is None:
-            found: dict[str, list[EntryPoint]] = {}
-            for point in all_entry_points().select(group=self.group):
-                found.setdefault(point.name, []).append(point)
-            self._entry_points = {name: _claimants(points) for name, points in found.items()}
+            self._entry_points = entry_points_of(self.group)
         return self._entry_points
 
     def _distributions(self, name: str) -> list[str]:
-        return [p.dist.name if p.dist else "unknown" for p in self._scan().get(name, [])]
+        return [point.distribution.name for point in self._scan().get(name, [])]
 
     def _load(self, name: str, points: list[EntryPoint]) -> R:
         def unusable(reason: str) -> PluginError:
@@ -214,7 +242,9 @@ class Registry(Generic[R]):
         from copick_core.plugins.hookspecs import records_of
 
         try:
-            records = records_of(module, self._hook)
+            if module not in self._answers:  # one module may serve many entry points
+                self._answers[module] = records_of(module, self._hook)
+            records = self._answers[module]
         except (Exception, SystemExit) as error:
             raise unusable(f"its hook {self._hook}() failed: {type(error).__name__}: {error}") from error
         if not records or not all(isinstance(record, self._record_cls) for record in records):
@@ -247,6 +277,13 @@ class Registry(Generic[R]):
 class _Backends(Registry[Backend]):
     """Backends raise errors of configurations: their names stand there."""
 
+    def get(self, name: str) -> Backend:
+        """Load a backend with all that opening a project needs of it."""
+        record = self.look(name)
+        for target in (vars(record)[field] for field in ("config_cls", "open_layers", "root_cls")):
+            self.resolve(name, target)
+        return record
+
     def _unknown(self, name: str) -> Exception:
         return UnknownBackendError(config_type=name, installed=self.names(), install=install_line("backends", name))
 
@@ -255,7 +292,7 @@ class _Backends(Registry[Backend]):
 
 
 _lock = threading.RLock()
-_scanned: EntryPoints | None = None
+_scanned: dict[str, dict[str, list[EntryPoint]]] | None = None
 
 #: Storage, by ``config_type``.
 backends: Registry[Backend] = _Backends("backend", "copick.backends", "copick_backend", Backend)
@@ -297,22 +334,20 @@ def installed() -> list[Installed]:
     return [row for registry in REGISTRIES for row in registry.installed()]
 
 
-def all_entry_points() -> EntryPoints:
-    """The entry points of everything that is installed; scanned once until :func:`reset`."""
+def entry_points_of(group: str) -> dict[str, list[EntryPoint]]:
+    """The entry points of a group by their names, one for each distribution that claims a name.
+
+    What is installed is looked at once, until :func:`reset`.
+
+    Args:
+        group: Name of the group, also of one that is not ours.
+    """
     global _scanned
     with _lock:
         if _scanned is None:
-            from importlib_metadata import entry_points
+            from copick_core.plugins.entry_points import entry_points
 
-            _scanned = entry_points()
-        return _scanned
-
-
-def _claimants(points: list[EntryPoint]) -> list[EntryPoint]:
-    """One entry point for each distribution; an editable install beside its build folder shows one distribution twice."""
-    if len(points) == 1:
-        return points  # asking for the name of a distribution reads all its metadata
-    by_distribution: dict[str, EntryPoint] = {}
-    for point in points:
-        by_distribution.setdefault(point.dist.name.lower() if point.dist else "", point)
-    return [*by_distribution.values()]
+            _scanned = {}
+            for point in entry_points():
+                _scanned.setdefault(point.group, {}).setdefault(point.name, []).append(point)
+        return _scanned.get(group, {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
     import click
@@ -20,9 +20,40 @@ if TYPE_CHECKING:
     from copick_core.tree.wrapper_options import WrapperOptions
 
 
+T = TypeVar("T")
+
+
+class Named(Generic[T]):
+    """A field of a record that may be written as ``"module:name"``; who reads it gets the object, imported then.
+
+    Args:
+        default: What it is if it is left out; nothing for a field that must be given.
+    """
+
+    def __init__(self, *default: T) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: object, owner: type | None = None) -> T:
+        if record is None:  # the class is asked, by dataclasses that look for the default
+            if not self._default:
+                raise AttributeError(self._name)
+            return self._default[0]
+        value: T = resolved(vars(record)[self._name])
+        return value
+
+    def __set__(self, record: object, value: T | str) -> None:
+        vars(record)[self._name] = value
+
+
 @dataclass(eq=False)  # one record is one plugin; frozen classes take twice as long to make, each time a project is opened
 class Backend:
     """A kind of storage.
+
+    ``config_cls``, ``open_layers`` and ``root_cls`` are best written as ``"module:name"``: then listing the plugin imports
+    neither pydantic nor the storage. Whoever reads them gets the objects.
 
     Attributes:
         config_type: The ``config_type`` it serves; equals the entry point's name.
@@ -45,9 +76,9 @@ class Backend:
 
     config_type: str
     api_version: int
-    config_cls: type[CopickConfig]
-    open_layers: Callable[[Any], Layers]
-    root_cls: type[CopickRootOverlay] | None = None
+    config_cls: Named[type[CopickConfig]] = Named()
+    open_layers: Named[Callable[[Any], Layers]] = Named()
+    root_cls: Named[type[CopickRootOverlay] | None] = Named(None)
     summary: str = ""
     url: str = ""
     guess: Callable[[str], Mapping[str, Any] | None] | str | None = None
@@ -147,13 +178,14 @@ def targets(record: Record) -> Iterator[str]:
         record: A record of any kind.
     """
     if isinstance(record, Backend):
-        values: list[Any] = [record.guess, record.new_config]
+        fields = ("config_cls", "open_layers", "root_cls", "guess", "new_config")
+        values: list[Any] = [vars(record)[name] for name in fields]
     elif isinstance(record, Command):
         values = [record.command]
     elif isinstance(record, Format):
         values = [record.sniff, *record.reads.values(), *record.writes.values()]
     else:
-        values = [record.wrap]
+        values = [record.wrap, record.options_cls]
     yield from (value for value in values if isinstance(value, str))
 
 

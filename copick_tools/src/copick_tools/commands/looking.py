@@ -129,17 +129,16 @@ def ls(
         return
     wide = max((len(row["kind"]) for row in found), default=0)
     longest = max((len(row["address"]) for row in found), default=0)
+    one_kind = len({row["kind"] for row in found}) == 1
+    lines = []
     for row in found:
-        text = (
-            row["address"]
-            if len({row["kind"] for row in found}) == 1 and not long
-            else f"{row['kind']:<{wide}}  {row['address']}"
-        )
+        text = row["address"] if one_kind and not long else f"{row['kind']:<{wide}}  {row['address']}"
         pad = " " * (longest - len(row["address"]))
         if long and row["layer"]:
             text, pad = f"{text}{pad}  {row['layer']}{', read-only' if row['read_only'] else ''}", ""
-        for one in row.get("reviews", [None]):
-            click.echo(text if one is None else f"{text}{pad}  {one}")
+        lines += [text if one is None else f"{text}{pad}  {one}" for one in row.get("reviews", [None])]
+    if lines:
+        click.echo("\n".join(lines))
 
 
 def _in_state(root: Any, keys: list[Any], found: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
