@@ -104,3 +104,56 @@ def test_render_draws_a_project_as_it_was(root: CopickRootIcechunk, tmp_path: Pa
     before, now, then = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("before", "now", "then"))
     assert np.array_equal(before, then)
     assert now.shape != then.shape or not np.array_equal(now, then)
+
+
+def facts(capsys: Any, *words: str) -> Any:
+    """What a command prints as JSON; its exit code goes unseen."""
+    capsys.readouterr()
+    main([*words, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_restore_tells_as_json_what_it_changed(root: CopickRootIcechunk, capsys: Any) -> None:
+    picks(root, "TS_1", "alice", 1)
+    root.new_tag("monday")
+    picks(root, "TS_1", "alice").delete()
+
+    restored = facts(capsys, "restore", "--all", "--as-of", "monday")
+
+    assert restored == [{"what": "added", "kind": "picks", "address": "TS_1/ribosome:alice/1"}]
+    assert facts(capsys, "restore", "--all", "--as-of", "monday") == []
+
+
+def test_what_makes_and_deletes_tags_and_branches_tells_the_commit_as_json(root: CopickRootIcechunk, capsys: Any) -> None:
+    picks(root, "TS_1", "alice", 1)
+    newest = next(iter(root.history())).id
+
+    assert facts(capsys, "tag", "monday") == {"tag": "monday", "commit": newest}
+    assert facts(capsys, "branch", "new", "trial") == {"branch": "trial", "commit": newest}
+    assert facts(capsys, "branch", "delete", "trial") == {"branch": "trial", "commit": None}
+    assert facts(capsys, "tag", "monday", "--delete") == {"tag": "monday", "commit": None}
+
+
+def test_merge_lists_what_it_takes_and_the_conflicts_as_json(root: CopickRootIcechunk, capsys: Any) -> None:
+    stored = picks(root, "TS_1", "alice", 1, 2)
+    assert main(["branch", "new", "strict"]) == 0
+    picks(root.on_branch("strict"), "TS_1", "alice").delete()
+    picks(root.on_branch("strict"), "TS_2", "bob", 3)
+    stored.from_numpy([[1, 0, 0], [2, 5, 5]])
+
+    merged = facts(capsys, "branch", "merge", "strict", "--dry-run")
+
+    assert merged["conflicts"] == [{"kind": "picks", "address": "TS_1/ribosome:alice/1"}]
+    assert {"what": "added", "kind": "picks", "address": "TS_2/ribosome:bob/1"} in merged["taken"]
+    assert merged["combined"] == []
+
+
+def test_gc_tells_as_json_which_commits_go(root: CopickRootIcechunk, capsys: Any) -> None:
+    picks(root, "TS_1", "alice", 1)
+    older = {commit.id for commit in root.history()[1:]}
+
+    found = facts(capsys, "gc", "--older-than", "2100-01-01")
+
+    assert found["deleted"] is False
+    assert {*found["commits"]} == older
+    assert {"objects", "bytes"} <= {*found}

@@ -89,3 +89,14 @@ def test_clear_leaves_other_projects_alone(config, tmp_path):
     assert len(json.loads(run("info", "-c", config, "--json").output)[0]["places"]) == 1
     run("clear", "--path", tmp_path / "cache")
     assert json.loads(run("info", "-c", config, "--json").output)[0]["places"] == []
+
+
+def test_prefetch_and_clear_tell_their_numbers_as_json(config):
+    fetched = json.loads(run("prefetch", "TS_1/", "-c", config, "--json").output)
+    kept = json.loads(run("info", "-c", config, "--json").output)[0]["places"][0]["size"]
+
+    cleared = json.loads(run("clear", "-c", config, "--json").output)
+
+    assert fetched["entities"] == 2
+    assert fetched["bytes"] > 0
+    assert cleared == {"deleted_bytes": kept}

@@ -487,3 +487,12 @@ def test_the_commands_need_an_index(config):
     config.write_text(json.dumps({**json.loads(config.read_text()), "wrappers": []}))
 
     assert "No layer of this project has an index" in run("info", "-c", config).output
+
+
+def test_build_and_update_tell_what_they_listed_as_json(config):
+    copick_core.open(config).new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+
+    (built,) = json.loads(run("build", "-c", config, "--describe", "--json").output)
+
+    assert (built["runs_listed"], built["entities_read"]) == (1, 1)
+    assert [{*row} for row in json.loads(run("update", "-c", config, "--json").output)] == [{*built}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,26 @@ def test_cache_of_a_project_that_keeps_nothing(tmp_path, capsys):
 
     assert main(["portal-cache", "info", str(path)]) == 0
     assert "No layer" in capsys.readouterr().out
+
+
+def test_the_cache_is_shown_and_cleared_as_json(portal, config, capsys):
+    import copick_core
+
+    assert len(copick_core.from_file(config).runs) == 3
+
+    assert main(["portal-cache", "info", config, "--json"]) == 0
+    (kept,) = json.loads(capsys.readouterr().out)
+    assert main(["portal-cache", "clear", config, "--json"]) == 0
+
+    assert [answer["stale"] for answer in kept["answers"]] == [False]
+    assert Path(kept["answers"][0]["file"]).parent in {Path(folder) for folder in kept["folders"]}
+    assert json.loads(capsys.readouterr().out) == {"deleted_answers": 1}
+
+
+def test_the_cache_of_a_project_that_keeps_nothing_is_an_empty_list(tmp_path, capsys):
+    path = tmp_path / "memory.json"
+    path.write_text('{"config_type": "memory"}')
+
+    assert main(["portal-cache", "info", str(path), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == []

@@ -14,6 +14,7 @@ from copick_core.cli.parameters import examples, json_option, project_option
 if TYPE_CHECKING:
     from copick_backend_icechunk.history import Change, Commit
     from copick_backend_icechunk.root import CopickRootIcechunk
+    from copick_core.tree.keys import Key
 
 #: Letters of an id that are printed, and that are enough to name a commit.
 SHORT = 8
@@ -66,11 +67,15 @@ def diff(before: str, after: str | None, config: str, as_json: bool) -> None:
 @click.option("--as-of", "as_of", required=True, metavar="WHEN", help=_WHEN)
 @click.option("--all", "everything", is_flag=True, help="Restore the whole project.")
 @click.option("-m", "--message", metavar="TEXT", help="What to say of the commit.")
-def restore(address: str | None, config: str, as_of: str, everything: bool, message: str | None) -> None:
+@json_option
+def restore(address: str | None, config: str, as_of: str, everything: bool, message: str | None, as_json: bool) -> None:
     """Make what ADDRESS matches, and what lies below it, what it was, in one commit."""
     if (address is None) is not everything:
         raise click.UsageError("name either ADDRESS or --all")
     changes = opened(config).restore(address, as_of, message)
+    if as_json:
+        click.echo(json.dumps([_change(change) for change in changes], indent=2))
+        return
     _print(changes, "", every=True)
     if not changes:
         click.echo("Nothing differs.")
@@ -94,10 +99,13 @@ def tag(name: str | None, config: str, at: str | None, delete: bool, as_json: bo
             return
         for known, snapshot in root.tags().items():
             click.echo(f"{snapshot[:SHORT]}  {known}")
-    elif delete:
+        return
+    if delete:
         root.delete_tag(name)
     else:
         root.new_tag(name, at)
+    if as_json:
+        click.echo(json.dumps({"tag": name, "commit": root.tags().get(name)}))
 
 
 @click.group(invoke_without_command=True)
@@ -131,18 +139,25 @@ def branch_list(config: str, as_json: bool) -> None:
 @click.argument("name")
 @project_option
 @click.option("--at", metavar="WHEN", help=f"Where it begins; by default at the newest commit. {_WHEN}")
-def branch_new(name: str, config: str, at: str | None) -> None:
+@json_option
+def branch_new(name: str, config: str, at: str | None, as_json: bool) -> None:
     """Make the branch NAME."""
-    opened(config).new_branch(name, at)
+    root = opened(config)
+    root.new_branch(name, at)
+    if as_json:
+        click.echo(json.dumps({"branch": name, "commit": root.branches()[name]}))
 
 
 @examples("copick-core branch delete trial")
 @branch.command("delete")
 @click.argument("name")
 @project_option
-def branch_delete(name: str, config: str) -> None:
+@json_option
+def branch_delete(name: str, config: str, as_json: bool) -> None:
     """Delete the branch NAME; what only it had goes with the next gc."""
     opened(config).delete_branch(name)
+    if as_json:
+        click.echo(json.dumps({"branch": name, "commit": None}))
 
 
 @examples("copick-core branch merge trial --dry-run")
@@ -151,20 +166,25 @@ def branch_delete(name: str, config: str) -> None:
 @project_option
 @click.option("--prefer", type=click.Choice(["ours", "theirs"]), help="Whose version is taken of what both changed.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only list what would be done, and the conflicts.")
+@json_option
 @click.pass_context
 def branch_merge(
-    context: click.Context, name: str, config: str, prefer: Literal["ours", "theirs"] | None, dry_run: bool
+    context: click.Context, name: str, config: str, prefer: Literal["ours", "theirs"] | None, dry_run: bool, as_json: bool
 ) -> None:
     """Bring what the branch NAME changed into the one that the project is on, in one commit.
 
     Of picks that both changed, what either added, moved or removed stays so.
     """
     merge = opened(config).merge(name, prefer=prefer, dry_run=dry_run)
-    _print(merge.taken, "", every=True)
-    for change in merge.combined:
-        click.echo(f"combined {change.key}")
-    for key in merge.conflicts:
-        click.echo(f"conflict {key}{'' if prefer is None else f': {prefer} is taken'}")
+    if as_json:
+        facts = {name: [_change(change) for change in getattr(merge, name)] for name in ("taken", "combined")}
+        click.echo(json.dumps({**facts, "conflicts": [_address(key) for key in merge.conflicts]}, indent=2))
+    else:
+        _print(merge.taken, "", every=True)
+        for change in merge.combined:
+            click.echo(f"combined {change.key}")
+        for key in merge.conflicts:
+            click.echo(f"conflict {key}{'' if prefer is None else f': {prefer} is taken'}")
     if merge.conflicts and prefer is None:
         context.exit(1)
 
@@ -180,12 +200,17 @@ def branch_merge(
     help="Local time, such as 2026-01-01 or 2026-01-01T12:00.",
 )
 @click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
-def gc(config: str, older_than: datetime, delete: bool) -> None:
+@json_option
+def gc(config: str, older_than: datetime, delete: bool, as_json: bool) -> None:
     """Forget commits older than TIME, and delete what nothing refers to any more.
 
     The newest commit of each branch, and tagged ones, stay. Run it while nobody writes.
     """
     found = opened(config).expire(older_than, dry_run=not delete)
+    if as_json:
+        facts = {"deleted": delete, "commits": [*found.commits], "objects": found.objects, "bytes": found.size}
+        click.echo(json.dumps(facts, indent=2))
+        return
     verb = "forgot" if delete else "would forget"
     click.echo(f"{verb} {len(found.commits)} commits; {found.objects} objects ({found.size} bytes) {_garbage(delete)}")
 
@@ -221,10 +246,14 @@ def _commit(commit: Commit) -> dict[str, Any]:
     return {**fields, "changes": changes}
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _address(key: Key) -> dict[str, str]:
     from copick_core.tree.addresses import address_of
 
-    found: dict[str, Any] = {"what": change.what, "kind": change.key.kind.value, "address": str(address_of(change.key))}
+    return {"kind": key.kind.value, "address": str(address_of(key))}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    found: dict[str, Any] = {"what": change.what, **_address(change.key)}
     if change.points is not None:
         points = change.points
         found["points"] = {"added": points.added, "moved": points.moved, "removed": points.removed}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, project_argument
+from copick_core.cli.parameters import examples, json_option, project_argument
 
 
 @click.group
@@ -17,9 +18,15 @@ def portal_cache() -> None:
 @examples("copick-core portal-cache info config.json")
 @portal_cache.command
 @project_argument
-def info(config: str) -> None:
+@json_option
+def info(config: str, as_json: bool) -> None:
     """Show what the project of the file CONFIG keeps on disk."""
-    for cache in _caches(config):
+    caches = _caches(config)
+    if as_json:
+        click.echo(json.dumps([_facts(cache) for cache in caches], indent=2))
+        return
+    _tell_of_none(caches)
+    for cache in caches:
         _info(cache)
 
 
@@ -27,19 +34,36 @@ def info(config: str) -> None:
 @portal_cache.command
 @project_argument
 @click.option("--all", "everything", is_flag=True, help="Also what other projects keep in the same folders.")
-def clear(config: str, everything: bool) -> None:
+@json_option
+def clear(config: str, everything: bool, as_json: bool) -> None:
     """Delete what the project of the file CONFIG keeps on disk."""
-    for cache in _caches(config):
-        print(f"{len(cache.clear(everything=everything))} answers deleted")
+    caches = _caches(config)
+    deleted = [len(cache.clear(everything=everything)) for cache in caches]
+    if as_json:
+        click.echo(json.dumps({"deleted_answers": sum(deleted)}))
+        return
+    _tell_of_none(caches)
+    for number in deleted:
+        print(f"{number} answers deleted")
 
 
 def _caches(config: str) -> list[Any]:
     import copick_core
 
-    caches = [layer.cache for layer in copick_core.from_file(config).layers.all if hasattr(layer, "cache")]
+    return [layer.cache for layer in copick_core.from_file(config).layers.all if hasattr(layer, "cache")]
+
+
+def _tell_of_none(caches: list[Any]) -> None:
     if not caches:
         print("No layer of this project keeps anything on disk.")
-    return caches
+
+
+def _facts(cache: Any) -> dict[str, Any]:
+    answers = [
+        {"file": str(entry.path), "bytes": entry.size, "stale": entry.stale, "age": entry.age, "question": entry.question}
+        for entry in cache.entries()
+    ]
+    return {"folders": [str(folder) for folder in cache.folders], "answers": answers}
 
 
 def _info(cache: Any) -> None:

@@ -36,6 +36,22 @@ def test_a_command_shows_an_example(name):
     assert f"  copick-core {name}" in shown(name).partition("Example")[2]
 
 
+#: Commands that print no facts for programs, and why.
+WITHOUT_JSON = {
+    "browse": "draws a screen",
+    "completion": "prints a script for a shell",
+    "demo": "tells a story, for people",
+    "serve": "serves until it is stopped",
+    "view": "serves until it is stopped",
+}
+
+
+def test_every_command_that_prints_facts_prints_them_as_json_too():
+    without = [name for name in LEAVES if not any("--json" in option.opts for option in COMMANDS[name].params)]
+
+    assert sorted(without) == sorted(WITHOUT_JSON)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_help_cuts_nothing_off(name):
     assert not [line for line in shown(name).splitlines() if line.endswith("...") and "Usage" not in line]

@@ -195,3 +195,14 @@ def test_a_backend_that_makes_no_configurations_says_where_it_is_documented(thei
     assert main(["new-config", "silent"]) == 2
 
     assert "https://silent.example" in capsys.readouterr().err
+
+
+def test_the_file_and_its_objects_are_told_as_json(tmp_path, capsys):
+    path = tmp_path / "objects.json"
+    path.write_text('[{"name": "ribosome", "is_particle": true, "label": 2}]')
+
+    assert main(["new-config", "memory", "--objects", str(path), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["config"] == "config.json"
+    assert [(obj["name"], obj["label"]) for obj in told["objects"]] == [("ribosome", 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -98,3 +99,12 @@ def test_what_exists_is_not_overwritten(tmp_path):
 
     with pytest.raises(FileExistsError):
         write_package("format", "mine", tmp_path)
+
+
+def test_the_folder_and_its_files_are_told_as_json(tmp_path, capsys):
+    assert main(["new-plugin", "command", "count", "--into", str(tmp_path), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["folder"] == str(tmp_path / "copick_command_count")
+    assert "pyproject.toml" in told["files"]
+    assert all((tmp_path / "copick_command_count" / file).is_file() for file in told["files"])

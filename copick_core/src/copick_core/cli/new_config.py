@@ -21,6 +21,7 @@ COMMON = (
     click.Option(["--description"], metavar="TEXT", help="Description of the project."),
     click.Option(["--user-id"], metavar="NAME", help="User whose annotations are made by default."),
     click.Option(["--session-id"], metavar="NAME", help="Session of that user."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
     click.Option(["--objects"], metavar="FILE", help="JSON file with the objects: a list of them, or a configuration."),
 )
 
@@ -53,7 +54,7 @@ class NewConfig(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the types with the summaries of their backends."""
         with formatter.section("Types"):
-            formatter.write_dl([(name, backends.get(name).summary) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, backends.look(name).summary) for name in self.list_commands(ctx)])
 
 
 @examples(
@@ -120,6 +121,7 @@ def _write(
     *,
     output: str,
     force: bool,
+    as_json: bool,
     objects: str | None = None,
     **options: Any,
 ) -> None:
@@ -133,6 +135,10 @@ def _write(
         return {**make(**options), **{name: value for name, value in common.items() if value is not None}}
 
     root = write_new(content, output, overwrite=force)
+    if as_json:
+        declared = [obj.meta.model_dump(mode="json") for obj in root.pickable_objects]
+        print(json.dumps({"config": output, "objects": declared}, indent=2))
+        return
     print(f"{output}: {len(root.pickable_objects)} objects")
     for obj in root.pickable_objects:
         kind = "particle" if obj.is_particle else "segmentation"

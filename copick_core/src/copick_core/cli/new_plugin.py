@@ -6,6 +6,7 @@ tests of a backend fail where something is to be filled in.
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 import sys
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from copick_core import __version__, plugins
-from copick_core.cli.parameters import examples
+from copick_core.cli.parameters import examples, json_option
 from copick_core.errors import InvalidNameError
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ _TAKEN: dict[str, set[str]] = {"backend": {"stack"}, "command": set(), "format":
 @click.argument("name")
 @click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Where the package is made.")
 @click.option("--paths", is_flag=True, help="A backend for storage that keeps bytes under paths with slashes.")
-def new_plugin(kind: str, name: str, into: Path, paths: bool) -> None:
+@json_option
+def new_plugin(kind: str, name: str, into: Path, paths: bool, as_json: bool) -> None:
     """Write the skeleton of a plugin, with its tests.
 
     NAME is in lower-case letters, digits and underscores: the config_type of a backend, the name of a command, a format or
@@ -82,7 +84,9 @@ def new_plugin(kind: str, name: str, into: Path, paths: bool) -> None:
     if paths and kind != "backend":
         raise click.UsageError("--paths is for backends")
     folder = write_package(kind, name, into, paths=paths)
-    sys.stdout.write(f"{folder}\n")
+    written = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    sys.stdout.write(json.dumps({"folder": str(folder), "files": written}, indent=2) if as_json else str(folder))
+    sys.stdout.write("\n")
     filled = "What fails says what to fill in." if kind == "backend" else "It works as it is; change it."
     sys.stderr.write(f'Next: cd {folder}; pip install -e ".[test]"; pytest. {filled}\n')
 

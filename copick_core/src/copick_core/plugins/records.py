@@ -67,9 +67,9 @@ class Backend:
             locations, or None. It writes nothing, and looks before it lists: what is not its own costs a request or two. What
             it raises is shown if no other backend can open the place. May be ``"module:name"``.
         new_config: Returns the content of a new configuration; its docstring is the help of ``copick-core new-config TYPE``,
-            and its arguments are declared with ``click.option`` decorators, as options of that command (``output``, ``force``
-            and ``objects`` are taken). Where they all have defaults, two calls must make two projects, at locations that are
-            relative or new: ``copick-core demo --backend TYPE`` runs on that. May be ``"module:name"``.
+            and its arguments are declared with ``click.option`` decorators, as options of that command (``output``, ``force``,
+            ``json`` and ``objects`` are taken). Where they all have defaults, two calls must make two projects, at locations
+            that are relative or new: ``copick-core demo --backend TYPE`` runs on that. May be ``"module:name"``.
     """
 
     API_VERSION: ClassVar[int] = 1

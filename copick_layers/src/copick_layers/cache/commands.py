@@ -39,7 +39,8 @@ def cache() -> None:
 @click.argument("address")
 @_config
 @click.option("--kind", help="The kind that the address means.")
-def prefetch(address: str, config: str | None, kind: str | None) -> None:
+@json_option
+def prefetch(address: str, config: str | None, kind: str | None, as_json: bool) -> None:
     """Read what ADDRESS matches into the cache: files, and all levels of volumes."""
     if config is None:
         raise click.UsageError("Missing option '-c' / '--config'.")
@@ -51,7 +52,10 @@ def prefetch(address: str, config: str | None, kind: str | None) -> None:
         for found in _with_children(root, key, holders):
             for number in (_fetched(cached, found) for cached in caches if cached in {*map(_cache_of, holders)}):
                 files, size = files + (number > 0), size + number
-    click.echo(f"{files} entities, {size:,} bytes are in the cache")
+    if as_json:
+        click.echo(json.dumps({"entities": files, "bytes": size}))
+    else:
+        click.echo(f"{files} entities, {size:,} bytes are in the cache")
 
 
 @examples("copick-core cache info")
@@ -85,13 +89,14 @@ def info(config: str | None, path: str | None, as_json: bool) -> None:
 @_config
 @_folder
 @click.option("--all", "everything", is_flag=True, help="Also what other projects keep in the same folder.")
-def clear(config: str | None, path: str | None, everything: bool) -> None:
+@json_option
+def clear(config: str | None, path: str | None, everything: bool, as_json: bool) -> None:
     """Delete what is kept for the places of the project; without -c, everything in the folder."""
     if config is None or path is not None or everything:
         cleared = sum(folder.clear() for folder in _folders(config, path))
     else:
         cleared = sum(layer.cache_folder.clear(layer.place_name) for layer in _caches(_opened(config)))
-    click.echo(f"{cleared:,} bytes deleted")
+    click.echo(json.dumps({"deleted_bytes": cleared}) if as_json else f"{cleared:,} bytes deleted")
 
 
 def _opened(config: str) -> CopickRootOverlay:

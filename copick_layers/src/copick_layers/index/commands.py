@@ -38,18 +38,20 @@ def index() -> None:
 @index.command
 @_config
 @_describe
-def build(config: str, describe: bool) -> None:
+@json_option
+def build(config: str, describe: bool, as_json: bool) -> None:
     """List everything anew."""
-    _updated(config, describe, everything=True)
+    _updated(config, describe, as_json, everything=True)
 
 
 @examples("copick-core index update")
 @index.command
 @_config
 @_describe
-def update(config: str, describe: bool) -> None:
+@json_option
+def update(config: str, describe: bool, as_json: bool) -> None:
     """Bring the index up to date, listing only what may have changed; goes on with a build that was cut off."""
-    _updated(config, describe, everything=False)
+    _updated(config, describe, as_json, everything=False)
 
 
 @examples("copick-core index check")
@@ -100,12 +102,18 @@ def _show(fact: dict[str, Any]) -> None:
         )
 
 
-def _updated(config: str, describe: bool, *, everything: bool) -> None:
+def _updated(config: str, describe: bool, as_json: bool, *, everything: bool) -> None:
+    facts: list[dict[str, Any]] = []
     for layer in _indexes(config):
-        runs = layer.update(everything=everything)
-        click.echo(f"{layer.name}: {runs} runs listed")
+        facts.append({"layer": layer.name, "runs_listed": layer.update(everything=everything), "entities_read": 0})
+        if not as_json:
+            click.echo(f"{layer.name}: {facts[-1]['runs_listed']} runs listed")
         if describe:
-            click.echo(f"{layer.name}: {layer.describe()} entities read")
+            facts[-1]["entities_read"] = layer.describe()
+            if not as_json:
+                click.echo(f"{layer.name}: {facts[-1]['entities_read']} entities read")
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
 
 
 def _indexes(config: str) -> list[IndexLayer]:
