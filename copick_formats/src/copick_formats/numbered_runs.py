@@ -7,15 +7,35 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from copick_core.errors import InvalidDataError
-from copick_core.plugins.format_functions import PicksTable
+from copick_core.plugins.format_functions import ListedTomogram, PicksTable
 
 
 def read_names(path: str) -> dict[int, str]:
-    """Read a list of tomograms: a line for each, its number and its file; the run is the file's name without its suffix.
+    """Read a list of tomograms: the run is the file's name without its suffix.
 
     Raises:
-        InvalidDataError: A line has no number or no name, or a number occurs twice.
+        InvalidDataError: As for the files.
     """
+    return {number: PurePosixPath(name.replace("\\", "/")).stem for number, name in _files(path).items()}
+
+
+def read_listed_tomograms(path: str) -> list[ListedTomogram]:
+    """Read the tomograms of a list; files count from its folder.
+
+    Raises:
+        InvalidDataError: A line has no number or no name, a number occurs twice, or it is no text.
+    """
+    try:
+        files = [*_files(path).values()]
+    except UnicodeDecodeError as error:
+        raise InvalidDataError(source=path, reason=f"is no list of tomograms: {error}") from error
+    if not files:
+        raise InvalidDataError(source=path, reason="lists no tomograms")
+    return [ListedTomogram(os.path.join(os.path.dirname(path), file)) for file in files]
+
+
+def _files(path: str) -> dict[int, str]:
+    """A line for each tomogram: its number and its file."""
     names: dict[int, str] = {}
     with open(path, encoding="utf-8") as file:
         for row, line in enumerate(file, 1):
@@ -26,7 +46,7 @@ def read_names(path: str) -> dict[int, str]:
                 raise InvalidDataError(
                     source=path, reason=f"line {row}: {line.strip()!r:.60} is no new number and name", index=row - 1
                 )
-            names[int(number)] = PurePosixPath(name.strip().replace("\\", "/")).stem
+            names[int(number)] = name.strip()
     return names
 
 

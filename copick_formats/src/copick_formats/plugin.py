@@ -95,6 +95,7 @@ def _points() -> list[Format]:
             reads={
                 "picks": "copick_formats.relion:read_relion",
                 "filaments": "copick_formats.relion_filaments:read_relion_filaments",
+                "tomograms": "copick_formats.relion_tomograms:read_listed_tomograms",
             },
             writes={
                 "picks": "copick_formats.relion_writing:write_relion",
@@ -128,6 +129,13 @@ def _points() -> list[Format]:
             writes=_both("dynamo", "write_dynamo"),
             summary="tables of particles of Dynamo",
             url="https://www.dynamo-em.org/w/index.php?title=Table",
+        ),
+        Format(
+            "dynamo-list",
+            api_version=1,
+            suffixes=(".doc",),
+            reads={"tomograms": "copick_formats.numbered_runs:read_listed_tomograms"},
+            summary="lists of tomograms of Dynamo",
         ),
         Format(
             "imod",

@@ -87,6 +87,27 @@ def format_that_writes(path: str, kind: str, name: str | None = None) -> Format:
     return claimants[0]
 
 
+def format_that_lists(path: str, name: str | None = None) -> Format | None:
+    """Find the format of a file that lists tomograms; None if it is no such list.
+
+    Args:
+        path: A file, which may be missing.
+        name: Name of the format, where it is known.
+
+    Raises:
+        UnknownPluginError: No format of that name is installed.
+        PluginError: The format of that name is broken.
+    """
+    if name is not None:
+        chosen = formats.get(name)
+        return chosen if "tomograms" in chosen.reads and "volume" not in chosen.reads else None
+    if not os.path.isfile(path):
+        return None
+    able = [f for f in formats.usable() if "tomograms" in f.reads]
+    head = packed.head(path, HEAD_BYTES)
+    return next((f for f in able if _sniffs(f, path, head)), None) or next(iter(_by_suffix(able, path)), None)
+
+
 def function_of(record: Format, functions: Mapping[str, Any], kind: str, options: Mapping[str, Any]) -> Any:
     """Import the function behind ``reads`` or ``writes``, and check the options that it is to be called with.
 

@@ -85,6 +85,31 @@ class FilamentsTable:
     object_name: str | None = None
 
 
+class ListedTomogram(NamedTuple):
+    """A tomogram that a file lists.
+
+    Attributes:
+        path: Its file.
+        run: Name of the run; None if the list names none.
+        voxel_size: In angstrom; None if the list has none.
+    """
+
+    path: str
+    run: str | None = None
+    voxel_size: float | None = None
+
+
+class TomogramsReader(Protocol):
+    """``reads["tomograms"]``."""
+
+    def __call__(self, path: str, /, **options: Any) -> Iterable[ListedTomogram]:
+        """Read a list of tomograms, in its order.
+
+        Raises:
+            InvalidDataError: It is no such list; with the row where one cannot be read.
+        """
+
+
 class VolumeReader(Protocol):
     """``reads["volume"]``."""
 

@@ -116,8 +116,9 @@ class Format:
     """A file format.
 
     ``reads`` and ``writes`` say what files of the format hold: ``"volume"`` (tomograms, segmentations, features and object
-    maps), ``"picks"``, ``"filaments"``, ``"mesh"``. Each gives the function that does it, or ``"module:name"``. What the
-    functions of each kind take and return is described in :mod:`copick_core.plugins.format_functions`.
+    maps), ``"picks"``, ``"filaments"``, ``"mesh"``; ``"tomograms"`` are lists of files. Each gives the function that does it,
+    or ``"module:name"``. What the functions of each kind take and return is described in
+    :mod:`copick_core.plugins.format_functions`.
 
     Attributes:
         name: Name of the format, such as ``"mrc"``; equals the entry point's name.

@@ -16,6 +16,7 @@ from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import declared, format_that_writes, function_of
 from copick_core.projects.importing import import_tomogram
 from copick_core.projects.runs import map_runs
+from copick_core.projects.tomogram_lists import TomogramFile, tomogram_files
 from copick_core.projects.transfers import (
     RunNames,
     State,
@@ -27,7 +28,6 @@ from copick_core.projects.transfers import (
     filled,
     new_file,
     state_before,
-    stem_of,
 )
 from copick_core.tree.addresses import address_of
 from copick_core.tree.keys import Kind
@@ -70,12 +70,13 @@ def import_tomograms(
 
     Args:
         root: The project.
-        files: The files.
+        files: The files, or lists of them, such as a tomograms.star.
         tomo_type: Type of the tomograms.
-        run_regex: Searched in a file's name without its suffix; the first group, or all that matches, is the run.
+        run_regex: Searched in the name that a list gives the run, or in a file's name without its suffix; the first group, or
+            all that matches, is the run.
         run_prefix: Put in front of that.
-        run_names: Names of runs by the files' names without suffix, before all rules.
-        voxel_size: In angstrom, for files that do not tell it, or tell a wrong one.
+        run_names: Names of runs by that name, before all rules.
+        voxel_size: In angstrom, for files that do not tell it, or tell a wrong one; that of a list by default.
         levels: Number of resolution levels.
         dtype: Type to store; None for that of the file.
         exist_ok: Replace tomograms that exist.
@@ -88,38 +89,35 @@ def import_tomograms(
         progress: Called after each run with its name, how many are finished, and how many there are.
 
     Returns:
-        A row for each file, in their order.
+        A row for each tomogram, in their order, and for each file that could not be read.
 
     Raises:
         ReadOnlyError: The project has no writable layer.
         InvalidDataError: ``run_regex`` is no regular expression.
     """
     naming = RunNames(run_regex, run_prefix, run_names or {})
-    options = {"voxel_size": voxel_size, "file_format": file_format, "read_options": dict(read_options or {})}
-    rows: dict[str, Transfer] = {}
-    by_run: dict[str, list[str]] = {}
-    paths = [os.fspath(path) for path in files]
-    for path in paths:
-        run = None
+    given = {"voxel_size": voxel_size, "file_format": file_format, "read_options": dict(read_options or {})}
+    rows: dict[tuple[str, str | None], Transfer] = {}
+    by_run: dict[str, list[TomogramFile]] = {}
+    for path in dict.fromkeys(os.fspath(path) for path in files):
         try:
-            run = check_run_name(naming.of(stem_of(path)))
-            with opened_volume(path, voxel_size=voxel_size, file_format=file_format, **(read_options or {})) as volume:
-                size, shape = volume.voxel_size, volume.shape
-            if size is None:
-                raise InvalidDataError(source=path, reason="does not tell its voxel size; give voxel_size (in angstrom)")
+            listed = [*tomogram_files(path, naming, given)]
         except (CopickError, OSError, TypeError) as error:
-            rows[path] = Transfer(path, run, None, "failed", error=described(error))
+            rows[path, None] = Transfer(path, None, None, "failed", error=described(error))
             continue
-        rows[path] = Transfer(path, run, f"{run}/{tomo_type}@{size}", "planned", math.prod(shape))
-        by_run.setdefault(run, []).append(path)
+        for file in listed:
+            row = rows[file.path, file.run] = _planned(file, tomo_type)
+            if row.state == "planned":
+                by_run.setdefault(file.run, []).append(file)
     for run, several in [*by_run.items()]:
         if len(several) > 1:
-            for path in several:
-                error_text = f"{' and '.join(several)} have the same run {run!r}; name runs with run_regex or run_names"
-                rows[path] = Transfer(path, run, None, "failed", error=error_text)
+            paths = [file.path for file in several]
+            for path in paths:
+                error_text = f"{' and '.join(paths)} have the same run {run!r}; name runs with run_regex or run_names"
+                rows[path, run] = Transfer(path, run, None, "failed", error=error_text)
             del by_run[run]
     if dry_run:
-        return TransferReport([rows[path] for path in dict.fromkeys(paths)])
+        return TransferReport([*rows.values()])
     for run in by_run:
         root.new_run(run, exist_ok=True)
     common = {
@@ -128,20 +126,33 @@ def import_tomograms(
         "dtype": dtype,
         "exist_ok": exist_ok,
         "resume": resume,
-        "options": options,
     }
     mapped = map_runs(
         _import, root, [*by_run], executor=executor, workers=workers, collect=True, progress=progress,
-        run_args={run: {"path": path, **common} for run, (path,) in by_run.items()},
+        run_args={run: {"path": file.path, "options": file.options, **common} for run, (file,) in by_run.items()},
     )  # fmt: skip
-    for run, (path,) in by_run.items():
-        planned = rows[path]
+    for run, (file,) in by_run.items():
+        path, planned = file.path, rows[file.path, run]
         if run in mapped.results:
             state, address = mapped.results[run]
-            rows[path] = Transfer(path, run, address, state, planned.count)
+            rows[path, run] = Transfer(path, run, address, state, planned.count)
         else:
-            rows[path] = Transfer(path, run, None, "failed", planned.count, described(mapped.errors[run].error))
-    return TransferReport([rows[path] for path in dict.fromkeys(paths)])
+            rows[path, run] = Transfer(path, run, None, "failed", planned.count, described(mapped.errors[run].error))
+    return TransferReport([*rows.values()])
+
+
+def _planned(file: TomogramFile, tomo_type: str) -> Transfer:
+    """What would become of a file, by its header."""
+    try:
+        check_run_name(file.run)
+        options = dict(file.options)
+        with opened_volume(file.path, **options.pop("read_options"), **options) as volume:
+            size, shape = volume.voxel_size, volume.shape
+        if size is None:
+            raise InvalidDataError(source=file.path, reason="does not tell its voxel size; give voxel_size (in angstrom)")
+    except (CopickError, OSError, TypeError) as error:
+        return Transfer(file.path, file.run, None, "failed", error=described(error))
+    return Transfer(file.path, file.run, f"{file.run}/{tomo_type}@{size}", "planned", math.prod(shape))
 
 
 def export_volumes(

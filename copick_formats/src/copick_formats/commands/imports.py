@@ -106,19 +106,23 @@ def meshes(context: click.Context, /, **given: Any) -> None:
     _import(context, import_meshes, "mesh", given)
 
 
-@examples("copick-core import tomograms tomograms/*.mrc --type wbp --run-regex 'TS_[0-9]+'")
+@examples(
+    "copick-core import tomograms tomograms/*.mrc --type wbp --run-regex 'TS_[0-9]+'",
+    "copick-core import tomograms Tomograms/job006/tomograms.star --type wbp -O tomogram=half1",
+)
 @imports.command
 @_arguments
 @click.option("--type", "tomo_type", required=True, help="Type of the tomograms, such as wbp.")
 @click.option("--levels", default=3, show_default=True, help="Number of resolution levels.")
 @click.option("--dtype", default="float32", show_default=True, help="Type to store; 'file' for that of the file.")
 @_common
-@formats_option("volume", "reads")
+@formats_option("volume", "reads", "tomograms")
 @click.pass_context
 def tomograms(context: click.Context, /, **given: Any) -> None:
     """Import tomograms from FILES, one for each run.
 
-    The exit code is 1 if a file could not be imported; the others are.
+    A file may also list tomograms, as a tomograms.star does. The exit code is 1 if a file could not be imported; the
+    others are.
     """
     from copick_core.projects.volume_files import import_tomograms
 
@@ -129,7 +133,7 @@ def tomograms(context: click.Context, /, **given: Any) -> None:
 def _import(context: click.Context, function: Callable[..., Any], kind: str, given: dict[str, Any]) -> None:
     """Call a function with the options of its command as arguments."""
     from copick_core.opening import from_file
-    from copick_core.plugins.choosing import format_that_reads
+    from copick_core.plugins.choosing import format_that_lists, format_that_reads
 
     config, files, as_json = given.pop("config"), given.pop("files"), given.pop("as_json")
     pairs = [text.partition("=") for text in given.pop("run_names")]
@@ -139,8 +143,9 @@ def _import(context: click.Context, function: Callable[..., Any], kind: str, giv
     read_options = {}
     with in_options(kind):
         if options:
-            chosen = format_that_reads(files[0], kind, given["file_format"])
-            read_options = format_options(chosen, chosen.reads, kind, options)
+            listing = format_that_lists(files[0], given["file_format"]) if kind == "volume" else None
+            chosen = listing or format_that_reads(files[0], kind, given["file_format"])
+            read_options = format_options(chosen, chosen.reads, "tomograms" if listing else kind, options)
         report = function(
             from_file(config),
             files,

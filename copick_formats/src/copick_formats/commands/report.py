@@ -53,12 +53,13 @@ _IN_OPTIONS = [
 ]
 
 
-def formats_option(kind: str, does: Literal["reads", "writes"]) -> Callable[[Any], Any]:
+def formats_option(kind: str, does: Literal["reads", "writes"], *others: str) -> Callable[[Any], Any]:
     """``--formats``: list the formats for a kind, with their options, and exit.
 
     Args:
         kind: Such as ``"picks"``.
         does: What the formats must do with it.
+        *others: Further kinds, for formats that do not have the first.
     """
 
     def listed(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -66,11 +67,12 @@ def formats_option(kind: str, does: Literal["reads", "writes"]) -> Callable[[Any
             return
         for record in formats.usable():
             functions = getattr(record, does)
-            if kind not in functions:
+            found = next((one for one in (kind, *others) if one in functions), None)
+            if found is None:
                 continue
             click.echo(f"{record.name:14} {' '.join(record.suffixes):22} {record.summary}")
             try:
-                options = _options(functions[kind])
+                options = _options(functions[found])
             except Exception as error:  # one broken format must not hide the others
                 click.echo(f"    cannot be used: {error}")
                 continue
