@@ -83,7 +83,8 @@ class _Placed:
     @property
     def filename(self) -> str:
         """Name of the entity's file or folder."""
-        return layout.file_name(self.key)
+        home = self._home()
+        return layout.file_name(self.key) if home is None else home.path_of(self.key).rpartition("/")[2]
 
     @property
     def static_path(self) -> str | None:
@@ -281,7 +282,7 @@ def _files(layer: Layer | None) -> FilesLayer | None:
 
 
 def _path(layer: FilesLayer | None, key: Key) -> str | None:
-    return layer.full_path(layout.path(key)) if layer else None
+    return layer.full_path(layer.path_of(key)) if layer else None
 
 
 def _fs(layer: FilesLayer | None) -> AbstractFileSystem | None:

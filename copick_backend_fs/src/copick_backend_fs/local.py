@@ -96,7 +96,7 @@ class LocalLayer(PathLayer):
 
     def location(self, key: Key) -> str:
         """Absolute path of an entity."""
-        return self.full_path(layout.path(key))
+        return self.full_path(self.path_of(key))
 
     def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
         """Times of the folders that the lists of a run, or of the project, are read from."""

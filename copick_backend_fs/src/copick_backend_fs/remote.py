@@ -165,7 +165,7 @@ class FsspecLayer(PathLayer):
     def location(self, key: Key) -> str:
         """URL of an entity, without secrets."""
         first, chain, rest = redacted(self._connection.url).partition("::")
-        return f"{first}/{layout.path(key)}{chain}{rest}"
+        return f"{first}/{self.path_of(key)}{chain}{rest}"
 
     def place_id(self) -> str | None:
         """Protocol, server and path; None in the memory of this process."""
@@ -223,7 +223,7 @@ class FsspecLayer(PathLayer):
         """Whether a volume of which nothing was found is listed all the same: a replacement begins with taking it away."""
         if key.kind not in _VOLUMES or self._connection.protocol in _READ_ONLY or not layout.is_listable(key):
             return False
-        folder, _, name = layout.path(key).rpartition("/")
+        folder, _, name = self.path_of(key).rpartition("/")
         return self.list_folder(folder).get(name, False)
 
     def _notice_missing_listings(self, listings: Mapping[str, Listing]) -> None:
@@ -455,7 +455,7 @@ class FsspecLayer(PathLayer):
         """
         if not self.versions_take_requests:
             return None
-        path = layout.path(key)
+        path = self.path_of(key)
         found = self._version(path)
         replaced = found is None
         while found is None and replaced:  # of writers that come one after another, none makes this "there is no volume"
@@ -493,10 +493,10 @@ class FsspecLayer(PathLayer):
         """
         if not self._files.writes_whole:
             try:
-                return self._put_back(layout.path(key))
+                return self._put_back(self.path_of(key))
             except FolderTakenError as error:
                 raise BeingReplacedError(key=key, layer=self.name, way_out=f"It was cut off: {_MOVED_ASIDE}") from error
-        replacement = self._replacement(layout.path(key))
+        replacement = self._replacement(self.path_of(key))
         before = replacement.stored()[0]
         patience = time.monotonic() + _PATIENCE
         while before is not None:
@@ -574,12 +574,12 @@ class BucketLayer(FsspecLayer):
         """Whether an entity is stored now; a new volume is not before it is complete."""
         if key.kind not in _VOLUMES or not layout.is_listable(key):
             return super().exists(key)
-        path = layout.path(key)
+        path = self.path_of(key)
         if path in self._made:
             return False
         names = self._connection.ask(self._files.first_below, self.full_path(path))
         if not names:
-            return self._is_listed(key)
+            return self._is_listed(key) or self._find_old(key)
         # One that is being made has no documents yet, and those of zarr v2 come first in every listing.
         return any(name in DOCUMENTS for name in names) or not self._is_made(path)
 
@@ -598,7 +598,7 @@ class BucketLayer(FsspecLayer):
         from copick_backend_fs.making import Making, NewVolume
 
         self.check_writable(key)
-        path = layout.path(key)
+        path = self.path_of(key)
         self.sweep_staged(path.rpartition("/")[0])
         making = Making(self._connection, self._files, self.full_path(path))
         try:

@@ -982,3 +982,26 @@ def test_a_label_that_objects_share_is_warned_of_where_it_tells_them_apart(root)
 
     with pytest.warns(UserWarning, match=f"Objects '{names[0]}', '{names[1]}' have the same label 1"):
         segmentation.instance_ids(object_name=names[0])
+
+
+def test_a_multilabel_volume_with_a_label_that_objects_share_is_warned_of_once(root):
+    for obj in root.config.pickable_objects[:2]:
+        obj.label = 1
+    names = [obj.name for obj in root.config.pickable_objects[:2]]
+    run = root.new_run("TS_labels")
+    segmentation = run.new_segmentation(10, "all", "1", user_id="ana", is_multilabel=True)
+
+    with pytest.warns(UserWarning, match=f"Objects '{names[0]}', '{names[1]}' have the same label 1"):
+        segmentation.from_numpy(np.ones((2, 3, 4), int))
+    segmentation.set_region(np.ones((1, 1, 1), int), z=slice(0, 1), y=slice(0, 1), x=slice(0, 1))  # without a second one
+
+
+def test_a_label_that_objects_share_is_no_matter_where_it_is_not_used(root):
+    for obj in root.config.pickable_objects[:2]:
+        obj.label = 1
+    other = root.config.pickable_objects[2]
+    other.label = 5
+    run = root.new_run("TS_labels")
+
+    run.new_segmentation(10, "all", "1", user_id="ana", is_multilabel=True).from_numpy(np.full((2, 3, 4), 5))
+    run.new_segmentation(10, other.name, "1", user_id="ana").from_numpy(np.ones((2, 3, 4), int))

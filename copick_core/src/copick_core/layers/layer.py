@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from copick_core.layers.contents import Content
     from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
+    from copick_core.tree.schema import CopickConfig
 
 L = TypeVar("L", bound="Layer")
 
@@ -229,6 +230,12 @@ class Layer(ABC):
         outlive the process go by it. It holds no secret. None, the default, where the layer cannot promise that.
         """
         return None
+
+    def know_objects(self, config: CopickConfig) -> None:  # noqa: B027 - only file names need to be told apart
+        """Take note of the project's objects, whose names tell how some file names of old projects are to be read.
+
+        By default they do not matter.
+        """
 
     def problems(self) -> Sequence[Problem]:
         """Examine the place: what is wrong in it. Changes nothing, and may take long; one problem never hides another.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_core.layers.problems import OfWriters, Problem
+    from copick_core.tree.schema import CopickConfig
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,9 @@ class PathLayer(Layer):
         self._swept: set[str] = set()
         #: Folders that were warned of, by what was listed.
         self._told: set[tuple[Kind, str]] = set()
+        self._config: CopickConfig | None = None
+        #: Paths of entities that have an old name, as they were found.
+        self._old_paths: Mapping[Key, str] = {}
 
     # ------------------------------------------------------------------ primitives
 
@@ -270,9 +274,11 @@ class PathLayer(Layer):
         """Read the listing of a folder."""
         keys = layout.parse_all(kind, parent, listing, folder)
         if len(keys) == len(listing):
+            if self._old_paths:
+                self._note_old(folder, {})
             return keys
         if kind in layout.WITH_PARTS:
-            self._tell_doubtful(kind, folder, listing)
+            keys += self._old_keys(kind, parent, folder, listing)
         if logger.isEnabledFor(logging.DEBUG):
             for name, is_folder in listing.items():
                 kept = (
@@ -285,21 +291,77 @@ class PathLayer(Layer):
                     logger.debug("layer %r: %s/%s is not a %s of copick; skipped", self.name, folder, name, kind.value)
         return keys
 
-    def _tell_doubtful(self, kind: Kind, folder: str, listing: Listing) -> None:
-        """Warn, once for each folder, of names that only an old project has, and that cannot be read without doubt."""
+    # ------------------------------------------------------------------ old names
+
+    def know_objects(self, config: CopickConfig) -> None:
+        """Take note of the project's objects."""
+        self._config = config
+
+    def path_of(self, key: Key) -> str:
+        """Path of an entity: that of :func:`copick_core.tree.layout.path`, or an old one under which it was found.
+
+        Raises:
+            InvalidNameError: The key cannot be stored.
+        """
+        return (self._old_paths and self._old_paths.get(key)) or layout.path(key)
+
+    def parse_old(self, kind: Kind, parent: ParentKey, folder: str, listing: Listing) -> dict[Key, str]:
+        """Read the old names in a folder that can only mean one thing, and whose entity has no file of its usual name.
+
+        Returns:
+            Their names, by the keys.
+        """
+        found: dict[Key, str] = {}
+        objects = {obj.name for obj in self._config.pickable_objects} if self._config is not None else ()
+        for name, is_folder in listing.items():
+            if is_folder is layout.is_folder(kind) and objects:
+                key = layout.parse_old(kind, parent, name, folder, objects)
+                if key is not None and layout.file_name(key) not in listing:
+                    found.setdefault(key, name)
+        return found
+
+    def _old_keys(self, kind: Kind, parent: ParentKey, folder: str, listing: Listing) -> builtins.list[Key]:
+        """Read the old names in a folder; warn, once for each folder, of those that cannot be read without doubt."""
         names = [
             name
             for name, is_folder in listing.items()
             if is_folder is layout.is_folder(kind) and layout.is_doubtful(kind, name)
         ]
-        if names and (kind, folder) not in self._told:
+        found = self.parse_old(kind, parent, folder, listing) if names else {}
+        if found or self._old_paths:
+            self._note_old(folder, found)
+        doubtful = {*names} - {*found.values()}
+        if doubtful and (kind, folder) not in self._told:
             self._told.add((kind, folder))
             what = KINDS[kind].plural.replace("_", " ")
             warn_caller(
-                f"Layer {self.name!r}, {folder}: {len(names)} {what} have underscores in parts of their names, such as "
-                f"{min(names)!r}, and are not listed: nobody knows where one part ends. Rename them; copick-core doctor "
+                f"Layer {self.name!r}, {folder}: {len(doubtful)} {what} have underscores in parts of their names, such as "
+                f"{min(doubtful)!r}, and are not listed: nobody knows where one part ends. Rename them; copick-core doctor "
                 "lists them."
             )
+        return [*found]
+
+    def _note_old(self, folder: str, names: Mapping[Key, str]) -> None:
+        """Remember the old names in a folder that was listed."""
+        elsewhere = {key: path for key, path in self._old_paths.items() if path.rpartition("/")[0] != folder}
+        self._old_paths = elsewhere | {key: f"{folder}/{name}" for key, name in names.items()}
+
+    def _forget_old(self, key: Key) -> None:
+        self._old_paths = {other: path for other, path in self._old_paths.items() if other != key}
+
+    def _find_old(self, key: Key) -> bool:
+        """Whether an entity that has no file of its usual name has an old one."""
+        path = layout.old_path(key) if self._config is not None else None
+        if path is None:
+            return False
+        folder, _, name = path.rpartition("/")
+        is_folder = layout.is_folder(key.kind)
+        if key not in self.parse_old(key.kind, key.parent, folder, {name: is_folder}):
+            return False
+        if not self.path_exists(path, folder=is_folder):
+            return False
+        self._old_paths = {**self._old_paths, key: path}
+        return True
 
     def problems(self) -> Sequence[Problem]:
         """Find what dead writers have left, names that are never listed, features without tomogram, and folders that fail."""
@@ -362,7 +424,13 @@ class PathLayer(Layer):
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
         # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is no tomogram.
-        return layout.is_listable(key) and self.path_exists(layout.path(key), folder=layout.is_folder(key.kind))
+        if not layout.is_listable(key):
+            return False
+        if not self.path_exists(layout.path(key), folder=layout.is_folder(key.kind)):
+            return self._find_old(key)
+        if key in self._old_paths:
+            self._forget_old(key)
+        return True
 
     def read(self, key: Key) -> bytes:
         """Read a file."""
@@ -373,7 +441,12 @@ class PathLayer(Layer):
         import hashlib
 
         with self.finding(key):
-            data, revision = self.read_file(layout.path(key))
+            try:
+                data, revision = self.read_file(self.path_of(key))
+            except FileNotFoundError:
+                if not self._find_old(key):
+                    raise
+                data, revision = self.read_file(self.path_of(key))
         return data, revision if revision is not None else hashlib.sha256(data).hexdigest()
 
     @contextmanager
@@ -398,15 +471,15 @@ class PathLayer(Layer):
 
     def revision(self, key: Key) -> Revision | None:
         """Token of what is stored now."""
-        return self.file_revision(layout.path(key))
+        return self.file_revision(self.path_of(key))
 
     def modified(self, key: Key) -> float | None:
         """When a file or volume was last written."""
-        return self.modified_time(layout.path(key), folder=layout.is_folder(key.kind))
+        return self.modified_time(self.path_of(key), folder=layout.is_folder(key.kind))
 
     def zarr(self, key: Key) -> Store:
         """Open a volume."""
-        return self.open_store(layout.path(key))
+        return self.open_store(self.path_of(key))
 
     # ------------------------------------------------------------------ writing
 
@@ -414,7 +487,7 @@ class PathLayer(Layer):
         """Store a file, all or nothing."""
         self.check_writable(key)
         try:
-            return self.write_file(layout.path(key), data, if_revision)
+            return self.write_file(self.path_of(key), data, if_revision)
         except FileChangedError as error:
             raise ConflictError(key=key, layer=self.name, expected=if_revision, found=error.found) from error
         finally:
@@ -450,7 +523,7 @@ class PathLayer(Layer):
     def replace_zarr(self, key: Key) -> Iterator[Store]:
         """Fill a fresh store beside the entity's volume and swap it in."""
         self.check_writable(key)
-        path = layout.path(key)
+        path = self.path_of(key)
         folder = path.rpartition("/")[0]
         self.sweep_staged(folder)
         staged = f"{folder}/{staged_name()}"
@@ -492,7 +565,7 @@ class PathLayer(Layer):
     def delete(self, key: Key) -> None:
         """Delete an entity and everything below it."""
         self.check_writable(key)
-        path = layout.path(key)
+        path = self.path_of(key)
         # They lie beside their tomogram, not in it, and go after it: none that is cut off leaves a tomogram without them.
         beside: Sequence[Key] = ()
         try:
@@ -505,4 +578,5 @@ class PathLayer(Layer):
         except FileNotFoundError as error:
             raise NotFoundError(key=key, layer=self.name, location=self.location(key)) from error
         finally:
+            self._forget_old(key)
             self._forget_around(key)

@@ -63,8 +63,9 @@ def _problems_in(layer: PathLayer, holders: Sequence[Holder], below: list[Holder
                 below += [key for key in found if isinstance(key, RunKey | VoxelSpacingKey)]
         found_here = layer.problems_of_writers(folder, listing, partial(_key_of, folder, kinds, holder or ROOT))
         yield from found_here.problems
+        old = {name for kind in kinds for name in layer.parse_old(kind, holder or ROOT, folder, listing).values()}
         for name, is_folder in listing.items():
-            if name in found_here.needed:
+            if name in found_here.needed or name in old:
                 continue
             if problem := _of_name(layer, folder, name, is_folder, kinds, holder):
                 yield problem

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from copick_core.layers.contents import Content
     from copick_core.layers.problems import Problem
     from copick_core.picks import PicksArrays
+    from copick_core.tree.schema import CopickConfig
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Layer)
@@ -194,6 +195,10 @@ class WrapperLayer(Layer):
     def details(self, key: Key) -> Mapping[str, Any]:
         """Pass on, not through :meth:`around`: it is asked for each handle."""
         return self.inner.details(key)
+
+    def know_objects(self, config: CopickConfig) -> None:
+        """Pass on, not through :meth:`around`: it asks no storage."""
+        self.inner.know_objects(config)
 
     def forget(self, parent: ParentKey) -> None:
         """Pass on, not through :meth:`around`: it asks no storage."""

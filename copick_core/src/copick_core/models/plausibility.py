@@ -101,7 +101,11 @@ def label_check(segmentation: CopickSegmentation) -> LabelCheck | None:
     if segmentation.is_instance or segmentation.is_panoptic:  # ids; panoptic labels are refused anyway
         return None
     labels = [obj.label for obj in segmentation.run.root.config.pickable_objects if obj.label is not None]
-    return LabelCheck([1, *labels] if segmentation.segmentation_type == "binary" else labels) if labels else None
+    if not labels:
+        return None
+    if segmentation.segmentation_type == "binary":
+        return LabelCheck([1, *labels])
+    return LabelCheck(labels, {label for label in labels if labels.count(label) > 1})
 
 
 def wrong_label(check: LabelCheck | None) -> str | None:
@@ -112,13 +116,28 @@ def wrong_label(check: LabelCheck | None) -> str | None:
 
 
 def check_labels(segmentation: CopickSegmentation, check: LabelCheck | None, strict: bool) -> None:
-    """Complain of labels that no object has.
+    """Complain of labels that no object has, and warn of those that several objects share.
 
     Raises:
-        InvalidDataError: If ``strict``.
+        InvalidDataError: If ``strict``, of labels that no object has.
     """
+    root = segmentation.run.root
+    if check is not None and check.found_shared is not None:
+        warn_of_shared(segmentation, root, check.found_shared)
     if reason := wrong_label(check):
-        complain(segmentation, segmentation.run.root, strict, "labels", reason)
+        complain(segmentation, root, strict, "labels", reason)
+
+
+def warn_of_shared(segmentation: CopickSegmentation, root: CopickRoot, label: int) -> None:
+    """Warn, once for each segmentation, of a label that several objects have, where it should tell them apart."""
+    sharing = [obj.name for obj in root.config.pickable_objects if obj.label == label]
+    if len(sharing) < 2 or (segmentation.key, "shared label") in root._complained:
+        return
+    root._complained.add((segmentation.key, "shared label"))
+    warn_caller(
+        f"Objects {', '.join(map(repr, sharing))} have the same label {label}, so that {segmentation.key} cannot tell them "
+        "apart. Give each a label of its own in the configuration."
+    )
 
 
 def outside(positions: NDArray[Any], sizes: Iterable[tuple[TomogramKey, Sequence[int]]]) -> tuple[int, str] | None:

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
-from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.models.entity import Annotation, check_flags
 from copick_core.models.volume import ALL, NOTHING_OPEN, Volume
@@ -446,12 +445,9 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         label = self.run._object(object_name).label
         if label is None:
             raise InvalidDataError(source=f"object {object_name!r}", reason="it has no label")
-        sharing = [o.name for o in self.run.root.pickable_objects if o.label == label]
-        if len(sharing) > 1:
-            warn_caller(
-                f"Objects {', '.join(map(repr, sharing))} have the same label {label}, so that {self._key} cannot tell them "
-                "apart. Give each a label of its own in the configuration."
-            )
+        from copick_core.models.plausibility import warn_of_shared
+
+        warn_of_shared(self, self.run.root, label)
         return label
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:

@@ -94,6 +94,8 @@ class CopickRootOverlay(CopickRoot):
 
             open_layers = partial(open_wrapped, open_layers=open_layers)
         self.layers: Layers = open_layers(config)
+        for layer in self.layers.all:
+            layer.know_objects(config)
         self._overlays: list[Layer] = [] if self.layers.overlay is None else [self.layers.overlay]
         self._index = _Index(config, bool(self.layers.static))
         #: Answers that :meth:`prefetch` has for handles that are about to ask.

@@ -3,7 +3,8 @@
 ``path(key)`` says where an entity lies below a project's root; ``parse_all(kind, parent, names)`` reads the names of a listed
 folder back, without those of foreign files, and ``parse`` reads one. ``path`` of what was read is the file that was read, so a
 listing never shows an entity that cannot be opened and never a truncated name; any other name is foreign. New names have no
-underscores; tomograms of copick before 2025 do (``denoised_isonet.zarr``), and are read under the names that they have.
+underscores; tomograms of copick before 2025 do (``denoised_isonet.zarr``), and are read under the names that they have. Old
+names of objects (``alice_1_outer_membrane.json``) are read by :func:`parse_old`, which has to know the project's objects.
 The layout is that of copick 1.x::
 
     ExperimentRuns/{run}/.meta
@@ -23,7 +24,7 @@ The layout is that of copick 1.x::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -226,6 +227,50 @@ def is_doubtful(kind: Kind, name: str) -> bool:
     return name.endswith(suffix) and len(found) > parts and all(found)
 
 
+def parse_old(kind: Kind, parent: ParentKey, name: str, folder: str, objects: Collection[str]) -> Key | None:
+    """Read a name with underscores in that of its object, as old projects have, where it can only mean one thing.
+
+    Args:
+        kind: Kind of entity.
+        parent: Its parent.
+        name: The name.
+        folder: The folder that holds it.
+        objects: Names of the project's objects.
+
+    Returns:
+        The key under the object's name in the project; None for a name without doubt, and where none or more than one of the
+        ways to split the name has an object of the project. :func:`path` of the key is another path.
+    """
+    if not is_doubtful(kind, name):
+        return None
+    suffix, parts = WITH_PARTS[kind]
+    first, found = parts - 1, name.removesuffix(suffix).split("_")
+
+    def is_object(name: str) -> bool:
+        return name in objects or name.removesuffix(_MULTILABEL) in objects
+
+    # A shorter object leaves more parts for user and session than there is one way to split.
+    if [at for at in range(first, len(found)) if is_object("-".join(found[at:]))] != [first]:
+        return None
+    return parse(kind, parent, "_".join([*found[:first], "-".join(found[first:])]) + suffix, folder)
+
+
+def old_path(key: Key) -> str | None:
+    """Path that an entity most likely has in an old project: with underscores in the name of its object.
+
+    Returns:
+        None for other kinds, and for names of one part.
+    """
+    old: Key
+    if isinstance(key, ObjectKey | SegmentationKey):
+        old = key._replace(name=key.name.replace("-", "_"))
+    elif isinstance(key, FileKey):
+        old = key._replace(object_name=key.object_name.replace("-", "_"))
+    else:
+        return None
+    return None if old == key else path(old)
+
+
 def is_listable(key: Key) -> bool:
     """Whether a listing would show an entity under this key: :func:`parse` reads what :func:`path` writes."""
     try:
@@ -397,7 +442,9 @@ __all__ = [
     "is_folder",
     "is_listable",
     "marker",
+    "old_path",
     "parse",
     "parse_all",
+    "parse_old",
     "path",
 ]

@@ -133,23 +133,29 @@ def check_panoptic(data: npt.NDArray[Any], allowed: Collection[int], *, source: 
 
 
 class LabelCheck:
-    """Notices values that are neither 0 nor one of some labels. Takes a volume in pieces, from any thread.
+    """Notices values that are neither 0 nor one of some labels, or one that objects share. Takes pieces, from any thread.
 
     Args:
         labels: The labels.
+        shared: Those that tell nobody which object is meant.
 
     Attributes:
         found: A value that is none of them; None as long as there is none.
+        found_shared: A value that is one of ``shared``; None as long as there is none.
     """
 
-    def __init__(self, labels: Collection[int]) -> None:
+    def __init__(self, labels: Collection[int], shared: Collection[int] = ()) -> None:
         self.found: int | float | None = None
+        self.found_shared: int | None = None
+        self._shared = shared
         self._labels = np.unique([0, *labels])
         # Most projects number their objects one after another: then the largest value tells.
         self._gapless = int(np.argmax(np.append(self._labels, -1) != np.arange(len(self._labels) + 1))) - 1
 
     def __call__(self, values: npt.NDArray[Any]) -> None:
         """Look at a piece."""
+        if self.found_shared is None:
+            self.found_shared = next((label for label in self._shared if (values == label).any()), None)
         if self.found is not None or not values.size:
             return
         if values.dtype.kind in "bu":
