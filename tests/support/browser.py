@@ -61,9 +61,13 @@ class OpenPage:
 
     def open(self, run: str, link: str | None = None) -> Any:
         """Open a run, and wait until it is drawn; gives its session."""
-        self.page.goto(link or f"{self.server.url}#{run}")
-        self.until(lambda: self.frame is not None and self.frame.evaluate(_READY))
+        self.show(link or f"{self.server.url}#{run}")
         return self.session(run)
+
+    def show(self, link: str) -> None:
+        """Open a link to a run, and wait until it is drawn."""
+        self.page.goto(link)
+        self.until(lambda: self.frame is not None and self.frame.evaluate(_READY))
 
     def session(self, run: str) -> Any:
         """The session of an open run."""

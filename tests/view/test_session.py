@@ -384,6 +384,32 @@ def test_addresses_lead_to_a_run_of_the_page(server):
         page_of(server.root, "TS_9/")
 
 
+def test_what_other_layers_have_at_the_same_address_is_named_after_them_and_hidden_at_first(shared_project, tmp_path):
+    config = shared_project("tool", "0")
+    run = copick_core.open(config["overlay"] | {"pickable_objects": config["pickable_objects"]}).get_run("TS_1")
+    run.new_voxel_spacing(13.5).new_tomogram("wbp").from_numpy(np.ones((24, 40, 56), np.float32))
+    run.new_segmentation(13.5, "all", "0", True, "tool").from_numpy(np.ones((24, 40, 56), np.uint8))
+    run.new_picks("ribosome", "0", "tool", positions=[[1.0, 2.0, 3.0]])
+    with PageServer(copick_core.open(config), drafts=tmp_path / "drafts") as server:
+        session = server.session("TS_1", f"127.0.0.1:{server.port}")
+        session.close()
+        panel = session.panel()
+
+        session.open_tomogram("TS_1/wbp@13.5 in static")
+
+        labels = "all:tool/0@13.5?multilabel=true"
+        assert panel["tomograms"] == ["TS_1/wbp@13.5", "TS_1/wbp@13.5 in static"]
+        assert (panel["tomogram"], session.view()["tomogram"]) == (panel["tomograms"][0], panel["tomograms"][1])
+        assert {(s["name"], s["layer"]) for s in panel["layers"]} >= {(labels, "overlay"), (f"{labels} in static", "static")}
+        assert [(found["name"], found["own"]) for found in panel["lists"]] == [
+            (TOOL, True),
+            (OWN, False),
+            (f"{TOOL} in static", False),
+        ]
+        assert session.drawing.hidden >= {f"{labels} in static", f"{TOOL} in static"}
+        assert not session.drawing.hidden & {labels, TOOL, OWN}
+
+
 def test_the_run_of_a_link_is_found_again(server):
     name = "TS 1!#%2"
     server.root.new_run(name)

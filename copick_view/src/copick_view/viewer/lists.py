@@ -38,6 +38,7 @@ class Listed:
         points: The points that are shown.
         sent: Its annotations as they were last sent to the viewer or came from it; None where they are only looked at.
         new: Whether somebody else stored it while the page was open.
+        covered: Whether picks of the same address in another layer take its place: it is hidden at first.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Listed:
     points: Points
     sent: list[Json] | None = None
     new: bool = False
+    covered: bool = False
 
 
 class Lists:
@@ -85,16 +87,16 @@ class Lists:
         self.problems = []
         for name in self._editor.objects:
             self._list_own(name)
-        newest = {picks.key: picks for picks in scenes.run_of(self._root, self._editor.run).picks}
-        for picks in newest.values():
-            if self._editor.edits(picks):
+        for picks, place in scenes.placed(scenes.run_of(self._root, self._editor.run).picks):
+            if self._editor.edits(picks) and not place:
                 continue
+            name = layer_name(picks, place)
             try:
                 points = stored_points(picks.points)
             except CopickError as error:
-                self.problems.append(f"{layer_name(picks)} is not shown: {error}")
+                self.problems.append(f"{name} is not shown: {error}")
                 continue
-            listed = Listed(layer_name(picks), picks.pickable_object_name, False, picks, points)
+            listed = Listed(name, picks.pickable_object_name, False, picks, points, covered=bool(place))
             listed.new = listed.name in before and before[listed.name].new
             self._lists[listed.name] = listed
 
@@ -144,7 +146,7 @@ class Lists:
             if len(axes.values):
                 url = self._sources.add_files(axes.files(), f"{listed.name} {AXES}")
                 layers.append(shapes_layer(f"{listed.name} {AXES}", color, url, lines=True))
-        return layers
+        return [{**layer, "visible": False} for layer in layers] if listed.covered else layers
 
     def annotations(self) -> dict[str, list[Json]]:
         """The annotations of all lists that can be changed with the mouse, by name, as they should be in the viewer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from copick_core.errors import CopickError
-from copick_core.tree.addresses import address_of
 from copick_view.viewer.layers import Json
 from copick_view.viewer.points import centre
 from copick_view.viewer.scene import color_of, tomograms
@@ -31,9 +30,9 @@ def panel(session: RunSession) -> Json:
         "chosen": lists.chosen,
         "objects": [_object(session, found) for found in root.pickable_objects],
         "lists": [_list(session, listed, hidden) for listed in lists],
-        "layers": [{"name": layer["name"], "visible": layer["name"] not in hidden} for layer in session.scene.layers],
-        "tomogram": str(address_of(session.scene.tomogram.key)),
-        "tomograms": [str(address_of(t.key)) for t in tomograms(root, session.run)],
+        "layers": [_layer(session, layer["name"], hidden) for layer in session.scene.layers],
+        "tomogram": session.tomogram,
+        "tomograms": [*tomograms(root, session.run)],
         "level": session.first_level,
         "levels": len(session.scene.levels),
         "unsaved": {name: str(found) for name, found in editor.changes.items()},
@@ -60,6 +59,10 @@ def reviews_of(session: RunSession) -> Json:
     except CopickError as error:
         return {"": {"state": None, "text": str(error)}}
     return {name: {"state": review.state, "text": str(review)} for name, review in found.items()}
+
+
+def _layer(session: RunSession, name: str, hidden: set[str]) -> Json:
+    return {"name": name, "visible": name not in hidden, "layer": session.scene.stored.get(name)}
 
 
 def _object(session: RunSession, found: Any) -> Json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
     from copick_core.models import CopickFilaments, CopickMesh, CopickSegmentation, CopickTomogram
+    from copick_core.models.entity import Entity
     from copick_core.overlay import CopickRootOverlay, CopickRunOverlay
     from copick_view.viewer.placement import Level
+
+E = TypeVar("E", bound="Entity[Any]")
 
 #: Color of what belongs to no object.
 _GREY = (160, 160, 160)
@@ -92,6 +95,7 @@ class Scene:
         levels: Its levels.
         finest: Where the voxels of the finest level that is drawn lie.
         layers: Layers of the tomogram, segmentations, meshes and filaments.
+        stored: The layer of the project that each of them is stored in, by name.
         problems: What could not be drawn, and why.
     """
 
@@ -99,6 +103,7 @@ class Scene:
     levels: list[str]
     finest: Level
     layers: list[Json] = field(default_factory=list)
+    stored: dict[str, str | None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -114,17 +119,31 @@ def run_of(root: CopickRootOverlay, name: str) -> CopickRunOverlay:
     return run  # type: ignore[return-value,unused-ignore]
 
 
-def tomograms(root: CopickRootOverlay, run: str) -> list[CopickTomogram]:
-    """Tomograms of a run, those of the smallest voxels first.
+def tomograms(root: CopickRootOverlay, run: str) -> dict[str, CopickTomogram]:
+    """Tomograms of a run by their names in the page, those of the smallest voxels first.
 
     Raises:
         NotFoundError: It has none.
     """
     spacings = sorted(run_of(root, run).voxel_spacings, key=lambda s: s.voxel_size)
-    found = [tomogram for spacing in spacings for tomogram in spacing.tomograms]
+    found = {
+        f"{address_of(tomogram.key)} {place}".strip(): tomogram
+        for spacing in spacings
+        for tomogram, place in placed(spacing.tomograms)
+    }
     if not found:
         raise NotFoundError(key=f"A tomogram of run {run!r}", layer=", ".join(layer.name for layer in root.layers.all))
     return found
+
+
+def placed(entities: Sequence[E]) -> list[tuple[E, str]]:
+    """Entities with what tells apart those of one key: ``""`` for the one that the project shows, ``"in LAYER"`` for others.
+
+    Args:
+        entities: As the project lists them: those of static layers first, that of the overlay last.
+    """
+    found = {entity.key: entity for entity in entities}
+    return [*((e, "") for e in found.values()), *((e, f"in {e.layer}") for e in entities if found[e.key] is not e)]
 
 
 def build(
@@ -143,29 +162,34 @@ def build(
         NotFoundError: There is no tomogram.
         InvalidDataError: It cannot be drawn.
     """
-    tomogram = tomogram or tomograms(root, run)[0]
+    tomogram = tomogram or next(iter(tomograms(root, run).values()))
     size = tomogram.voxel_spacing.voxel_size
     volume = PageVolume(tomogram, size, labels=False, first_level=first_level)
     scene = Scene(tomogram, [*tomogram.levels], volume.levels[0])
     name = f"{tomogram.tomo_type}@{size:g}"
     scene.layers.append(image_layer(name, sources.add_volume(volume), contrast(volume.views)))
+    scene.stored[name] = tomogram.layer
     handle = run_of(root, run)
-    parts: list[tuple[Any, Any]] = [
-        *((s, _labels) for s in _newest(handle.segmentations)),
-        *((m, _mesh) for m in _newest(handle.meshes)),
-        *((f, _filaments) for f in _newest(handle.filaments)),
+    parts: list[tuple[Any, str, Any]] = [
+        *((*found, _labels) for found in placed(handle.segmentations)),
+        *((*found, _mesh) for found in placed(handle.meshes)),
+        *((*found, _filaments) for found in placed(handle.filaments)),
     ]
-    for entity, make in parts:
+    for entity, place, make in parts:
         try:
-            scene.layers += make(root, entity, sources)
+            made: list[Json] = make(root, entity, sources)
         except (InvalidDataError, NotFoundError, KeyError) as error:
             scene.problems.append(f"{address_of(entity.key)} is not drawn: {error}")
+            continue
+        shown = [_apart(layer, place) for layer in made] if place else made
+        scene.layers += shown
+        scene.stored.update({layer["name"]: entity.layer for layer in shown})
     return scene
 
 
-def _newest(entities: list[Any]) -> list[Any]:
-    """Of entities of one key in several layers, those of the overlay, which take the place of the others."""
-    return [*{entity.key: entity for entity in entities}.values()]
+def _apart(layer: Json, place: str) -> Json:
+    """The layer of an entity that another one of its key covers, under a name of its own: hidden at first."""
+    return {**layer, "name": f"{layer['name']} {place}", "visible": False}
 
 
 def layer_name(entity: Any, note: str = "") -> str:

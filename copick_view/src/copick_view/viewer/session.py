@@ -422,20 +422,27 @@ class RunSession:
             InvalidDataError: The run has no such tomogram.
         """
         with self._lock:
-            found = next((t for t in scenes.tomograms(self.root, self.run) if str(address_of(t.key)) == address), None)
+            found = scenes.tomograms(self.root, self.run).get(address)
             if found is None:
                 raise InvalidDataError(source=address, reason=f"it is no tomogram of run {self.run!r}")
-            if (found.key, first_level) == (self.scene.tomogram.key, self.first_level):
+            now = self.scene.tomogram
+            if (found.key, found.layer, first_level) == (now.key, now.layer, self.first_level):
                 return
             # Coordinates count voxels of the finest level that is drawn.
             self.scene = scenes.build(self.root, self.run, self.sources, found, first_level)
             self.first_level = first_level
             self.drawing.put(self._layers(), self._selected_layer(), self.scene.finest)
 
+    @property
+    def tomogram(self) -> str:
+        """The name of the tomogram that is shown."""
+        shown = self.scene.tomogram
+        named = scenes.tomograms(self.root, self.run).items()
+        return next((name for name, t in named if (t.key, t.layer) == (shown.key, shown.layer)), str(address_of(shown.key)))
+
     def view(self) -> Json:
         """The view, in few values. :meth:`restore_view` shows it again."""
-        tomogram = str(address_of(self.scene.tomogram.key))
-        return {**self.drawing.view(), "tomogram": tomogram, "level": self.first_level, "object": self.lists.chosen}
+        return {**self.drawing.view(), "tomogram": self.tomogram, "level": self.first_level, "object": self.lists.chosen}
 
     def restore_view(self, view: Mapping[str, Any]) -> None:
         """Show a view that :meth:`view` gave.

@@ -115,7 +115,7 @@ function panel(found) {
     ...heading("Editing", editing(found)),
     element("div", { className: "messages", id: "messages" }, ...found.messages.slice(-4).reverse().map((m) => element("p", {}, m))),
     ...heading("Points", found.lists.flatMap((list) => listed(list, found))),
-    ...heading("Layers", found.layers.map(layer)),
+    ...heading("Layers", found.layers.map((l) => layer(l, found))),
     ...heading("Tomogram", tomogram(found)),
     ...heading("Objects", found.objects.map(legend)),
     ...heading("Review", reviews(found)),
@@ -188,10 +188,12 @@ function points(list, found) {
   return box;
 }
 
-function layer(found) {
-  const box = element("input", { type: "checkbox", checked: found.visible });
-  box.addEventListener("change", () => act("show", { names: [found.name], visible: box.checked }));
-  return row(element("label", { title: found.name }, box, found.name));
+function layer(shown, found) {
+  const box = element("input", { type: "checkbox", checked: shown.visible });
+  box.addEventListener("change", () => act("show", { names: [shown.name], visible: box.checked }));
+  const several = new Set([...found.layers, ...found.lists].map((l) => l.layer).filter(Boolean)).size > 1;
+  const stored = several && shown.layer ? [element("span", { className: "end dim small" }, shown.layer)] : [];
+  return row(element("label", { title: shown.layer ? `${shown.name} in layer ${shown.layer}` : shown.name }, box, shown.name), ...stored);
 }
 
 function tomogram(found) {
