@@ -5,8 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.request import urlopen
 
 import pytest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 import copick_core
 
@@ -80,6 +84,20 @@ def test_bodies_that_mean_nothing_are_refused(server, body):
 @pytest.mark.parametrize("path", ["viewer/part/../../x", "viewer/part/serving.py", "viewer/data/x/y/z", "viewer/run/TS_9"])
 def test_paths_lead_nowhere_else(server, path):
     assert _status(server, "GET", f"/{server.token}/{path}") in (400, 404)
+
+
+def test_64_requests_at_once_are_all_answered_alike(server):
+    path = _paths(server)["volume"].replace(".zattrs", "0/0/0/0")
+
+    def fetch(_):
+        with urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=30) as answer:
+            return answer.read()
+
+    with ThreadPoolExecutor(64) as pool:
+        answers = [*pool.map(fetch, range(64))]
+
+    tomogram = server.root.get_run("TS_1").get_voxel_spacing(13.5).get_tomogram("wbp")
+    assert {*answers} == {sync(tomogram.zarr().get("0/0/0/0", default_buffer_prototype())).to_bytes()}
 
 
 def test_a_page_that_is_closed_while_it_reads_harms_nobody(server):
