@@ -112,3 +112,12 @@ def test_a_stopgap_list_survives(tmp_path):
         two[["motl_idx", "class", "halfset", "score"]], one[["motl_idx", "class", "halfset", "score"]]
     )
     assert apart(read(again)[0].transforms, before[0].transforms) < 1e-7
+
+
+def test_two_stopgap_lists_in_a_file_are_refused(tmp_path):
+    path = write(tmp_path / "a.star", [table(2, "7")], "stopgap")
+    text = path.read_text()
+    path.write_text(text + text.replace("data_stopgap_motivelist", "data_other"))
+
+    with pytest.raises(InvalidDataError, match="data_stopgap_motivelist and data_other"):
+        read(path, name="stopgap")

@@ -137,6 +137,44 @@ def test_tabs_and_empty_lines_do_not_matter():
     ]
 
 
+def test_pixel_sizes_of_a_list_of_tomograms_go_before_those_of_optics_groups():
+    path, tomograms = data("relion50_microtubule.star"), data("relion50_microtubule_tomograms.star")
+    rows, frames = starfile.read(path)["particles"], starfile.read(tomograms).set_index("rlnTomoName")
+
+    found = read(path, unknown, tomograms=str(tomograms))
+
+    for one in found:
+        size = frames.loc[one.run, ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"]].to_numpy(float)
+        own = rows[rows["rlnTomoName"] == one.run]
+        shift = own[[f"rlnOrigin{a}Angst" for a in "XYZ"]].to_numpy()
+        if SUBTOMOGRAM[0] in own:
+            shift = np.einsum("nij,nj->ni", matrices(own, SUBTOMOGRAM), shift)
+        centred = own[[f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"]].to_numpy()
+        np.testing.assert_allclose(one.positions, centred + size / 2 * 10.52 - shift, atol=1e-9)
+
+
+def test_particles_in_two_blocks_are_not_mixed_up_and_none_is_left_out():
+    path = data("star_blocks.star")
+    expected = starfile.read(path)["block_3"]
+
+    with pytest.raises(InvalidDataError, match=r"data_block_2 and data_block_3; give block"):
+        read(path, unknown, pixel_size=2.0)
+    found = read(path, unknown, pixel_size=2.0, block="block_3")
+
+    places = expected[["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]].to_numpy()
+    np.testing.assert_allclose(np.concatenate([one.positions for one in found]), places * 2)
+    assert [one.run for one in found] == expected["rlnMicrographName"].tolist()
+
+
+def test_a_table_of_something_else_is_refused_with_its_columns():
+    path = data("star_quotes.star")
+
+    with pytest.raises(InvalidDataError, match="rlnCoordinateX") as caught:
+        read(path, name="relion")
+
+    assert all(name in str(caught.value) for name in starfile.read(path))
+
+
 def test_a_file_without_particles_is_refused(tmp_path):
     path = star(tmp_path, "data_\nloop_\n_rlnVoltage\n300\n")
 

@@ -13,7 +13,7 @@ import numpy as np
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
 from copick_formats.cells import Frames, bad_cell, numbers, texts, voxel_size_of
-from copick_formats.star import read_star
+from copick_formats.star import columns_with
 
 _CBOX = ["CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height"]
 _MISSING = {"<NA>", "nan", "NaN", ""}
@@ -38,7 +38,7 @@ def read_cbox(path: str, *, frame: Frames, voxel_size: float | None = None) -> I
     Raises:
         InvalidDataError: It has no boxes in three dimensions, or a cell cannot be read.
     """
-    columns = next((block.columns for block in read_star(path) if "CoordinateX" in block.columns), {})
+    columns = columns_with(path, "CoordinateX")
     if missing := [name for name in _CBOX if name not in columns]:
         raise InvalidDataError(source=path, reason=f"holds no boxes of a tomogram: it has no column {missing[0]}")
     if columns["CoordinateZ"] and {*columns["CoordinateZ"]} <= _MISSING:

@@ -21,7 +21,7 @@ from copick_formats.em import em_header, read_em
 from copick_formats.numbered_runs import names_beside, numbers_of
 from copick_formats.options import stacked
 from copick_formats.rotations import Floats, angles, matrices, rotations_in, transforms_of
-from copick_formats.star import quoted, read_star, write_block
+from copick_formats.star import columns_with, quoted, write_block
 
 _ROWS = 20
 _COLUMNS = {
@@ -175,7 +175,7 @@ def read_stopgap(path: str, *, frame: Frames, voxel_size: float | None = None, d
     Raises:
         InvalidDataError: A column is missing, or a cell cannot be read.
     """
-    columns = next((block.columns for block in read_star(path) if "motl_idx" in block.columns), {})
+    columns = columns_with(path, "motl_idx")
     if missing := [name for name in _STOPGAP if name in _STOPGAP_INTERPRETED and name not in columns]:
         raise InvalidDataError(source=path, reason=f"is no STOPGAP motive list: it has no column {missing[0]}")
     cells = {name: numbers(path, name, columns[name]) for name in _STOPGAP if name in _STOPGAP_INTERPRETED}

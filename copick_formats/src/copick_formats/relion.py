@@ -65,6 +65,7 @@ read_options = stacked(
     click.option("--pixel-size", type=float, help="Angstrom per pixel that rlnCoordinateX counts in, instead of the file's."),
     click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms."),
     click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from."),
+    click.option("--block", help="Data block with the particles, where several have coordinates."),
 )
 
 
@@ -76,6 +77,7 @@ def read_relion(
     pixel_size: float | None = None,
     tomograms: str | None = None,
     centre: str = "size/2",
+    block: str | None = None,
 ) -> Iterator[PicksTable]:
     """Read particles.
 
@@ -91,9 +93,11 @@ def read_relion(
         pixel_size: Angstrom per pixel that ``rlnCoordinateX`` counts in, instead of what the file says.
         tomograms: Path of a tomograms.star.
         centre: ``"size/2"``, as RELION's reader has it, or ``"size/2-1"`` pixel.
+        block: Name of the data block with the particles; the only one that has coordinates by default.
 
     Raises:
-        InvalidDataError: It holds no particles, a cell cannot be read, or a pixel size or centre is not known.
+        InvalidDataError: It holds no particles, or several blocks of them and ``block`` does not choose, a cell cannot be
+            read, or a pixel size or centre is not known.
     """
     if centre not in CENTRES:
         raise InvalidDataError(source=path, reason=f"centre is {centre!r}; choose one of {', '.join(CENTRES)}")
@@ -103,7 +107,7 @@ def read_relion(
             file = _listed(path, row, name)
             yield from read_relion(file, frame=frame, pixel_size=pixel_size, tomograms=tomograms, centre=centre)
         return
-    particles = _particles(path, blocks)
+    particles = _particles(path, blocks, block)
     columns = particles.columns
     runs = _runs(path, columns)
     known = read_tomograms(tomograms) if tomograms is not None else {}
@@ -144,11 +148,16 @@ def _listed(path: str, row: int, name: str) -> str:
     raise InvalidDataError(source=path, reason=f"row {row}, column {IMPORTED}: there is no file {name!r}", index=row - 1)
 
 
-def _particles(path: str, blocks: Sequence[Block]) -> Block:
+def _particles(path: str, blocks: Sequence[Block], name: str | None) -> Block:
     """The block with coordinates."""
-    for block in blocks:
-        if any(all(label in block.columns for label in labels) for labels in (CENTERED, PIXELS)):
-            return block
+    found = [b for b in blocks if any(all(label in b.columns for label in labels) for labels in (CENTERED, PIXELS))]
+    chosen = [b for b in found if name in (None, b.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if found:
+        names = " and ".join(f"data_{b.name}" for b in found)
+        reason = f"holds coordinates in {names}; give block ({' or '.join(b.name for b in found)})"
+        raise InvalidDataError(source=path, reason=reason)
     has = sorted({label for block in blocks for label in block.columns})
     listed = ", ".join(has[:8]) + (" …" if len(has) > 8 else "")
     reason = f"holds no particles: it has neither {', '.join(CENTERED)} nor {', '.join(PIXELS)}, but {listed or 'no column'}"

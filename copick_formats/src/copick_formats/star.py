@@ -51,6 +51,19 @@ def read_star(path: str) -> list[Block]:
         raise InvalidDataError(source=path, reason=f"is no readable STAR file: {error}") from error
 
 
+def columns_with(path: str, label: str) -> Mapping[str, Sequence[str]]:
+    """The columns of the only block that has a column; none where no block has it.
+
+    Raises:
+        InvalidDataError: Several blocks have it, or as for all blocks.
+    """
+    found = [block for block in read_star(path) if label in block.columns]
+    if len(found) > 1:
+        names = " and ".join(f"data_{block.name}" for block in found)
+        raise InvalidDataError(source=path, reason=f"has the column {label} in {names}; write each to a file of its own")
+    return found[0].columns if found else {}
+
+
 def _block(path: str, block: Any, further: Iterator[dict[str, Cells]] | None = None) -> Block:
     columns: dict[str, Sequence[str]] = {}
     for item in block:
