@@ -11,9 +11,11 @@ import starfile
 from click.testing import CliRunner
 
 import copick_core
+from copick_core import plugins
 from copick_core.cli.frame import command_line
 from copick_core.errors import InvalidDataError, UnknownFormatError
 from copick_core.picks import PicksArrays
+from copick_core.plugins import discovery
 from copick_core.plugins.format_functions import PicksTable
 from support.points import apart, centres, table, write
 
@@ -60,6 +62,43 @@ def test_a_file_of_many_runs_becomes_picks_of_each(root, tmp_path, executor):
     assert stored(root).numpy()[0].tolist() == [[1, 2, 3], [7, 8, 9]]
     assert stored(root).columns["class"].tolist() == ["a", "c"]
     assert stored(root).user_id == "ana"
+
+
+def test_a_file_of_many_runs_is_read_once(root, tmp_path):
+    calls = []
+
+    def read_once(path, *, frame):
+        calls.append(path)
+        return [PicksTable(np.ones((1, 3)), run=run) for run in ("TS_1", "TS_2", "001")]
+
+    plugins.register(plugins.Format("once", 1, (".once",), reads={"picks": read_once}))
+    try:
+        report = copick_core.import_picks(root, points(tmp_path / "a.once", "", "of three runs"), "1", "ribosome")
+    finally:
+        discovery.reset()
+
+    assert (report.count("done"), len(calls)) == (3, 1)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_progress_names_each_run_and_a_dry_run_has_none(root, tmp_path, dry_run):
+    path = points(tmp_path / "a.csv", "TS_1,1,2,3,a\n001,4,5,6,b\n")
+    told = []
+
+    copick_core.import_picks(root, path, "1", "ribosome", dry_run=dry_run, progress=lambda *args: told.append(args))
+
+    assert {name for name, _, _ in told} == (set() if dry_run else {"TS_1", "001"})
+    assert [counts for _, *counts in told] == ([] if dry_run else [[1, 2], [2, 2]])
+
+
+def test_progress_of_an_export_counts_its_files(root, tmp_path):
+    filled(root)
+    told = []
+
+    copick_core.export_picks(root, "ribosome", tmp_path / "{run}.csv", progress=lambda *args: told.append(args[1:]))
+
+    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
+    assert len(told) == len([*tmp_path.glob("*.csv")])
 
 
 def test_nothing_of_what_is_stored_stays_in_memory(root, tmp_path):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import copick_core
 from copick_core.cli.frame import command_line
 from copick_core.errors import InvalidDataError
+from copick_core.volumes.reading import read_volume
 
 
 @pytest.fixture
@@ -67,6 +68,52 @@ def test_files_of_the_same_run_are_refused(root, tmp_path):
     assert root.runs == []
 
 
+@pytest.mark.parametrize(
+    ("options", "run"),
+    [
+        ({}, "20240101_TS_1_rec"),
+        ({"run_regex": r"TS_\d"}, "TS_1"),
+        ({"run_regex": r"TS_(\d)", "run_prefix": "grid-"}, "grid-1"),
+        ({"run_names": {"20240101_TS_1_rec": "first"}, "run_regex": r"TS_\d", "run_prefix": "grid-"}, "first"),
+    ],
+)
+def test_runs_are_named_by_rules(root, tmp_path, options, run):
+    report = copick_core.import_tomograms(root, [mrc(tmp_path / "20240101_TS_1_rec.mrc")], "wbp", levels=1, **options)
+
+    assert [(row.run, row.state) for row in report.rows] == [(run, "done")]
+
+
+def test_progress_of_an_import_names_each_run(root, tmp_path):
+    files, told = [mrc(tmp_path / f"TS_{i}.mrc", i) for i in (1, 2)], []
+
+    copick_core.import_tomograms(root, files, "wbp", levels=1, progress=lambda *args: told.append(args))
+
+    assert {name for name, _, _ in told} == {"TS_1", "TS_2"}
+    assert [counts for _, *counts in told] == [[1, 2], [2, 2]]
+
+
+def test_an_export_of_volumes_can_be_resumed(root, tmp_path):
+    copick_core.import_tomograms(root, [mrc(tmp_path / f"TS_{i}.mrc", i) for i in (1, 2)], "wbp", levels=1)
+    path = tmp_path / "out" / "{run}.mrc"
+    copick_core.export_volumes(root, "TS_1/wbp@10.0", path)
+
+    report = copick_core.export_volumes(root, "wbp@10.0", path, resume=True)
+
+    assert [row.state for row in report.rows] == ["skipped", "done"]
+
+
+@pytest.mark.parametrize("suffix", ["mrc", "tif", "nrrd", "em", "zarr"])
+def test_features_are_exported(root, tmp_path, suffix):
+    tomogram = root.new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(volume(0), levels=1)
+    tomogram.new_features("edges").from_numpy(volume(1))
+
+    copick_core.export_volumes(root, "wbp@10.0:edges", tmp_path / f"{{run}}_{{feature_type}}.{suffix}")
+
+    with read_volume(str(tmp_path / f"TS_1_edges.{suffix}")) as again:
+        np.testing.assert_array_equal(again.slabs(0, 6), volume(1))
+
+
 def test_an_import_of_tomograms_can_be_resumed(root, tmp_path):
     files = [mrc(tmp_path / f"TS_{i}.mrc", i) for i in (1, 2)]
     copick_core.import_tomograms(root, files[:1], "wbp")
@@ -108,8 +155,6 @@ def test_labels_are_exported_without_change(root, tmp_path, suffix):
     run.new_segmentation(10.0, "membrane", "1", is_multilabel=True).from_numpy(labels)
 
     copick_core.export_volumes(root, "membrane:ana/1@10.0?multilabel=true", str(tmp_path / ("{run}." + suffix)))
-
-    from copick_core.volumes.reading import read_volume
 
     np.testing.assert_array_equal(read_volume(tmp_path / f"TS_1.{suffix}").data, labels)
 
