@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from copick_backend_fs import open_layer
 from copick_core.errors import ConfigError, ConflictError
 from copick_core.testing import samples
 from copick_core.testing.wrappers import CountingLayer, FlakyLayer
-from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
+from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, TomogramKey
 from copick_layers.index.commands import index as command
 from copick_layers.index.layer import IndexLayer
 from copick_layers.index.options import IndexOptions
@@ -432,6 +433,19 @@ def test_facts_that_others_made_untrue_are_forgotten_by_an_update(config, bare):
     layer.update()
 
     assert runs_of(copick_core.open(str(config)).select("*/ribosome", min_points=9)) == ["TS_1"]
+
+
+def test_a_damaged_volume_is_not_described(bare, indexed):
+    damaged = TomogramKey("TS_1", 10.0, "damaged")
+    samples.fill(bare, damaged)
+    (Path(bare.location(damaged)) / ".zattrs").write_text("{")
+    (Path(bare.location(damaged)) / "0" / ".zarray").write_text("{")
+    layer = indexed()
+    layer.update()
+
+    layer.describe()
+
+    assert layer.index.undescribed() == [damaged]
 
 
 def test_what_was_read_before_a_change_is_not_noted(config):

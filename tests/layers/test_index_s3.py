@@ -1,8 +1,10 @@
 """What an index spares in requests to a bucket: counted on a real S3 server on loopback."""
 
+import numpy as np
 import pytest
 
 import copick_core
+from copick_core.tree.keys import PicksKey
 from copick_layers.index.layer import IndexLayer
 from support.objects import OBJECTS
 from support.s3_server import S3Server
@@ -93,3 +95,40 @@ def test_changes_by_others_are_found_by_listing_all_again(server, opened):
 
     assert found[0] == 2 * RUNS + 1
     assert counts == {"LIST": 4 * RUNS + 3}
+
+
+def points_of(layer):
+    return dict(layer.index.select("SELECT run, points FROM entities WHERE kind = 'picks' AND user = 'alice'"))
+
+
+def test_what_others_did_not_change_stays_described_and_costs_one_list_a_folder(server, opened):
+    root = opened()
+    root.get_run("TS_002").new_voxel_spacing(20.0).new_tomogram("wbp").from_numpy(np.zeros((4, 4, 4), "f4"), levels=1)
+    layer = root.layers.overlay.unwrap(IndexLayer)
+    layer.update(everything=True)
+    layer.describe()
+    server.put("lab", {"project/ExperimentRuns/TS_000/Picks/alice_1_ribosome.json": b"{}"})
+
+    with server.counting() as counts:
+        layer.update()
+
+    assert points_of(layer)["TS_000"] is None
+    assert [points for run, points in points_of(layer).items() if run != "TS_000"] == [0] * (RUNS - 1)
+    assert layer.index.select("SELECT run, levels FROM entities WHERE levels IS NOT NULL") == [("TS_002", 1)]
+    # More than the lists of what there is: the picks of each run once more, and the version of the one tomogram.
+    assert counts["LIST"] == 5 * RUNS + 4
+    assert {name: number for name, number in counts.items() if name != "LIST"} == {"HEAD": 1}
+
+
+def test_what_was_written_through_the_index_and_then_changed_by_others_is_noticed(server, opened):
+    root = opened()
+    layer = root.layers.overlay.unwrap(IndexLayer)
+    layer.update()
+    root.get_run("TS_001").new_picks("ribosome", "9").from_numpy([[1.0, 2.0, 3.0]] * 3)
+    server.put("lab", {"project/ExperimentRuns/TS_001/Picks/alice_9_ribosome.json": b"{}"})
+
+    assert layer.changed() == {PicksKey("TS_001", "ribosome", "alice", "9")}
+    layer.update()
+
+    query = "SELECT points FROM entities WHERE kind = 'picks' AND run = 'TS_001' AND session = '9'"
+    assert layer.index.select(query) == [(None,)]

@@ -801,6 +801,20 @@ class TellsThePassword(Mutant):
         return "https://me:hunter2@somewhere.org/project"
 
 
+class TellsRevisionsOfItsOwn(Mutant):
+    caught_by, seen = "test_revisions_of_many_files_are_those_of_each", "assert"
+
+    def revisions(self, keys):
+        return {key: "1" for key in keys if self.exists(key)}
+
+
+class TellsRevisionsOfNothing(Mutant):
+    caught_by, seen = "test_revisions_of_many_files_are_without_those_that_are_missing", "assert"
+
+    def revisions(self, keys):
+        return {key: self.revision(key) for key in keys}
+
+
 class NamesWhatOtherProcessesDoNotSee(Mutant):
     caught_by, seen = "test_a_place_that_no_other_process_sees_has_no_name", "a dict"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
@@ -49,6 +50,14 @@ class BucketFiles(RemoteFiles):
     @abstractmethod
     async def revision(self, live: Live, path: str) -> Revision | None:
         """Revision of an object, None where there is none: one request."""
+
+    @abstractmethod
+    async def revisions_in(self, live: Live, folder: str) -> dict[str, Revision]:
+        """Revisions of the objects in a folder, by name: as many requests as its list."""
+
+    async def revisions_in_all(self, live: Live, folders: Sequence[str]) -> dict[str, dict[str, Revision]]:
+        """Revisions of the objects in several folders."""
+        return dict(zip(folders, await asyncio.gather(*(self.revisions_in(live, f) for f in folders)), strict=True))
 
     @abstractmethod
     async def read_versioned(self, live: Live, path: str) -> tuple[bytes, tuple[Hashable, ...]]:

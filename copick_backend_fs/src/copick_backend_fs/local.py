@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +160,11 @@ class LocalLayer(PathLayer):
     def file_revision(self, path: str) -> Revision | None:
         """Revision of a file, without reading it."""
         return _revision_or_none(self.full_path(path))
+
+    def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
+        """Tokens of many files: a stat for each."""
+        told = {key: _revision_or_none(self.location(key)) for key in keys}
+        return {key: revision for key, revision in told.items() if revision is not None}
 
     def modified_time(self, path: str, *, folder: bool) -> float | None:
         """When a file, or the newest file below a folder, was written."""

@@ -626,6 +626,16 @@ class BucketLayer(FsspecLayer):
 
     # ------------------------------------------------------------------ revisions
 
+    def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
+        """Tokens of many files: the folders that they are in are listed."""
+        paths = {key: layout.path(key).rpartition("/") for key in keys}
+        folders = {folder: self.full_path(folder) for folder, _, _ in paths.values()}
+        if not folders:
+            return {}
+        found = self._connection.ask(self._files.revisions_in_all, [*folders.values()])
+        told = {key: found[folders[folder]].get(name) for key, (folder, _, name) in paths.items()}
+        return {key: revision for key, revision in told.items() if revision is not None}
+
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""
         return self._connection.ask(self._files.read_revised, self.full_path(path))

@@ -159,6 +159,13 @@ class Layer(ABC):
         except NotFoundError:
             return None
 
+    def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
+        """Tokens of many files, as :meth:`revision` gives them, as far as stats or lists of folders tell them.
+
+        Others are left out, and so are files that are missing; the default tells none.
+        """
+        return {}
+
     def modified(self, key: Key) -> float | None:
         """When a file or volume was last written, in seconds since 1970; None where nothing is, or the layer cannot tell."""
         return None

@@ -151,6 +151,10 @@ class WrapperLayer(Layer):
         """Pass on."""
         return self.around("revision", key, lambda: self.inner.revision(key))
 
+    def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
+        """Pass on."""
+        return self.around("revisions", None, lambda: self.inner.revisions(keys))
+
     @property
     def keeps_records(self) -> bool:  # type: ignore[override]
         """That of the wrapped layer."""

@@ -22,6 +22,8 @@ DISTINCT = "Two different contents never have one token; a rewrite of equal cont
 MODIFIED = "When a file or volume was last written, in seconds since 1970; None where nothing is, or the layer cannot tell."
 STORED_NOW = "The revision of what is stored now."
 NOW = "Token of what is stored under the key of a file now; None where nothing is."
+MANY_TOLD = "Tokens of many files, as :meth:`revision` gives them, as far as stats or lists of folders tell them."
+OTHERS_LEFT_OUT = "Others are left out, and so are files that are missing; the default tells none."
 OF_WHAT_WAS_READ = "Read like :meth:`read`, with the revision of what was read; override where one request gives both."
 ONLY_IF = "Write only if this is the revision that is stored (None: only if nothing is)."
 CONFLICT = "ConflictError: Another revision is stored. Nothing was written."
@@ -52,6 +54,26 @@ class RevisionChecks(LayerChecks):
         assert revision is not None
         assert hash(revision) == hash(layer.revision(samples.key(kind)))
         assert revision == layer.revision(samples.key(kind))
+
+    @promises(MANY_TOLD)
+    def test_revisions_of_many_files_are_those_of_each(self, layer: Layer) -> None:
+        stored = [samples.key(kind) for kind in FILE_KINDS if kind in self.kinds]
+        for key in stored:
+            samples.fill(layer, key)
+
+        told = layer.revisions(stored)
+
+        assert {key: layer.revision(key) for key in told} == {**told}
+
+    @promises(OTHERS_LEFT_OUT)
+    def test_revisions_of_many_files_are_without_those_that_are_missing(self, layer: Layer) -> None:
+        kinds = [kind for kind in FILE_KINDS if kind in self.kinds]
+        for kind in kinds:
+            samples.fill(layer, samples.siblings(kind)[0])
+
+        told = layer.revisions([key for kind in kinds for key in samples.siblings(kind)[:2]])
+
+        assert {*told} <= {samples.siblings(kind)[0] for kind in kinds}
 
     @pytest.mark.parametrize("kind", [*FILE_KINDS, *VOLUME_KINDS])
     @promises(MODIFIED)

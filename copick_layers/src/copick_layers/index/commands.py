@@ -61,10 +61,11 @@ def update(config: str, describe: bool, as_json: bool) -> None:
 @click.pass_context
 def check(context: click.Context, config: str, as_json: bool) -> None:
     """Compare the index with the storage; the exit code is 1 if they differ. Changes nothing."""
+    words = ("missing in the index", "only in the index", "has another content")
     found = [
         (layer.name, word, key)
         for layer in _indexes(config)
-        for word, keys in zip(("missing in the index", "only in the index"), layer.differences(), strict=True)
+        for word, keys in zip(words, (*layer.differences(), layer.changed()), strict=True)
         for key in sorted(keys, key=str)
     ]
     if as_json:

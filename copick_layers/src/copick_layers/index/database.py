@@ -4,9 +4,10 @@ Tables:
 
 * ``entities``: one row for each entity: ``kind`` and what its key has of ``run``, ``voxel_size``, ``name`` (the object, the
   segmentation or the type of the tomogram), ``user``, ``session``, ``type`` (of segmentations and features) and ``variant``;
-  empty where a kind has no such field. Where they are known: ``size`` in bytes and ``revision`` of files, ``points`` of picks,
-  ``shape`` (JSON, finest level) and ``levels`` of volumes, and ``labels`` of segmentations (JSON, sorted, without 0). It is
-  forgotten with the run's lists, when others have changed the run, or a writer died.
+  empty where a kind has no such field. Where they are known: ``size`` in bytes of files, the ``revision`` of files and
+  volumes, ``points`` of picks, ``shape`` (JSON, finest level) and ``levels`` of volumes, and ``labels`` of segmentations
+  (JSON, sorted, without 0). All this is forgotten with the run's lists, when others have changed the run and the revision is
+  another one, or a writer died.
 * ``runs``: runs whose entities are all known: when they were listed (``listed``, seconds since 1970), what told then that the
   run had not changed (``version``; "ours" if it was changed through an index since), and a counter of changes. The run "" is
   the project: its runs and objects.
@@ -322,6 +323,8 @@ class IndexFile:
             Whether it was noted.
         """
         run = run_of(key)
+        if not facts:
+            return False
         with self._writing() as connection:
             if connection.execute("SELECT 1 FROM changing WHERE run = ?", (run,)).fetchone():
                 return False
@@ -339,7 +342,13 @@ class IndexFile:
         return State(changes, [token for token, since in notes if _is_dead(token, since)])
 
     def replace(
-        self, found: Mapping[str, Iterable[Key]], before: State, versions: Mapping[str, str | None], *, forget: bool = False
+        self,
+        found: Mapping[str, Iterable[Key]],
+        before: State,
+        versions: Mapping[str, str | None],
+        told: Mapping[Key, str],
+        *,
+        forget: bool = False,
     ) -> set[str]:
         """Take lists of whole runs into the index.
 
@@ -347,6 +356,7 @@ class IndexFile:
             found: Everything below each run; for "", the runs and objects of the project.
             before: What :meth:`state` gave before they were listed.
             versions: What tells that a run has not changed, from before it was listed.
+            told: Revisions of entities now: what those contain that still have the noted one stays known.
             forget: Forget what entities contain, even where nothing tells that somebody else has changed them.
 
         Returns:
@@ -368,9 +378,15 @@ class IndexFile:
                 where = "kind IN (?, ?)" if run == "" else "run = ? AND kind NOT IN (?, ?)"
                 connection.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
                 ((version,),) = connection.execute("SELECT version FROM runs WHERE run = ?", (run,)).fetchall()
+                of_run = (where, ([run] if run else []) + [*kinds])
                 if forget or run in died or (version != _OURS and (version is None or version != versions.get(run))):
-                    connection.execute(f"{_FORGET} WHERE {where}", ([run] if run else []) + [*kinds])
+                    same = {} if forget or run in died else _noted(connection, run)
+                    _forget(connection, *of_run, [key for key, noted in same.items() if told.get(key) == noted])
                     _count_change(connection, run)  # what is being read of it now is not noted
+                elif version == _OURS and told:
+                    for key, noted in _noted(connection, run).items():
+                        if told.get(key, noted) != noted:
+                            _update(connection, key, dict.fromkeys(_FACTS))
                 known = {*connection.execute(f"SELECT {_KEY} FROM entities WHERE {where}", ([run] if run else []) + [*kinds])}
                 connection.executemany(_DELETE, known - rows)
                 connection.executemany(_INSERT, rows - known)
@@ -378,6 +394,21 @@ class IndexFile:
                 connection.execute(update, (time.time(), versions.get(run), run))
                 taken.add(run)
         return taken
+
+    def noted_revisions(self, runs: Iterable[str], versions: Mapping[str, str | None]) -> dict[Key, str]:
+        """Revisions of what is described in runs that somebody else may have changed.
+
+        Args:
+            runs: The runs.
+            versions: What tells now that they have not changed.
+        """
+        found: dict[Key, str] = {}
+        with self._reading() as connection:
+            for run in runs:
+                ((known,),) = connection.execute("SELECT max(version) FROM runs WHERE run = ?", (run,)).fetchall()
+                if known is None or known != versions.get(run):
+                    found |= _noted(connection, run)
+        return found
 
     def give_up(self, token: str) -> None:
         """Note that nobody knows what a change has left: whoever lists the run next asks the storage how it is."""
@@ -501,6 +532,27 @@ _DELETE = f"DELETE FROM entities WHERE {' AND '.join(f'{column} = ?' for column 
 _INSERT = f"INSERT OR IGNORE INTO entities ({_KEY}) VALUES ({', '.join('?' for _ in COLUMNS)})"
 _FACTS = ("size", "revision", "points", "shape", "levels", "labels")
 _FORGET = f"UPDATE entities SET {', '.join(f'{column} = NULL' for column in _FACTS)}"
+
+
+def _noted(connection: sqlite3.Connection, run: str) -> dict[Key, str]:
+    """Revisions of what is described in a run."""
+    found: dict[Key, str] = {}
+    for kind in (*FILE_KINDS, *VOLUME_KINDS):
+        query = f"SELECT {', '.join(FIELDS[kind])}, revision FROM entities WHERE run = ? AND kind = ? AND revision IS NOT NULL"
+        rows = connection.execute(query, (run, kind.value)).fetchall()
+        found.update(zip(keys_of(kind, [row[:-1] for row in rows]), (row[-1] for row in rows), strict=True))
+    return found
+
+
+def _forget(connection: sqlite3.Connection, where: str, values: Sequence[Any], same: Sequence[Key]) -> None:
+    """Forget what some entities contain, but for those that are the same."""
+    facts = ", ".join(_FACTS)
+    equal = " AND ".join(f"{column} = ?" for column in COLUMNS)
+    kept = [connection.execute(f"SELECT {facts} FROM entities WHERE {equal}", row_of(key)).fetchone() for key in same]
+    connection.execute(f"{_FORGET} WHERE {where}", values)
+    assignments = ", ".join(f"{column} = ?" for column in _FACTS)
+    rows = [(*known, *row_of(key)) for known, key in zip(kept, same, strict=True)]
+    connection.executemany(f"UPDATE entities SET {assignments} WHERE {equal}", rows)
 
 
 def _insert(connection: sqlite3.Connection, key: Key, facts: Mapping[str, Any] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from copick_core.layers.contents import Content
 
+#: Volumes that are asked for their versions, or entities that are read, at once.
+_AT_ONCE = 16
 #: Runs that are listed at once, and put into the index in one step.
 _BATCH = 1000
 #: Kinds below runs, each after the kind that holds it.
@@ -176,8 +178,29 @@ class IndexLayer(WrapperLayer):
         before = self.index.state()
         versions = {run: self._version(run) for run in runs}
         found, failed = self._listed(runs)
+        told = {} if forget else self._told(self.index.noted_revisions(runs, versions))
         # Runs that cannot be listed stay unknown: whoever asks for them gets the error.
-        self.index.replace({run: keys for run, keys in found.items() if run not in failed}, before, versions, forget=forget)
+        known = {run: keys for run, keys in found.items() if run not in failed}
+        self.index.replace(known, before, versions, told, forget=forget)
+
+    def _told(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """Revisions of entities now, as text: files all at once, volumes many at a time."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        files: list[Key] = []
+        volumes: list[Key] = []
+        for key in keys:
+            (files if key.kind in FILE_KINDS else volumes).append(key)
+        told: dict[Key, Hashable | None] = {**(self.inner.revisions(files) if files else {})}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            told.update(zip(volumes, pool.map(self.inner.volume_version, volumes), strict=True))
+        return {key: repr(revision) for key, revision in told.items() if revision is not None}
+
+    def changed(self) -> set[Key]:
+        """Entities whose revision is not the one with which their content was noted; changes nothing."""
+        noted = self.index.noted_revisions(["", *(run_of(key) for key in self.inner.list(Kind.RUN, ROOT))], {})
+        told = self._told(noted)
+        return {key for key, revision in noted.items() if told.get(key, revision) != revision}
 
     def _listed(self, runs: Sequence[str]) -> tuple[dict[str, builtins.list[Key]], set[str]]:
         """List everything below some runs; gives it by run, and the runs that could not be listed."""
@@ -212,7 +235,7 @@ class IndexLayer(WrapperLayer):
         known = self.index.everything()
         return stored - known, known - stored
 
-    def describe(self, *, workers: int = 16) -> int:
+    def describe(self, *, workers: int = _AT_ONCE) -> int:
         """Read what the index does not know: size, revision and points of files, shape and levels of volumes, labels.
 
         Returns:
@@ -235,8 +258,9 @@ class IndexLayer(WrapperLayer):
             from copick_core.volumes import ome
             from copick_core.volumes.labels_present import labels_present
 
-            store = self.inner.zarr(key)
+            store, version = self.inner.zarr(key), self.inner.volume_version(key)
             facts: dict[str, Any] = {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
+            facts["revision"] = None if version is None else repr(version)
             if isinstance(key, SegmentationKey):
                 facts["labels"] = sorted(labels_present(self.inner, key))
             return key, facts, changes
