@@ -68,9 +68,12 @@ def test_a_folder_of_no_format_is_called_a_folder(folder):
 @pytest.mark.parametrize(
     ("arguments", "way_out"),
     [
-        (["export", "picks", "ribosome", "there.csv"], "Pass --overwrite to replace it"),
-        (["import", "picks", "own.csv", "--session", "1", "--object", "ribosome"], "Pass --overwrite to replace it"),
-        (["import", "picks", "own.csv", "--session", "1", "--object", "ribosome", "-n"], "pass --overwrite to replace it"),
+        (["export", "picks", "ribosome", "there.csv"], "Pass --if-exists replace to replace it"),
+        (["import", "picks", "own.csv", "--session", "1", "--object", "ribosome"], "Pass --if-exists replace to replace it"),
+        (
+            ["import", "picks", "own.csv", "--session", "1", "--object", "ribosome", "-n"],
+            "pass --if-exists replace to replace it",
+        ),
         (["import", "picks", "other.csv", "--session", "2", "--object", "ribosome"], "--run-name, or pass --create-runs"),
         (["import", "picks", "own.csv", "--session", "2"], "pass --object"),
         (["import", "picks", "a.tbl", "--session", "2", "--object", "ribosome"], "--run-name, or give -O voxel_size=…"),
@@ -112,3 +115,22 @@ def test_a_name_that_is_changed_is_warned_of_once(folder):
         copick_core.import_picks(copick_core.open("config.json"), "own.csv", "a_b", "ribosome")
 
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(("if_exists", "state", "content"), [("skip", "skipped", "mine"), ("replace", "done", "run_name")])
+def test_a_file_that_exists_is_left_out_or_replaced_as_told(folder, if_exists, state, content):
+    (folder / "there.csv").write_text("mine")
+
+    text = said("export", "picks", "ribosome", "there.csv", "--if-exists", if_exists)
+
+    assert text.startswith(state)
+    assert (folder / "there.csv").read_text().startswith(content)
+
+
+def test_picks_that_exist_are_replaced_when_told_so(folder):
+    (folder / "own.csv").write_text("run_name,x,y,z\nTS_1,7,8,9\n")
+
+    said("import", "picks", "own.csv", "--session", "1", "--object", "ribosome", "--if-exists", "replace")
+
+    (picks,) = copick_core.open("config.json").get_run("TS_1").get_picks("ribosome", session_id="1")
+    assert picks.numpy()[0].tolist() == [[7, 8, 9]]

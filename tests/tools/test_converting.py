@@ -108,7 +108,7 @@ def test_what_exists_is_replaced_only_where_that_is_asked_for(root):
     root.get_run("TS_1").new_mesh("membrane", "1", mesh=ball())
     words = ["convert", "segmentation-from-mesh", "membrane:ana/1"]
 
-    assert [main(words), main(words), main([*words, "--overwrite"])] == [0, 1, 0]
+    assert [main(words), main(words), main([*words, "--if-exists", "replace"])] == [0, 1, 0]
 
 
 def test_what_is_made_says_of_what(root):

@@ -74,3 +74,22 @@ def test_a_config_that_cannot_be_written_is_named(tmp_path):
 
     assert done.returncode == 1
     assert done.stderr == f"error: [Errno 13] Permission denied: '{target}'\n"
+
+
+def test_the_command_replaces_what_the_target_has_with_other_content_only_when_told_so(
+    layered, project_config, tmp_path, capsys
+):
+    source, target = tmp_path / "source.json", tmp_path / "target.json"
+    source.write_text(json.dumps(project_config("overlay", "reference")))
+    target.write_text(json.dumps({"config_type": "filesystem", "overlay_root": "copied", "pickable_objects": []}))
+    assert main(["copy", str(source), str(target)]) == 0
+    changed = next(picks for run in copick_core.open(target).runs for picks in run.picks)
+    stored = copick_core.open(source).get_run(changed.run.name).get_picks(*changed.key[1:4])[0].numpy()[0].tolist()
+    changed.from_numpy([[7.0, 8.0, 9.0]])
+
+    assert main(["copy", str(source), str(target)]) == 1
+    assert "--if-exists replace" in capsys.readouterr().err
+    assert main(["copy", str(source), str(target), "--if-exists", "replace"]) == 0
+
+    changed.refresh()
+    assert changed.numpy()[0].tolist() == stored

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import click
 
 from copick_core import opening
-from copick_core.cli.parameters import examples, json_option
+from copick_core.cli.parameters import examples, if_exists_option, json_option
 from copick_core.errors import ConfigError
 from copick_core.projects.copying import copy_project
 from copick_core.tree.addresses import address_of
@@ -25,9 +25,9 @@ from copick_tools.progress import progress
 @click.argument("target_config", metavar="DST_CONFIG")
 @click.option("--runs", "--run", multiple=True, metavar="RUN", help="Only this run; repeatable.")
 @click.option("--verify", is_flag=True, help="Compare every byte and every voxel afterwards.")
-@click.option("--overwrite", is_flag=True, help="Replace what the target has with other content.")
+@if_exists_option("fail", "replace", what="what the target has with other content")
 @json_option
-def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, overwrite: bool, as_json: bool) -> None:
+def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, if_exists: str, as_json: bool) -> None:
     """Copy a project into another one, of any backend.
 
     SRC_CONFIG is the config file of the project to copy, DST_CONFIG that of the project to copy into, whose objects are
@@ -41,6 +41,7 @@ def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: 
             reason="what is copied there is gone when this command ends, since it lies in the memory of the process. Name a "
             "config of another backend, or call copick_core.copy_project in Python",
         )
+    overwrite = if_exists == "replace"
     objects = len(target.config.pickable_objects)
     with ExitStack() as bar:
         advance: Callable[[str], None] | None = None

@@ -72,6 +72,16 @@ def test_options_that_mean_the_same_have_the_same_letters(name):
     assert {long: letter for long, letter in letters.items() if letter in options.get(long, {letter})} == letters
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_becomes_of_things_that_exist_is_said_in_the_same_words(name):
+    words = ["fail", "skip", "replace", "newer"]
+    options = {long: param for param in COMMANDS[name].params for long in param.opts}
+    choices = [*options["--if-exists"].type.choices] if "--if-exists" in options else []
+
+    assert not {"--overwrite", "--exist-ok"} & {*options}
+    assert choices == [word for word in words if word in choices]
+
+
 def test_a_project_is_named_once_by_its_config_or_by_an_option_or_the_environment(tmp_path, monkeypatch, capsys):
     from copick_core.__main__ import main
 

@@ -76,6 +76,23 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def if_exists_option(*choices: str, what: str, default: str = "fail") -> Callable[[F], F]:
+    """Give a command ``--if-exists``, as ``if_exists``.
+
+    Args:
+        choices: What the command can do, of ``"fail"``, ``"skip"``, ``"replace"`` and ``"newer"``.
+        what: What may exist, for the help.
+        default: What it does if nothing is said.
+    """
+    return click.option(
+        "--if-exists",
+        type=click.Choice(choices),
+        default=default,
+        show_default=True,
+        help=f"What to do with {what}.",
+    )
+
+
 def json_object(text: str) -> dict[str, Any]:
     """Parse an option that is a JSON object, such as ``{"anon": true}``; raises click.BadParameter."""
     try:

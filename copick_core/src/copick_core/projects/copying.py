@@ -353,7 +353,7 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
     if overwrite or not target.exists(target_key):
         return False
     if key.kind in FILE_KINDS and target.read(target_key) != source.read(key):
-        way_out = "It has other content than the source's; pass overwrite=True (--overwrite) to replace it."
+        way_out = "It has other content than the source's; pass overwrite=True (--if-exists replace) to replace it."
         raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
     return True
 
@@ -363,7 +363,8 @@ def _verify(source: Layer, key: Key, target: Layer, target_key: Key) -> None:
     if not same_content(source, key, target, target_key):
         raise InvalidDataError(
             source=target_key,
-            reason=f"the copy in layer {target.name!r} differs from the original; copy it again with overwrite=True",
+            reason=f"the copy in layer {target.name!r} differs from the original; copy it again with overwrite=True "
+            "(--if-exists replace)",
         )
 
 

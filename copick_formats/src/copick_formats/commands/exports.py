@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, project_option
+from copick_core.cli.parameters import examples, if_exists_option, project_option
 from copick_formats.commands.report import (
     as_json_option,
     dry_run_option,
@@ -26,8 +26,7 @@ _arguments = stacked(click.argument("address"), click.argument("path"), project_
 _common = stacked(
     format_option,
     options_argument,
-    click.option("--overwrite", is_flag=True, help="Replace files that exist."),
-    click.option("--resume", is_flag=True, help="Leave out files that exist."),
+    if_exists_option("fail", "skip", "replace", what="files that exist"),
     dry_run_option,
     workers_options,
     as_json_option,
@@ -119,7 +118,8 @@ def _export(context: click.Context, export: Callable[..., Any], kind: str, given
     from copick_core.plugins.choosing import format_that_writes
 
     config, address, path = (given.pop(name) for name in ("config", "address", "path"))
-    as_json = given.pop("as_json")
+    as_json, if_exists = given.pop("as_json"), given.pop("if_exists")
+    given |= {"overwrite": if_exists == "replace", "resume": if_exists == "skip"}
     with in_options(kind):
         chosen = format_that_writes(path, kind, given["file_format"])
         options = format_options(chosen, chosen.writes, kind, given.pop("options"))

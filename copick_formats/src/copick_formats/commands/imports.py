@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from copick_core.cli.parameters import examples, project_option
+from copick_core.cli.parameters import examples, if_exists_option, project_option
 from copick_formats.commands.report import (
     as_json_option,
     dry_run_option,
@@ -30,7 +30,7 @@ _common = stacked(
     click.option("--voxel-size", type=float, help="Voxel size of the tomograms, in angstrom."),
     format_option,
     options_argument,
-    click.option("--overwrite", is_flag=True, help="Replace what exists."),
+    if_exists_option("fail", "replace", what="what the project has already"),
     click.option("--resume", is_flag=True, help="Leave out what was imported before."),
     dry_run_option,
     workers_options,
@@ -150,7 +150,7 @@ def _import(context: click.Context, function: Callable[..., Any], kind: str, giv
             from_file(config),
             files,
             run_names={name: run for name, _, run in pairs},
-            exist_ok=given.pop("overwrite"),
+            exist_ok=given.pop("if_exists") == "replace",
             read_options=read_options,
             progress=progress(),
             **given,

@@ -43,7 +43,7 @@ workers_options = stacked(
 
 #: How arguments that errors name are given on the command line.
 _IN_OPTIONS = [
-    (r"\b(?:exist_ok|overwrite)=True\b", "--overwrite"),
+    (r"\b(?:exist_ok|overwrite)=True\b", "--if-exists replace"),
     (r"\b(resume|merge)=True\b", r"--\1"),
     (r"\bcreate_runs=True\b", "--create-runs"),
     (r"\bfile_format='([^']*)'", r"--format \1"),

@@ -14,13 +14,13 @@ from copick_tools.commands.options import (
     ADDRESS,
     F,
     finish,
-    if_exists_option,
     kind_of,
     kind_option,
     opened,
     plan_options,
     provenance_option,
     save_objects,
+    targets_option,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @project_option
 @kind_option
 @click.option("--to", metavar="FILE", help="Config of the project to copy into.")
-@if_exists_option("fail")
+@targets_option("fail")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
 @provenance_option
 @plan_options
@@ -79,7 +79,7 @@ def cp(
 @click.argument("target", type=ADDRESS)
 @project_option
 @kind_option
-@if_exists_option("fail")
+@targets_option("fail")
 @provenance_option
 @plan_options
 def mv(
@@ -189,7 +189,7 @@ def _map_option(what: str, of: str) -> Callable[[F], F]:
 @_map_option("run", "a run")
 @_map_option("object", "an object")
 @_map_option("user", "a user")
-@if_exists_option("skip")
+@targets_option("skip")
 @click.option("--delete", is_flag=True, help="Delete what the target has and the project has not.")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
 @provenance_option
@@ -288,7 +288,7 @@ def add_object(
 @project_option
 @click.option("--distance", type=float, required=True, metavar="ANGSTROM", help="How far apart the same point may be.")
 @click.option("--at-least", type=click.IntRange(1), default=1, show_default=True, help="Leave out points that fewer found.")
-@if_exists_option("fail")
+@targets_option("fail")
 @plan_options
 def merge(
     address: str, target: str, config: str, distance: float, at_least: int, if_exists: str, dry_run: bool, as_json: bool

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from copick_core.cli.parameters import examples, json_option, project_option
+from copick_core.cli.parameters import examples, if_exists_option, json_option, project_option
 from copick_tools.commands.options import ADDRESS, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from copick_tools.converting import Conversion
+    from copick_tools.converting import Conversion, Target
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -29,7 +29,7 @@ def _target_options(command: F) -> F:
     for option in (
         json_option,
         click.option("-n", "--dry-run", is_flag=True, help="Only print what would be made."),
-        click.option("--overwrite", "exist_ok", is_flag=True, help="Replace what exists."),
+        if_exists_option("fail", "replace", what="what is there under the name of what is made"),
         click.option("--session", "session_id", default="0", show_default=True, help="Session of what is made."),
         click.option("--user", "user_id", help="User of what is made; that of the config by default."),
         click.option("--object", "object_name", help="Object of what is made; that of the source by default."),
@@ -56,10 +56,10 @@ def mesh_from_segmentation(
     context: click.Context, /, address: str, config: str, reduction: float, max_error: float, as_json: bool, **names: Any
 ) -> None:
     """Make a mesh of each segmentation that ADDRESS matches (extra mesh). The exit code is 1 if one failed."""
-    from copick_tools.converting import Target, meshes_from_segmentations
+    from copick_tools.converting import meshes_from_segmentations
 
     options = {"reduction": reduction, "max_error": max_error}
-    _show(context, meshes_from_segmentations(opened(config), address, Target(**names), **options), as_json)
+    _show(context, meshes_from_segmentations(opened(config), address, _target(names), **options), as_json)
 
 
 @examples("copick-core convert segmentation-from-mesh 'TS_*/membrane:alice/1' --voxel-size 10")
@@ -88,11 +88,17 @@ def segmentation_from_picks(context: click.Context, /, address: str, **given: An
 
 
 def _segmentations(context: click.Context, address: str, kind: Any, given: dict[str, Any]) -> None:
-    from copick_tools.converting import Target, segmentations_from
+    from copick_tools.converting import segmentations_from
 
     config, as_json = given.pop("config"), given.pop("as_json")
     options = {name: given.pop(name) for name in ("voxel_size", "tomo_type", "radius") if name in given}
-    _show(context, segmentations_from(opened(config), address, kind, Target(**given), **options), as_json)
+    _show(context, segmentations_from(opened(config), address, kind, _target(given), **options), as_json)
+
+
+def _target(given: dict[str, Any]) -> Target:
+    from copick_tools.converting import Target
+
+    return Target(exist_ok=given.pop("if_exists") == "replace", **given)
 
 
 def _show(context: click.Context, rows: list[Conversion], as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from copick_core.cli.parameters import examples, project_option
-from copick_tools.commands.options import ADDRESS, finish, if_exists_option, kind_of, kind_option, opened, plan_options
+from copick_tools.commands.options import ADDRESS, finish, kind_of, kind_option, opened, plan_options, targets_option
 
 
 @examples(
@@ -24,7 +24,7 @@ from copick_tools.commands.options import ADDRESS, finish, if_exists_option, kin
 @click.option(
     "--run-regex", metavar="REGEX", help="Keep of the names of runs only the first group of this, or all it matches."
 )
-@if_exists_option("fail")
+@targets_option("fail")
 @click.option("--verify", is_flag=True, help="Compare every link and every copy with its source, byte for byte.")
 @plan_options
 def deposit(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from copick_core.cli.parameters import json_option
+from copick_core.cli.parameters import if_exists_option, json_option
 from copick_core.tree.keys import Kind
 
 if TYPE_CHECKING:
@@ -63,15 +63,9 @@ def plan_options(command: F) -> F:
     return click.option("-n", "--dry-run", is_flag=True, help="Only print what would be changed.")(command)
 
 
-def if_exists_option(default: str) -> Callable[[F], F]:
-    """Give a command ``--if-exists``."""
-    return click.option(
-        "--if-exists",
-        type=click.Choice(["fail", "skip", "replace", "newer"]),
-        default=default,
-        show_default=True,
-        help="What to do with targets that hold something else.",
-    )
+def targets_option(default: str) -> Callable[[F], F]:
+    """Give a command with a plan ``--if-exists``."""
+    return if_exists_option("fail", "skip", "replace", "newer", what="targets that hold something else", default=default)
 
 
 def provenance_option(command: F) -> F:
