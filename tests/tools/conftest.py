@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import fsspec
 import numpy as np
 import pytest
 import trimesh
@@ -32,6 +33,15 @@ def contents(root):
             else:
                 found[key, None] = ""
     return found
+
+
+def stored(root):
+    """A digest of every file that a project's storage has, hidden ones too; of memory, of what it holds."""
+    if root.config.config_type == "memory":
+        return contents(root)
+    fs, folder = fsspec.core.url_to_fs(root.config.overlay_root, **root.config.overlay_fs_args)
+    fs.invalidate_cache()
+    return {path: hashlib.sha256(fs.cat_file(path)).hexdigest() for path in fs.find(folder)}
 
 
 def changed(before, after):

@@ -16,7 +16,7 @@ from copick_core.errors import AddressError, AlreadyExistsError, InvalidDataErro
 from copick_core.tree.keys import Kind, PicksKey
 from copick_tools.deposits import deposit, plan_deposit
 from support.objects import OBJECTS
-from tools.conftest import changed, contents, fill
+from tools.conftest import changed, contents, fill, stored
 
 
 @pytest.fixture
@@ -47,11 +47,12 @@ def links(folder):
 
 
 def test_planning_changes_nothing_and_depositing_makes_what_the_plan_lists(project, folder):
-    before = held(project)
+    before, files = held(project), stored(project)
 
     plan = plan_deposit(project, folder, copy=True)
 
     assert not folder.exists()
+    assert stored(project) == files
     report = plan.run(verify=True)
     assert held(project) == before
     assert changed({}, held(deposited(folder))) == plan.keys == report.keys

@@ -32,16 +32,28 @@ PLANS = {
 _CHANGES = ("write", "delete", "replace_zarr", "ensure", "write_record", "delete_path")
 
 
-def run_and_die(name, configs, changes):
+class Killed(BaseException):
+    """Ends a thread as a kill does: nothing that handles errors sees it."""
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop():
+    raise Killed
+
+
+def run_and_die(name, root, other, changes, death):
     """Run a plan, and die when it is about to make a change, after as many as are given."""
-    root, other = (copick_core.open(config) for config in configs)
     left = changes
+    methods = []
 
     def dying(original):
         def call(*args, **kwargs):
             nonlocal left
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                death()
             left -= 1
             return original(*args, **kwargs)
 
@@ -50,16 +62,47 @@ def run_and_die(name, configs, changes):
     for project in (root, other):
         for method in _CHANGES:
             if (original := getattr(project.layers.overlay, method, None)) is not None:
+                methods.append((project.layers.overlay, method))
                 setattr(project.layers.overlay, method, dying(original))
-    PLANS[name](root, other).run()
+    try:
+        PLANS[name](root, other).run()
+    finally:
+        for layer, method in methods:
+            delattr(layer, method)
 
 
-@pytest.fixture(params=["filesystem", pytest.param("s3", marks=pytest.mark.slow)])
+def killed(name, configs, changes):
+    """Kill a plan: of storage that outlives processes, the process; of the memory of this one, what happens in it.
+
+    Returns:
+        Whether it was killed before it was done.
+    """
+    if configs[0]["config_type"] == "memory":
+        try:
+            run_and_die(name, *map(copick_core.open, configs), changes, stop)
+        except Killed:
+            return True
+        return False
+    process = multiprocessing.get_context("fork").Process(target=_in_a_process, args=(name, configs, changes))
+    process.start()
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def _in_a_process(name, configs, changes):
+    run_and_die(name, *map(copick_core.open, configs), changes, die)
+
+
+@pytest.fixture(params=["filesystem", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def configs(request, tmp_path):
-    """Configs of two projects that other processes can open."""
+    """Configs of two projects, which other processes can open if they are not in memory."""
     found = []
     for name in ("project", "other"):
         config = {"config_type": "filesystem", "name": name, "pickable_objects": OBJECTS, "user_id": "alice"}
+        if request.param == "memory":
+            found.append({**config, "config_type": "memory", "place": f"{tmp_path.name}-kills-{name}"})
+            continue
         if request.param == "filesystem":
             found.append({**config, "overlay_root": str(tmp_path / name)})
             continue
@@ -75,13 +118,11 @@ def test_what_is_killed_loses_nothing_and_goes_on_when_called_again(configs, nam
     root, other = litter(fill(copick_core.open(configs[0]))), copick_core.open(configs[1])
     before = {**contents(root), **contents(other)}
     planned = PLANS[name](root, other).keys
-    process = multiprocessing.get_context("fork").Process(target=run_and_die, args=(name, configs, changes))
-    process.start()
-    process.join(60)
+    was_killed = killed(name, configs, changes)
 
     after = {**contents(root), **contents(other)}
 
-    assert process.exitcode in (0, -signal.SIGKILL)
+    assert was_killed or changes > 0
     # What the plan does not name is untouched, and what it deletes or moves is where it was or where it goes.
     assert {entry: digest for entry, digest in before.items() if entry[0] not in planned}.items() <= after.items()
     digests = [digest for digest in before.values() if digest]

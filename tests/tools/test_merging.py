@@ -9,7 +9,7 @@ import pytest
 from copick_core.errors import AddressError, AlreadyExistsError
 from copick_core.tree.keys import PicksKey
 from copick_tools.merging import merge, plan_merge
-from tools.conftest import changed, contents
+from tools.conftest import changed, contents, stored
 
 MERGED = PicksKey("TS_1", "ribosome", "merged", "1")
 
@@ -49,11 +49,11 @@ def test_points_of_one_annotator_are_never_merged(picked):
 
 
 def test_the_plan_tells_what_is_disputed_and_running_it_changes_what_it_lists(picked):
-    before = contents(picked)
+    before, files = contents(picked), stored(picked)
     plan = plan_merge(picked.select("ribosome:*/1", "picks"), "*:merged/1", 10)
 
     assert "4 points, of which 2 were not found by everybody" in str(plan)
-    assert contents(picked) == before
+    assert stored(picked) == files
     assert plan.run(verify=True).keys == plan.keys == changed(before, contents(picked)) == {MERGED}
 
 

@@ -11,7 +11,7 @@ from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.layers import ANY
 from copick_core.tree.keys import PicksKey
 from copick_tools.pruning import WHAT, plan_prune, prune
-from tools.conftest import LEFTOVER, UNKNOWN, changed, contents, files, litter
+from tools.conftest import LEFTOVER, UNKNOWN, changed, contents, files, litter, stored
 
 EMPTY = PicksKey("TS_2", "ribosome", "carol", "2")
 
@@ -33,11 +33,11 @@ def folder(project_config, tmp_path, monkeypatch):
 
 
 def test_planning_changes_nothing_and_pruning_deletes_what_the_plan_lists(littered):
-    before, there = contents(littered), files(littered)
+    before, there, everything = contents(littered), files(littered), stored(littered)
 
     plan = plan_prune(littered, what=WHAT)
 
-    assert (contents(littered), files(littered)) == (before, there)
+    assert stored(littered) == everything
     report = plan.run()
     assert changed(before, contents(littered)) == plan.keys == report.keys == {EMPTY}
     assert there - files(littered) == plan.paths == report.paths == there

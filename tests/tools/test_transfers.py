@@ -28,7 +28,7 @@ from copick_tools.deletions import delete, plan_delete
 from copick_tools.stats import stats
 from copick_tools.targets import Target
 from copick_tools.transfers import copy, move, plan_copy, plan_move, plan_sync, sync
-from tools.conftest import changed, contents, fill
+from tools.conftest import changed, contents, fill, stored
 
 ALICE, BOB = (PicksKey("TS_1", "ribosome", user, "1") for user in ("alice", "bob"))
 
@@ -54,10 +54,11 @@ PLANS = {
 def test_planning_changes_nothing_and_running_changes_what_the_plan_lists(project, make_root, make_plan):
     other = make_root("other")
     before, before_there = contents(project), contents(other)
+    files, files_there = stored(project), stored(other)
 
     plan = make_plan(project, other)
 
-    assert (contents(project), contents(other)) == (before, before_there)
+    assert (stored(project), stored(other)) == (files, files_there)
     report = plan.run(verify=True)
     assert plan.keys
     assert changed(before, contents(project)) | changed(before_there, contents(other)) == plan.keys == report.keys
