@@ -128,20 +128,21 @@ def test_picks_that_somebody_else_made_first_are_a_conflict(editor, project):
     assert _stored(project, "proteasome") == [[9.0, 9.0, 9.0]]
 
 
-def test_what_was_stored_before_another_object_failed_is_taken_back(editor, project, monkeypatch):
+@pytest.mark.parametrize("error", [ReadOnlyError(subject="picks", reason="somebody locked it"), OSError(28, "No space left")])
+def test_what_was_stored_before_another_object_failed_is_taken_back(editor, project, monkeypatch, error):
     overlay = editor._root.layers.overlay
     write = type(overlay).write
 
     def full_disk(self, key, data, **options):
         if key.object_name == "proteasome":
-            raise ReadOnlyError(subject=key, reason="the disk is full")
+            raise error
         return write(self, key, data, **options)
 
     monkeypatch.setattr(type(overlay), "write", full_disk)
     _add(editor, "ribosome", (70.0, 80.0, 90.0))
     _add(editor, "proteasome", (1.0, 2.0, 3.0))
 
-    with pytest.raises(ReadOnlyError):
+    with pytest.raises(type(error)):
         editor.store()
 
     assert _stored(project) == PLACES
@@ -227,6 +228,52 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert _stored(project) == [[40.0, 50.0, 66.5], [1.0, 2.0, 3.0]]
     assert RunEditor(copick_core.open(project), "TS_1", drafts=folder).left_drafts() == []
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Configuration of a project with a history, with the same run."""
+    pytest.importorskip("icechunk", reason="icechunk is not installed (copick-core[history])")
+    config = {"config_type": "icechunk", "overlay_root": str(tmp_path / "history"), "pickable_objects": OBJECTS}
+    config = {**config, "user_id": "alice", "session_id": "1"}
+    run = copick_core.open(config).new_run("TS_1")
+    run.new_picks("ribosome", "1", "alice", positions=PLACES)
+    return config
+
+
+def test_all_objects_are_one_commit_of_a_history(history, tmp_path):
+    editor = RunEditor(copick_core.open(history), "TS_1", drafts=tmp_path / "drafts")
+    before = len([*editor._root.history()])
+    _add(editor, "ribosome", (70.0, 80.0, 90.0))
+    _add(editor, "proteasome", (1.0, 2.0, 3.0))
+
+    editor.store()
+
+    commits = [*editor._root.history()]
+    assert (len(commits) - before, commits[0].message) == (1, "alice: picks of ribosome, proteasome in TS_1")
+    assert _stored(history) == [*PLACES, [70.0, 80.0, 90.0]]
+
+
+def test_a_commit_that_fails_stores_nothing_and_can_be_tried_again(history, tmp_path, monkeypatch):
+    editor = RunEditor(copick_core.open(history), "TS_1", drafts=tmp_path / "drafts")
+    _add(editor, "ribosome", (70.0, 80.0, 90.0))
+    _add(editor, "proteasome", (1.0, 2.0, 3.0))
+    overlay = editor._root.layers.overlay
+    write = type(overlay).write
+
+    def full_disk(self, key, data, **options):
+        if key.object_name == "proteasome":
+            raise ReadOnlyError(subject=key, reason="the disk is full")
+        return write(self, key, data, **options)
+
+    monkeypatch.setattr(type(overlay), "write", full_disk)
+    with pytest.raises(ReadOnlyError):
+        editor.store()
+    monkeypatch.undo()
+
+    assert (_stored(history), _stored(history, "proteasome")) == (PLACES, None)
+    editor.store()
+    assert (_stored(history), _stored(history, "proteasome")) == ([*PLACES, [70.0, 80.0, 90.0]], [[1.0, 2.0, 3.0]])
 
 
 STORE_AND_DIE = """

@@ -18,12 +18,15 @@ from copick_view.viewer.points import Points, stored_points
 from copick_view.viewer.scene import run_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from copick_core.models import CopickPicks
     from copick_core.overlay import CopickRootOverlay
     from copick_core.tree.schema import CopickPoint
 
+#: What a write may raise: an error of ours, or of the system, such as a full disk.
+_FAILURES = (CopickError, OSError)
 #: Changes that can be undone.
 _MOST_UNDONE = 200
 
@@ -268,20 +271,50 @@ class RunEditor:
         changes = self.changes
         for name in changes:
             self._check_unchanged(self.own[name], self._key(name))
-        made: dict[str, bool] = {}
         self._draft.storing({name: digest(self.own[name].shown) for name in changes})
-        try:
-            for name in changes:
-                made[name] = self._write(name, self.own[name])
-        except CopickError:
-            for name in reversed(made):
-                self._take_back(self.own[name], made[name])
-            raise
+        together = self._transaction(f"picks of {', '.join(changes)} in {self.run}")
+        if together is None:
+            self._write_in_turn([*changes])
+        else:
+            self._write_together([*changes], together)
         for name in changes:
             self.own[name] = self._read(name)
         self._undo.clear()
         self._draft.end()
         return changes
+
+    def _transaction(self, message: str) -> AbstractContextManager[None] | None:
+        """What makes all writes within it one, where the project is written to a layer with a history; else None."""
+        overlay = self._root.layers.overlay
+        if overlay is None or getattr(self._root, "history_layer", None) is not overlay.unwrap():
+            return None
+        return self._root.transaction(message)  # type: ignore[no-any-return,attr-defined]
+
+    def _write_together(self, names: Sequence[str], transaction: AbstractContextManager[None]) -> None:
+        """Write the points of objects within a transaction, which drops what was written if one of them fails."""
+        before = {name: self.own[name].picks for name in names}
+        try:
+            with transaction:
+                for name in names:
+                    self._write(name, self.own[name])
+        except _FAILURES:
+            for name, picks in before.items():
+                self.own[name].picks = picks
+                if picks is not None:
+                    picks.refresh()
+            self._run.refresh_picks()
+            raise
+
+    def _write_in_turn(self, names: Sequence[str]) -> None:
+        """Write the points of objects, and take back what was written if one of them fails."""
+        made: dict[str, bool] = {}
+        try:
+            for name in names:
+                made[name] = self._write(name, self.own[name])
+        except _FAILURES:
+            for name in reversed(made):
+                self._take_back(self.own[name], made[name])
+            raise
 
     def _check_writable(self) -> None:
         if (reason := self.why_not()) is not None:
@@ -313,7 +346,7 @@ class RunEditor:
             copy = self._run.new_picks(name, session_id, self.user_id, exist_ok=True)
             try:
                 self._put(copy, points)
-            except CopickError:
+            except _FAILURES:
                 copy.delete()
                 raise
             return copy
@@ -376,7 +409,7 @@ class RunEditor:
         try:
             for name, points in named.items():
                 made.append(self._made(name, session_id, points))
-        except CopickError:
+        except _FAILURES:
             for picks in made:
                 picks.delete()
             raise

@@ -311,7 +311,7 @@ class RunSession:
             except (ConflictError, AlreadyExistsError) as error:
                 self.question = about_a_conflict(f"{error.key} was stored by another page or program. Nothing was stored now.")
                 return False
-            except CopickError as error:
+            except (CopickError, OSError) as error:
                 self._tell(f"Nothing was stored: {error}")
                 return False
             self._tell(f"Stored {'; '.join(f'{name}: {found}' for name, found in stored.items())}.")
@@ -340,7 +340,7 @@ class RunSession:
             self.take_over()
             try:
                 stored = self.editor.save_as(session_id)
-            except (CopickError, ValueError) as error:
+            except (CopickError, OSError, ValueError) as error:
                 self.question = about_a_conflict(f"Nothing was stored: {error}")
                 return
             self._tell(f"Stored {', '.join(stored)} as session {session_id}.")
