@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from copick_backend_portal.errors import PortalUnreachableError, PortalWarning
+from copick_backend_portal.errors import PortalError, PortalUnreachableError, PortalWarning
 from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
@@ -22,6 +22,7 @@ from copick_core.tree.keys import (
     MeshKey,
     ParentKey,
     PicksKey,
+    RootKey,
     RunKey,
     SegmentationKey,
     TomogramKey,
@@ -72,6 +73,8 @@ class PortalLayer(Layer):
         self._connection: Connection | None = None
         self._files: PortalFiles | None = None
         self._ask_again = False
+        #: Whether somebody compares with the portal, who wants nothing that was kept on disk.
+        self._is_compared = False
         self._forget_entities()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -106,7 +109,7 @@ class PortalLayer(Layer):
                     c.identifiers(),
                     c.portal_batch_runs,
                     cache,
-                    self._ask_again,
+                    self._ask_again or self._is_compared,
                     c.portal_offline_seconds,
                 )
                 self._ask_again = False
@@ -368,6 +371,36 @@ class PortalLayer(Layer):
             return "portal", self.annotation(key).file["id"]
         except NotFoundError:
             return None
+
+    def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
+        """The ids of files, of runs that are listed anyway."""
+        told = {key: self.revision(key) for key in keys}
+        return {key: revision for key, revision in told.items() if revision is not None}
+
+    def listing_version(self, parent: RunKey | RootKey) -> Hashable | None:
+        """A digest of the ids and dates of a run's annotations and tomograms, or of the ids of all runs.
+
+        Who asks compares with the portal: from then on, listings come from it and not from what is kept on disk. Dates are
+        asked once for many runs.
+        """
+        import hashlib
+
+        with self._lock:
+            if not self._is_compared:
+                self._is_compared = True
+                self._forget_all(ask_again=True)
+        if self._is_offline:
+            return None
+        try:
+            if isinstance(parent, RunKey):
+                self.index.load("dates", self.index.runs())
+                dates = self.index.rows("dates", parent.name)
+                facts: Any = [sorted((row["id"], row["lastModifiedDate"]) for row in rows) for rows in dates.values()]
+            else:
+                facts = sorted(self.index.runs())
+        except PortalError:
+            return None
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def read_revised(self, key: Key) -> tuple[bytes, Revision | None]:
         """Read with the revision."""

@@ -170,6 +170,14 @@ PARTS["run_details"] = (
     ),
 )
 
+#: What tells that a run has changed: annotations and tomograms that come and go, or that the portal says were modified.
+PARTS["dates"] = (
+    Query("annotation_dates", "annotations", "Annotation", ("id", "runId", "lastModifiedDate"), _of_annotations),
+    Query(
+        "tomogram_dates", "tomograms", "Tomogram", ("id", "runId", "lastModifiedDate"), lambda ids, _: {"runId": {"_in": ids}}
+    ),
+)
+
 #: Where something of some depositions is: their own datasets, and runs of others that they have annotated or reconstructed.
 DEPOSITION_QUERIES = (
     Query("deposited_datasets", "datasets", "Dataset", ("id",), lambda ids, _: {"depositionId": {"_in": ids}}),
