@@ -59,3 +59,10 @@ def test_boxes_of_eman2_in_unknown_pixels_are_refused(tmp_path):
 def test_a_box_that_is_no_number_is_named_by_row(tmp_path):
     with pytest.raises(InvalidDataError, match="row 2, column y"):
         read(info(tmp_path, boxes_3d=[[1, 2, 3], [1, None, 3]], apix_unbin=1.0))
+
+
+def test_a_list_of_boxes_in_a_micrograph_is_refused(tmp_path):
+    (tmp_path / "a.box").write_text("100\t200\t64\t64\n300\t400\t64\t64\n")
+
+    with pytest.raises(InvalidDataError, match="no z"):
+        read(tmp_path / "a.box")

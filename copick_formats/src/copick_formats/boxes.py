@@ -65,7 +65,7 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
     """Read boxes of an EMAN2 tomogram, a table for each class of particles.
 
     EMAN2 keeps them in unbinned pixels of ``apix_unbin`` angstrom, from the centre of the tomogram (voxel ``size // 2``).
-    Older files, which count in voxels of some tomogram, are refused.
+    Older files, which count in voxels of some tomogram, are refused; so are lists of boxes (``.box``), which have no z.
 
     Args:
         path: The file.
@@ -74,6 +74,9 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
     Raises:
         InvalidDataError: It holds no such boxes, or the run's tomogram is not known.
     """
+    if path.lower().endswith(".box"):
+        reason = "is a list of boxes in a micrograph (x, y, width, height), which have no z; "
+        raise InvalidDataError(source=path, reason=f"{reason}import the info file that EMAN2 writes of a tomogram (.json)")
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)

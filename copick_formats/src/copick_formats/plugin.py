@@ -177,7 +177,7 @@ def _points() -> list[Format]:
         Format(
             "eman2",
             api_version=1,
-            suffixes=(".json",),
+            suffixes=(".json", ".box"),  # .box is refused with the reason
             sniff="copick_formats.boxes:is_eman2",
             reads={"picks": "copick_formats.boxes:read_eman2"},
             summary="info files of EMAN2: boxes in tomograms",
