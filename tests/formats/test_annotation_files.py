@@ -131,7 +131,7 @@ def test_what_was_changed_in_memory_is_exported(root, tmp_path):
 def test_columns_that_a_format_cannot_hold_are_named_in_a_warning_and_in_the_report(root, tmp_path, name):
     root.get_run("TS_1").new_picks("ribosome", "1", positions=LINE, columns={"ctf": [1, 2, 3]}, instance_ids=[1, 2, 3])
 
-    with pytest.warns(UserWarning, match="cannot hold ctf, instance_ids; they were left out"):
+    with pytest.warns(UserWarning, match="lacks ctf, instance_ids, which the format cannot hold"):
         report = copick_core.export_picks(root, "ribosome", tmp_path / name)
 
     assert report.rows[0].left_out == ("ctf", "instance_ids")
@@ -141,7 +141,7 @@ def test_columns_that_a_format_cannot_hold_are_named_in_a_warning_and_in_the_rep
 def test_curves_that_no_format_holds_are_named_in_a_warning_and_in_the_report(root, tmp_path, suffix):
     root.get_run("TS_1").new_filaments("microtubule", "1").from_control_points([LINE], step=5.0)
 
-    with pytest.warns(UserWarning, match="cannot hold curves"):
+    with pytest.warns(UserWarning, match="lacks curves, which"):
         report = copick_core.export_filaments(root, "microtubule", tmp_path / f"a.{suffix}")
 
     assert report.rows[0].left_out == ("curves",)

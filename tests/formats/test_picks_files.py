@@ -120,6 +120,16 @@ def test_points_of_unknown_runs_are_listed_and_the_rest_is_imported(root, tmp_pa
     assert "'TS_9'" in report.failed[0].error
 
 
+@pytest.mark.parametrize(("name", "text"), [("a.tbl", ""), ("a.csv", CSV)])
+def test_a_file_without_points_is_listed(root, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+
+    report = copick_core.import_picks(root, tmp_path / name, "1", "ribosome")
+
+    assert [(row.state, row.error) for row in report.rows] == [("skipped", f"{tmp_path / name}: holds no points")]
+    assert report.failed == []
+
+
 def test_runs_are_made_where_that_is_asked_for(root, tmp_path):
     copick_core.import_picks(root, points(tmp_path / "a.csv", "TS_9,4,5,6,b\n"), "1", "ribosome", create_runs=True)
 

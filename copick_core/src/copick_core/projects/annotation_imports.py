@@ -141,6 +141,8 @@ def _items(
         except (CopickError, OSError, TypeError) as error:
             report.rows.append(Transfer(path, None, None, "failed", error=described(error)))
             continue
+        if not tables:
+            report.rows.append(Transfer(path, None, None, "skipped", error=f"{path}: holds no {content.parts}"))
         for table in tables:
             try:
                 item = _item(content, root, path, table, naming, object_name, bool(options.get("create_runs")))

@@ -34,9 +34,10 @@ class Transfer:
         file: Path of the file.
         run: Name of the run in the project, or as the file has it if the project has none; None if that is not known.
         entity: Address of the entity; None if that is not known.
-        state: ``"done"``, ``"planned"`` (by a dry run), ``"skipped"`` (it was there already) or ``"failed"``.
+        state: ``"done"``, ``"planned"`` (by a dry run), ``"skipped"`` (it was there already, or the file is empty) or
+            ``"failed"``.
         count: Number of points or voxels.
-        error: What went wrong.
+        error: What went wrong, or why an empty file was skipped.
         left_out: What an exported file lacks because its format cannot hold it: names of columns, ``"orientations"``, ….
     """
 
@@ -227,8 +228,9 @@ def export_each(
     report = TransferReport(sorted(rows, key=lambda row: order[row.file]))
     if lacking := [*dict.fromkeys(name for row in report.rows for name in row.left_out)]:
         files_lacking = [*dict.fromkeys(row.file for row in report.rows if row.left_out)]
-        which = files_lacking[0] if len(files_lacking) == 1 else f"{files_lacking[0]} and {len(files_lacking) - 1} more"
-        warn_caller(f"{which}: the format cannot hold {', '.join(lacking)}; they were left out.")
+        one = len(files_lacking) == 1
+        which = f"{files_lacking[0]} lacks" if one else f"{files_lacking[0]} and {len(files_lacking) - 1} more lack"
+        warn_caller(f"{which} {', '.join(lacking)}, which the format cannot hold.")
     return report
 
 
