@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.server
+import socket
 import threading
 import time
 import warnings
@@ -391,6 +392,13 @@ def test_a_connection_that_stays_broken_is_tried_twice(flaky) -> None:
         flaky.read(PICKS)
 
 
+def test_a_host_that_nobody_knows_is_told_with_the_location(flaky) -> None:
+    Flaky.breaks += [socket.gaierror(-2, "Name or service not known") for _ in range(2)]
+
+    with pytest.raises(UnreachableError, match=r"^flaky://project cannot be reached: .*Name or service"):
+        flaky.read(PICKS)
+
+
 def test_an_ordinary_answer_is_not_taken_for_a_broken_connection(flaky) -> None:
     Flaky.breaks.append(PermissionError("no"))
 
@@ -589,6 +597,7 @@ def _named(*names: str) -> Exception:
         (ConnectionAbortedError(), True),
         (ConnectionRefusedError(), True),
         (OSError(errno.EPIPE, "pipe"), True),
+        (socket.gaierror(-2, "Name or service not known"), True),
         (OSError("Socket is closed"), True),
         (OSError(errno.ENOSPC, "full"), False),
         (ValueError("no"), False),
