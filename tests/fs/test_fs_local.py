@@ -21,7 +21,14 @@ from copick_backend_fs import local
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layers
-from copick_core.errors import AlreadyExistsError, ConflictError, InvalidNameError, NotFoundError, ReadOnlyError
+from copick_core.errors import (
+    AlreadyExistsError,
+    BeingReplacedError,
+    ConflictError,
+    InvalidNameError,
+    NotFoundError,
+    ReadOnlyError,
+)
 from copick_core.layers.staged import STAGED_SECONDS
 from copick_core.tree.keys import ROOT, FeaturesKey, Kind, PicksKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 
@@ -370,6 +377,87 @@ def test_volumes_are_replaced_where_folders_cannot_be_exchanged(layer: LocalLaye
 
     assert value_of(layer, TOMOGRAM) == 2
     assert [p.name for p in Path(layer.location(TOMOGRAM)).parent.iterdir()] == ["wbp.zarr"]
+
+
+def replace_and_die(layer: LocalLayer, monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+    """Replace a volume where folders cannot be exchanged, by a writer that dies after some of the three renames."""
+    rename, swap = os.rename, local._exchange_by_renames
+
+    def dying(one: str, other: str) -> bool:
+        done: list[str] = []
+
+        def rename_or_die(source: str, target: str) -> None:
+            if len(done) == renames:
+                raise DeadError
+            done.append(target)
+            rename(source, target)
+
+        monkeypatch.setattr(local.os, "rename", rename_or_die)
+        return swap(one, other)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "_renameat2", lambda: None)
+        patched.setattr(local, "_exchange_by_renames", dying)
+        patched.setattr(LocalLayer, "discard_staged", lambda self, staged: None)
+        with pytest.raises(DeadError):
+            fill(layer, TOMOGRAM, 2)
+    monkeypatch.setattr(local.os, "rename", rename)
+    monkeypatch.setattr(local, "_PATIENCE", 0.05)
+
+
+class DeadError(Exception):
+    """A writer that dies."""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_volume_is_there_whenever_a_writer_dies_who_cannot_exchange_folders(
+    layer: LocalLayer, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    fill(layer, TOMOGRAM, 1)
+    replace_and_die(layer, monkeypatch, renames)
+    other = LocalLayer("overlay", layer.root)
+
+    assert [*other.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == [TOMOGRAM]
+    assert other.exists(TOMOGRAM)
+    assert other.volume_version(TOMOGRAM) is not None
+    assert value_of(other, TOMOGRAM) == (2 if renames == 2 else 1)
+    fill(LocalLayer("overlay", layer.root), TOMOGRAM, 3)
+    assert value_of(other, TOMOGRAM) == 3
+    assert not [p for p in Path(layer.location(TOMOGRAM)).parent.iterdir() if p.name.startswith(".replaced-")]
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_volume_whose_writer_died_stays_deleted(layer: LocalLayer, monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+    fill(layer, TOMOGRAM, 1)
+    replace_and_die(layer, monkeypatch, renames)
+
+    LocalLayer("overlay", layer.root).delete(TOMOGRAM)
+
+    other = LocalLayer("overlay", layer.root)
+    assert not other.exists(TOMOGRAM)
+    assert [*other.list(Kind.TOMOGRAM, TOMOGRAM.parent)] == []
+
+
+def test_who_may_not_write_is_told_that_a_volume_is_aside(layer: LocalLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(layer, TOMOGRAM, 1)
+    replace_and_die(layer, monkeypatch, 1)
+
+    with pytest.raises(BeingReplacedError, match="puts the old volume back"):
+        LocalLayer("static", layer.root, read_only=True).volume_version(TOMOGRAM)
+
+
+def test_the_doctor_puts_back_a_volume_that_is_aside(layer: LocalLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from copick_backend_fs import remote
+
+    monkeypatch.setattr(remote, "_PATIENCE", 0.05)
+    fill(layer, TOMOGRAM, 1)
+    replace_and_die(layer, monkeypatch, 1)
+    other = LocalLayer("overlay", layer.root)
+
+    (problem,) = [one for one in other.problems() if one.id == "unfinished-replacement"]
+    problem.repair.apply()  # type: ignore[union-attr]
+
+    assert value_of(other, TOMOGRAM) == 1
 
 
 def test_the_old_volume_comes_back_if_the_new_one_cannot_be_renamed(

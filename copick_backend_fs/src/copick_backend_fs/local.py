@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import InvalidNameError, ReadOnlyError
+from copick_backend_fs import aside
+from copick_core.errors import BeingReplacedError, InvalidNameError, ReadOnlyError
 from copick_core.layers.atomic import check_regular, locked, where_possible
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import (
@@ -45,6 +46,9 @@ _MISSING = (FileNotFoundError, NotADirectoryError)
 _SAME_MOMENT = 3 * 10**9
 #: How often a write makes its folder again while others delete it.
 _ATTEMPTS = 100
+_VOLUMES = {Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT}
+#: Seconds to wait for a writer that has moved a volume aside.
+_PATIENCE = 1.0
 #: Errors of kernels and file systems that cannot exchange two folders.
 _UNEXCHANGEABLE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
@@ -58,7 +62,8 @@ class LocalLayer(PathLayer):
     only to the width of the moment between check and rename.
 
     A volume is exchanged with the staged one in one step of the kernel (Linux, ``renameat2``); where that is not possible
-    the old one is renamed away first, and for that moment there is none.
+    the old one is renamed away first, under a name from which it is put back if the writer dies
+    (:mod:`copick_backend_fs.aside`).
 
     Links are followed: a run's folder may be one, unless it leads into a folder of the project that is read-only. Deleting or
     writing an entity that is a link removes or replaces the link only, and regions of a linked volume cannot be written: what
@@ -127,7 +132,8 @@ class LocalLayer(PathLayer):
         folder = self.full_path(path)
         try:
             with os.scandir(folder) as scan:
-                return {entry.name: entry.is_dir() for entry in scan}  # no system call but for links
+                listing = {entry.name: entry.is_dir() for entry in scan}  # no system call but for links
+            return _with_replaced(listing) if _holds_volumes(path) else listing
         except FileNotFoundError:
             return {}
         except OSError:
@@ -143,6 +149,22 @@ class LocalLayer(PathLayer):
         except (*_MISSING, ValueError):  # also for a name that no file can have
             return False
         return stat.S_ISDIR(mode) is folder
+
+    def exists(self, key: Key) -> bool:
+        """Whether an entity is stored now; a volume is while another one is put in its place."""
+        return super().exists(key) or (key.kind in _VOLUMES and layout.is_listable(key) and self._settled(key))
+
+    def _settled(self, key: Key) -> bool:
+        """Whether there is a volume of which nothing was found: it lies aside, and is put back if its writer died.
+
+        Where this layer may not write, it stays where it is.
+        """
+        place = self.location(key)
+        if os.path.lexists(aside.aside_of(place)) and aside.is_waiting(place, _PATIENCE):
+            if self.read_only:
+                return True
+            aside.put_back(place)
+        return os.path.isdir(place)
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
         """Read a file with its revision."""
@@ -222,6 +244,10 @@ class LocalLayer(PathLayer):
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""
         folder = self.location(key)
         found = _stat_or_none(folder)
+        if found is None and os.path.lexists(aside.aside_of(folder)):
+            if self._settled(key) and not os.path.lexists(folder):
+                raise BeingReplacedError(key=key, layer=self.name, way_out=aside.WAY_OUT)
+            found = _stat_or_none(folder)
         if found is None:
             return None
         version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
@@ -243,7 +269,18 @@ class LocalLayer(PathLayer):
         names = [*names]
         if records := [name for name in names if name.startswith(PREFIX)]:
             self._by_files.sweep_names(folder, records)
+        for name in names:
+            if name.startswith(aside.PREFIX):
+                self._sweep_aside(aside.place_of(f"{folder}/{name}"))
         super().sweep_names(folder, names)
+
+    def _sweep_aside(self, path: str) -> None:
+        """Put back a volume that a dead writer has moved aside, or delete it if another one is in its place."""
+        place = self.full_path(path)
+        if aside.is_waiting(place, _PATIENCE):
+            aside.put_back(place)
+        if os.path.lexists(aside.aside_of(place)):
+            self.discard_staged(aside.aside_of(path))
 
     def discard_staged(self, staged: str) -> None:
         """Delete something staged, unless a replacement that was cut off is to be finished from it."""
@@ -254,7 +291,7 @@ class LocalLayer(PathLayer):
         """Find replacements file by file that were not finished."""
         from copick_backend_fs.records import PREFIX
 
-        if any(name.startswith(PREFIX) for name in listing):
+        if any(name.startswith((PREFIX, aside.PREFIX)) for name in listing):
             return self._by_files.problems_of_writers(folder, listing, key_of)
         return super().problems_of_writers(folder, listing, key_of)
 
@@ -277,6 +314,8 @@ class LocalLayer(PathLayer):
     def delete_path(self, path: str) -> None:
         """Delete a file, a folder or a link."""
         target = self.full_path(path)
+        if path.endswith(".zarr") and os.path.lexists(aside.aside_of(target)):
+            self._sweep_aside(path)  # or it would be put back where this one was
         # Under a hidden name first: nobody lists half of it, and a delete that is killed is not seen either.
         hidden = os.path.join(os.path.dirname(target), staged_name())
         try:
@@ -471,18 +510,32 @@ def _exchange(one: str, other: str) -> bool:
 
 def _exchange_by_renames(one: str, other: str) -> bool:
     """Exchange two paths in three steps; False where the other one is gone. A failure leaves both where they were."""
-    aside = os.path.join(os.path.dirname(other), staged_name())
+    old = aside.aside_of(other)
+    if os.path.lexists(old) and os.path.lexists(other):  # of a writer that died when it was almost done
+        os.rename(old, os.path.join(os.path.dirname(other), staged_name()))
     try:
-        os.rename(other, aside)
+        os.rename(other, old)
     except FileNotFoundError:
         return False
     try:
         os.rename(one, other)
     except OSError:
-        os.rename(aside, other)
+        os.rename(old, other)
         raise
-    os.rename(aside, one)
+    with contextlib.suppress(FileNotFoundError):  # somebody has taken it for a dead writer's
+        os.rename(old, one)
     return True
+
+
+def _holds_volumes(folder: str) -> bool:
+    """Whether a folder may hold volumes; others hold many files, and are listed as they are."""
+    return "/VoxelSpacing" in folder or folder.endswith("Segmentations") or folder == layout.OBJECTS_FOLDER
+
+
+def _with_replaced(listing: Listing) -> Listing:
+    """A listing with the volumes that lie aside while another one is put in their place."""
+    waiting = [name.removeprefix(aside.PREFIX) for name in listing if name.startswith(aside.PREFIX)]
+    return listing if not waiting else {**dict.fromkeys(waiting, True), **listing}
 
 
 def _mtime(path: str) -> float | None:

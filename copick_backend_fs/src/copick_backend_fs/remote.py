@@ -48,7 +48,6 @@ _announced: set[Hashable] = set()
 _VOLUMES = {Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT}
 #: Seconds to wait for another writer who replaces a volume.
 _PATIENCE = 5.0
-_MOVED_ASIDE = "reading it with a project that may write it puts the old volume back."
 _CUT_OFF = "reading it with a project that may write it finishes the work."
 _UNFINISHED = (
     "somebody began to replace it and died: until that is finished it cannot be read. The new volume is complete beside it"
@@ -495,7 +494,7 @@ class FsspecLayer(PathLayer):
             try:
                 return self._put_back(self.path_of(key))
             except FolderTakenError as error:
-                raise BeingReplacedError(key=key, layer=self.name, way_out=f"It was cut off: {_MOVED_ASIDE}") from error
+                raise BeingReplacedError(key=key, layer=self.name, way_out=aside.WAY_OUT) from error
         replacement = self._replacement(self.path_of(key))
         before = replacement.stored()[0]
         patience = time.monotonic() + _PATIENCE
