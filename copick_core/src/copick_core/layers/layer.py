@@ -239,10 +239,7 @@ class Layer(ABC):
         return None
 
     def know_objects(self, config: CopickConfig) -> None:  # noqa: B027 - only file names need to be told apart
-        """Take note of the project's objects, whose names tell how some file names of old projects are to be read.
-
-        By default they do not matter.
-        """
+        """Take note of the project's objects, whose names tell how some file names of old projects are to be read."""
 
     def problems(self) -> Sequence[Problem]:
         """Examine the place: what is wrong in it. Changes nothing, and may take long; one problem never hides another.
