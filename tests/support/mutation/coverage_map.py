@@ -159,6 +159,7 @@ def _moved(copy: Path, commit: str, path: str) -> dict[int, int] | None:
 
 def _measure(copy: Path, commit: str, files: Sequence[str], cache: Path) -> None:
     from coverage import CoverageData
+    from coverage.exceptions import DataError
 
     folder = copy.parent / "coverage"
     folder.mkdir(exist_ok=True)
@@ -177,7 +178,10 @@ def _measure(copy: Path, commit: str, files: Sequence[str], cache: Path) -> None
     lines: dict[str, Any] = {file: defaultdict(lambda: defaultdict(set)) for file in files}
     for data_file in folder.glob("data*"):
         data = CoverageData(basename=str(data_file))
-        data.read()
+        try:
+            data.read()
+        except DataError:
+            continue  # of a process that a test killed while it wrote the file
         for path in data.measured_files():
             relative = Path(path).relative_to(copy).as_posix()
             for line, tests in data.contexts_by_lineno(path).items():
