@@ -1,22 +1,26 @@
 """Entry points of everything that is installed, read straight from the folders on ``sys.path``.
 
-``importlib.metadata`` finds the same, and takes half of the time of ``copick-core --help`` for it: it imports the parsers of
-e-mails and of archives, and asks every distribution for its name. It still reads what is no folder, such as a zip file.
+importlib-metadata finds the same, and takes half of the time of ``copick-core --help`` for it: it imports the parsers of
+e-mails and of archives, and asks every distribution for its name. It still reads what is no folder, such as a zip file, and
+tells a distribution's name and version where they are shown.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+    from importlib_metadata import Distribution
 
 _ENDINGS = (".dist-info", ".egg-info")
+#: Modules of the finders that look through the folders of ``sys.path``, as is done here.
+_OF_FOLDERS = ("_frozen_importlib_external", "importlib_metadata")
 
 
 class Installation:
@@ -29,10 +33,10 @@ class Installation:
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def read(self, name: str) -> str:
-        """The text of one of its files of metadata; empty if it has none of that name."""
+    def entry_points(self) -> str:
+        """The text of its file of entry points; empty if it has none."""
         try:
-            with open(os.path.join(self.folder, name), encoding="utf-8", errors="replace") as file:
+            with open(os.path.join(self.folder, "entry_points.txt"), encoding="utf-8", errors="replace") as file:
                 return file.read()
         except OSError:
             return ""
@@ -40,18 +44,24 @@ class Installation:
     @property
     def name(self) -> str:
         """Its name as its authors write it; that of its folder where they do not say."""
-        return self._headers.get("name") or os.path.basename(self.folder).rpartition(".")[0].partition("-")[0]
+        return self._header("Name") or os.path.basename(self.folder).rpartition(".")[0].partition("-")[0]
 
     @property
     def version(self) -> str:
         """Its version; empty if it has none."""
-        return self._headers.get("version", "")
+        return self._header("Version")
 
     @cached_property
-    def _headers(self) -> dict[str, str]:
-        lines = (self.read("METADATA") or self.read("PKG-INFO")).partition("\n\n")[0].splitlines()
-        headers = (line.partition(":") for line in lines)
-        return {key.lower(): value.strip() for key, colon, value in headers if colon}
+    def _distribution(self) -> Distribution:
+        from importlib_metadata import PathDistribution
+
+        return PathDistribution(Path(self.folder))
+
+    def _header(self, name: str) -> str:
+        try:
+            return self._distribution.metadata[name] or ""
+        except (FileNotFoundError, KeyError):  # it has no metadata, or not this header
+            return ""
 
 
 class _Elsewhere(Installation):
@@ -61,8 +71,8 @@ class _Elsewhere(Installation):
         super().__init__("")
         self._distribution = distribution
 
-    def read(self, name: str) -> str:
-        return self._distribution.read_text(name) or ""
+    def entry_points(self) -> str:
+        return self._distribution.read_text("entry_points.txt") or ""
 
 
 class EntryPoint(NamedTuple):
@@ -102,7 +112,7 @@ def entry_points() -> list[EntryPoint]:
 
 def _parsed(distribution: Installation) -> Iterator[EntryPoint]:
     group = ""
-    for line in distribution.read("entry_points.txt").splitlines():
+    for line in distribution.entry_points().splitlines():
         line = line.strip()
         if line.startswith("[") and line.endswith("]"):
             group = line[1:-1].strip()
@@ -118,7 +128,7 @@ def _distributions() -> Iterator[tuple[str, Installation]]:
         try:
             names = os.listdir(place or ".")
         except NotADirectoryError:
-            yield from _read_by_importlib(place)
+            yield from _elsewhere(_in_archive(place))
             continue
         except OSError:
             continue  # such as the standard library's archive, which most interpreters have no file for
@@ -127,18 +137,18 @@ def _distributions() -> Iterator[tuple[str, Installation]]:
             if ending in _ENDINGS:
                 yield _normalized(stem.partition("-")[0]), Installation(os.path.join(place, name))
     for finder in sys.meta_path:
-        if getattr(finder, "__module__", "") != "_frozen_importlib_external" and hasattr(finder, "find_distributions"):
+        if getattr(finder, "__module__", "") not in _OF_FOLDERS and hasattr(finder, "find_distributions"):
             yield from _elsewhere(finder.find_distributions())
 
 
-def _read_by_importlib(place: str) -> Iterator[tuple[str, Installation]]:
+def _in_archive(place: str) -> Iterable[Any]:
     """What is installed in a place that is no folder."""
-    from importlib.metadata import distributions
+    from importlib_metadata import distributions
 
-    yield from _elsewhere(distributions(path=[place]))
+    return distributions(path=[place])
 
 
-def _elsewhere(distributions: Any) -> Iterator[tuple[str, Installation]]:
+def _elsewhere(distributions: Iterable[Any]) -> Iterator[tuple[str, Installation]]:
     for found in distributions:
         one = _Elsewhere(found)
         yield _normalized(one.name), one
