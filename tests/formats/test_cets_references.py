@@ -15,6 +15,7 @@ import copick_core
 from copick_core.cli.frame import command_line
 from copick_core.errors import InvalidDataError
 from copick_core.volumes.reading import read_volume
+from copick_formats.cets_writing import write_cets_volume
 from support.cets_models import Dataset
 
 LABELS = np.arange(6 * 7 * 8).reshape(6, 7, 8) % 3
@@ -97,6 +98,25 @@ def test_labels_are_in_the_file_that_the_region_of_their_run_refers_to(root, tmp
         assert float(file.voxel_size.x) == 10
     with read_volume(str(tmp_path / "TS_1.cets.json")) as again:
         np.testing.assert_array_equal(again.slabs(0, 6), LABELS)
+
+
+def test_fractions_are_a_probability_map(tmp_path):
+    chances = np.random.default_rng(0).uniform(size=(6, 7, 8)).astype("f4")
+
+    write_cets_volume(str(tmp_path / "a.cets.json"), read_volume(chances, voxel_size=10.0), run="TS_1")
+
+    (annotation,) = region_in(tmp_path / "a.cets.json")["annotations"]
+    assert annotation["annotation_type"] == "probability_map_3D"
+    np.testing.assert_array_equal(mrcfile.read(tmp_path / annotation["path"]), chances)
+
+
+def test_a_mask_becomes_a_segmentation_again(root, tmp_path):
+    export_masks(root, tmp_path / "{run}.cets.json")
+    again = root.get_run("TS_1").new_segmentation(10.0, "membrane", "2", is_multilabel=False)
+
+    again.import_volume(tmp_path / "TS_1.cets.json", levels=1)
+
+    np.testing.assert_array_equal(again.numpy(), LABELS)
 
 
 def test_labels_that_no_mrc_file_holds_go_to_an_ome_zarr_folder(root, tmp_path):

@@ -97,6 +97,20 @@ def test_what_a_format_cannot_hold_of_filaments_is_named(tmp_path, name, expecte
     assert sorted(lacking(tmp_path / "a", [table], name, kind="filaments")) == expected
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_pandas_reads_a_row_for_each_vertex(tmp_path, suffix):
+    table = filaments(radii=[125.0, None, 80.0], polarity_known=[True, False, True])
+
+    path = write(tmp_path / f"a.{suffix}", [table], "parquet" if suffix == "parquet" else "csv", kind="filaments")
+
+    rows = pd.read_parquet(path) if suffix == "parquet" else pd.read_csv(path, sep="\t" if suffix == "tsv" else ",")
+    groups = [rows for _, rows in rows.groupby("instance_id", sort=False)]
+    assert [group["instance_id"].iloc[0] for group in groups] == [*table.instance_ids]
+    assert [bool(group["polarity_known"].iloc[0]) for group in groups] == [True, False, True]
+    for group, polyline in zip(groups, table.polylines, strict=True):
+        np.testing.assert_allclose(group[["x", "y", "z"]], polyline, rtol=1e-15)
+
+
 # ---------------------------------------------------------------- RELION
 
 

@@ -83,6 +83,7 @@ def test_a_folder_of_no_format_is_called_a_folder(folder):
         (["export", "picks", "ribosome", "a.star", "-O", "tomograms"], "write it as NAME=VALUE"),
         (["export", "picks", "ribosome", "a.star", "-O", "tomograms=no.star"], "-O tomograms=no.star: "),
         (["export", "picks", "ribosome", "a.mrc", "--format", "mrc"], "'mrc' does not write picks"),
+        (["import", "tomograms", "a.nrrd", "--type", "wbp"], "save it as raw or gzip\n"),
     ],
 )
 def test_a_message_names_what_to_type(folder, arguments, way_out):
@@ -90,6 +91,7 @@ def test_a_message_names_what_to_type(folder, arguments, way_out):
     (folder / "own.csv").write_text("run_name,x,y,z\nTS_1,1,2,3\n")
     (folder / "other.csv").write_text("run_name,x,y,z\nTS_9,1,2,3\n")
     copick_core.export_volumes(copick_core.open("config.json"), "wbp@10.0", "a.em")
+    (folder / "a.nrrd").write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1 1 1\nencoding: hex\n\n00")
     (folder / "a.tbl").write_text(" ".join(["0"] * 19 + ["7"] + ["0"] * 3 + ["1", "2", "3"]) + "\n")
 
     text = said(*arguments)

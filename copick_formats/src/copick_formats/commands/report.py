@@ -100,7 +100,23 @@ def _told(text: str, kind: str) -> str:
         text = re.sub(pattern, option, text)
     if kind == "volume":
         text = text.replace("give voxel_size (", "give --voxel-size (")
-    return re.sub(r"\b(give|Give|or) (\w+)(?= \(|$)", r"\1 -O \2=…", text)
+    return re.sub(r"\b(?:give|Give|or) (\w+)(?= \(|$)", lambda found: _as_option(found, kind), text)
+
+
+def _as_option(found: re.Match[str], kind: str) -> str:
+    """The name of an argument as an option of a format, if one has it."""
+    kinds = [kind, "tomograms"] if kind == "volume" else [kind]
+    functions = [
+        f for record in formats.usable() for one in kinds for does in (record.reads, record.writes) if (f := does.get(one))
+    ]
+    name = found[1]
+    for function in functions:
+        try:
+            if any(option.name == name for option in _options(function)):
+                return found[0].removesuffix(name) + f"-O {name}=…"
+        except Exception:  # noqa: S112 - a broken format has no options
+            continue
+    return found[0]
 
 
 def show(context: click.Context, report: TransferReport, as_json: bool, kind: str) -> None:
