@@ -401,10 +401,10 @@ def test_what_other_layers_have_at_the_same_address_is_named_after_them_and_hidd
         assert panel["tomograms"] == ["TS_1/wbp@13.5", "TS_1/wbp@13.5 in static"]
         assert (panel["tomogram"], session.view()["tomogram"]) == (panel["tomograms"][0], panel["tomograms"][1])
         assert {(s["name"], s["layer"]) for s in panel["layers"]} >= {(labels, "overlay"), (f"{labels} in static", "static")}
-        assert [(found["name"], found["own"]) for found in panel["lists"]] == [
-            (TOOL, True),
-            (OWN, False),
-            (f"{TOOL} in static", False),
+        assert [(s["name"], s["own"], s["covered"]) for s in panel["lists"]] == [
+            (TOOL, True, False),
+            (OWN, False, False),
+            (f"{TOOL} in static", False, True),
         ]
         assert session.drawing.hidden >= {f"{labels} in static", f"{TOOL} in static"}
         assert not session.drawing.hidden & {labels, TOOL, OWN}

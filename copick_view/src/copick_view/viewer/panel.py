@@ -85,6 +85,7 @@ def _list(session: RunSession, listed: Listed, hidden: set[str]) -> Json:
         "own": listed.own,
         "layer": None if picks is None else picks.layer,
         "read_only": picks is not None and picks.read_only,
+        "covered": listed.covered,
         "count": len(listed.points),
         "new": listed.new,
         "visible": listed.name not in hidden,

@@ -157,7 +157,8 @@ function listed(list, found) {
   const badges = [];
   if (list.own) badges.push(element("span", { className: "badge own" }, "mine"));
   if (list.new) badges.push(element("span", { className: "badge new" }, "new"));
-  if (list.read_only) badges.push(element("span", { className: "badge", title: "Read-only" }, "read-only"));
+  if (list.covered) badges.push(element("span", { className: "badge", title: "Other picks of this address are shown" }, `in ${list.layer}`));
+  else if (list.read_only) badges.push(element("span", { className: "badge", title: "Read-only" }, "read-only"));
   const more = element("button", {}, `${list.count} ${open.has(list.name) ? "▾" : "▸"}`);
   more.addEventListener("click", () => {
     if (!open.delete(list.name)) open.add(list.name);
