@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +56,7 @@ def test_mv_and_cp_refuse_an_address_of_several_kinds(project, capsys, words):
 
     assert main(words) == 1
     assert contents(project) == before
-    assert "Choose the kind" in capsys.readouterr().err
+    assert "Choose one kind (kind=, --kind): " in capsys.readouterr().err
 
 
 def test_rm_deletes_nothing_where_nobody_can_be_asked(project, capsys):
@@ -174,6 +177,31 @@ def test_a_shell_script_asks_for_completions(shell, capsys):
     assert COMPLETE in capsys.readouterr().out
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("l", ["log", "ls"]),
+        ("ls TS", ["TS_1/", "TS_2/"]),
+        ("ls TS_1/ribosome:", ["TS_1/ribosome:alice/1", "TS_1/ribosome:bob/1"]),
+        ("ls --kind me", ["mesh"]),
+    ],
+)
+def test_a_bash_completes_commands_and_addresses(project, typed, offered):
+    words = ["copick-core", *typed.split()]
+    script = f"""
+        eval "$(copick-core completion bash)"
+        COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
+        "$(complete -p copick-core | sed 's/.*-F \\([^ ]*\\).*/\\1/')" copick-core {words[-1]} {words[-2]}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, env={**os.environ, "PATH": path})
+
+    assert (done.stdout.split(), done.stderr) == (offered, "")
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [("TS", ["TS_1/", "TS_2/"]), ("TS_1/ribosome:", ["TS_1/ribosome:alice/1", "TS_1/ribosome:bob/1"]), ("TS_9/", [])],
@@ -259,3 +287,52 @@ def test_add_and_check_print_json(project, capsys):
     assert added == {"object": "apoferritin", "label": 9, "is_particle": True}
     checked = printed(capsys, "config", "check")
     assert (checked["valid"], [layer["runs"] for layer in checked["layers"]]) == (True, [3])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["ls", "TS_9/ribosome"], ["cp", "TS_9/ribosome", "*:carol"], ["mv", "TS_9/ribosome", "*:carol"], ["rm", "TS_9/ribosome"]],
+)
+def test_an_address_that_matches_nothing_is_named(project, capsys, arguments):
+    kind = ["--kind", "picks"]
+
+    assert main([*arguments, *kind]) == 0
+
+    assert "Nothing matches 'TS_9/ribosome'." in "".join(capsys.readouterr())
+
+
+def test_a_project_without_runs_says_so(tmp_path, capsys):
+    assert main(["init", str(tmp_path)]) == 0
+    capsys.readouterr()
+
+    assert main(["ls", "-c", str(tmp_path / "config.json")]) == 0
+
+    assert capsys.readouterr() == ("", "The project has no runs.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["show", "nothing"], 1, "error: an entity of address 'nothing' is not in layer 'overlay'. Check its spelling.\n"),
+        (
+            ["render", "--run", "TS_9", "-o", "none.png"],
+            1,
+            "error: run 'TS_9' is not in layer 'overlay'. Choose another run.\n",
+        ),
+        (["add", "run", "TS_1"], 1, "error: run 'TS_1' already exists.\n"),
+        (
+            ["completion"],
+            2,
+            "error: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish. Try: copick-core completion --help\n",
+        ),
+        (
+            ["rm", "TS_1/ribosome:alice/1"],
+            2,
+            "error: Nothing was deleted, because nobody can be asked here: pass --yes. Try: copick-core rm --help\n",
+        ),
+    ],
+)
+def test_an_error_is_a_sentence_for_those_who_type(project, capsys, arguments, code, text):
+    assert main(arguments) == code
+
+    assert capsys.readouterr().err.endswith(text)

@@ -133,12 +133,17 @@ def test_a_link_that_leads_nowhere_is_replaced(local, folder):
     assert (folder / link).exists()
 
 
-def test_what_lies_in_no_local_folder_is_copied_and_not_linked(folder):
-    root = fill(copick_core.open({"config_type": "memory", "pickable_objects": OBJECTS}))
-
-    with pytest.raises(InvalidDataError, match="--copy"):
-        plan_deposit(root, folder)
+@pytest.mark.parametrize("make_root", ["memory", "s3"], indirect=True)
+def test_what_lies_in_no_local_folder_is_copied_and_not_linked(project, folder):
+    with pytest.raises(InvalidDataError, match=r"in no local folder, so it cannot be linked; copy instead \(--copy\)"):
+        plan_deposit(project, folder)
     assert not folder.exists()
+    assert deposit(project, folder, copy=True).keys
+
+
+def test_links_are_refused_in_a_bucket(local):
+    with pytest.raises(InvalidDataError, match=r"links can only be made in a local folder.*copy instead \(--copy\)"):
+        plan_deposit(local, "memory://deposit")
 
 
 def test_a_project_is_not_deposited_into_its_own_folder(local, tmp_path):

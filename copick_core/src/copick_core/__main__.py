@@ -75,8 +75,9 @@ def _run(arguments: list[str]) -> int:
         print(error.format_message(), file=sys.stderr)
         return error.exit_code
     except click.UsageError as error:
-        way_out = f" Try: {error.ctx.command_path} --help" if error.ctx else ""
-        print(f"error: {error.format_message()}{way_out}", file=sys.stderr)
+        text = " ".join(error.format_message().split())
+        way_out = f"{'' if text.endswith(('.', '?')) else '.'} Try: {error.ctx.command_path} --help" if error.ctx else ""
+        print(f"error: {text}{way_out}", file=sys.stderr)
         return error.exit_code
     except click.ClickException as error:
         print(f"error: {error.format_message()}", file=sys.stderr)

@@ -102,10 +102,17 @@ class NotFoundError(CopickError, FileNotFoundError):
     layer: str
     location: str | None
 
-    def __init__(self, *, key: Any, layer: str, location: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        key: Any,
+        layer: str,
+        location: str | None = None,
+        way_out: str = "If it was deleted or renamed by someone else, refresh() its parent.",
+    ) -> None:
         where = f" at {location}" if location else ""
         super().__init__(
-            f"{key} is not in layer {layer!r}{where}. If it was deleted or renamed by someone else, refresh() its parent.",
+            f"{key} is not in layer {layer!r}{where}. {way_out}",
             key=key,
             layer=layer,
             location=location,

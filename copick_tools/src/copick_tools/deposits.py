@@ -232,11 +232,11 @@ def _linked(transfer: Transfer) -> Step:
     original = transfer.layer.location(transfer.key)
     files = transfer.layer.unwrap(PathLayer)  # type: ignore[type-abstract]
     if files is None or original is None or not os.path.exists(original):
-        reason = f"layer {transfer.layer.name!r} has it in no local folder, so there is nothing to link; copy it (--copy)"
+        reason = f"layer {transfer.layer.name!r} keeps it in no local folder, so it cannot be linked; copy instead (--copy)"
         raise InvalidDataError(source=transfer.key, reason=reason)
     path = transfer.target.location(transfer.target_key)
     if path is None or not os.path.isabs(path):
-        reason = f"links can only be made in a local folder, not in {transfer.target.location(ROOT) or path}; copy (--copy)"  # type: ignore[arg-type]
+        reason = f"links can only be made in a local folder, not at {path}; copy instead (--copy)"
         raise InvalidDataError(source="target", reason=reason)
     original = os.path.abspath(original)
     return Link(transfer.layer, transfer.key, transfer.target, transfer.target_key, original, path, transfer.changes)

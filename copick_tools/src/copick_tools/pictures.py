@@ -231,5 +231,6 @@ def _finest(root: CopickRootOverlay, name: str) -> Any:
     run = root.get_run(name)
     tomograms = [t for spacing in run.voxel_spacings for t in spacing.tomograms] if run is not None else []
     if not tomograms:
-        raise NotFoundError(key=f"a tomogram of run {name!r}", layer=", ".join(layer.name for layer in root.layers.all))
+        what = f"run {name!r}" if run is None else f"a tomogram of run {name!r}"
+        raise NotFoundError(key=what, layer=", ".join(layer.name for layer in root.layers.all), way_out="Choose another run.")
     return min(tomograms, key=lambda tomogram: tomogram.voxel_spacing.voxel_size)

@@ -40,7 +40,7 @@ def copick_command() -> list[Command]:
         Command("mv", 1, f"{changing}:mv", "move entities to other addresses"),
         Command("prune", 1, f"{changing}:prune", "delete empty picks, leftovers and unknown files, after asking"),
         Command("render", 1, "copick_tools.commands.render:render", "draw a run, or all runs on one page"),
-        Command("review", 1, f"{reviewing}:review", "say and see who works on which run, and what is done or rejected"),
+        Command("review", 1, f"{reviewing}:review", "set and show who works on which run, and what is done or rejected"),
         Command("rm", 1, f"{changing}:rm", "delete entities"),
         Command("run", 1, f"{running}:run", "call a function for each run or entity, here or on a cluster"),
         Command("show", 1, f"{looking}:show", "print what is stored of an entity, and where"),

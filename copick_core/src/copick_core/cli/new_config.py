@@ -43,7 +43,7 @@ class NewConfig(click.Group):
         try:
             command = command_of(cmd_name)
         except UnknownBackendError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(f"{error.reason[:1].upper()}{error.reason[1:]}", ctx) from error
         make: Any = command.callback
         own = {option.name for option in command.params}
         examples(f"copick-core new-config {cmd_name} {_required(command)}".rstrip())(command)

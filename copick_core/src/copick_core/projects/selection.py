@@ -178,7 +178,9 @@ class Selection:
         rows = self.rows()
         if len({key.kind for key, _ in rows}) > 1:
             shown = _shown([key for key, _ in rows])
-            reason = f"it matches entities of several kinds, so nothing was {refused}. Choose the kind of: {shown}"
+            reason = (
+                f"it matches entities of several kinds, so nothing was {refused}. Choose one kind (kind=, --kind): {shown}"
+            )
             raise AddressError(address=str(self.address), position=None, reason=reason)
         return rows
 
@@ -220,7 +222,11 @@ def entity(root: CopickRootOverlay, address: Address | str, kind: Kind | str | N
         binary: list[Key] = [k for k in keys if k.kind is Kind.SEGMENTATION and k.segmentation_type == "binary"]
         keys = binary if len(binary) == 1 and len({key[:-2] for key in keys}) == 1 else keys
     if not keys:
-        raise NotFoundError(key=f"{str(selection.address)!r}", layer=", ".join(layer.name for layer in root.layers.all))
+        raise NotFoundError(
+            key=f"an entity of address {str(selection.address)!r}",
+            layer=", ".join(layer.name for layer in root.layers.all),
+            way_out="Check its spelling.",
+        )
     if len(keys) > 1:
         reason = f"one entity is wanted, and it matches {len(keys)}: {_shown(keys)}"
         raise AddressError(address=str(selection.address), position=None, reason=reason)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from copick_core.cli.parameters import examples, json_option, project_option
+from copick_core.errors import AlreadyExistsError
 from copick_tools.commands.options import (
     ADDRESS,
     F,
@@ -66,7 +67,7 @@ def cp(
     before = len(other.config.pickable_objects)
     selection = root.select(address, kind_of(kind))
     plan = plan_copy(selection, target, to=other, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
-    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify)
+    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify, address=address)
     if to:
         save_objects(other, to, before)
 
@@ -100,7 +101,7 @@ def mv(
 
     selection = opened(config).select(address, kind_of(kind))
     plan = plan_move(selection, target, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
-    finish(plan, dry_run=dry_run, as_json=as_json)
+    finish(plan, dry_run=dry_run, as_json=as_json, address=address)
 
 
 @examples(
@@ -118,7 +119,7 @@ def rm(address: str, config: str, kind: str | None, yes: bool, dry_run: bool, as
 
     plan = plan_delete(opened(config).select(address, kind_of(kind)))
     _ask(plan, asked=not (yes or dry_run))
-    finish(plan, dry_run=dry_run, as_json=as_json)
+    finish(plan, dry_run=dry_run, as_json=as_json, address=address)
 
 
 def _ask(plan: Plan, *, asked: bool) -> None:
@@ -127,7 +128,7 @@ def _ask(plan: Plan, *, asked: bool) -> None:
         return
     click.echo(str(plan), err=True)
     if not sys.stdin.isatty():
-        raise click.UsageError("nothing was deleted: pass --yes where nobody can be asked")
+        raise click.UsageError("Nothing was deleted, because nobody can be asked here: pass --yes")
     click.confirm("Delete?", abort=True, err=True)
 
 
@@ -247,7 +248,10 @@ def add() -> None:
 @json_option
 def add_run(name: str, config: str, as_json: bool) -> None:
     """Add the run NAME."""
-    run = opened(config).new_run(name)
+    try:
+        run = opened(config).new_run(name)
+    except AlreadyExistsError as error:
+        raise click.ClickException(f"{error.key} already exists.") from error
     click.echo(json.dumps({"run": run.name}, indent=2) if as_json else f"Added run {run.name}.")
 
 

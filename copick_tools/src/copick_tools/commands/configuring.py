@@ -139,6 +139,17 @@ def config_check(config: str, as_json: bool) -> None:
     click.echo("The config is valid.")
 
 
+#: After a run comes what is in it: bash adds no space there.
+_GOES_ON = """
+_copick_core_goes_on() {
+    _copick_core_completion "$@"
+    if [[ ${COMPREPLY[0]} == */ ]]; then compopt -o nospace 2> /dev/null; fi
+    return 0
+}
+complete -o nosort -F _copick_core_goes_on copick-core
+"""
+
+
 @examples(
     'eval "$(copick-core completion bash)"',
     'eval "$(copick-core completion zsh)"',
@@ -159,3 +170,5 @@ def completion(shell: str) -> None:
     if shell == "bash":  # or addresses would be completed from their last colon on
         click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//[:@]/}")
     click.echo(made(command_line, {}, "copick-core", COMPLETE).source())
+    if shell == "bash":
+        click.echo(_GOES_ON)

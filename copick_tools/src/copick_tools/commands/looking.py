@@ -10,7 +10,7 @@ import click
 
 from copick_core.cli.parameters import examples, json_option, project_option
 from copick_core.cli.words import count, times
-from copick_tools.commands.options import ADDRESS, kind_of, kind_option, opened
+from copick_tools.commands.options import ADDRESS, kind_of, kind_option, nothing_matches, opened
 
 #: Value of ``--state`` that means every state.
 ANY_STATE = "*"
@@ -139,6 +139,10 @@ def ls(
         lines += [text if one is None else f"{text}{pad}  {one}" for one in row.get("reviews", [None])]
     if lines:
         click.echo("\n".join(lines))
+    elif not address:
+        click.echo("The project has no runs." if not (state or made_by or is_filtered) else "Nothing matches.", err=True)
+    else:
+        click.echo(nothing_matches(address), err=True)
 
 
 def _in_state(root: Any, keys: list[Any], found: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:

@@ -87,8 +87,19 @@ def kind_of(kind: str | None) -> str | None:
     return "voxel spacing" if kind == "spacing" else kind
 
 
-def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False) -> None:
-    """Run a plan with progress on standard error, and print its report; with ``dry_run`` only print the plan."""
+def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False, address: str | None = None) -> None:
+    """Run a plan with progress on standard error, and print its report; with ``dry_run`` only print the plan.
+
+    Args:
+        plan: The plan.
+        dry_run: Only print it.
+        as_json: Print JSON.
+        verify: Compare what is written with its source.
+        address: What was to be found; a plan without steps then says that nothing matches it.
+    """
+    if address is not None and not as_json and not plan.steps and not plan.skipped:
+        click.echo(nothing_matches(address))
+        return
     if dry_run:
         click.echo(json.dumps(plan.to_json(), indent=2) if as_json else str(plan))
         return
@@ -97,6 +108,11 @@ def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False) ->
     with progress(len(plan.steps), plan.title) as advance:
         report = plan.run(verify=verify, progress=lambda name, done, total: advance(name))
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
+
+
+def nothing_matches(address: str) -> str:
+    """What to print where an address matches nothing."""
+    return f"Nothing matches {address!r}."
 
 
 def save_objects(root: CopickRootOverlay, config: str, before: int) -> None:

@@ -20,7 +20,7 @@ by_option = click.option("--by", metavar="NAME", help="User who sets it; that of
 
 @click.group
 def review() -> None:
-    """Say and see who works on which run, what is done, checked or rejected, and why."""
+    """Set and show who works on which run, what is done, checked or rejected, and why."""
 
 
 @examples(
