@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,17 +15,37 @@ from copick_core.cli.frame import command_line
 POINTS = np.array([[10.0, 20, 30], [40, 50, 60]])
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    config = {"config_type": "filesystem", "overlay_root": "data", "user_id": "ana"}
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with files, most of which cannot be imported as they are; each test gets a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    config = {"config_type": "filesystem", "overlay_root": str(folder / "data"), "user_id": "ana"}
     config["pickable_objects"] = [{"name": "ribosome", "is_particle": True}, {"name": "membrane", "is_particle": False}]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COPICK_CONFIG", "config.json")
-    run = copick_core.open("config.json").new_run("TS_1")
+    (folder / "config.json").write_text(json.dumps(config))
+    root = copick_core.open(folder / "config.json")
+    run = root.new_run("TS_1")
     run.new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.zeros((8, 9, 10), "f4"), levels=1)
     run.new_picks("ribosome", "1", positions=POINTS)
-    return tmp_path
+    root.new_run("TS_2").new_picks("ribosome", "1", positions=POINTS)
+    copick_core.export_volumes(root, "wbp@10.0", folder / "a.em")
+    (folder / "empty").mkdir()
+    (folder / "there.csv").write_text("mine")
+    (folder / "own.csv").write_text("run_name,x,y,z\nTS_1,1,2,3\n")
+    (folder / "other.csv").write_text("run_name,x,y,z\nTS_9,1,2,3\n")
+    (folder / "a.nrrd").write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1 1 1\nencoding: hex\n\n00")
+    (folder / "a.tbl").write_text(" ".join(["0"] * 19 + ["7"] + ["0"] * 3 + ["1", "2", "3"]) + "\n")
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    shutil.copytree(made, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "overlay_root": str(folder / "data")}))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COPICK_CONFIG", "config.json")
+    return folder
 
 
 def said(*arguments):
@@ -58,8 +79,6 @@ def test_a_suffix_that_no_format_has_is_answered_with_those_that_there_are(folde
 
 
 def test_a_folder_of_no_format_is_called_a_folder(folder):
-    (folder / "empty").mkdir()
-
     assert "no installed format reads picks from a folder without suffix" in said(
         "import", "picks", "empty", "--session", "2", "--object", "ribosome"
     )
@@ -87,13 +106,6 @@ def test_a_folder_of_no_format_is_called_a_folder(folder):
     ],
 )
 def test_a_message_names_what_to_type(folder, arguments, way_out):
-    (folder / "there.csv").write_text("mine")
-    (folder / "own.csv").write_text("run_name,x,y,z\nTS_1,1,2,3\n")
-    (folder / "other.csv").write_text("run_name,x,y,z\nTS_9,1,2,3\n")
-    copick_core.export_volumes(copick_core.open("config.json"), "wbp@10.0", "a.em")
-    (folder / "a.nrrd").write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1 1 1\nencoding: hex\n\n00")
-    (folder / "a.tbl").write_text(" ".join(["0"] * 19 + ["7"] + ["0"] * 3 + ["1", "2", "3"]) + "\n")
-
     text = said(*arguments)
 
     assert way_out in text
@@ -101,8 +113,6 @@ def test_a_message_names_what_to_type(folder, arguments, way_out):
 
 
 def test_a_file_that_failed_is_named_once_and_by_its_name(folder):
-    copick_core.open("config.json").new_run("TS_2").new_picks("ribosome", "1", positions=POINTS)
-
     text = said("export", "picks", "TS_2/ribosome", "out/a.tbl")
 
     assert "failed   TS_2/ribosome:ana/1  2  out/a.tbl: " in text
@@ -111,8 +121,6 @@ def test_a_file_that_failed_is_named_once_and_by_its_name(folder):
 
 
 def test_a_name_that_is_changed_is_warned_of_once(folder):
-    (folder / "own.csv").write_text("run_name,x,y,z\nTS_1,1,2,3\n")
-
     with pytest.warns(UserWarning, match="'a_b' contains invalid characters") as caught:
         copick_core.import_picks(copick_core.open("config.json"), "own.csv", "a_b", "ribosome")
 

@@ -44,7 +44,7 @@ workers_options = stacked(
 #: How arguments that errors name are given on the command line.
 _IN_OPTIONS = [
     (r"\b(?:exist_ok|overwrite)=True\b", "--if-exists replace"),
-    (r"\b(resume|merge)=True\b", r"--\1"),
+    (r"\bmerge=True\b", "--merge"),
     (r"\bcreate_runs=True\b", "--create-runs"),
     (r"\bfile_format='([^']*)'", r"--format \1"),
     (r"\brun_regex or run_names\b", "--run-regex or --run-name"),
