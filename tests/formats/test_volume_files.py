@@ -59,6 +59,43 @@ def test_a_file_that_cannot_be_read_leaves_no_run(root, tmp_path):
     assert [run.name for run in root.runs] == ["TS_2"]
 
 
+@pytest.mark.parametrize("options", [{"levels": 0}, {"dtype": "foo"}])
+def test_what_makes_no_tomogram_is_refused_before_a_run_is_made(root, tmp_path, options):
+    with pytest.raises(InvalidDataError):
+        copick_core.import_tomograms(root, [mrc(tmp_path / "TS_1.mrc")], "wbp", **options)
+
+    assert root.runs == []
+
+
+def test_a_folder_of_somebody_is_not_replaced(root, tmp_path):
+    copick_core.import_tomograms(root, [mrc(tmp_path / "TS_1.mrc")], "wbp", levels=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+
+    reports = [
+        copick_core.export_volumes(root, "wbp@10.0", tmp_path / "mine", file_format=name, overwrite=True)
+        for name in ("ome-zarr", "mrc")
+    ]
+
+    assert [row.state for report in reports for row in report.rows] == ["failed", "failed"]
+    assert "it is not replaced" in reports[0].failed[0].error
+    assert "is a folder; add the name of a file" in reports[1].failed[0].error
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["out.zarr", "out.zarr/"])
+def test_a_folder_of_the_same_format_is_replaced_where_that_is_asked_for(root, tmp_path, name):
+    copick_core.import_tomograms(root, [mrc(tmp_path / "TS_1.mrc")], "wbp", levels=1)
+    path = f"{tmp_path}/{name}"
+    copick_core.export_volumes(root, "wbp@10.0", path, write_options={"levels": 2})
+
+    (kept,) = copick_core.export_volumes(root, "wbp@10.0", path).rows
+    (done,) = copick_core.export_volumes(root, "wbp@10.0", path, overwrite=True).rows
+
+    assert (kept.state, done.state) == ("failed", "done")
+    assert not (tmp_path / "out.zarr" / "1").exists()
+
+
 def test_files_of_the_same_run_are_refused(root, tmp_path):
     files = [mrc(tmp_path / name) for name in ("TS_1_a.mrc", "TS_1_b.mrc")]
 

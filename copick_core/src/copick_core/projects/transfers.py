@@ -277,7 +277,9 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
 
     Raises:
         AlreadyExistsError: There is such a file, and it is not to be replaced.
+        InvalidDataError: A folder is in the way that is nothing of the kind that is written.
     """
+    path = path.rstrip("/") or path
     _check_new(path, overwrite)
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
@@ -288,7 +290,8 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
         for target in beside.values():
             _check_new(target, overwrite or resume)
         for staged, target in (*beside.items(), (os.path.join(staging, own), path)):
-            if os.path.isdir(staged) and os.path.isdir(target):
+            if os.path.isdir(target):
+                _check_replaceable(staged, target)
                 shutil.rmtree(target)
             os.replace(staged, target)
     except CopickError as error:
@@ -301,3 +304,16 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
 def _check_new(path: str, overwrite: bool) -> None:
     if os.path.exists(path) and not overwrite:
         raise AlreadyExistsError(key=path, way_out="Pass overwrite=True to replace it.")
+
+
+def _check_replaceable(new: str, folder: str) -> None:
+    """A folder is replaced only by one of the same kind: somebody's other files must not go with it."""
+    if not os.path.isdir(new):
+        raise InvalidDataError(source=folder, reason="is a folder; add the name of a file")
+    files = {entry.name for entry in os.scandir(new) if entry.is_file()}
+    old = [entry.name for entry in os.scandir(folder)]
+    if old and not files.intersection(old):
+        reason = (
+            f"is a folder that has none of the files {', '.join(sorted(files))}, so it is not replaced; choose another name"
+        )
+        raise InvalidDataError(source=folder, reason=reason)

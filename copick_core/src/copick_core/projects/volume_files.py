@@ -93,8 +93,14 @@ def import_tomograms(
 
     Raises:
         ReadOnlyError: The project has no writable layer.
-        InvalidDataError: ``run_regex`` is no regular expression.
+        InvalidDataError: ``run_regex`` is no regular expression, or there is no such number of levels or type.
     """
+    if levels < 1:
+        raise InvalidDataError(source="levels", reason=f"{levels} is less than 1")
+    try:
+        np.dtype(dtype)
+    except TypeError as error:
+        raise InvalidDataError(source="dtype", reason=f"there is no type {dtype!r}, but float32, int8 and others") from error
     naming = RunNames(run_regex, run_prefix, run_names or {})
     given = {"voxel_size": voxel_size, "file_format": file_format, "read_options": dict(read_options or {})}
     rows: dict[tuple[str, str | None], Transfer] = {}
