@@ -2,7 +2,7 @@
 
 importlib-metadata finds the same, and takes half of the time of ``copick-core --help`` for it: it imports the parsers of
 e-mails and of archives, and asks every distribution for its name. It still reads what is no folder, such as a zip file, and
-tells a distribution's name and version where they are shown.
+tells the name and version of a distribution whose folder does not say them.
 """
 
 from __future__ import annotations
@@ -43,13 +43,23 @@ class Installation:
 
     @property
     def name(self) -> str:
-        """Its name as its authors write it; that of its folder where they do not say."""
-        return self._header("Name") or os.path.basename(self.folder).rpartition(".")[0].partition("-")[0]
+        """Its name, in small letters and with hyphens, as pip takes it."""
+        return _normalized(self._told[0] or self._header("Name") or self._stem)
 
     @property
     def version(self) -> str:
         """Its version; empty if it has none."""
-        return self._header("Version")
+        return self._told[1] or self._header("Version")
+
+    @property
+    def _stem(self) -> str:
+        return os.path.splitext(os.path.basename(self.folder))[0]
+
+    @property
+    def _told(self) -> tuple[str, str]:
+        """Name and version as its folder tells them, which is ``name-version.dist-info`` by the packaging standards."""
+        name, _, version = self._stem.partition("-")
+        return (name, version) if name and version and self.folder.endswith(".dist-info") else ("", "")
 
     @cached_property
     def _distribution(self) -> Distribution:
@@ -123,7 +133,7 @@ def _parsed(distribution: Installation) -> Iterator[EntryPoint]:
 
 
 def _distributions() -> Iterator[tuple[str, Installation]]:
-    """Everything that is installed, by its name in small letters and with underscores."""
+    """Everything that is installed, by its name in small letters and with hyphens."""
     for place in sys.path:
         try:
             names = os.listdir(place or ".")
@@ -155,4 +165,4 @@ def _elsewhere(distributions: Iterable[Any]) -> Iterator[tuple[str, Installation
 
 
 def _normalized(name: str) -> str:
-    return name.lower().replace("-", "_").replace(".", "_")
+    return name.lower().replace("_", "-").replace(".", "-")

@@ -1,4 +1,4 @@
-"""What ``copick.backends`` finds: the backend of ``"config_type": "stack"``."""
+"""What ``copick.backends`` finds of the framework itself: stacks. To list it imports nothing of ``opening``."""
 
 from __future__ import annotations
 
