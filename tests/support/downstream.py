@@ -2,11 +2,13 @@
 
 Each tool's source distribution is unpacked into ``.cache/downstream``, with two environments: ``reference`` has
 ``copick==2.0.0a6``, ``dropin`` this repository's distributions. Both have the same tools and the same of everything else.
+copick's own suite is that of 1.31.0, whose environment is ``reference-1``.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -16,11 +18,15 @@ import tarfile
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support.environments import REPOSITORY, IndexUnreachableError, UnusableEnvironmentError, is_unreachable
+from support.own_differs import OWN_DIFFERS
 
+HERE = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("COPICK_DOWNSTREAM", REPOSITORY / ".cache" / "downstream"))
-REFERENCE = "copick==2.0.0a6"
+#: The released copick in each environment that has it; in the drop-in's it is replaced.
+REFERENCES = {"reference": "copick==2.0.0a6", "reference-1": "copick==1.31.0", "dropin": "copick==2.0.0a6"}
 #: What the drop-in's environment has of this repository.
 OURS = (
     "copick_core",
@@ -43,7 +49,8 @@ class Tool:
         tests: Folder of its tests in its source distribution; None if it has none.
         needs: What its tests need beside what it declares.
         bare: Whether it is installed without what it declares, which is in ``needs`` as far as its tests use it.
-        differs: Tests that fail on purpose, with the reason of each.
+        differs: Tests that fail on purpose, with the reason of each: a pattern of names.
+        reference: The environment of the released copick that it is compared with.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Tool:
     needs: tuple[str, ...] = ()
     bare: bool = False
     differs: tuple[tuple[str, str], ...] = ()
+    reference: str = "reference"
 
     @property
     def folder(self) -> Path:
@@ -68,7 +76,7 @@ TOOLS = (
         ("pyqt6", "pytest-qt", "moto[server]>=5.1", "boto3", "click", "scipy"),
         differs=(
             (
-                "test_core_entity_backends::test_mlcroissant_copick_entity_thumbnail",
+                "test_core_entity_backends::test_mlcroissant_copick_entity_thumbnail$",
                 "opens an mlcroissant project, which the drop-in does not have",
             ),
         ),
@@ -84,6 +92,15 @@ TOOLS = (
         bare=True,
     ),
     Tool("copick-mcp", "2.0.0a3", None),  # has no tests: test_commands.py asks it for the commands
+    Tool(
+        "copick",
+        "1.31.0",
+        "tests",
+        ("moto[server,s3]>=5.1", "pooch>=1.8", "pytest-xdist>=3.5"),
+        bare=True,
+        differs=OWN_DIFFERS,
+        reference="reference-1",
+    ),
 )  # fmt: skip
 BY_NAME = {tool.name: tool for tool in TOOLS}
 
@@ -92,7 +109,7 @@ def environment(kind: str, tools: tuple[Tool, ...] = TOOLS) -> Path:
     """The interpreter of an environment with some tools; makes it on first use.
 
     Args:
-        kind: ``"reference"`` or ``"dropin"``; the latter has this repository's distributions, editable.
+        kind: ``"reference"``, ``"reference-1"`` or ``"dropin"``; the last has this repository's distributions, editable.
         tools: The tools; those that are missing are added.
 
     Raises:
@@ -107,7 +124,7 @@ def environment(kind: str, tools: tuple[Tool, ...] = TOOLS) -> Path:
         if not (folder / ".made").exists():
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            _pip(python, REFERENCE, "pytest>=8", "pytest-asyncio", "hatchling>=1.21", "hatch-vcs", "editables")
+            _pip(python, REFERENCES[kind], "pytest>=8", "pytest-asyncio", "hatchling>=1.21", "hatch-vcs", "editables")
             if kind == "dropin":
                 subprocess.run([str(python), "-m", "pip", "uninstall", "-q", "-y", "copick"], check=True)
                 # Of what the drop-in itself needs, the released copick brings all but these.
@@ -116,7 +133,8 @@ def environment(kind: str, tools: tuple[Tool, ...] = TOOLS) -> Path:
         if kind == "dropin":
             _install_ours(python, folder)
         for tool in tools:
-            _install(python, folder, tool)
+            if kind in ("dropin", tool.reference):
+                _install(python, folder, tool)
     return python
 
 
@@ -139,7 +157,8 @@ def _install(python: Path, folder: Path, tool: Tool) -> None:
         _pip(python, *tool.needs)
     if not tool.bare:
         _pip(python, *_dependencies(tool))
-    _pip(python, "--no-deps", "--no-build-isolation", str(tool.folder))
+    if tool.name != "copick":  # of copick itself only the tests are wanted
+        _pip(python, "--no-deps", "--no-build-isolation", str(tool.folder))
     mark.touch()
 
 
@@ -184,19 +203,27 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     Args:
         python: Interpreter of the environment.
         tool: The tool.
-        report: File for the report of pytest.
+        report: File for the report of pytest. What the tests wrote stays beside it, in the folder ``left``.
         *selection: Test files; all by default.
 
     Returns:
-        ``"passed"``, ``"failed"`` or ``"skipped"`` by the name of the test.
+        ``"passed"``, ``"failed"`` or ``"skipped"`` by the name of the test; ``"set aside: …"`` for what is not compared.
     """
     assert tool.tests is not None
     chosen = [str(Path(tool.tests) / name) for name in selection] or [tool.tests]
+    left = report.parent / "left"
+    (left / "tmp").mkdir(parents=True)
     # The tool's own options measure coverage and ask for plugins that say nothing of copick.
     options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "junit_family=xunit1", "-W", "ignore"]
-    command = [str(python), "-m", "pytest", *options, f"--junit-xml={report}", *chosen]
+    options += [f"--basetemp={left / 'base'}", f"--junit-xml={report}"]
     # Tests without a display or network of their own.
     variables = {"QT_QPA_PLATFORM": "offscreen", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1,localhost"}
+    variables["TMPDIR"] = str(left / "tmp")
+    if tool.name == "copick":
+        plugins = ["own_suite"] if "dropin" not in python.parts else ["own_suite", "zarr2_calls"]
+        options += ["--continue-on-collection-errors", *(word for plugin in plugins for word in ("-p", plugin))]
+        variables |= _own_variables(python, tool)
+    command = [str(python), "-m", "pytest", *options, *chosen]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "COPICK"))}
     done = subprocess.run(command, cwd=tool.folder, env=kept | variables, capture_output=True, text=True, check=False)
     if not report.exists():
@@ -204,11 +231,51 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     return outcomes(report)
 
 
+def _own_variables(python: Path, tool: Tool) -> dict[str, str]:
+    """What copick's own suite needs: its sample project, for which there is a stand-in, and the layout of copick 1.x."""
+    assert tool.tests is not None
+    cache = FOLDER / "sample"
+    script = HERE / "downstream" / "sample_project.py"
+    digest = subprocess.run(
+        # The stand-in is written by zarr 3, which both environments read.
+        [str(environment("dropin", ())), "-W", "ignore", str(script), str(tool.folder / tool.tests), str(cache)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    return {
+        "BACKEND": "all",
+        "COPICK_FORMAT": "copick-1",
+        "COPICK_TEST_DATA_CACHE": str(cache),
+        "COPICK_TEST_DATA_DIGEST": digest,
+        "PYTHONPATH": os.pathsep.join(str(HERE / folder) for folder in ("support", "downstream")),
+    }
+
+
+def read_again(python: Path, folder: Path) -> dict[str, Any]:
+    """Let the released copick of an environment read all projects in a folder.
+
+    Returns:
+        The numbers of ``"projects"`` and ``"entities"``, and what it could not read, in ``"failures"``.
+    """
+    script = HERE / "support" / "reference_scripts" / "read_projects.py"
+    out = folder / "read.json"
+    done = subprocess.run(
+        [str(python), "-W", "ignore", str(script), str(folder), str(out)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
 def outcomes(report: Path) -> dict[str, str]:
     """The outcome of each test in a report of pytest."""
     found: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):
-        tags = {child.tag for child in case}
+        tags = {child.tag: child.get("message") or "" for child in case}
         name = f"{(case.get('classname') or '').rpartition('tests.')[2]}::{case.get('name')}"
-        found[name] = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
+        found[name] = "failed" if tags.keys() & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
+        if tags.get("skipped", "").startswith("set aside"):
+            found[name] = tags["skipped"]
     return found

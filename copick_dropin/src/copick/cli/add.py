@@ -85,13 +85,13 @@ def add_tomogram(
     flip: str | None, max_workers: int, create: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Add tomograms from the file or files (a pattern) in PATH, one for each run."""
-    from copick.ops.add import add_tomogram_from_file
+    from copick.ops._files import tomogram_from_file
 
     root = opened(config)
     z, y, x = (int(n) for n in chunk_size.split(","))
 
     def work(file: str, name: str) -> None:
-        add_tomogram_from_file(
+        tomogram_from_file(
             root, name, file, tomo_type, voxel_size, create, overwrite, create_pyramid, pyramid_levels, (z, y, x),
             transpose, flip, file_type,
         )  # fmt: skip
@@ -124,14 +124,14 @@ def add_segmentation(
     max_workers: int, create: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Add segmentations from the file or files (a pattern) in PATH, one for each run."""
-    from copick.ops.add import add_segmentation_from_file
+    from copick.ops._files import segmentation_from_file
 
     if not name:
         raise click.UsageError("Give --name.")
     root = opened(config)
 
     def work(file: str, run: str) -> None:
-        add_segmentation_from_file(
+        segmentation_from_file(
             root, run, file, voxel_size, name, user_id, session_id, create, overwrite, transpose, flip, segmentation_type,
             file_type,
         )  # fmt: skip
@@ -157,17 +157,17 @@ def add_picks(
     file_type: str | None, max_workers: int, create: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Add picks from the file or files (a pattern) in PATH, one for each run; CSV files name their runs themselves."""
-    from copick.ops.add import add_picks_from_file, add_picks_grouped_from_file, picks_type_of
+    from copick.ops._files import picks_from_file, picks_of_runs_from_file, picks_type_of
 
     root = opened(config)
     kind = picks_type_of(path, file_type)
     if kind == "csv" and not run:
-        made = add_picks_grouped_from_file(root, path, object_name, user_id, session_id, voxel_size, create, overwrite, kind)
+        made = picks_of_runs_from_file(root, path, object_name, user_id, session_id, voxel_size, create, overwrite, kind)
         click.echo(f"{path}: added to {', '.join(made)}", err=True)
         return
 
     def work(file: str, name: str) -> None:
-        add_picks_from_file(
+        picks_from_file(
             root, name, file, object_name, user_id, session_id, voxel_size, create, overwrite, kind,
             tilt_series_pixel_size=tilt_series_pixel_size, tomograms_star=tomograms_star,
         )  # fmt: skip
@@ -176,9 +176,9 @@ def add_picks(
 
 
 def _grouped(path: str, config: str, kind: str, object_name: str, user_id: str, session_id: str, **options: Any) -> None:
-    from copick.ops.add import add_picks_grouped_from_file
+    from copick.ops._files import picks_of_runs_from_file
 
-    made = add_picks_grouped_from_file(opened(config), path, object_name, user_id, session_id, file_type=kind, **options)
+    made = picks_of_runs_from_file(opened(config), path, object_name, user_id, session_id, file_type=kind, **options)
     click.echo(f"{path}: added to {', '.join(made)}", err=True)
 
 
@@ -256,13 +256,13 @@ def add_picks_dynamo(
 def _listed_tomograms(
     config: str, files: dict[str, tuple[str, float | None]], tomo_type: str, create: bool, overwrite: bool, **options: Any
 ) -> None:
-    from copick.ops.add import add_tomogram_from_file
+    from copick.ops._files import tomogram_from_file
 
     root = opened(config)
     failed = []
     for run, (file, size) in files.items():
         try:
-            add_tomogram_from_file(root, run, file, tomo_type, size, create, overwrite, **options)
+            tomogram_from_file(root, run, file, tomo_type, size, create, overwrite, **options)
         except Exception as error:  # the others go on, and the exit code tells
             failed.append(f"{run}: {error}")
     if failed:
@@ -406,7 +406,7 @@ def add_object_volume(
 
 
 def _add_map(target: Any, path: str, file_type: str | None, voxel_size: float | None) -> None:
-    from copick.ops.add import VOLUME_FORMATS, voxel_size_of
+    from copick.ops._files import VOLUME_FORMATS, voxel_size_of
 
     size = voxel_size if voxel_size is not None else voxel_size_of(path, file_type)
     target.import_volume(path, voxel_size=size, file_format=VOLUME_FORMATS[file_type] if file_type else None)

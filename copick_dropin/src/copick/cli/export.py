@@ -35,7 +35,7 @@ _common = options(util.add_config_option, util.add_debug_option, util.add_run_na
 @click.option("--star-layout", type=click.Choice(["particles", "import"]), default="particles", show_default=True)
 @click.option("--tomo-type", help="Type of the tomograms whose sizes count.")
 @click.option("--coordinates", type=click.Choice(["auto", "centered", "pixels"]), default="auto", show_default=True)
-@click.option("--filament-columns", type=click.Choice(["auto", "true", "false"]), default="auto", show_default=True)
+@click.option("--filament-columns", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True)
 @click.option("--polarity-from-filaments/--no-polarity-from-filaments", default=True, hidden=True)
 @click.option("--filaments-uri", type=CopickURI("filaments", "reference"), hidden=True)
 @click.option("--filament-angles", type=click.Choice(["frame", "pose"]), default="frame", show_default=True)
@@ -53,34 +53,59 @@ def export_picks(
     **given: Any,
 ) -> None:
     """Write picks to files of other programs."""
-    from copick.ops.export import export_picks as export
-    from copick.util.uri import resolve_copick_objects
+    from copick.ops._project_export import export_project_picks as export
 
     if (output_dir is None) == (output_file is None):
         raise click.UsageError("Give --output-dir or --output-file.")
+    if output_format != "csv" and voxel_size is None:
+        raise click.UsageError(f"--voxel-size is needed for {output_format}.")
     root = opened(config)
     runs = util.resolve_run_names(given["run_names"])
-    write: dict[str, Any] = {}
     if output_format == "star":
-        if given["star_layout"] == "import":
-            raise click.UsageError("--star-layout import: use `copick-core export picks --format relion-import`.")
-        write = {"pixel_size": given["tilt_series_pixel_size"], "tomograms": given["tomograms_star"]}
-        write["half_sets"] = given["half_sets"]
-        if given["coordinates"] != "auto":
-            write["coordinates"] = given["coordinates"]
-        found = resolve_copick_objects(picks_uri, root, "picks")
-        declared = any((obj := root.get_object(p.pickable_object_name)) is not None and obj.is_filament for p in found)
-        if given["filament_columns"] == "true" or (given["filament_columns"] == "auto" and declared):
-            write["helical"] = given["filament_angles"]
-    numbers = runs_by_number(index_map)
-    with tempfile.TemporaryDirectory() as folder:
-        if numbers and output_format in ("em", "dynamo"):
-            doc = Path(folder) / "runs.doc"
-            doc.write_text("".join(f"{number} {run}.mrc\n" for number, run in numbers.items()), encoding="utf-8")
-            write["doc"] = str(doc)
-        files = export(root, picks_uri, output_dir, output_format, runs, output_file, voxel_size, **write)
+        files = _star(root, picks_uri, output_dir, output_file, voxel_size, runs, given)
+    else:
+        write: dict[str, Any] = {}
+        numbers = runs_by_number(index_map)
+        with tempfile.TemporaryDirectory() as folder:
+            if numbers and output_format in ("em", "dynamo"):
+                doc = Path(folder) / "runs.doc"
+                doc.write_text("".join(f"{number} {run}.mrc\n" for number, run in numbers.items()), encoding="utf-8")
+                write["doc"] = str(doc)
+            files = export(root, picks_uri, output_dir, output_format, runs, output_file, voxel_size, **write)
     for file in files:
         click.echo(f"{file}: written", err=True)
+
+
+def _star(
+    root: Any, uri: str, folder: str | None, file: str | None, voxel_size: float | None, runs: Any, given: dict[str, Any]
+) -> list[str]:
+    """Write RELION's particles: to one file, or to a file for each set of picks."""
+    from copick.ops.export import export_picks, export_relion_particles
+    from copick.util.uri import resolve_copick_objects
+
+    if given["filaments_uri"] and not given["polarity_from_filaments"]:
+        raise click.UsageError("--filaments-uri says the polarity; leave out --no-polarity-from-filaments.")
+    if given["half_sets"] and given["filament_columns"] == "off":
+        raise click.UsageError(
+            "--half-sets filament assigns half sets by rlnHelicalTubeID, which --filament-columns off leaves out."
+        )
+    layout = given.pop("star_layout")
+    names = ("tilt_series_pixel_size", "tomograms_star", "filament_columns", "polarity_from_filaments", "filaments_uri")
+    shape = {name: given[name] for name in (*names, "tomo_type", "coordinates", "filament_angles", "half_sets")}
+    shape |= {"voxel_spacing": voxel_size, "include_optics": given["include_optics"]}
+    if file is not None:
+        made = export_relion_particles(root, uri, file, run_names=runs or None, layout=layout, **shape)
+        return [made.path, *made.files.values()]
+    if layout == "import":
+        raise click.UsageError("--star-layout import writes a list of files: give --output-file.")
+    selected = [picks for run in runs or [None] for picks in resolve_copick_objects(uri, root, "picks", run)]
+    if not selected:
+        raise click.ClickException(f"Nothing matches {uri}.")
+    paths = []
+    for picks in selected:
+        name = f"{picks.run.name}_{picks.pickable_object_name}_{picks.user_id}_{picks.session_id}.star"
+        paths.append(export_picks(picks, str(Path(str(folder)) / name), "star", **shape))
+    return paths
 
 
 @export.command("tomogram", short_help="Write tomograms to files.")
@@ -93,7 +118,7 @@ def export_picks(
 @one_line_errors
 def export_tomogram(config: str, tomogram_uri: str, output_dir: str, output_format: str, **given: Any) -> None:
     """Write tomograms to files."""
-    from copick.ops.export import export_tomograms
+    from copick.ops._project_export import export_tomograms
 
     runs = util.resolve_run_names(given["run_names"])
     shape = given["level"], given["compression"], given["copy_all_levels"]
@@ -114,7 +139,7 @@ def export_segmentation(
     config: str, segmentation_uri: str, output_dir: str, output_format: str, channel: str | None, **given: Any
 ) -> None:
     """Write segmentations to files."""
-    from copick.ops.export import export_segmentations
+    from copick.ops._project_export import export_segmentations
 
     runs = util.resolve_run_names(given["run_names"])
     shape = given["level"], given["compression"], given["copy_all_levels"]

@@ -20,6 +20,12 @@ _common = options(
 _overwrite = click.option("--overwrite/--no-overwrite", default=False, show_default=True, help="Replace what exists.")
 
 
+def _fail(done: dict[str, Any]) -> None:
+    """End the command with what could not be done."""
+    if done["errors"]:
+        raise click.ClickException("\n".join(done["errors"]))
+
+
 @click.command(short_help="Copy entities.")
 @click.argument("object_type", type=_TYPES)
 @click.argument("source_uri", type=CopickURI("any"))
@@ -34,6 +40,7 @@ def cp(
     from copick.ops.manage import copy_copick_objects
 
     done = copy_copick_objects(opened(config), object_type, source_uri, target_uri, run, overwrite)
+    _fail(done)
     click.echo(f"Copied {done['copied']}.", err=True)
 
 
@@ -51,6 +58,7 @@ def mv(
     from copick.ops.manage import move_copick_objects
 
     done = move_copick_objects(opened(config), object_type, source_uri, target_uri, run, overwrite)
+    _fail(done)
     click.echo(f"Moved {done['moved']}.", err=True)
 
 
@@ -73,6 +81,7 @@ def rm(object_type: str, uri: str, config: str, run: str | None, dry_run: bool, 
     if wide and not (force or dry_run):
         raise click.ClickException(f"{uri!r} is a pattern: look with --dry-run, then delete with --force.")
     done = remove_copick_objects(opened(config), object_type, uri, run, dry_run)
+    _fail(done)
     for key in done["keys"]:
         click.echo(key)
     click.echo(f"{'Would delete' if dry_run else 'Deleted'} {done['removed']}.", err=True)

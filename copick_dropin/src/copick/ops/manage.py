@@ -28,6 +28,10 @@ KINDS = {
 }
 
 
+#: One name, several, or None for all runs.
+Runs = Iterable[str] | str | None
+
+
 def is_wide(uri: str) -> bool:
     """Whether a URI is a pattern, so that it may name more than one entity of a run."""
     return uri.strip().startswith("re:") or any(char in uri.split("?")[0] for char in "*[")
@@ -51,12 +55,7 @@ def one_address(key: Any) -> Address:
 
 
 def remove_copick_objects(
-    root: CopickRoot,
-    object_type: str,
-    uri: str,
-    run_names: Iterable[str] | str | None = None,
-    dry_run: bool = False,
-    **options: Any,
+    root: CopickRoot, object_type: str, uri: str, run_name: Runs = None, dry_run: bool = False, log: bool = False
 ) -> dict[str, Any]:
     """Delete entities.
 
@@ -64,23 +63,35 @@ def remove_copick_objects(
         root: The project.
         object_type: picks, filaments, mesh, segmentation, tomogram or feature.
         uri: Which.
-        run_names: Only those of these runs.
+        run_name: Only those of this run, or of these.
         dry_run: Change nothing.
-        **options: Others are accepted and change nothing.
+        log: Has no effect.
 
     Returns:
-        ``removed``: how many, and ``keys``: which.
-
-    Raises:
-        PermissionError: One is read-only; then none is deleted.
+        ``removed``: how many, ``keys``: which, and ``errors``. If one is read-only, none is deleted.
     """
-    found = _entities(root, object_type, uri, run_names)
-    if not dry_run:
-        for entity in found:
-            entity._check_deletable()
-        for entity in found:
-            entity.delete()
-    return {"removed": len(found), "keys": [str(entity.key) for entity in found]}
+    try:
+        found = _entities(root, object_type, uri, run_name)
+        if not dry_run:
+            for entity in found:
+                entity._check_deletable()
+            for entity in found:
+                entity.delete()
+    except (ValueError, OSError) as error:
+        return {"removed": 0, "keys": [], "errors": [str(error)]}
+    return {"removed": len(found), "keys": [str(entity.key) for entity in found], "errors": []}
+
+
+def remove_copick_objects_batch(
+    root: CopickRoot, object_type: str, uri: str, run_names: Runs = None, dry_run: bool = False, workers: int = 8
+) -> dict[str, Any]:
+    """Delete entities of several runs; see :func:`remove_copick_objects`."""
+    return remove_copick_objects(root, object_type, uri, run_names, dry_run)
+
+
+def remove_copick_objects_per_run(run: Any, object_type: str, uri: str, dry_run: bool = False) -> dict[str, Any]:
+    """Delete entities of a run; see :func:`remove_copick_objects`."""
+    return remove_copick_objects(run.root, object_type, uri, run.name, dry_run)
 
 
 def copy_copick_objects(
@@ -88,9 +99,9 @@ def copy_copick_objects(
     object_type: str,
     source_uri: str,
     target_uri: str,
-    run_names: Iterable[str] | str | None = None,
+    run_name: Runs = None,
     overwrite: bool = False,
-    **options: Any,
+    log: bool = False,
 ) -> dict[str, Any]:
     """Copy entities, bytes as they are.
 
@@ -99,17 +110,35 @@ def copy_copick_objects(
         object_type: As for :func:`remove_copick_objects`.
         source_uri: Which.
         target_uri: What they become; ``{object_name}``, ``{name}``, ``{user_id}`` and ``{session_id}`` stand for the source's.
-        run_names: Only those of these runs.
+        run_name: Only those of this run, or of these.
         overwrite: Replace targets that exist.
-        **options: Others are accepted and change nothing.
+        log: Has no effect.
 
     Returns:
-        ``copied``: how many.
-
-    Raises:
-        ValueError: Two sources have one target, a target is its source, or exists and not ``overwrite``.
+        ``copied``: how many, and ``errors``. Nothing is copied if two sources have one target, a target is its source, or
+        exists and not ``overwrite``.
     """
-    return {"copied": _transfer("copy", root, object_type, source_uri, target_uri, run_names, overwrite)}
+    return _reported("copied", "copy", root, object_type, source_uri, target_uri, run_name, overwrite)
+
+
+def copy_copick_objects_batch(
+    root: CopickRoot,
+    object_type: str,
+    source_uri: str,
+    target_uri: str,
+    run_names: Runs = None,
+    overwrite: bool = False,
+    workers: int = 8,
+) -> dict[str, Any]:
+    """Copy entities of several runs; see :func:`copy_copick_objects`."""
+    return _reported("copied", "copy", root, object_type, source_uri, target_uri, run_names, overwrite)
+
+
+def copy_copick_objects_per_run(
+    run: Any, object_type: str, source_uri: str, target_uri: str, overwrite: bool = False
+) -> dict[str, Any]:
+    """Copy entities of a run; see :func:`copy_copick_objects`."""
+    return _reported("copied", "copy", run.root, object_type, source_uri, target_uri, run.name, overwrite)
 
 
 def move_copick_objects(
@@ -117,12 +146,39 @@ def move_copick_objects(
     object_type: str,
     source_uri: str,
     target_uri: str,
-    run_names: Iterable[str] | str | None = None,
+    run_name: Runs = None,
     overwrite: bool = False,
-    **options: Any,
+    log: bool = False,
 ) -> dict[str, Any]:
     """Move entities; see :func:`copy_copick_objects`. A source is deleted after its copy was compared with it."""
-    return {"moved": _transfer("move", root, object_type, source_uri, target_uri, run_names, overwrite)}
+    return _reported("moved", "move", root, object_type, source_uri, target_uri, run_name, overwrite)
+
+
+def move_copick_objects_batch(
+    root: CopickRoot,
+    object_type: str,
+    source_uri: str,
+    target_uri: str,
+    run_names: Runs = None,
+    overwrite: bool = False,
+    workers: int = 8,
+) -> dict[str, Any]:
+    """Move entities of several runs; see :func:`move_copick_objects`."""
+    return _reported("moved", "move", root, object_type, source_uri, target_uri, run_names, overwrite)
+
+
+def move_copick_objects_per_run(
+    run: Any, object_type: str, source_uri: str, target_uri: str, overwrite: bool = False
+) -> dict[str, Any]:
+    """Move entities of a run; see :func:`move_copick_objects`."""
+    return _reported("moved", "move", run.root, object_type, source_uri, target_uri, run.name, overwrite)
+
+
+def _reported(done: str, how: Literal["copy", "move"], *given: Any) -> dict[str, Any]:
+    try:
+        return {done: _transfer(how, *given), "errors": []}
+    except (ValueError, OSError) as error:
+        return {done: 0, "errors": [str(error)]}
 
 
 def _transfer(
@@ -131,7 +187,7 @@ def _transfer(
     object_type: str,
     source_uri: str,
     target_uri: str,
-    run_names: Iterable[str] | str | None,
+    run_names: Runs,
     overwrite: bool,
 ) -> int:
     found = _entities(root, object_type, source_uri, run_names)

@@ -55,7 +55,7 @@ def parse_copick_uri(uri: str, object_type: str) -> dict[str, Any]:
         ValueError: It has too many parts or types, or the type is unknown.
     """
     if object_type not in _PARTS:
-        raise _wrong(uri, f"object type {object_type!r} is none of {', '.join(_PARTS)}")
+        raise _wrong(uri, f"Unknown object type {object_type!r}: it is none of {', '.join(_PARTS)}")
     text = uri.strip()
     parsed: dict[str, Any] = {"object_type": object_type, "pattern_type": "glob"}
     if text.startswith("re:"):
@@ -114,26 +114,62 @@ def serialize_copick_uri(obj: Any) -> str:
     raise InvalidDataError(source=repr(obj), reason="entities of its type have no URI")
 
 
-def serialize_copick_uri_from_dict(object_type: str, **parts: Any) -> str:
-    """The URI of parts as :func:`parse_copick_uri` returns them.
+def serialize_copick_uri_from_dict(
+    object_type: str,
+    object_name: str | None = None,
+    name: str | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    tomo_type: str | None = None,
+    voxel_spacing: float | str | None = None,
+    feature_type: str | None = None,
+    multilabel: bool | None = None,
+    instance: bool | None = None,
+    panoptic: bool | None = None,
+) -> str:
+    """The URI of parts, as :func:`parse_copick_uri` takes it apart.
 
     Args:
         object_type: Type of the entities.
-        **parts: The parts; those that are left out match everything.
+        object_name: Object of picks, filaments and meshes.
+        name: Name of segmentations.
+        user_id: User.
+        session_id: Session.
+        tomo_type: Type of tomograms, and of those of features.
+        voxel_spacing: Voxel size in angstrom.
+        feature_type: Type of features.
+        multilabel: Whether segmentations are multilabel ones.
+        instance: Whether they are instance segmentations.
+        panoptic: Whether they are panoptic ones.
+
+    Raises:
+        ValueError: A part is missing, or a segmentation has two types.
     """
     if object_type not in _PARTS:
-        raise _wrong("", f"object type {object_type!r} is none of {', '.join(_PARTS)}")
-    values = {name: "*" if parts.get(name) is None else str(parts[name]) for name in _PARTS[object_type]}
-    prefix = "re:" if parts.get("pattern_type") == "regex" else ""
+        raise _wrong("", f"Unknown object type {object_type!r}: it is none of {', '.join(_PARTS)}")
+    given = {
+        "object_name": object_name,
+        "name": name,
+        "user_id": user_id,
+        "session_id": session_id,
+        "tomo_type": tomo_type,
+        "voxel_spacing": voxel_spacing,
+        "feature_type": feature_type,
+    }
+    needed = _PARTS[object_type]
+    if missing := [part for part in needed if given[part] is None]:
+        raise _wrong("", f"URIs of {object_type} require {', '.join(missing)}")
+    values = {part: str(given[part]) for part in needed}
     if object_type in ("tomogram", "feature"):
         feature = f":{values['feature_type']}" if object_type == "feature" else ""
-        return f"{prefix}{values['tomo_type']}@{values['voxel_spacing']}{feature}"
-    name = values["name" if object_type == "segmentation" else "object_name"]
-    text = f"{prefix}{name}:{values['user_id']}/{values['session_id']}"
+        return f"{values['tomo_type']}@{values['voxel_spacing']}{feature}"
+    text = f"{values['name' if object_type == 'segmentation' else 'object_name']}:{values['user_id']}/{values['session_id']}"
     if object_type != "segmentation":
         return text
-    flag = next((flag for flag in _FLAGS if parts.get(flag)), None)
-    return f"{text}@{values['voxel_spacing']}{f'?{flag}=true' if flag else ''}"
+    flags = [flag for flag, value in zip(_FLAGS, (multilabel, instance, panoptic), strict=True) if value]
+    if len(flags) > 1:
+        raise _wrong(text, f"a segmentation has one type, not {' and '.join(flags)}")
+    return f"{text}@{values['voxel_spacing']}{f'?{flags[0]}=true' if flags else ''}"
 
 
 def resolve_copick_objects(uri: str, root: CopickRoot, object_type: str, run_name: str | None = None) -> list[Any]:
@@ -169,14 +205,14 @@ def get_copick_objects_by_type(root: CopickRoot, object_type: str, run_name: str
         ValueError: There is no such run or type.
     """
     if object_type not in _PARTS:
-        raise _wrong(object_type, f"it is none of {', '.join(_PARTS)}")
+        raise _wrong("", f"Unknown object type {object_type!r}: it is none of {', '.join(_PARTS)}")
     runs: Iterable[Any]
     if run_name is None:
         runs = root.runs
     else:
         run = root.get_run(run_name)
         if run is None:
-            raise InvalidDataError(source=f"run {run_name!r}", reason="the project has no such run")
+            raise InvalidDataError(source=f"run {run_name!r}", reason="not found in the project")
         runs = [run]
     regex = filters.get("pattern_type") == "regex"
     tests = {name: _test(filters.get(name), regex, name) for name in _PARTS[object_type]}
@@ -206,6 +242,24 @@ def _test(wanted: Any, regex: bool, part: str) -> Test:
             return lambda value: fnmatchcase(str(value), text)
         return lambda value: abs(float(value) - size) < 1e-3
     return lambda value: fnmatchcase(str(value), text)
+
+
+def _matches_pattern(value: str, pattern: str, pattern_type: str) -> bool:
+    """Whether a part of a URI has a value; tests of copick call it by this name."""
+    if pattern_type not in ("glob", "regex"):
+        raise _wrong(pattern, f"Unknown pattern type {pattern_type!r}: glob or regex")
+    try:
+        return _test(pattern, pattern_type == "regex", "name")(value)
+    except re.error as error:
+        raise _wrong(pattern, f"Invalid regex pattern: {error}") from error
+
+
+def _matches_numeric_pattern(value: float | str, pattern: str, pattern_type: str) -> bool:
+    """Whether a voxel size of a URI has a value."""
+    try:
+        return _test(pattern, pattern_type == "regex", "voxel_spacing")(value)
+    except ValueError:  # the value is no number
+        return _matches_pattern(str(value), pattern, pattern_type)
 
 
 def _of_run(run: Any, object_type: str, filters: dict[str, Any], tests: dict[str, Test], literal: bool) -> list[Any]:
@@ -275,7 +329,7 @@ def expand_output_uri(
         ValueError: Entities of that type cannot be made.
     """
     if output_type not in (*_ANNOTATIONS, "segmentation"):
-        raise _wrong(output_uri, f"{output_type!r} cannot be an output")
+        raise _wrong(output_uri, f"Unsupported output_type {output_type!r}: it cannot be an output")
     given = parse_copick_uri(input_uri, input_type)
     text, has_query, query = output_uri.strip().partition("?")
     body, _, spacing = text.partition("@")
