@@ -66,7 +66,6 @@ SECTIONS = {
         "reference/commands",
         "on-disk-format",
         "file-conventions",
-        "copick-names",
         *(f"conventions/{name}" for name in ("relion", "dynamo", "tom", "imod", "tables", "others", "cets", "volumes")),
     ],
     "Distributions": [f"reference/{source.parent.name}.readme" for source in distributions.sources()],

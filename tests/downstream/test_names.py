@@ -1,10 +1,10 @@
-"""docs/copick-names.md is true, and the drop-in has what tools use."""
+"""The map of names in docs/from-copick-1.md is true, and the drop-in has what tools use."""
 
 from __future__ import annotations
 
 import pytest
 
-from support.copick_names import PAGE, names_in, page
+from support.copick_names import names_in, page, written
 
 pytestmark = pytest.mark.slow
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_the_page_of_names_is_what_both_packages_have(reference_env, dropin_env):
     made = page(names_in(reference_env), names_in(dropin_env))
 
-    assert PAGE.read_text(encoding="utf-8") == made
+    assert written() == made
 
 
 def test_no_public_member_of_an_entity_is_missing(reference_env, dropin_env):

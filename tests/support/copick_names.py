@@ -1,4 +1,4 @@
-"""The map of copick's names: what ``docs/copick-names.md`` is made of. Run as a program it writes that page."""
+"""The map of copick's names in ``docs/from-copick-1.md``. Run as a program it writes that part of the page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 
 from support.environments import REPOSITORY
 
-PAGE = REPOSITORY / "docs" / "copick-names.md"
+PAGE = REPOSITORY / "docs" / "from-copick-1.md"
+#: Where the map begins; it is the last part of the page.
+BEGIN = "## Every name\n"
 _SCRIPT = Path(__file__).with_name("reference_scripts") / "public_names.py"
-Names = Mapping[str, Mapping[str, str | None]]
+#: By module and name: where copick-core has it, and its arguments.
+Names = Mapping[str, Mapping[str, tuple[str | None, list[str] | None]]]
 
 #: What to use for what the drop-in does not have, by module, or by its full name.
 INSTEAD = {
@@ -61,41 +64,70 @@ def names_in(python: Path) -> Names:
         return found
 
 
+def written() -> str:
+    """The map as it stands in the page."""
+    return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2]
+
+
 def page(theirs: Names, ours: Names) -> str:
-    """The page: for each module of the released copick a table of its names."""
+    """The map: for each module of the released copick a table of its names."""
     present = sum(name in ours.get(module, {}) for module, names in theirs.items() for name in names)
     total = sum(map(len, theirs.values()))
     lines = [
-        "# Names of copick",
         "",
-        "Every public name that copick 2.0.0a6 defines, and where it is here. `copick.…` names are those of the",
+        "Every public name that copick 2.0.0a6 defines, where it is here, and what differs. `copick.…` names are those of the",
         f"[drop-in](dropin.md), which has {present} of {total}, those of classes included; no released tool that we know uses",
-        "one of the others. What each does differently is in [Coming from copick 1.x](from-copick-1.md).",
-        "This page is made by `python tests/support/copick_names.py`, and a test compares it with both packages.",
+        "one of the others. Arguments are the same where nothing is said.",
+        "`python tests/support/copick_names.py` writes these tables, and a test compares them with both packages.",
         "",
     ]
     for module, names in sorted(theirs.items()):
         if not names:
             continue
         here = ours.get(module, {})
-        lines += [f"## {module}", "", "| copick | drop-in | copick-core |", "| --- | --- | --- |"]
+        lines += [f"### {module}", "", "| copick | drop-in | copick-core | what differs |", "| --- | --- | --- | --- |"]
         lines += [_row(module, name, names, here) for name in sorted(names) if "." not in name]
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(module: str, name: str, names: Mapping[str, str | None], here: Mapping[str, str | None]) -> str:
+Known = Mapping[str, tuple[str | None, list[str] | None]]
+
+
+def _row(module: str, name: str, names: Known, here: Known) -> str:
     if name not in here:
         instead = next(text for start, text in INSTEAD.items() if module == start or module.startswith(f"{start}."))
-        return f"| `{name}` | no | {instead} |"
+        return f"| `{name}` | no | {instead} | |"
     members = [member for member in names if member.startswith(f"{name}.")]
     missing = sorted(member.partition(".")[2] for member in members if member not in here)
     what = "yes" if not members else f"yes, and its {len(members)} members"
     if missing:
         what = f"yes; without {', '.join(f'`{m}`' for m in missing)}"
-    home = here[name]
+    home = here[name][0]
     place = f"`{home}`" if home else "only for old callers"
-    return f"| `{name}` | {what} | {place} |"
+    found = {member: _difference(names[member][1], here[member][1]) for member in [name, *members] if member in here}
+    differs = "; ".join(
+        text if member == name else f"`{member.partition('.')[2]}`: {text}" for member, text in found.items() if text
+    )
+    return f"| `{name}` | {what} | {place} | {differs} |".replace("|  |", "| |")
+
+
+def _difference(theirs: list[str] | None, ours: list[str] | None) -> str:
+    """In words, how arguments differ; nothing where ours take all of theirs in the same order."""
+    if theirs is None or ours is None:
+        return ""
+    named = [argument for argument in theirs if not argument.startswith("*")]
+    mine = [argument for argument in ours if not argument.startswith("*")]
+    if mine[: len(named)] == named:
+        return ""
+    lacking = [argument for argument in named if argument not in mine]
+    more = [argument for argument in mine if argument not in named]
+    if lacking and "**" not in ours:
+        text = f"without {', '.join(f'`{argument}`' for argument in lacking)}"
+        return f"{text}; has {', '.join(f'`{argument}`' for argument in more)}" if more else text
+    shared = [argument for argument in named if argument in mine]
+    in_order = [argument for argument in mine if argument in shared] == shared
+    return "" if in_order else "arguments in another order"
 
 
 if __name__ == "__main__":
@@ -103,4 +135,5 @@ if __name__ == "__main__":
     from support.downstream import BY_NAME, environment
 
     pythons = [environment(kind, (BY_NAME["copick-utils"],)) for kind in ("reference", "dropin")]
-    PAGE.write_text(page(*map(names_in, pythons)), encoding="utf-8")
+    kept = PAGE.read_text(encoding="utf-8").partition(BEGIN)[0]
+    PAGE.write_text(kept + BEGIN + page(*map(names_in, pythons)), encoding="utf-8")

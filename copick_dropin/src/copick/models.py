@@ -34,6 +34,7 @@ from copick_core.models import (
     FilamentSpec,
     PickableObject,
 )
+from copick_core.models.segmentation import NO_COLOR
 from copick_core.models.volume import Volume
 
 if TYPE_CHECKING:
@@ -95,6 +96,21 @@ class _Members(type):
             removed = _Removed()
             removed.__set_name__(cls, name)
             setattr(cls, name, removed)
+
+
+class _Cache:
+    """A list that copick keeps, ``run._picks`` and the like: None until it is listed, and again when set to None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._children = f"{name}_children"
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        return self if instance is None else getattr(instance, self._children).listed
+
+    def __set__(self, instance: object, value: None) -> None:
+        if value is not None:
+            raise AttributeError("it can be set to None only, which forgets what was listed")
+        getattr(instance, self._children).forget()
 
 
 def _accepted(method: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +192,13 @@ class CopickFeatures(_Volume, core.CopickFeatures, metaclass=_Members):
 class CopickTomogram(_Volume, core.CopickTomogram, metaclass=_Members):
     """A tomogram."""
 
+    _features = _Cache()
+
+    def refresh(self) -> None:
+        """List everything below again, at once."""
+        super().refresh()
+        _ = self.features
+
     def numpy(
         self, zarr_group: str | int | None = None, x: Any = slice(None), y: Any = slice(None), z: Any = slice(None)
     ) -> Any:
@@ -189,6 +212,13 @@ class CopickTomogram(_Volume, core.CopickTomogram, metaclass=_Members):
 
 class CopickVoxelSpacing(core.CopickVoxelSpacing, metaclass=_Members):
     """A voxel spacing of a run."""
+
+    _tomograms = _Cache()
+
+    def refresh(self) -> None:
+        """List everything below again, at once."""
+        super().refresh()
+        _ = self.tomograms
 
     def get_tomogram(self, tomo_type: str) -> Any:
         """The first tomogram of a type, or None. Deprecated in copick: a type may have several tomograms."""
@@ -243,6 +273,12 @@ class CopickSegmentation(_Volume, core.CopickSegmentation, metaclass=_Members):
 
     segmentation_type = core.CopickSegmentation.segmentation_type
 
+    @property
+    def color(self) -> Any:
+        """RGBA of the object; an invisible grey, as a list, where there is no single object."""
+        found = super().color
+        return [*found] if found == NO_COLOR else found
+
     def numpy(
         self,
         zarr_group: str | int | None = None,
@@ -296,6 +332,21 @@ class CopickObject(_Volume, core.CopickObject, metaclass=_Members):
 class CopickRun(core.CopickRun, metaclass=_Members):
     """A run."""
 
+    _voxel_spacings = _Cache()
+    _picks = _Cache()
+    _meshes = _Cache()
+    _filaments = _Cache()
+    _segmentations = _Cache()
+
+    def refresh(self) -> None:
+        """List everything below again, at once."""
+        super().refresh()
+        _ = self.voxel_spacings
+        _ = self.picks
+        _ = self.meshes
+        _ = self.filaments
+        _ = self.segmentations
+
     get_filaments = core.CopickRun.get_filaments
 
     @property
@@ -348,6 +399,11 @@ class CopickRun(core.CopickRun, metaclass=_Members):
 
 class CopickRoot(core.CopickRoot, metaclass=_Members):
     """A project."""
+
+    def refresh(self) -> None:
+        """List the runs again, at once."""
+        super().refresh()
+        _ = self.runs
 
 
 #: The classes of all that a project consists of.

@@ -177,5 +177,5 @@ def test_a_curve_in_the_plane_is_refused():
 def test_ids_are_unique_in_a_file():
     filament = CopickFilament(instance_id=5, points=LINE)
 
-    with pytest.raises(ValidationError, match="instance_id 5 is that of filament 0 too"):
+    with pytest.raises(ValidationError, match="instance_id 5 is not unique: filament 0 has it too"):
         CopickFilamentsFile(pickable_object_name="mt", user_id="ann", session_id="1", filaments=[filament, filament])

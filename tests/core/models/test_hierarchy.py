@@ -894,7 +894,7 @@ def test_new_objects_get_the_next_label(root):
 
 @pytest.mark.parametrize("label", [7, "7", 7.0])
 def test_a_label_that_another_object_has_is_refused(root, label):
-    with pytest.raises(InvalidDataError, match="label 7 is that of object 'proteasome'"):
+    with pytest.raises(InvalidDataError, match="label 7 already exists: it is that of object 'proteasome'"):
         root.new_object("actin", False, label=label)
 
 
@@ -941,7 +941,7 @@ def test_a_name_that_is_sanitised_to_that_of_an_object_makes_something_of_the_ob
     run = root.new_run("TS_names")
     size = (10,) if make == "new_segmentation" else ()
 
-    with pytest.warns(UserWarning, match="'my_object' contains invalid characters and was changed to 'my-object'"):
+    with pytest.warns(UserWarning, match="'my_object' has been sanitized to 'my-object'"):
         made = getattr(run, make)(*size, "my_object", session_id="1", user_id="ana")
 
     assert "my-object" in (made.key.name if size else made.key.object_name)

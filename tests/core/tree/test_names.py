@@ -26,7 +26,7 @@ from copick_core.tree.names import check_run_name, checked_name, sanitize_name
     ],
 )
 def test_sanitising_replaces_what_copick_1_replaces(name, clean):
-    with pytest.warns(UserWarning, match="was changed to"):
+    with pytest.warns(UserWarning, match="has been sanitized to"):
         assert sanitize_name(name + "_") == clean
 
 

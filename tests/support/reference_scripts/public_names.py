@@ -1,7 +1,8 @@
 """Public names of an installed ``copick``, as JSON: run with its interpreter, as ``public_names.py OUT``.
 
 For each module, what it defines itself: functions, classes, constants, and the public members of the classes of
-``copick.models``. Beside each name stands where it comes from in copick-core's distributions, or null.
+``copick.models``. Beside each name stand where it comes from in copick-core's distributions, or null, and the names of its
+arguments, or null where it takes none.
 """
 
 from __future__ import annotations
@@ -29,8 +30,16 @@ def home(found: object) -> str | None:
     return None
 
 
-def names_of(module) -> dict[str, str | None]:
-    own: dict[str, str | None] = {}
+def arguments(found: object) -> list[str] | None:
+    """Names of the arguments of a function; of ``*args`` and ``**options`` only the stars."""
+    if not inspect.isfunction(found):
+        return None
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    return [stars.get(p.kind, p.name) for p in inspect.signature(found).parameters.values()]
+
+
+def names_of(module) -> dict[str, tuple[str | None, list[str] | None]]:
+    own: dict[str, tuple[str | None, list[str] | None]] = {}
     for name, value in vars(module).items():
         if name.startswith("_") or name in NOT_ITS_OWN:
             continue
@@ -39,12 +48,12 @@ def names_of(module) -> dict[str, str | None]:
             # Of the drop-in, also what it takes from our packages: that is what it is made of.
             if place != module.__name__ and place.split(".")[0] not in OURS:
                 continue
-            own[name] = home(value)
+            own[name] = home(value), arguments(value)
             if inspect.isclass(value) and module.__name__ == "copick.models":
                 members = (m for m in dir(value) if not m.startswith(("_", "model_")) and not hasattr(object, m))
-                own.update({f"{name}.{member}": home(value) for member in members})
+                own.update({f"{name}.{member}": (home(value), arguments(getattr(value, member, None))) for member in members})
         elif name.isupper():
-            own[name] = None
+            own[name] = None, None
     return own
 
 

@@ -66,10 +66,10 @@ def check_curve(
     if kind not in CURVE_KINDS:
         raise _invalid(f"kind {kind!r} is none of {', '.join(CURVE_KINDS)}")
     if len(points) < 2:
-        raise _invalid(f"a {kind} curve needs 2 control points or more, not {len(points)}")
+        raise _invalid(f"a {kind} curve needs at least two control points, not {len(points)}")
     close = np.flatnonzero(lengths(points) <= MIN_POINT_DISTANCE)
     if len(close):
-        raise _invalid(f"control points {close[0]} and {close[0] + 1} are in the same place", int(close[0]))
+        raise _invalid(f"control points {close[0]} and {close[0] + 1} coincide", int(close[0]))
     if kind == "catmull-rom" and alpha is not None and not 0 <= alpha <= 1:
         raise _invalid(f"alpha must be between 0 and 1, not {alpha!r}")
 
@@ -81,14 +81,14 @@ def _check_bspline(n: int, degree: int | None, knots: npt.ArrayLike | None) -> N
         raise _invalid(f"the degree of a bspline must be an integer from 1 to {MAX_DEGREE}, not {degree!r}")
     p = int(degree)
     if n < p + 1:
-        raise _invalid(f"a bspline of degree {p} needs {p + 1} control points or more, not {n}")
+        raise _invalid(f"a bspline of degree {p} needs at least {p + 1} control points, not {n}")
     u = np.asarray(knots, dtype=np.float64)
     if u.shape != (n + p + 1,):
         raise _invalid(f"a bspline of degree {p} with {n} control points needs {n + p + 1} knots, not {u.size}")
     if not np.isfinite(u).all():
         raise _invalid("a knot is not finite")
     if (np.diff(u) < 0).any():
-        raise _invalid("the knots decrease")
+        raise _invalid("the knots must be non-decreasing")
     first, last = u == u[0], u == u[-1]
     if u[0] == u[-1] or first.sum() != p + 1 or last.sum() != p + 1:
         raise _invalid(f"the knots must be clamped: the first {p + 1} equal, and the last {p + 1}, and no others with them")

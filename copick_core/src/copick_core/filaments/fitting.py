@@ -96,13 +96,15 @@ def control_points_from_polyline(points: npt.ArrayLike, tolerance: float) -> Flo
         InvalidDataError: The tolerance is not positive, there are fewer than 2 distinct vertices, or the polyline is closed.
     """
     if not tolerance > 0:
-        raise InvalidDataError(source="tolerance", reason=f"it must be above 0 angstrom, not {tolerance!r}")
+        raise InvalidDataError(source="tolerance", reason=f"it must be positive, in angstrom, not {tolerance!r}")
     vertices = checked_points(points)
     vertices = vertices[np.concatenate([[True], lengths(vertices) > MIN_POINT_DISTANCE])] if len(vertices) else vertices
     if len(vertices) < 2:
-        raise InvalidDataError(source="polyline", reason="it needs 2 distinct points or more")
+        raise InvalidDataError(source="polyline", reason="it needs at least two distinct points")
     if np.linalg.norm(vertices[-1] - vertices[0]) <= MIN_POINT_DISTANCE:
-        raise InvalidDataError(source="polyline", reason="it ends where it starts; control points are those of open curves")
+        raise InvalidDataError(
+            source="polyline", reason="it is closed: it ends where it starts; control points are those of open curves"
+        )
     chosen = [0, len(vertices) - 1]
     while True:
         distances = distances_to_polyline(vertices, evaluate_curve(vertices[chosen], tolerance))

@@ -363,7 +363,7 @@ class CopickFilamentsFile(BaseModel):
         for index, filament in enumerate(filaments):
             other = seen.setdefault(filament.instance_id, index)
             if other != index:
-                reason = f"instance_id {filament.instance_id} is that of filament {other} too"
+                reason = f"instance_id {filament.instance_id} is not unique: filament {other} has it too"
                 raise InvalidDataError(source="filaments", reason=reason, index=index)
         return filaments
 

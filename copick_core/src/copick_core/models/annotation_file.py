@@ -60,7 +60,7 @@ class AnnotationFile(Annotation[F]):
         """
         self._check_deletable()
         self._delete_data()
-        getattr(self.run, f"_{KINDS[self._key.kind].plural}").remove(self)
+        getattr(self.run, f"_{KINDS[self._key.kind].plural}_children").remove(self)
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

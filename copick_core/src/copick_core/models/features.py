@@ -172,7 +172,7 @@ class CopickFeatures(Volume[FeaturesKey]):
 
     @property
     def _siblings(self) -> Children[CopickFeatures]:
-        return self.tomogram._features
+        return self.tomogram._features_children
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

@@ -39,12 +39,12 @@ class FilamentsOfRun(AnnotationsOfRun):
 
     __slots__ = ()
 
-    _filaments: Children[CopickFilaments]
+    _filaments_children: Children[CopickFilaments]
 
     @property
     def filaments(self) -> list[CopickFilaments]:
         """Filaments; listed when first asked for."""
-        return self._filaments.all(self.query_filaments)
+        return self._filaments_children.all(self.query_filaments)
 
     def query_filaments(self) -> list[CopickFilaments]:
         """List the filaments from storage."""
@@ -68,7 +68,7 @@ class FilamentsOfRun(AnnotationsOfRun):
     ) -> list[CopickFilaments]:
         """Filaments that pass all filters; see :meth:`get_picks`."""
         filters = wanted(object_name), wanted(user_id), wanted(session_id)
-        return self._filtered(self._filaments, self.query_filaments, FilamentsKey, filters, layer)
+        return self._filtered(self._filaments_children, self.query_filaments, FilamentsKey, filters, layer)
 
     def new_filaments(
         self,
@@ -115,7 +115,9 @@ class FilamentsOfRun(AnnotationsOfRun):
                 made.from_numpy(polylines, **values)
 
         given = polylines is not None or curves is not None
-        return self._new_stored(self._filaments, key, exist_ok, lambda: self._empty_filaments(key), fill if given else None)
+        return self._new_stored(
+            self._filaments_children, key, exist_ok, lambda: self._empty_filaments(key), fill if given else None
+        )
 
     def delete_filaments(
         self, object_name: StringFilter = None, user_id: StringFilter = None, session_id: StringFilter = None
@@ -125,11 +127,11 @@ class FilamentsOfRun(AnnotationsOfRun):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._filaments.delete(self.get_filaments(object_name, user_id, session_id))
+        self._filaments_children.delete(self.get_filaments(object_name, user_id, session_id))
 
     def refresh_filaments(self) -> None:
         """Forget the filaments; the next access lists them again."""
-        self._refresh(self._filaments)
+        self._refresh(self._filaments_children)
 
     def _filaments_factory(self) -> type[CopickFilaments]:
         """Class of filaments."""

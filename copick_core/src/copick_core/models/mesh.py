@@ -96,12 +96,12 @@ class MeshesOfRun(AnnotationsOfRun):
 
     __slots__ = ()
 
-    _meshes: Children[CopickMesh]
+    _meshes_children: Children[CopickMesh]
 
     @property
     def meshes(self) -> list[CopickMesh]:
         """Meshes; listed when first asked for."""
-        return self._meshes.all(self.query_meshes)
+        return self._meshes_children.all(self.query_meshes)
 
     def query_meshes(self) -> list[CopickMesh]:
         """List the meshes from storage."""
@@ -125,7 +125,7 @@ class MeshesOfRun(AnnotationsOfRun):
     ) -> list[CopickMesh]:
         """Meshes that pass all filters; see :meth:`get_picks`."""
         filters = wanted(object_name), wanted(user_id), wanted(session_id)
-        return self._filtered(self._meshes, self.query_meshes, MeshKey, filters, layer)
+        return self._filtered(self._meshes_children, self.query_meshes, MeshKey, filters, layer)
 
     def new_mesh(
         self,
@@ -157,7 +157,7 @@ class MeshesOfRun(AnnotationsOfRun):
 
         key = MeshKey(self.name, self._object(object_name).name, *self._made_by(user_id, session_id))
         return self._new_stored(
-            self._meshes, key, exist_ok, lambda: self._empty_mesh(key, kwargs), None if mesh is None else fill
+            self._meshes_children, key, exist_ok, lambda: self._empty_mesh(key, kwargs), None if mesh is None else fill
         )
 
     def delete_meshes(
@@ -168,11 +168,11 @@ class MeshesOfRun(AnnotationsOfRun):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._meshes.delete(self.get_meshes(object_name, user_id, session_id))
+        self._meshes_children.delete(self.get_meshes(object_name, user_id, session_id))
 
     def refresh_meshes(self) -> None:
         """Forget the meshes; the next access lists them again."""
-        self._refresh(self._meshes)
+        self._refresh(self._meshes_children)
 
     def _mesh_factory(self) -> tuple[type[CopickMesh], type[CopickMeshMeta]]:
         """Classes of meshes and of their metadata."""

@@ -19,7 +19,7 @@ E = TypeVar("E", bound="Entity[Any]")
 
 
 class Parent:
-    """An entity with children of one kind or several; the children of a kind are in the slot of its plural, as ``_picks``."""
+    """An entity with children of one kind or several; those of a kind are in a slot named after it, as ``_picks_children``."""
 
     __slots__ = ()
 

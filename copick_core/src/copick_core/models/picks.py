@@ -305,12 +305,12 @@ class PicksOfRun(AnnotationsOfRun):
 
     __slots__ = ()
 
-    _picks: Children[CopickPicks]
+    _picks_children: Children[CopickPicks]
 
     @property
     def picks(self) -> list[CopickPicks]:
         """Picks; listed when first asked for."""
-        return self._picks.all(self.query_picks)
+        return self._picks_children.all(self.query_picks)
 
     def query_picks(self) -> list[CopickPicks]:
         """List the picks from storage."""
@@ -341,7 +341,7 @@ class PicksOfRun(AnnotationsOfRun):
             layer: Only those in the layer of this name.
         """
         filters = wanted(object_name), wanted(user_id), wanted(session_id)
-        return self._filtered(self._picks, self.query_picks, PicksKey, filters, layer)
+        return self._filtered(self._picks_children, self.query_picks, PicksKey, filters, layer)
 
     def new_picks(
         self,
@@ -388,7 +388,7 @@ class PicksOfRun(AnnotationsOfRun):
         if positions is None and given:
             raise InvalidDataError(source=key, reason="there are no positions; pass positions= too")
         return self._new_stored(
-            self._picks, key, exist_ok, lambda: self._empty_picks(key), None if positions is None else fill
+            self._picks_children, key, exist_ok, lambda: self._empty_picks(key), None if positions is None else fill
         )
 
     def delete_picks(
@@ -399,11 +399,11 @@ class PicksOfRun(AnnotationsOfRun):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._picks.delete(self.get_picks(object_name, user_id, session_id))
+        self._picks_children.delete(self.get_picks(object_name, user_id, session_id))
 
     def refresh_picks(self) -> None:
         """Forget the picks; the next access lists them again."""
-        self._refresh(self._picks)
+        self._refresh(self._picks_children)
 
     def _picks_factory(self) -> type[CopickPicks]:
         """Class of picks."""

@@ -244,7 +244,8 @@ class CopickRoot:
         meta = meta_cls.model_validate({**before, "is_particle": is_particle, **fields})
         if label is not None and meta.label in others:
             raise InvalidDataError(
-                source=f"object {name!r}", reason=f"label {meta.label} is that of object {others[meta.label]!r}"
+                source=f"object {name!r}",
+                reason=f"label {meta.label} already exists: it is that of object {others[meta.label]!r}",
             )
         self.config.check_object(meta)
         if existing is not None:

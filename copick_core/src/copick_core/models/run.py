@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 _VOXEL_SPACING = Kind.VOXEL_SPACING
-#: Where a run keeps its children, by the table of kinds: ``_picks`` for picks.
-_SLOTS = tuple(f"_{KINDS[kind].plural}" for kind in child_kinds(Kind.RUN))
+#: Where a run keeps its children, by the table of kinds: ``_picks_children`` for picks.
+_SLOTS = tuple(f"_{KINDS[kind].plural}_children" for kind in child_kinds(Kind.RUN))
 
 
 class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
@@ -44,7 +44,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
 
     __slots__ = (*_SLOTS, "config", "root")
 
-    _voxel_spacings: Children[CopickVoxelSpacing]
+    _voxel_spacings_children: Children[CopickVoxelSpacing]
 
     def __init__(self, root: CopickRoot, meta: CopickRunMeta, config: CopickConfig | None = None) -> None:
         self._init_run(root, RunKey(check_run_name(meta.name)), meta, config)
@@ -63,7 +63,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
     @property
     def voxel_spacings(self) -> list[CopickVoxelSpacing]:
         """Voxel spacings; listed when first asked for."""
-        return self._voxel_spacings.all(self.query_voxelspacings)
+        return self._voxel_spacings_children.all(self.query_voxelspacings)
 
     def query_voxelspacings(self) -> list[CopickVoxelSpacing]:
         """List the voxel spacings from storage."""
@@ -77,7 +77,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
             **kwargs: Metadata of the handle, which nothing stores; if given, a spacing that does not exist is made.
         """
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
-        found = next(iter(self._voxel_spacings.get(key, lambda: self._probe(key))), None)
+        found = next(iter(self._voxel_spacings_children.get(key, lambda: self._probe(key))), None)
         if found is None and kwargs:
             return self.new_voxel_spacing(voxel_size, **kwargs)
         return found
@@ -98,13 +98,13 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
         check_metadata(self.new_voxel_spacing, kwargs)
         check_flags(exist_ok=exist_ok)
         key = VoxelSpacingKey(self.name, voxel_size_key(voxel_size))
-        existing = self._voxel_spacings.current(key, lambda: self._probe(key))
+        existing = self._voxel_spacings_children.current(key, lambda: self._probe(key))
         if existing:
             return self._existing(existing, exist_ok)
         spacing_cls, meta_cls = self._voxel_spacing_factory()
         spacing = spacing_cls(self, meta_cls(voxel_size=key.voxel_size, **kwargs))
         spacing._create()
-        return self._voxel_spacings.add(spacing)
+        return self._voxel_spacings_children.add(spacing)
 
     def delete_voxel_spacings(self, voxel_size: SizeFilter = None) -> None:
         """Delete the voxel spacings of a size in angstrom, or all of them, with everything below them.
@@ -113,7 +113,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
             ReadOnlyError: A read-only layer holds one of them; then none is deleted.
         """
         sizes = wanted_sizes(voxel_size)
-        self._voxel_spacings.delete([s for s in self.voxel_spacings if sizes is None or s.key.voxel_size in sizes])
+        self._voxel_spacings_children.delete([s for s in self.voxel_spacings if sizes is None or s.key.voxel_size in sizes])
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacing], type[CopickVoxelSpacingMeta]]:
         """Classes of voxel spacings and of their metadata."""
@@ -123,7 +123,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
 
     def refresh_voxel_spacings(self) -> None:
         """Forget the voxel spacings; the next access lists them again."""
-        self._refresh(self._voxel_spacings)
+        self._refresh(self._voxel_spacings_children)
 
     def refresh(self) -> None:
         """Forget everything below this run."""
@@ -168,7 +168,7 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
         return entity
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
-        lists = ((f"len({slot[1:]})", count(getattr(self, slot).listed)) for slot in _SLOTS)
+        lists = ((f"len({slot[1:].removesuffix('_children')})", count(getattr(self, slot).listed)) for slot in _SLOTS)
         return (("name", self.name), *lists)
 
 

@@ -46,7 +46,9 @@ def segmentation_type(is_multilabel: bool | None, is_instance: bool | None, is_p
     }
     named = [name for name, is_set in flags.items() if is_set]
     if len(named) > 1:
-        raise InvalidDataError(source="segmentation", reason=f"it cannot be {' and '.join(named)} at once; set one flag")
+        raise InvalidDataError(
+            source="segmentation", reason=f"it has one type, and cannot be {' and '.join(named)} at once; set one flag"
+        )
     return named[0] if named else "binary"
 
 
@@ -405,7 +407,7 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
 
     @property
     def _siblings(self) -> Children[CopickSegmentation]:
-        return self.run._segmentations
+        return self.run._segmentations_children
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")

@@ -23,12 +23,12 @@ class SegmentationsOfRun(AnnotationsOfRun):
 
     __slots__ = ()
 
-    _segmentations: Children[CopickSegmentation]
+    _segmentations_children: Children[CopickSegmentation]
 
     @property
     def segmentations(self) -> list[CopickSegmentation]:
         """Segmentations of all types; listed when first asked for."""
-        return self._segmentations.all(self.query_segmentations)
+        return self._segmentations_children.all(self.query_segmentations)
 
     def query_segmentations(self) -> list[CopickSegmentation]:
         """List the segmentations from storage."""
@@ -68,7 +68,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
         """
         types = segmentation_types(is_multilabel, is_instance, is_panoptic)
         filters = wanted_sizes(voxel_size), wanted(name), wanted(user_id), wanted(session_id), types
-        return self._filtered(self._segmentations, self.query_segmentations, SegmentationKey, filters, layer)
+        return self._filtered(self._segmentations_children, self.query_segmentations, SegmentationKey, filters, layer)
 
     def new_segmentation(
         self,
@@ -106,7 +106,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
         check_metadata(self.new_segmentation, kwargs)
         kind = segmentation_type(is_multilabel, is_instance, is_panoptic)
         key = self._segmentation_key(kind, voxel_size, name, user_id, session_id)
-        return self._new(self._segmentations, key, exist_ok, lambda: self._unsaved_segmentation(key, kwargs))
+        return self._new(self._segmentations_children, key, exist_ok, lambda: self._unsaved_segmentation(key, kwargs))
 
     def delete_segmentations(
         self,
@@ -124,7 +124,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._segmentations.delete(
+        self._segmentations_children.delete(
             self.get_segmentations(
                 user_id,
                 session_id,
@@ -138,7 +138,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
 
     def refresh_segmentations(self) -> None:
         """Forget the segmentations; the next access lists them again."""
-        self._refresh(self._segmentations)
+        self._refresh(self._segmentations_children)
 
     def _segmentation_factory(self) -> tuple[type[CopickSegmentation], type[CopickSegmentationMeta]]:
         """Classes of segmentations and of their metadata."""

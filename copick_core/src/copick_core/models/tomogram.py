@@ -42,9 +42,9 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         config: The project's configuration.
     """
 
-    __slots__ = ("_features", "config", "voxel_spacing")
+    __slots__ = ("_features_children", "config", "voxel_spacing")
 
-    _features: Children[CopickFeatures]
+    _features_children: Children[CopickFeatures]
     config: CopickConfig
 
     def __init__(
@@ -57,7 +57,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         self._key = TomogramKey(parent.run, parent.voxel_size, meta.tomo_type)
         self._arrays = NOTHING_OPEN
         self._unsaved = True
-        self._features = Children(voxel_spacing._tomograms.lock)
+        self._features_children = Children(voxel_spacing._tomograms_children.lock)
 
     @property
     def tomo_type(self) -> str:
@@ -69,7 +69,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
     @property
     def features(self) -> list[CopickFeatures]:
         """Feature maps computed on this tomogram; listed when first asked for."""
-        return self._features.all(self.query_features)
+        return self._features_children.all(self.query_features)
 
     def query_features(self) -> list[CopickFeatures]:
         """List the feature maps from storage."""
@@ -78,7 +78,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
     def get_features(self, feature_type: str) -> CopickFeatures | None:
         """The feature map of a type (the static one if there are two), or None."""
         keys = [self._feature_key(name) for name in spellings(feature_type)]
-        return next((f for key in keys for f in self._features.get(key, partial(self._probe, key))), None)
+        return next((f for key in keys for f in self._features_children.get(key, partial(self._probe, key))), None)
 
     def new_features(self, feature_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickFeatures:
         """Make a feature map; it becomes visible to others when data are written to it.
@@ -97,7 +97,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         key = self._feature_key(checked_name("feature_type", feature_type))
         names = {"tomo_type": key.tomo_type, "feature_type": key.feature_type}
         feature_cls, meta_cls = self._feature_factory()
-        return self._new(self._features, key, exist_ok, lambda: feature_cls(self, meta_cls(**names, **kwargs)))
+        return self._new(self._features_children, key, exist_ok, lambda: feature_cls(self, meta_cls(**names, **kwargs)))
 
     def delete_features(self) -> None:
         """Delete all feature maps of this tomogram.
@@ -105,11 +105,11 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._features.delete(self.features)
+        self._features_children.delete(self.features)
 
     def refresh_features(self) -> None:
         """Forget the feature maps; the next access lists them again."""
-        self._refresh(self._features)
+        self._refresh(self._features_children)
 
     def _feature_key(self, feature_type: str) -> FeaturesKey:
         key = self.key
@@ -257,10 +257,10 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
 
     @property
     def _siblings(self) -> Children[CopickTomogram]:
-        return self.voxel_spacing._tomograms
+        return self.voxel_spacing._tomograms_children
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
-        return ("tomo_type", self.tomo_type), ("len(features)", count(self._features.listed))
+        return ("tomo_type", self.tomo_type), ("len(features)", count(self._features_children.listed))

@@ -32,9 +32,9 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         config: The project's configuration.
     """
 
-    __slots__ = ("_tomograms", "config", "run")
+    __slots__ = ("_tomograms_children", "config", "run")
 
-    _tomograms: Children[CopickTomogram]
+    _tomograms_children: Children[CopickTomogram]
     config: CopickConfig
 
     def __init__(self, run: CopickRun, meta: CopickVoxelSpacingMeta, config: CopickConfig | None = None) -> None:
@@ -42,7 +42,7 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         self.config = config or run.config
         self._meta = meta
         self._key = VoxelSpacingKey(run.name, voxel_size_key(meta.voxel_size))
-        self._tomograms = Children(run._voxel_spacings.lock)
+        self._tomograms_children = Children(run._voxel_spacings_children.lock)
 
     @property
     def voxel_size(self) -> float:
@@ -52,7 +52,7 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
     @property
     def tomograms(self) -> list[CopickTomogram]:
         """Tomograms at this spacing; listed when first asked for."""
-        return self._tomograms.all(self.query_tomograms)
+        return self._tomograms_children.all(self.query_tomograms)
 
     def query_tomograms(self) -> list[CopickTomogram]:
         """List the tomograms from storage."""
@@ -84,7 +84,7 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
 
     def _get_tomograms_of_type(self, key: TomogramKey) -> list[CopickTomogram]:
         """Tomograms of the type in a key; places with variants override this, since a key names one variant only."""
-        return self._tomograms.get(key, lambda: self._probe(key))
+        return self._tomograms_children.get(key, lambda: self._probe(key))
 
     def new_tomogram(self, tomo_type: str, exist_ok: bool = False, **kwargs: Any) -> CopickTomogram:
         """Make a tomogram; it becomes visible to others when data are written to it.
@@ -102,10 +102,10 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         check_metadata(self.new_tomogram, kwargs)
         key = TomogramKey(self._key.run, self._key.voxel_size, checked_name("tomo_type", tomo_type))
         if "-" in key.tomo_type and (old := self._old_forms_of(key.tomo_type)):
-            return self._tomograms.add(self._existing(old, exist_ok))
+            return self._tomograms_children.add(self._existing(old, exist_ok))
         tomogram_cls, meta_cls = self._tomogram_factory()
         return self._new(
-            self._tomograms, key, exist_ok, lambda: tomogram_cls(self, meta_cls(tomo_type=key.tomo_type, **kwargs))
+            self._tomograms_children, key, exist_ok, lambda: tomogram_cls(self, meta_cls(tomo_type=key.tomo_type, **kwargs))
         )
 
     def _old_forms_of(self, tomo_type: str) -> list[CopickTomogram]:
@@ -119,11 +119,11 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         Raises:
             ReadOnlyError: One of them is read-only; then none is deleted.
         """
-        self._tomograms.delete(self.get_tomograms(tomo_type))
+        self._tomograms_children.delete(self.get_tomograms(tomo_type))
 
     def refresh_tomograms(self) -> None:
         """Forget the tomograms; the next access lists them again."""
-        self._refresh(self._tomograms)
+        self._refresh(self._tomograms_children)
 
     def refresh(self) -> None:
         """Forget everything below this spacing."""
@@ -145,7 +145,7 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         """
         self._delete_data()
         self.refresh()
-        self.run._voxel_spacings.remove(self)
+        self.run._voxel_spacings_children.remove(self)
 
     def _delete_data(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
@@ -158,4 +158,4 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         return self._class(Kind.TOMOGRAM, CopickTomogram), CopickTomogramMeta
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
-        return ("voxel_size", self.voxel_size), ("len(tomograms)", count(self._tomograms.listed))
+        return ("voxel_size", self.voxel_size), ("len(tomograms)", count(self._tomograms_children.listed))

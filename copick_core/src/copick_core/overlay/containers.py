@@ -59,7 +59,7 @@ class CopickTomogramOverlay(StoredParent, LeafVolume[TomogramKey], CopickTomogra
         self._meta = None
         self._arrays = NOTHING_OPEN
         self._unsaved = False
-        self._features = Children(voxel_spacing._tomograms.lock)
+        self._features_children = Children(voxel_spacing._tomograms_children.lock)
         return self
 
     @property
@@ -89,7 +89,7 @@ class CopickVoxelSpacingOverlay(Container[VoxelSpacingKey], CopickVoxelSpacing):
         self.config = run.config
         self._key = key
         self._meta = None
-        self._tomograms = Children(run._voxel_spacings.lock)
+        self._tomograms_children = Children(run._voxel_spacings_children.lock)
         return self
 
     @property
@@ -148,7 +148,7 @@ class CopickRunOverlay(Container[RunKey], CopickRun):
     def _handle(self, key: Key, layer: Layer | None) -> Any:
         """The handle of a key of any kind below this run."""
         if isinstance(key, VoxelSpacingKey):
-            return self._voxel_spacings.add(self._child(key, None))
+            return self._voxel_spacings_children.add(self._child(key, None))
         return super()._handle(key, layer)
 
     # ------------------------------------------------------------------ voxel spacings, which span the layers

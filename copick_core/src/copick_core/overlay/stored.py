@@ -153,7 +153,7 @@ class StoredParent(Parent):
 
     def _known_child(self, key: Key, layer: str | None) -> Any:
         """The handle of a child, if it is known already."""
-        return getattr(self, f"_{KINDS[key.kind].plural}").known(key, layer)
+        return getattr(self, f"_{KINDS[key.kind].plural}_children").known(key, layer)
 
     def _child_class(self, kind: Kind) -> Any:
         made = getattr(self, _FACTORIES[kind])()
@@ -163,7 +163,7 @@ class StoredParent(Parent):
         """The handle of a child."""
         if layer is None:
             raise LookupError(f"{key} needs a layer")
-        return getattr(self, f"_{KINDS[key.kind].plural}").add(self._child(key, layer))
+        return getattr(self, f"_{KINDS[key.kind].plural}_children").add(self._child(key, layer))
 
     def _query(self, kind: Kind) -> list[Any]:
         """List the children of a kind in all layers, those of static ones first."""

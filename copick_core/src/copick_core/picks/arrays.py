@@ -196,7 +196,8 @@ def _checked_ids(values: npt.ArrayLike, n: int, source: str) -> IntArray:
         wrong = (array < 0) | (array > np.iinfo(np.int64).max)
     if wrong.any():
         index = int(np.argmax(wrong))
-        raise invalid(f"instance_id {array[index]} is no 64-bit integer >= 0", source, index)
+        what = ">= 0" if array[index] < 0 else "integers of 64 bits"
+        raise invalid(f"instance_ids must be {what}, not {array[index]}", source, index)
     return array.astype(np.int64, copy=False)
 
 
@@ -207,7 +208,7 @@ def _numbers(values: npt.ArrayLike, item: tuple[int, ...], n: int | None, name: 
     finite = np.isfinite(array)
     if not finite.all():
         index = int(np.argwhere(~finite)[0, 0])
-        raise invalid(f"{name} holds a value that is not finite", source, index)
+        raise invalid(f"{name} must be finite, not {array[index]}", source, index)
     return array
 
 
@@ -222,7 +223,7 @@ def _array(
     if array.shape == (0,):
         array = array.reshape(0, *item)
     if array.ndim != 1 + len(item) or array.shape[1:] != item or (n is not None and len(array) != n):
-        raise invalid(f"{name} must have the shape {expected}, not {array.shape}", source)
+        raise invalid(f"{name} must have shape {expected}, not {array.shape}", source)
     if array.dtype.kind not in kinds:
         raise invalid(f"{name} must hold numbers, not {array.dtype}", source)
     return array

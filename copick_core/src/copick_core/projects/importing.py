@@ -67,6 +67,6 @@ def import_tomogram(
             tomogram.import_volume(volume, levels, dtype, **options)
         except BaseException:
             if tomogram._unsaved:
-                spacing._tomograms.remove(tomogram)  # or a second attempt would find it
+                spacing._tomograms_children.remove(tomogram)  # or a second attempt would find it
             raise
     return tomogram

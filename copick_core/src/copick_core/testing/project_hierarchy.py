@@ -286,7 +286,7 @@ class ProjectHierarchyChecks(ProjectChecks):
 
         assert "TS_1" in repr(run)
         assert "None" in repr(run)
-        assert run._picks.listed is None
+        assert run._picks_children.listed is None
 
     @pytest.mark.parametrize("what", LEAVES)
     @promises("What was stored is there for whoever opens the project next.")

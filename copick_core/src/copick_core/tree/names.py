@@ -48,7 +48,7 @@ def sanitize_name(name: str, suppress_warnings: bool = False) -> str:
     if not clean:
         raise InvalidNameError(what="name", name=name, reason="nothing is left after replacing invalid characters")
     if clean != name and not suppress_warnings:
-        warn_caller(f"Name {name!r} contains invalid characters and was changed to {clean!r}.")
+        warn_caller(f"Name {name!r} has been sanitized to {clean!r}: it contains invalid characters.")
     return clean
 
 

@@ -87,14 +87,14 @@ class PickableObject(BaseModel):
     @classmethod
     def _label_is_not_background(cls, value: int | None) -> int | None:
         if value is not None and value < 1:
-            raise ValueError(f"label {value} is not possible: 0 is reserved for background, labels start at 1")
+            raise ValueError(f"label {value} is not possible: labels start at 1. Label 0 is reserved for background")
         return value
 
     @field_validator("color")
     @classmethod
     def _color_is_in_range(cls, value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         if not all(0 <= part <= 255 for part in value):
-            raise ValueError(f"color {value} is not possible: each number must be in [0, 255]")
+            raise ValueError(f"Color values must be in the range [0, 255], not {value}")
         return value
 
     @field_validator("metadata", mode="before")

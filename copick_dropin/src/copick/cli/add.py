@@ -48,7 +48,7 @@ def for_each_file(path: str, run: str, run_regex: str, prefix: str, work: Callab
     """
     files = sorted(glob.glob(path)) if any(c in path for c in "*?[") else [path]
     if not files or not all(map(os.path.exists, files)):
-        raise click.ClickException(f"There is no file {path}.")
+        raise click.ClickException(f"No files found matching pattern {path}.")
     runs: dict[str, str] = {}
     for file in files:
         name = run_of(file, run, run_regex, prefix)
@@ -378,7 +378,19 @@ def add_object(
     given = {key: value for key, value in spec.items() if value is not None}
     if given and object_type != "filament":
         raise click.UsageError("--polar, --helical-rise and --helical-twist are for filaments.")
-    rgba: Any = tuple(int(n) for n in color.split(",")) if color else None
+    rgba: Any = None
+    if color:
+        try:
+            rgba = tuple(int(number) for number in color.split(","))
+        except ValueError:
+            rgba = ()
+        if len(rgba) != 4:
+            raise click.BadParameter("give four comma-separated values R,G,B,A, each 0 to 255", param_hint="--color")
+    if metadata:
+        try:
+            json.loads(metadata)
+        except ValueError as error:
+            raise click.BadParameter(f"it is not in valid JSON format: {error}", param_hint="--metadata") from error
     made = add(
         root, name, object_type != "segmentation", label, rgba, emdb_id, pdb_id, identifier, map_threshold, radius,
         metadata=json.loads(metadata) if metadata else None, exist_ok=exist_ok, save_config=True, config_path=config,
@@ -406,7 +418,12 @@ def add_object_volume(
 
 
 def _add_map(target: Any, path: str, file_type: str | None, voxel_size: float | None) -> None:
-    from copick.ops._files import VOLUME_FORMATS, voxel_size_of
+    from copick.ops._files import volume_format, voxel_size_of
 
+    if not target.is_particle:
+        raise click.ClickException(f"{target.name!r} is not a particle object: it has no density map.")
     size = voxel_size if voxel_size is not None else voxel_size_of(path, file_type)
-    target.import_volume(path, voxel_size=size, file_format=VOLUME_FORMATS[file_type] if file_type else None)
+    target.import_volume(path, voxel_size=size, file_format=volume_format(file_type))
+
+
+object = add_object  # the name that scripts of copick import

@@ -52,7 +52,7 @@ def _runs(given: Mapping[str, Any]) -> list[str] | None:
 @_common
 @click.option("--object-name", multiple=True, help="Only of this object; may be repeated.")
 @one_line_errors
-def stats_picks(config: str, output: str, object_name: tuple[str, ...], **given: Any) -> None:
+def picks(config: str, output: str, object_name: tuple[str, ...], **given: Any) -> None:
     """Count points by run, user, session and object."""
     from copick.ops.stats import picks_stats
 
@@ -64,7 +64,7 @@ def stats_picks(config: str, output: str, object_name: tuple[str, ...], **given:
 @_common
 @click.option("--object-name", multiple=True, help="Only of this object; may be repeated.")
 @one_line_errors
-def stats_meshes(config: str, output: str, object_name: tuple[str, ...], **given: Any) -> None:
+def meshes(config: str, output: str, object_name: tuple[str, ...], **given: Any) -> None:
     """Count meshes by run, user, session and object."""
     from copick.ops.stats import meshes_stats
 
@@ -79,12 +79,12 @@ def stats_meshes(config: str, output: str, object_name: tuple[str, ...], **given
 @click.option("--multilabel/--no-multilabel", default=None, help="Only multilabel ones, or only others.")
 @click.option(
     "--segmentation-type",
-    type=click.Choice(["binary", "multilabel", "instance", "panoptic"]),
+    type=click.Choice(["binary", "multilabel", "instance", "panoptic", "all"]),
     multiple=True,
     help="Only of this type; may be repeated.",
 )
 @one_line_errors
-def stats_segmentations(
+def segmentations(
     config: str,
     output: str,
     name: tuple[str, ...],
@@ -99,6 +99,6 @@ def stats_segmentations(
     users, sessions = [*given["user_id"]] or None, [*given["session_id"]] or None
     found = segmentations_stats(
         opened(config), _runs(given), users, sessions, multilabel, [*name] or None, [*voxel_size] or None,
-        [*segmentation_type] or None,
+        None if "all" in segmentation_type else [*segmentation_type] or None,
     )  # fmt: skip
     _show(found, output)

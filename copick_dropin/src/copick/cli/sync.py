@@ -12,7 +12,7 @@ from copick.cli.projects import listed, mapping, one_line_errors, opened, option
 
 @click.group(no_args_is_help=True)
 def sync() -> None:
-    """Bring entities of one project into another one."""
+    """Synchronize data between Copick projects: bring entities of one into another."""
 
 
 _common = options(
@@ -50,8 +50,13 @@ def _projects(given: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _run(function: Any, given: dict[str, Any], **names: Any) -> None:
+    from copick.util.sync import add_objects
+
     source, target = _projects(given)
     before = len(target.config.pickable_objects)
+    if "source_objects" in names:
+        wanted = names["source_objects"] or [obj.name for obj in source.pickable_objects]
+        add_objects(source, target, wanted, names["target_objects"] or {})
     done = function(
         source,
         target,
@@ -62,7 +67,7 @@ def _run(function: Any, given: dict[str, Any], **names: Any) -> None:
     )
     if len(target.config.pickable_objects) != before:
         target.save_config(given["target_config"], overwrite=True)
-    click.echo(f"Copied {done}.", err=True)
+    click.echo(f"Sync completed successfully: copied {done}.", err=True)
 
 
 def _of_users(given: dict[str, Any]) -> dict[str, Any]:
@@ -73,25 +78,25 @@ def _of_objects(given: dict[str, Any]) -> dict[str, Any]:
     return {"source_objects": listed(given["source_objects"]), "target_objects": mapping(given["target_objects"])}
 
 
-@sync.command("picks", short_help="Bring picks.")
+@sync.command("picks", short_help="Synchronize picks.")
 @_common
 @_objects
 @_users
 @one_line_errors
 def picks(**given: Any) -> None:
-    """Bring picks."""
+    """Synchronize picks between two Copick projects."""
     from copick.ops.sync import sync_picks
 
     _run(sync_picks, given, **_of_objects(given), **_of_users(given))
 
 
-@sync.command("meshes", short_help="Bring meshes.")
+@sync.command("meshes", short_help="Synchronize meshes.")
 @_common
 @_objects
 @_users
 @one_line_errors
 def meshes(**given: Any) -> None:
-    """Bring meshes."""
+    """Synchronize meshes between two Copick projects."""
     from copick.ops.sync import sync_meshes
 
     _run(sync_meshes, given, **_of_objects(given), **_of_users(given))
@@ -104,19 +109,20 @@ def _sizes(given: dict[str, Any]) -> list[float] | None:
 _spacings = click.option("--voxel-spacings", default="", help="Voxel sizes in angstrom, with commas; all by default.")
 
 
-@sync.command("segmentations", short_help="Bring segmentations.")
+@sync.command("segmentations", short_help="Synchronize segmentations.")
 @_common
 @_spacings
 @click.option("--source-names", default="", help="Names, with commas; all by default.")
 @click.option("--target-names", default="", help="Their names in the other project: a:b,c:d.")
 @click.option(
-    "--segmentation-type", type=click.Choice(["binary", "multilabel", "instance", "panoptic"]), help="Only this type."
+    "--segmentation-type", type=click.Choice(["binary", "multilabel", "instance", "panoptic", "all"]), help="Only this type."
 )
 @_users
 @one_line_errors
 def segmentations(**given: Any) -> None:
-    """Bring segmentations."""
+    """Synchronize segmentations between two Copick projects."""
     from copick.ops.sync import sync_segmentations
+    from copick.util.segmentation import segmentation_type_query
 
     _run(
         sync_segmentations,
@@ -124,19 +130,19 @@ def segmentations(**given: Any) -> None:
         voxel_spacings=_sizes(given),
         source_names=listed(given["source_names"]),
         target_names=mapping(given["target_names"]),
-        segmentation_type=given["segmentation_type"],
+        **segmentation_type_query(given["segmentation_type"]),
         **_of_users(given),
     )
 
 
-@sync.command("tomograms", short_help="Bring tomograms.")
+@sync.command("tomograms", short_help="Synchronize tomograms.")
 @_common
 @_spacings
 @click.option("--source-tomo-types", default="", help="Types, with commas; all by default.")
 @click.option("--target-tomo-types", default="", help="Their names in the other project: a:b,c:d.")
 @one_line_errors
 def tomograms(**given: Any) -> None:
-    """Bring tomograms."""
+    """Synchronize tomograms between two Copick projects."""
     from copick.ops.sync import sync_tomograms
 
     _run(

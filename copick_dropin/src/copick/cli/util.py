@@ -11,13 +11,13 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _with(function: F, *options: Callable[[F], F]) -> F:
+def _with(func: F, *options: Callable[[F], F]) -> F:
     for option in reversed(options):
-        function = option(function)
-    return function
+        func = option(func)
+    return func
 
 
-def add_config_option(function: F) -> F:
+def add_config_option(func: F) -> F:
     """Add ``--config``."""
     return click.option(
         "-c",
@@ -28,19 +28,19 @@ def add_config_option(function: F) -> F:
         envvar="COPICK_CONFIG",
         show_envvar=True,
         help="Configuration of the project.",
-    )(function)
+    )(func)
 
 
-def add_debug_option(function: F) -> F:
+def add_debug_option(func: F) -> F:
     """Add ``--debug/--no-debug``."""
-    return click.option("--debug/--no-debug", default=False, show_default=True, help="Log more.")(function)
+    return click.option("--debug/--no-debug", default=False, show_default=True, help="Log more.")(func)
 
 
-def add_run_names_option(function: F) -> F:
+def add_run_names_option(func: F) -> F:
     """Add ``--run-names``."""
     return click.option(
         "--run-names", "-r", multiple=True, help="Run to work on; give it once for each run. All runs by default."
-    )(function)
+    )(func)
 
 
 def add_deprecated_run_alias(*flags: str) -> Callable[[F], F]:
@@ -48,19 +48,19 @@ def add_deprecated_run_alias(*flags: str) -> Callable[[F], F]:
     return click.option(*flags, "legacy_run_names", multiple=True, hidden=True)
 
 
-def add_create_overwrite_options(function: F) -> F:
+def add_create_overwrite_options(func: F) -> F:
     """Add ``--create`` and ``--overwrite``."""
     return _with(
-        function,
+        func,
         click.option("--create/--no-create", default=True, show_default=True, help="Make what is missing."),
         click.option("--overwrite/--no-overwrite", default=False, show_default=True, help="Replace what exists."),
     )
 
 
-def add_run_options(function: F) -> F:
+def add_run_options(func: F) -> F:
     """Add ``--run``, ``--run-regex`` and ``--run-name-prefix``."""
     return _with(
-        function,
+        func,
         click.option("--run", default="", show_default=True, help="Run; by default it is taken from the file's name."),
         click.option(
             "--run-regex", default="(.*)", show_default=True, help="Its first group, in a file's name, is the run's name."
@@ -69,40 +69,40 @@ def add_run_options(function: F) -> F:
     )
 
 
-def add_volume_transform_options(function: F) -> F:
+def add_volume_transform_options(func: F) -> F:
     """Add ``--transpose`` and ``--flip``."""
     return _with(
-        function,
+        func,
         click.option("--transpose", default=None, help='New order of the axes z, y, x, such as "2,1,0".'),
         click.option("--flip", default=None, help='Axes that are to run backwards, such as "0,2".'),
     )
 
 
-def add_max_workers_option(function: F) -> F:
+def add_max_workers_option(func: F) -> F:
     """Add ``--max-workers``."""
-    return click.option("--max-workers", type=int, default=4, show_default=True, help="Number of workers.")(function)
+    return click.option("--max-workers", type=int, default=4, show_default=True, help="Number of workers.")(func)
 
 
-def add_user_session_options(function: F) -> F:
+def add_user_session_options(func: F) -> F:
     """Add ``--user-id`` and ``--session-id``."""
     return _with(
-        function,
+        func,
         click.option("--user-id", default="copick", show_default=True, help="User of what is made."),
         click.option("--session-id", default="1", show_default=True, help="Session of what is made."),
     )
 
 
-def add_pyramid_create_options(function: F) -> F:
+def add_pyramid_create_options(func: F) -> F:
     """Add ``--create-pyramid``, ``--pyramid-levels`` and ``--chunk-size``."""
     return _with(
-        function,
+        func,
         click.option("--create-pyramid/--no-create-pyramid", default=True, show_default=True, help="Write coarser levels."),
         click.option("--pyramid-levels", type=int, default=3, show_default=True, help="Number of levels."),
         click.option("--chunk-size", default="128,128,128", show_default=True, help="Chunk shape z,y,x."),
     )
 
 
-def add_export_common_options(function: F) -> F:
+def add_export_common_options(func: F) -> F:
     """Add ``--output-dir``."""
     return click.option(
         "--output-dir",
@@ -110,13 +110,13 @@ def add_export_common_options(function: F) -> F:
         type=click.Path(file_okay=False, dir_okay=True),
         metavar="PATH",
         help="Folder to write to.",
-    )(function)
+    )(func)
 
 
-def add_pyramid_export_options(function: F) -> F:
+def add_pyramid_export_options(func: F) -> F:
     """Add ``--level``, ``--compression`` and ``--copy-all-levels``."""
     return _with(
-        function,
+        func,
         click.option("--level", type=int, default=0, show_default=True, help="Level to export; 0 is the finest."),
         click.option(
             "--compression",

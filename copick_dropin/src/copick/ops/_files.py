@@ -96,7 +96,7 @@ def segmentation_from_file(
     target = get_or_create_run(root, run, create)
     segmentation = target.new_segmentation(size, name, session_id, user_id=user_id, exist_ok=exist_ok, **kinds)
     segmentation.import_volume(
-        path, voxel_size=size, transpose=transpose, flip=flip, file_format=_volume_format(file_type), levels=1
+        path, voxel_size=size, transpose=transpose, flip=flip, file_format=volume_format(file_type), levels=1
     )
     return segmentation
 
@@ -126,7 +126,7 @@ def tomogram_from_file(
         voxel_size=size,
         transpose=transpose,
         flip=flip,
-        file_format=_volume_format(file_type),
+        file_format=volume_format(file_type),
         chunks=tuple(chunks),
     )
     return tomogram
@@ -140,15 +140,16 @@ def voxel_size_of(path: str, file_type: str | None = None) -> float:
     """
     from copick_core.volumes.reading import opened_volume
 
-    with opened_volume(path, file_format=_volume_format(file_type)) as volume:
+    with opened_volume(path, file_format=volume_format(file_type)) as volume:
         size = volume.voxel_size
     if size is None:
         raise InvalidDataError(source=path, reason="the file tells no voxel size: give one")
     return float(size)
 
 
-def _volume_format(file_type: str | None) -> str | None:
-    return None if file_type is None else VOLUME_FORMATS[file_type.lower()]
+def volume_format(file_type: str | None) -> str | None:
+    # A zarr folder is known by what is in it, and is no file that a format reads.
+    return None if file_type in (None, "zarr") else VOLUME_FORMATS[file_type.lower()]
 
 
 def picks_type_of(path: str, file_type: str | None = None) -> str:

@@ -31,9 +31,9 @@ def get_runs(root: CopickRoot | str, names: str | Sequence[str] | None = None) -
 def get_picks(
     root: CopickRoot | str,
     runs: Runs = None,
-    object_name: Any = None,
     user_id: Any = None,
     session_id: Any = None,
+    object_name: Any = None,
     **options: Any,
 ) -> list[Any]:
     """Picks of some runs that pass all filters; ``parallel`` and its like are accepted and change nothing."""
@@ -43,9 +43,9 @@ def get_picks(
 def get_meshes(
     root: CopickRoot | str,
     runs: Runs = None,
-    object_name: Any = None,
     user_id: Any = None,
     session_id: Any = None,
+    object_name: Any = None,
     **options: Any,
 ) -> list[Any]:
     """Meshes of some runs that pass all filters."""

@@ -79,16 +79,17 @@ def _call(callback: Callable[..., Any], root: CopickRoot, name: str, arguments: 
     return callback(root.get_run(name), **arguments)
 
 
-def report_results(results: Mapping[str, Any], total: int, logger: logging.Logger) -> None:
+def report_results(results: Mapping[str, Any], total_files: int, logger: logging.Logger | None = None) -> None:
     """Log what :func:`map_runs` returned.
 
     Args:
         results: Results by run, with ``processed`` and ``errors``; None for failures.
-        total: Number of runs.
-        logger: Where to.
+        total_files: Number of runs.
+        logger: Where to; the module's by default.
     """
     passed = [result for result in results.values() if isinstance(result, Mapping)]
-    logger.info("%d of %d runs: %d processed.", len(passed), total, sum(int(r.get("processed", 0)) for r in passed))
+    logger = logger or logging.getLogger(__name__)
+    logger.info("%d of %d runs: %d processed.", len(passed), total_files, sum(int(r.get("processed", 0)) for r in passed))
     for name, result in results.items():
         for error in result.get("errors", ()) if isinstance(result, Mapping) else ("it failed",):
             logger.error("Run %s: %s", name, error)

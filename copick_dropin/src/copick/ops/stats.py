@@ -32,7 +32,7 @@ def picks_stats(
         ``total_picks`` (points), ``total_pick_files``, points in ``distribution_by_run``, ``…_user``, ``…_session`` and
         ``…_object``, and ``session_user_object_combinations``: sets by ``session_user_object``.
     """
-    found = get_picks(root, runs, object_name, user_id, session_id)
+    found = get_picks(root, runs, user_id, session_id, object_name)
     counts = [(p, len(p.numpy()[0])) for p in found]
 
     def by(attribute: Any) -> dict[str, int]:
@@ -61,7 +61,7 @@ def meshes_stats(
     **options: Any,
 ) -> dict[str, Any]:
     """Count meshes; see :func:`picks_stats`."""
-    found = get_meshes(root, runs, object_name, user_id, session_id)
+    found = get_meshes(root, runs, user_id, session_id, object_name)
     return {
         "total_meshes": len(found),
         **_distributions(found, {"user": "user_id", "session": "session_id", "object": "pickable_object_name"}),

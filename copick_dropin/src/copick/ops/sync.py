@@ -47,7 +47,7 @@ def sync_picks(
     Raises:
         ValueError: One exists, and not ``exist_ok``; then nothing was copied.
     """
-    found = get_picks(source_root, _listed(source_runs), _listed(source_objects), _listed(source_users))
+    found = get_picks(source_root, _listed(source_runs), _listed(source_users), object_name=_listed(source_objects))
     return _bring(found, (source_root, source_runs), target_root, target_runs, target_objects, target_users, exist_ok)
 
 
@@ -65,7 +65,7 @@ def sync_meshes(
     log: bool = False,
 ) -> int:
     """Copy meshes into another project; see :func:`sync_picks`."""
-    found = get_meshes(source_root, _listed(source_runs), _listed(source_objects), _listed(source_users))
+    found = get_meshes(source_root, _listed(source_runs), _listed(source_users), object_name=_listed(source_objects))
     return _bring(found, (source_root, source_runs), target_root, target_runs, target_objects, target_users, exist_ok)
 
 
@@ -82,15 +82,16 @@ def sync_segmentations(
     exist_ok: bool = False,
     max_workers: int = 4,
     log: bool = False,
-    segmentation_type: str | None = None,
+    is_multilabel: bool | None = None,
+    is_instance: bool | None = False,
+    is_panoptic: bool | None = False,
 ) -> int:
-    """Copy segmentations of all types, or of one, into another project; see :func:`sync_picks`."""
+    """Copy segmentations, binary and multilabel ones by default, into another project; see :func:`sync_picks`."""
     found = get_segmentations(
-        source_root, _listed(source_runs), _listed(source_users), name=_listed(source_names),
-        voxel_size=_listed(voxel_spacings), is_instance=None, is_panoptic=None,
+        source_root, _listed(source_runs), _listed(source_users), None, is_multilabel, _listed(source_names),
+        _listed(voxel_spacings), is_instance=is_instance, is_panoptic=is_panoptic,
     )  # fmt: skip
-    chosen = [s for s in found if segmentation_type is None or s.segmentation_type == segmentation_type]
-    return _bring(chosen, (source_root, source_runs), target_root, target_runs, target_names, target_users, exist_ok)
+    return _bring(found, (source_root, source_runs), target_root, target_runs, target_names, target_users, exist_ok)
 
 
 def sync_tomograms(
@@ -113,7 +114,16 @@ def sync_tomograms(
         if (types is None or t.tomo_type in types)
         and (sizes is None or any(abs(t.voxel_spacing.voxel_size - size) < 1e-3 for size in sizes))
     ]
-    return _bring(found, (source_root, source_runs), target_root, target_runs, target_tomo_types, None, exist_ok)
+    done = _bring(found, (source_root, source_runs), target_root, target_runs, target_tomo_types, None, exist_ok)
+    # Also the voxel spacings that have no tomograms, as in copick.
+    for name in _listed(source_runs) or [run.name for run in source_root.runs]:
+        run, target = source_root.get_run(name), target_root.get_run((target_runs or {}).get(name, name))
+        if run is None or target is None:
+            continue
+        for spacing in run.voxel_spacings:
+            if sizes is None or any(abs(spacing.voxel_size - size) < 1e-3 for size in sizes):
+                target.new_voxel_spacing(spacing.voxel_size, exist_ok=True)
+    return done
 
 
 def _listed(values: Any) -> Any:
