@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from copick.models import (
+from copick_core.errors import InvalidDataError
+from copick_core.models import (
     CopickFeatures,
     CopickFilaments,
     CopickMesh,
@@ -20,7 +21,6 @@ from copick.models import (
     CopickSegmentation,
     CopickTomogram,
 )
-from copick_core.errors import InvalidDataError
 
 _ANNOTATIONS = ("picks", "filaments", "mesh")
 _FLAGS = ("multilabel", "instance", "panoptic")
