@@ -122,6 +122,31 @@ def test_meshes_are_drawn_in_3d(opened):
     assert blue[2] > blue[1] > blue[0]
 
 
+def test_filaments_are_lines_in_slices_and_tubes_of_their_radius_in_3d(opened, shared_project):
+    run = copick_core.open(shared_project("bob")).get_run("TS_1")
+    run.new_filaments("ribosome", "7", "bob").from_numpy([np.array([[100.0, 300.0, 200.0], [600.0, 300.0, 200.0]])])
+    session = opened.open("TS_1")
+    _only(session, "ribosome:bob/7 filaments")
+    opened.look(session, (300.0, 300.0, 200.0), 12)
+    line = _red(opened.pixels())
+
+    _only(session, "ribosome:bob/7 tubes")
+    session.show(["ribosome:bob/7 tubes"], visible=True)
+    session.restore_view({**session.view(), "layout": "3d", "projectionScale": 1000 / SIZE, "showSlices": False})
+    opened.until(lambda: _red(opened.pixels()).any())
+    tube = _red(opened.pixels())
+
+    _, _, _, height = opened.panel_box()
+    assert 2 <= line[:, line.shape[1] // 2].sum() <= 5
+    assert tube[:, tube.shape[1] // 2].sum() == pytest.approx(height * 240 / 1000, rel=0.15)
+
+
+def _red(pixels):
+    """Where the color of ribosomes is, without the edges, where there are buttons and a scale bar."""
+    inner = pixels[60:-60, 60:-60].astype(int)
+    return (inner[..., 0] > 80) & (inner[..., 0] > 2 * inner[..., 1])
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_click_on_what_is_drawn_stores_its_coordinates(browser, tmp_path, level):
     """A bright block is clicked on where the picture shows it, at 8 pixels a voxel; one voxel of the level is one block."""
