@@ -91,3 +91,19 @@ def test_a_coordinate_that_is_not_finite_is_named(tmp_path):
 
     with pytest.raises(InvalidDataError, match="point 2 of contour 1"):
         read(path)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_one_object_of_a_model_can_be_chosen(number):
+    path = shared("formats/imod_origin_sizes.mod")
+    expected = imodmodel.ImodModel.from_file(path).objects[number - 1]
+
+    (found,) = read(path, unknown, object_number=number)
+
+    assert len(found.positions) == sum(len(contour.points) for contour in expected.contours)
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_an_object_that_a_model_does_not_have_is_an_error(number):
+    with pytest.raises(InvalidDataError, match=f"has no object {number}, but 3"):
+        read(shared("formats/imod_origin_sizes.mod"), unknown, object_number=number)

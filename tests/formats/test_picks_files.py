@@ -190,6 +190,19 @@ def test_two_files_for_the_same_picks_are_not_mixed_up(root, tmp_path):
     assert [(row.file[-5:], row.state) for row in report.rows] == [("b.csv", "failed"), ("a.csv", "done")]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_several_sets_of_a_file_for_the_same_picks_are_not_mixed_up(root, tmp_path, dry_run):
+    sets = [PicksTable(np.full((n, 3), 10.0), object_name=name) for n, name in ((1, "a"), (2, "b"))]
+    write(tmp_path / "TS_1.mod", sets, "imod")
+
+    report = copick_core.import_picks(root, tmp_path / "TS_1.mod", "1", "ribosome", dry_run=dry_run)
+    one = copick_core.import_picks(root, tmp_path / "TS_1.mod", "1", "ribosome", read_options={"object_number": 2})
+
+    assert states(report) == [("TS_1", "failed", 1), ("TS_1", "failed", 2)]
+    assert "holds 2 sets of points for 'ribosome'" in report.rows[0].error
+    assert states(one) == [("TS_1", "done", 2)]
+
+
 def test_a_dry_run_writes_nothing(root, tmp_path):
     report = copick_core.import_picks(root, points(tmp_path / "a.csv", "TS_1,1,2,3,a\n"), "1", "ribosome", dry_run=True)
 

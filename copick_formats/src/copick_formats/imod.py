@@ -7,7 +7,7 @@ model. Contours of open objects are filaments; meshes are those that ``imodmesh`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,7 +39,9 @@ _voxel_centre = click.option(
 
 
 _read_options = stacked(
-    click.option("--voxel-size", type=float, help="Angstrom per pixel, instead of the model's."), _voxel_centre
+    click.option("--voxel-size", type=float, help="Angstrom per pixel, instead of the model's."),
+    _voxel_centre,
+    click.option("--object-number", type=int, help="Number of the object in the model, from 1 on; all by default."),
 )
 _write_options = stacked(
     click.option("--voxel-size", type=float, help="Angstrom per pixel; the tomogram's by default."), _voxel_centre
@@ -53,6 +55,7 @@ def read_imod(
     frame: Frames,
     voxel_size: float | None = None,
     voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+    object_number: int | None = None,
 ) -> Iterator[PicksTable]:
     """Read the points of each object; ``contour`` (from 0 on) and ``size`` (in pixels, where there are any) are columns.
 
@@ -61,12 +64,13 @@ def read_imod(
         frame: Returns the frame of the run, if neither the model nor ``voxel_size`` has a size.
         voxel_size: Angstrom per pixel; that of the model by default.
         voxel_centre: Where the centre of the first voxel lies, as x, y, z in pixels.
+        object_number: The object to read, counted from 1; all by default.
 
     Raises:
-        InvalidDataError: It is no model, is cut off, or a coordinate is not finite.
+        InvalidDataError: It is no model, is cut off, has no such object, or a coordinate is not finite.
     """
     model = read_model(path)
-    for item in model.objects:
+    for item in _objects(path, model.objects, object_number):
         if not item.contours:
             continue
         scale = _scale(path, frame, model.pixel_size, model.z_scale, voxel_size)
@@ -87,6 +91,7 @@ def read_imod_filaments(
     frame: Frames,
     voxel_size: float | None = None,
     voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+    object_number: int | None = None,
 ) -> Iterator[FilamentsTable]:
     """Read the open contours of each object: a filament for each.
 
@@ -98,6 +103,7 @@ def read_imod_filaments(
         frame: As for points.
         voxel_size: As for points.
         voxel_centre: As for points.
+        object_number: As for points.
 
     Raises:
         InvalidDataError: It has no open contours, an open contour has one point, or as for points.
@@ -106,7 +112,7 @@ def read_imod_filaments(
     skipped: list[str] = []
     tables: list[FilamentsTable] = []
     lost = False
-    for item in model.objects:
+    for item in _objects(path, model.objects, object_number):
         lines = [c for c in item.contours if len(c.points) and (item.flags & OPEN or c.is_open) and not item.flags & SCATTERED]
         if len(lines) < sum(len(contour.points) > 0 for contour in item.contours):
             skipped.append(repr(item.name) if item.name else "an object without a name")
@@ -144,6 +150,7 @@ def read_imod_mesh(
     *,
     voxel_size: float | None = None,
     voxel_centre: tuple[float, float, float] = VOXEL_CENTRE,
+    object_number: int | None = None,
 ) -> Geometry:
     """Read the meshes of a model's objects: one mesh, or a scene of one for each object that has any.
 
@@ -151,6 +158,7 @@ def read_imod_mesh(
         path: The file.
         voxel_size: As for points; the model must have a size otherwise.
         voxel_centre: As for points.
+        object_number: As for points.
 
     Raises:
         InvalidDataError: It has no meshes, one does not consist of triangles, the size of its pixels is not known, or as for
@@ -160,7 +168,7 @@ def read_imod_mesh(
 
     model = read_model(path)
     found: dict[str, Any] = {}
-    for number, item in enumerate(model.objects, 1):
+    for number, item in enumerate(_objects(path, model.objects, object_number), object_number or 1):
         scale = _scale(path, lambda _: None, model.pixel_size, model.z_scale, voxel_size)
         parts = [triangles(path, vertices, commands) for vertices, commands, _ in item.meshes]
         meshes = [
@@ -265,6 +273,15 @@ def write_imod_filaments(
             lacking.append("scores")
     write_model(path, objects, shape, size)
     return [*dict.fromkeys(lacking)]
+
+
+def _objects(path: str, objects: Sequence[Object], number: int | None) -> Sequence[Object]:
+    """All objects of a model, or the one of a number."""
+    if number is None:
+        return objects
+    if not 1 <= number <= len(objects):
+        raise InvalidDataError(source=path, reason=f"has no object {number}, but {len(objects)}, counted from 1")
+    return objects[number - 1 : number]
 
 
 def _scale(path: str, frame: Frames, pixel: float | None, z_scale: float, given: float | None) -> Floats:

@@ -143,18 +143,26 @@ def _items(
             continue
         if not tables:
             report.rows.append(Transfer(path, None, None, "skipped", error=f"{path}: holds no {content.parts}"))
+        found: dict[tuple[str, str], list[_Item]] = {}
         for table in tables:
             try:
                 item = _item(content, root, path, table, naming, object_name, bool(options.get("create_runs")))
-                if (item.run, item.object_name) in taken:
-                    first = taken[item.run, item.object_name]
-                    reason = f"holds {content.parts} of {item.object_name!r} in run {item.run!r}, as {first} does"
-                    raise InvalidDataError(source=path, reason=reason)
             except CopickError as error:
                 report.rows.append(Transfer(path, table.run, None, "failed", content.size(table), described(error)))
                 continue
-            taken[item.run, item.object_name] = path
-            items.append(item)
+            found.setdefault((item.run, item.object_name), []).append(item)
+        for (run, name), several in found.items():
+            reason = f"{path}: holds {content.parts} of {name!r} in run {run!r}"
+            if len(several) > 1:
+                reason = f"{path}: holds {len(several)} sets of {content.parts} for {name!r} in run {run!r}"
+                reason = f"{reason}; name their objects in the file, or choose one by an option of the format"
+            elif (run, name) in taken:
+                reason = f"{reason}, as {taken[run, name]} does"
+            else:
+                taken[run, name] = path
+                items += several
+                continue
+            report.rows += [Transfer(path, run, None, "failed", item.size, reason) for item in several]
     return items
 
 
