@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,13 +89,19 @@ def library(job: Job) -> Numbers:
                 run = root.get_run(f"TS_{number:05}")
                 run.new_picks("ribosome", "2", "new", exist_ok=True).from_numpy([[1.0, 2.0, 3.0]])
 
+        begun: list[float] = []
+
         def questions() -> int:
+            begun[:] = [time.process_time()]
             root = opened(job, "many", **wrappers(folder / "index.sqlite"))
             root.select("*/ribosome:user1").count()
             root.select("*/").count()
-            return len(root.table("picks")["run"])
+            count = len(root.table("picks")["run"])
+            begun.append(time.process_time())
+            return count
 
         found, numbers = timed_after(job, questions)
+    numbers["processor s"] = round(begun[1] - begun[0], 2)
     return {**numbers, "check": found - (CHANGES if job.case == CHANGED else 0)}
 
 

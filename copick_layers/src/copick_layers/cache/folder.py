@@ -50,6 +50,8 @@ _BLOCK = 4096
 _HEADER = 2048
 #: Most files of which a process remembers that it has read them as a whole.
 _MOST_WHOLE = 100_000
+#: Files that this process has read as a whole and found undamaged, by their paths and inodes: no file is ever changed.
+_whole: set[tuple[str, int]] = set()
 #: Shares of the limit: what a process writes between two measurements, when eviction begins and where it ends, and the
 #: largest entry.
 _UNCOUNTED, _HIGH, _LOW, _LARGEST = 1 / 64, 15 / 16, 7 / 8, 1 / 8
@@ -114,8 +116,6 @@ class CacheFolder:
         #: Bytes that were written since the folder was measured; at first nobody has measured it.
         self._uncounted = limit
         self._warned = False
-        #: Files that were read as a whole and found to be undamaged, by their paths and inodes: no file is ever changed.
-        self._whole: set[tuple[str, int]] = set()
 
     def full(self, *names: str) -> str:
         """A path in the folder."""
@@ -159,14 +159,14 @@ class CacheFolder:
         return file, header
 
     def _is_whole(self, file: BinaryIO, path: str, inode: int) -> bool:
-        if (path, inode) in self._whole:
+        if (path, inode) in _whole:
             return True
         file.seek(0)
         if unpacked(file.read()) is None:
             return False
-        if len(self._whole) >= _MOST_WHOLE:
-            self._whole.clear()
-        self._whole.add((path, inode))
+        if len(_whole) >= _MOST_WHOLE:
+            _whole.clear()
+        _whole.add((path, inode))
         return True
 
     # ------------------------------------------------------------------ putting
