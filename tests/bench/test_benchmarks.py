@@ -142,6 +142,13 @@ def check_w19(result: dict[str, Any]) -> None:
     assert counts(result, listed, "ours")["MB"] <= 3 * counts(result, listed, "limit")["MB"]
 
 
+def check_w20(result: dict[str, Any]) -> None:
+    for workers in ("1 worker", "2 workers"):
+        first = f"S3, first epoch, {workers}"
+        assert counts(result, first, "ours")["requests"] <= counts(result, first, "limit")["requests"]
+        assert counts(result, f"S3, second epoch, {workers}", "ours")["requests"] == 0
+
+
 def check_w17(result: dict[str, Any]) -> None:
     assert counts(result, "--help", "ours")["modules"] < 200 < 500 < counts(result, "--help", "reference")["modules"]
     assert counts(result, "plugins", "ours")["modules"] < 200 < 500 < counts(result, "plugins", "reference")["modules"]
@@ -160,6 +167,7 @@ COUNTS = {name: lambda _: None for name in run_all.SCRIPTS} | {
     "W13": check_w13,
     "W14": check_w14,
     "W19": check_w19,
+    "W20": check_w20,
 }
 
 
