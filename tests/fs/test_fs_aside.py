@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import zarr
 
-from copick_backend_fs import aside, remote
+from copick_backend_fs import remote
 from copick_backend_fs.files import RemoteFiles
 from copick_backend_fs.layer import open_layer
 from copick_core.errors import BeingReplacedError, NotFoundError
+from copick_core.layers.staged import ASIDE
 from copick_core.tree import layout
 from copick_core.tree.keys import Kind, TomogramKey
 from support.renaming import Renaming
@@ -68,7 +69,7 @@ def replace_and_die(layer: Any, monkeypatch: pytest.MonkeyPatch, moves: int = 1)
 
 def hidden(layer: Any) -> list[str]:
     folder = Path(layer.full_path(layout.path(TOMOGRAM))).parent
-    return sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(aside.PREFIX))
+    return sorted(entry.name for entry in folder.iterdir() if entry.name.startswith(ASIDE))
 
 
 @pytest.mark.parametrize("moves", [0, 1, 2])

@@ -13,28 +13,16 @@ import contextlib
 import os
 import time
 
-from copick_core.layers.staged import staged_name
-from copick_core.tree.names import MAX_NAME_BYTES
-
-PREFIX = ".replaced-"
-"""What the name of a volume that was moved aside begins with; its own name follows."""
-
+from copick_core.layers.staged import ASIDE, aside_of
 
 WAY_OUT = "It was cut off: reading it with a project that may write it puts the old volume back."
 """What to do about a volume that stays aside."""
 
 
-def aside_of(path: str) -> str:
-    """Path that a folder is moved aside to; of one with a very long name, a staged name."""
-    folder, _, name = path.rpartition("/")
-    aside = f"{PREFIX}{name}"
-    return f"{folder}/{aside if len(aside.encode()) <= MAX_NAME_BYTES else staged_name()}"
-
-
 def place_of(aside: str) -> str:
     """Path of the place of a volume that was moved aside."""
     folder, _, name = aside.rpartition("/")
-    return f"{folder}/{name.removeprefix(PREFIX)}"
+    return f"{folder}/{name.removeprefix(ASIDE)}"
 
 
 def is_waiting(place: str, seconds: float) -> bool:

@@ -15,13 +15,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterab
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
-from copick_backend_fs.aside import aside_of
 from copick_backend_fs.documents import DOCUMENTS
 from copick_backend_fs.live import ask_beside, do, in_time, is_broken_connection, refusal_of
 from copick_backend_fs.locks import Owner, is_abandoned, locked
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
-from copick_core.layers.staged import staged_name
+from copick_core.layers.staged import aside_of, staged_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

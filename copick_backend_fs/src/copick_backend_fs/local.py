@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from copick_backend_fs import aside
 from copick_core.errors import BeingReplacedError, InvalidNameError, ReadOnlyError
 from copick_core.layers.atomic import check_regular, locked, where_possible
 from copick_core.layers.path_layer import Listing, PathLayer
@@ -25,7 +24,7 @@ from copick_core.layers.revisions import (
     is_still,
     stamp,
 )
-from copick_core.layers.staged import is_staged, staged_name
+from copick_core.layers.staged import ASIDE, aside_of, is_staged, staged_name
 from copick_core.tree import layout
 from copick_core.tree.keys import Key, Kind, RootKey, RunKey
 
@@ -160,10 +159,13 @@ class LocalLayer(PathLayer):
         Where this layer may not write, it stays where it is.
         """
         place = self.location(key)
-        if os.path.lexists(aside.aside_of(place)) and aside.is_waiting(place, _PATIENCE):
-            if self.read_only:
-                return True
-            aside.put_back(place)
+        if os.path.lexists(aside_of(place)):
+            from copick_backend_fs.aside import is_waiting, put_back
+
+            if is_waiting(place, _PATIENCE):
+                if self.read_only:
+                    return True
+                put_back(place)
         return os.path.isdir(place)
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
@@ -244,9 +246,11 @@ class LocalLayer(PathLayer):
         """Identity of a volume's folder. Its number may be given to another folder once it is deleted; its times are not."""
         folder = self.location(key)
         found = _stat_or_none(folder)
-        if found is None and os.path.lexists(aside.aside_of(folder)):
+        if found is None and os.path.lexists(aside_of(folder)):
             if self._settled(key) and not os.path.lexists(folder):
-                raise BeingReplacedError(key=key, layer=self.name, way_out=aside.WAY_OUT)
+                from copick_backend_fs.aside import WAY_OUT
+
+                raise BeingReplacedError(key=key, layer=self.name, way_out=WAY_OUT)
             found = _stat_or_none(folder)
         if found is None:
             return None
@@ -270,17 +274,19 @@ class LocalLayer(PathLayer):
         if records := [name for name in names if name.startswith(PREFIX)]:
             self._by_files.sweep_names(folder, records)
         for name in names:
-            if name.startswith(aside.PREFIX):
-                self._sweep_aside(aside.place_of(f"{folder}/{name}"))
+            if name.startswith(ASIDE):
+                self._sweep_aside(f"{folder}/{name.removeprefix(ASIDE)}")
         super().sweep_names(folder, names)
 
     def _sweep_aside(self, path: str) -> None:
         """Put back a volume that a dead writer has moved aside, or delete it if another one is in its place."""
+        from copick_backend_fs.aside import is_waiting, put_back
+
         place = self.full_path(path)
-        if aside.is_waiting(place, _PATIENCE):
-            aside.put_back(place)
-        if os.path.lexists(aside.aside_of(place)):
-            self.discard_staged(aside.aside_of(path))
+        if is_waiting(place, _PATIENCE):
+            put_back(place)
+        if os.path.lexists(aside_of(place)):
+            self.discard_staged(aside_of(path))
 
     def discard_staged(self, staged: str) -> None:
         """Delete something staged, unless a replacement that was cut off is to be finished from it."""
@@ -291,7 +297,7 @@ class LocalLayer(PathLayer):
         """Find replacements file by file that were not finished."""
         from copick_backend_fs.records import PREFIX
 
-        if any(name.startswith((PREFIX, aside.PREFIX)) for name in listing):
+        if any(name.startswith((PREFIX, ASIDE)) for name in listing):
             return self._by_files.problems_of_writers(folder, listing, key_of)
         return super().problems_of_writers(folder, listing, key_of)
 
@@ -314,7 +320,7 @@ class LocalLayer(PathLayer):
     def delete_path(self, path: str) -> None:
         """Delete a file, a folder or a link."""
         target = self.full_path(path)
-        if path.endswith(".zarr") and os.path.lexists(aside.aside_of(target)):
+        if path.endswith(".zarr") and os.path.lexists(aside_of(target)):
             self._sweep_aside(path)  # or it would be put back where this one was
         # Under a hidden name first: nobody lists half of it, and a delete that is killed is not seen either.
         hidden = os.path.join(os.path.dirname(target), staged_name())
@@ -510,7 +516,7 @@ def _exchange(one: str, other: str) -> bool:
 
 def _exchange_by_renames(one: str, other: str) -> bool:
     """Exchange two paths in three steps; False where the other one is gone. A failure leaves both where they were."""
-    old = aside.aside_of(other)
+    old = aside_of(other)
     if os.path.lexists(old) and os.path.lexists(other):  # of a writer that died when it was almost done
         os.rename(old, os.path.join(os.path.dirname(other), staged_name()))
     try:
@@ -534,7 +540,7 @@ def _holds_volumes(folder: str) -> bool:
 
 def _with_replaced(listing: Listing) -> Listing:
     """A listing with the volumes that lie aside while another one is put in their place."""
-    waiting = [name.removeprefix(aside.PREFIX) for name in listing if name.startswith(aside.PREFIX)]
+    waiting = [name.removeprefix(ASIDE) for name in listing if name.startswith(ASIDE)]
     return listing if not waiting else {**dict.fromkeys(waiting, True), **listing}
 
 

@@ -22,7 +22,7 @@ from copick_core.callers import warn_caller
 from copick_core.errors import BeingReplacedError, ConfigError, InvalidNameError, NotFoundError, redacted
 from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
-from copick_core.layers.staged import is_staged
+from copick_core.layers.staged import ASIDE, aside_of, is_staged
 from copick_core.tree import layout
 from copick_core.tree.keys import Key, Kind
 
@@ -199,13 +199,13 @@ class FsspecLayer(PathLayer):
         """List volumes of which nothing is in its place while another one is put there, or since a writer died at that."""
         for name in [name for name in listing if name.startswith(self._marks)]:
             volume = name[len(self._marks) :]
-            if volume not in listing and (self._marks == aside.PREFIX or self._is_replaced(f"{folder}/{volume}")):
+            if volume not in listing and (self._marks == ASIDE or self._is_replaced(f"{folder}/{volume}")):
                 listing[volume] = True
 
     @property
     def _marks(self) -> str:
         """What the names begin with that tell of replacements."""
-        return PREFIX if self._files.writes_whole else aside.PREFIX
+        return PREFIX if self._files.writes_whole else ASIDE
 
     def _is_replaced(self, path: str) -> bool:
         """Whether there is a volume, of which nothing may be in its place, where a record was seen."""
@@ -397,7 +397,7 @@ class FsspecLayer(PathLayer):
         for name in names:
             if name.startswith(PREFIX):
                 self._replacement(volume_of(f"{folder}/{name}")).finish()
-            elif name.startswith(aside.PREFIX):
+            elif name.startswith(ASIDE):
                 self._sweep_aside(aside.place_of(f"{folder}/{name}"))
             elif name.startswith(locks.PREFIX):
                 self._connection.ask(self._files.remove_dead_lock, self.full_path(f"{folder}/{name}"))
@@ -431,7 +431,7 @@ class FsspecLayer(PathLayer):
             repair = None if self.read_only else Repair(description, partial(_finish, replacement))
             key = key_of(volume.rpartition("/")[2])
             problems.append(Problem(what, key, f"layer {self.name!r}, {volume}", "error", message, repair))
-        for name in sorted(name for name in listing if name.startswith(aside.PREFIX)):
+        for name in sorted(name for name in listing if name.startswith(ASIDE)):
             needed.add(name)
             volume = aside.place_of(f"{folder}/{name}")
             cut_off = self._is_cut_off(volume)
@@ -527,7 +527,7 @@ class FsspecLayer(PathLayer):
     def _is_cut_off(self, path: str) -> bool | None:
         """Whether a volume that was moved aside stays there, and nothing takes its place; None if none is aside."""
         waited, patience = None, time.monotonic() + _PATIENCE
-        while self.path_exists(aside.aside_of(path), folder=True) and not self.path_exists(path, folder=True):
+        while self.path_exists(aside_of(path), folder=True) and not self.path_exists(path, folder=True):
             if time.monotonic() > patience:
                 return True
             waited = False

@@ -1,10 +1,14 @@
-"""Names of what is being staged: hidden from every listing, with the time when they were made."""
+"""Names of what is being staged or was moved aside: hidden from every listing; they tell the time, or the place."""
 
 from __future__ import annotations
 
 import re
 import time
 
+from copick_core.tree.names import MAX_NAME_BYTES
+
+#: What the name of a volume begins with that was moved aside while another one takes its place; its own name follows.
+ASIDE = ".replaced-"
 #: Seconds after which something staged belongs to a writer that died; a week is longer than any volume takes to write.
 STAGED_SECONDS = 7 * 24 * 3600
 #: Names of values that zarr's store is writing, which a writer that died leaves beside them.
@@ -20,6 +24,13 @@ def staged_name() -> str:
     import uuid
 
     return f".staged-{int(time.time()):x}-{uuid.uuid4().hex}"
+
+
+def aside_of(path: str) -> str:
+    """Path that a folder is moved aside to; of one with a very long name, a staged name."""
+    folder, _, name = path.rpartition("/")
+    aside = f"{ASIDE}{name}"
+    return f"{folder}/{aside if len(aside.encode()) <= MAX_NAME_BYTES else staged_name()}"
 
 
 def is_staged(name: str) -> bool:
