@@ -66,3 +66,14 @@ def test_a_list_of_boxes_in_a_micrograph_is_refused(tmp_path):
 
     with pytest.raises(InvalidDataError, match="no z"):
         read(tmp_path / "a.box")
+
+
+def test_one_class_of_boxes_can_be_chosen(tmp_path):
+    boxes = [[1, 2, 3, "tomobox", 0.5, 0], [0, 0, 0, "tomobox", 1.0, 1], [4, 4, 4, "tomobox", 1.0, 1]]
+    path = info(tmp_path, boxes_3d=boxes, apix_unbin=2.0)
+
+    (found,) = read(path, class_number=1)
+
+    assert len(found.positions) == 2
+    with pytest.raises(InvalidDataError, match="its classes are 0, 1"):
+        read(path, class_number=7)

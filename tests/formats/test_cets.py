@@ -14,6 +14,7 @@ from copick_core.errors import InvalidDataError
 from copick_core.plugins.choosing import format_that_reads, function_of
 from copick_core.plugins.format_functions import FilamentsTable, PicksTable
 from copick_core.volumes.reading import read_volume
+from copick_formats.cets import read_cets
 from support.cets_models import Dataset
 from support.points import apart, centres, lacking, read, table, unknown, write
 
@@ -157,6 +158,17 @@ def test_directions_of_points_are_columns(tmp_path):
     (found,) = read(dataset(tmp_path, item), unknown)
 
     assert found.columns["vector_x"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("chosen", ["second", "the-id"])
+def test_points_can_be_chosen_by_name_or_id(tmp_path, chosen):
+    path = str(dataset(tmp_path, annotation(**IN_ANGSTROM), annotation(**{**IN_VOXELS, "name": "second", "id": "the-id"})))
+
+    (found,) = read_cets(path, frame=unknown, name=chosen)
+
+    np.testing.assert_array_equal(found.positions, np.array(POINTS) * 10.5)
+    with pytest.raises(InvalidDataError, match="none of the name or id 'third'"):
+        [*read_cets(path, frame=unknown, name="third")]
 
 
 def test_splines_are_filaments(tmp_path):

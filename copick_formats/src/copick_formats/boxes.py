@@ -61,7 +61,8 @@ def is_eman2(path: str, head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and (b'"boxes_3d"' in head or b'"apix_unbin"' in head or b'"class_list"' in head)
 
 
-def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
+@click.option("--class-number", type=int, help="Number of the class of particles; all by default.")
+def read_eman2(path: str, *, frame: Frames, class_number: int | None = None) -> Iterator[PicksTable]:
     """Read boxes of an EMAN2 tomogram, a table for each class of particles.
 
     EMAN2 keeps them in unbinned pixels of ``apix_unbin`` angstrom, from the centre of the tomogram (voxel ``size // 2``).
@@ -70,9 +71,10 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
     Args:
         path: The file.
         frame: Returns the frame of the run.
+        class_number: The class to read; all by default.
 
     Raises:
-        InvalidDataError: It holds no such boxes, or the run's tomogram is not known.
+        InvalidDataError: It holds no such boxes, none of that class, or the run's tomogram is not known.
     """
     if path.lower().endswith(".box"):
         reason = "is a list of boxes in a micrograph (x, y, width, height), which have no z; "
@@ -104,7 +106,12 @@ def read_eman2(path: str, *, frame: Frames) -> Iterator[PicksTable]:
         number = box[5] if len(box) > 5 and type(box[5]) is int else 0
         score = box[4] if len(box) > 4 and _is_finite(box[4]) else 0.0
         by_class.setdefault(number, []).append([*map(float, box[:3]), float(score)])
+    if class_number is not None and class_number not in by_class:
+        has = ", ".join(map(str, sorted(by_class))) or "none"
+        raise InvalidDataError(source=path, reason=f"has no boxes of class {class_number}; its classes are {has}")
     for number, rows in by_class.items():
+        if class_number not in (None, number):
+            continue
         values = np.array(rows)
         named = listed.get(str(number), {}) if isinstance(listed, dict) else {}
         label = named.get("name") if isinstance(named, dict) else None

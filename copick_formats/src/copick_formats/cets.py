@@ -35,6 +35,7 @@ _MASKS = ("segmentation_mask_3d", "probability_map_3d")
 ORIGINS = ("corner", "centre")
 ROTATIONS = ("object-to-tomogram", "tomogram-to-object")
 
+_name_option = click.option("--name", help="Name or id of the annotation, where there are several such.")
 _origin_option = click.option("--origin", type=click.Choice(ORIGINS), help="Where angstrom begin that no tomogram explains.")
 
 
@@ -45,7 +46,10 @@ def is_cets(path: str, head: bytes) -> bool:
 
 @click.option("--rotation", type=click.Choice(ROTATIONS), help="What the rotation matrices of points turn into what.")
 @_origin_option
-def read_cets(path: str, *, frame: Frames, rotation: str | None = None, origin: str | None = None) -> Iterator[PicksTable]:
+@_name_option
+def read_cets(
+    path: str, *, frame: Frames, rotation: str | None = None, origin: str | None = None, name: str | None = None
+) -> Iterator[PicksTable]:
     """Read sets of points; direction vectors are the columns ``vector_x``, ``vector_y`` and ``vector_z``.
 
     Args:
@@ -54,54 +58,56 @@ def read_cets(path: str, *, frame: Frames, rotation: str | None = None, origin: 
         rotation: ``"object-to-tomogram"`` or ``"tomogram-to-object"``; needed where points have rotation matrices.
         origin: Where coordinates in angstrom begin, if the file has no tomogram to say it: ``"corner"``, the centre of the
             first voxel, or ``"centre"``, half the tomogram's size from there.
+        name: Name or id of the annotations to read; all by default.
 
     Raises:
         InvalidDataError: It is no such file, holds no points, or does not say what a coordinate or a rotation means.
     """
     tables: list[PicksTable] = []
-    for region, annotation, name in _annotations(path, _POINTS, "points"):
-        points, matrix = _points(path, region, annotation, name, frame, origin)
+    for region, annotation, called in _annotations(path, _POINTS, "points", name):
+        points, matrix = _points(path, region, annotation, called, frame, origin)
         transforms, columns = None, {}
         if not keeps_axes(matrix) and ("matrix3D" in annotation or "vector3D" in annotation):
-            reason = f"{name}: its coordinates are turned against the tomogram, and so would be its directions"
+            reason = f"{called}: its coordinates are turned against the tomogram, and so would be its directions"
             raise InvalidDataError(source=path, reason=reason)
         if "matrix3D" in annotation:
             if rotation not in ROTATIONS:
-                reason = f"{name}: it has rotation matrices, and CETS does not say what they turn into what; "
+                reason = f"{called}: it has rotation matrices, and CETS does not say what they turn into what; "
                 raise InvalidDataError(source=path, reason=f"{reason}give rotation ({' or '.join(ROTATIONS)})")
-            matrices = array_in(path, annotation, "matrix3D", name, (len(points), 3, 3))
+            matrices = array_in(path, annotation, "matrix3D", called, (len(points), 3, 3))
             turned = matrices if rotation == ROTATIONS[0] else np.swapaxes(matrices, 1, 2)
             transforms = transforms_of(turned, None, len(points))
         if "vector3D" in annotation:
-            vectors = array_in(path, annotation, "vector3D", name, (len(points), 3))
+            vectors = array_in(path, annotation, "vector3D", called, (len(points), 3))
             columns = {f"vector_{axis}": vectors[:, index] for index, axis in enumerate("xyz")}
         tables.append(PicksTable(points, transforms, run=_run(region), object_name=_text(annotation, "name"), columns=columns))
     yield from tables
 
 
 @_origin_option
-def read_cets_filaments(path: str, *, frame: Frames, origin: str | None = None) -> Iterator[FilamentsTable]:
+@_name_option
+def read_cets_filaments(
+    path: str, *, frame: Frames, origin: str | None = None, name: str | None = None
+) -> Iterator[FilamentsTable]:
     """Read splines: the points of a spline are the vertices of a filament.
 
     Args:
         path: The file.
         frame: As for points.
         origin: As for points.
+        name: As for points.
 
     Raises:
         InvalidDataError: It is no such file, holds no splines, one has a single point, or a coordinate's meaning is not told.
     """
     found: dict[tuple[str | None, str | None], list[Floats]] = {}
-    for region, annotation, name in _annotations(path, (_SPLINE,), "splines"):
-        points, _ = _points(path, region, annotation, name, frame, origin)
+    for region, annotation, called in _annotations(path, (_SPLINE,), "splines", name):
+        points, _ = _points(path, region, annotation, called, frame, origin)
         if len(points) < 2:
-            raise InvalidDataError(source=path, reason=f"{name}: the spline has one point; a filament has at least two")
+            raise InvalidDataError(source=path, reason=f"{called}: the spline has one point; a filament has at least two")
         found.setdefault((_run(region), _text(annotation, "name")), []).append(points)
     for (run, object_name), polylines in found.items():
         yield FilamentsTable(polylines, run=run, object_name=object_name)
-
-
-_name_option = click.option("--name", help="Name of the annotation, where there are several such.")
 
 
 @_name_option
@@ -157,7 +163,7 @@ def _format_of(path: str, file: str, kind: str) -> Format:
 
 def _referred(path: str, types: Sequence[str], what: str, name: str | None) -> tuple[Json, Json, str, str]:
     """The one annotation of some types, what errors call it, and the file that it refers to."""
-    found = [item for item in _annotations(path, types, what) if name in (None, _text(item[1], "name"))]
+    found = [item for item in _annotations(path, types, what) if name in (None, *_names(item[1]))]
     if len(found) != 1:
         names = ", ".join(repr(_text(item, "name") or item.get("path")) for _, item, _ in found) or "none"
         raise InvalidDataError(source=path, reason=f"it refers to {len(found)} such {what} ({names}); give name")
@@ -169,8 +175,12 @@ def _referred(path: str, types: Sequence[str], what: str, name: str | None) -> t
     return region, annotation, called, file
 
 
-def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[Json, Json, str]]:
-    """The region and content of each annotation of some types, and what it is called in errors."""
+def _names(annotation: Json) -> tuple[str | None, str | None]:
+    return _text(annotation, "name"), _text(annotation, "id")
+
+
+def _annotations(path: str, types: Sequence[str], what: str, name: str | None = None) -> Iterator[tuple[Json, Json, str]]:
+    """The region and content of each annotation of some types (and a name or id), and what it is called in errors."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
@@ -180,17 +190,22 @@ def _annotations(path: str, types: Sequence[str], what: str) -> Iterator[tuple[J
     if not isinstance(regions, list):
         raise InvalidDataError(source=path, reason="is no CETS dataset: it has no regions")
     others: dict[str, None] = {}
-    count = 0
+    count = chosen = 0
     for number, region in enumerate(regions):
         for index, annotation in enumerate(dicts(region, "annotations")):
             kind = str(annotation.get("annotation_type", annotation.get("type"))).lower()
             if kind in types:
                 count += 1
+                if name not in (None, *_names(annotation)):
+                    continue
+                chosen += 1
                 yield region, annotation, f"regions[{number}].annotations[{index}]"
             else:
                 others[kind] = None
     if not count:
         raise InvalidDataError(source=path, reason=f"holds no {what}, but {', '.join(others) or 'no annotations'}")
+    if not chosen:
+        raise InvalidDataError(source=path, reason=f"holds {what}, but none of the name or id {name!r}")
     if lost := [kind for kind in others if kind not in (*_POINTS, _SPLINE, *_MESHES, *_MASKS)]:
         warn_caller(f"{path}: annotations of the types {', '.join(lost)} cannot be read and were left out.")
 
