@@ -320,6 +320,7 @@ def test_a_project_without_runs_says_so(tmp_path, capsys):
             "error: run 'TS_9' is not in layer 'overlay'. Choose another run.\n",
         ),
         (["add", "run", "TS_1"], 1, "error: run 'TS_1' already exists.\n"),
+        (["add", "object", "ribosome"], 1, "error: object 'ribosome' already exists.\n"),
         (
             ["completion"],
             2,

@@ -104,11 +104,13 @@ def test_a_dry_run_makes_nothing(root):
     assert again(root).segmentations == []
 
 
-def test_what_exists_is_replaced_only_where_that_is_asked_for(root):
+def test_what_exists_is_replaced_only_where_that_is_asked_for(root, capsys):
     root.get_run("TS_1").new_mesh("membrane", "1", mesh=ball())
     words = ["convert", "segmentation-from-mesh", "membrane:ana/1"]
 
-    assert [main(words), main(words), main([*words, "--if-exists", "replace"])] == [0, 1, 0]
+    assert [main(words), main(words)] == [0, 1]
+    assert "already exists in layer 'overlay'. Pass --if-exists replace to replace it." in capsys.readouterr().out
+    assert main([*words, "--if-exists", "replace"]) == 0
 
 
 def test_what_is_made_says_of_what(root):

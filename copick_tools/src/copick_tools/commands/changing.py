@@ -279,7 +279,10 @@ def add_object(
 ) -> None:
     """Add the object NAME to the config of a project."""
     root = opened(config)
-    obj = root.new_object(name, not segmentation, label=label, radius=radius, pdb_id=pdb_id, emdb_id=emdb_id)
+    try:
+        obj = root.new_object(name, not segmentation, label=label, radius=radius, pdb_id=pdb_id, emdb_id=emdb_id)
+    except AlreadyExistsError as error:
+        raise click.ClickException(f"{error.key} already exists.") from error
     root.save_config(config)
     facts = {"object": obj.name, "label": obj.label, "is_particle": obj.is_particle}
     click.echo(json.dumps(facts, indent=2) if as_json else f"Added object {obj.name} with label {obj.label}.")
