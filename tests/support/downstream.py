@@ -96,7 +96,7 @@ TOOLS = (
         "copick",
         "1.31.0",
         "tests",
-        ("moto[server,s3]>=5.1", "pooch>=1.8", "pytest-xdist>=3.5"),
+        ("moto[server,s3]>=5.1", "pooch>=1.8", "pytest-xdist>=3.5", "imagecodecs"),
         bare=True,
         differs=OWN_DIFFERS,
         reference="reference-1",
@@ -221,7 +221,7 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     variables["TMPDIR"] = str(left / "tmp")
     if tool.name == "copick":
         plugins = ["own_suite"] if "dropin" not in python.parts else ["own_suite", "zarr2_calls"]
-        options += ["--continue-on-collection-errors", *(word for plugin in plugins for word in ("-p", plugin))]
+        options += ["-n", "2", "--continue-on-collection-errors", *(word for plugin in plugins for word in ("-p", plugin))]
         variables |= _own_variables(python, tool)
     command = [str(python), "-m", "pytest", *options, *chosen]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "COPICK"))}

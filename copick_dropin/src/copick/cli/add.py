@@ -360,7 +360,7 @@ def add_tomograms_relion(
 @click.option("--helical-twist", type=float, help="Twist of a filament in degrees.")
 @click.option("--metadata", help="Anything else, as JSON.")
 @click.option("--volume", type=click.Path(exists=True), help="File with its density map.")
-@click.option("--volume-format", type=click.Choice(["mrc", "zarr"]), help="Type of that file.")
+@click.option("--volume-format", type=click.Choice(["mrc", "zarr", "map"]), help="Type of that file.")
 @click.option("--voxel-size", type=float, help="Voxel size of the map in angstrom; that of the file by default.")
 @click.option("--exist-ok/--no-exist-ok", default=False, show_default=True, help="Update one that exists.")
 @one_line_errors

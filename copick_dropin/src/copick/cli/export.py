@@ -34,12 +34,18 @@ _common = options(util.add_config_option, util.add_debug_option, util.add_run_na
 @click.option("--tomograms-star", type=click.Path(exists=True), help="RELION's list of tomograms.")
 @click.option("--star-layout", type=click.Choice(["particles", "import"]), default="particles", show_default=True)
 @click.option("--tomo-type", help="Type of the tomograms whose sizes count.")
-@click.option("--coordinates", type=click.Choice(["auto", "centered", "pixels"]), default="auto", show_default=True)
+@click.option("--coordinates", type=click.Choice(["auto", "centered"]), default="auto", show_default=True)
 @click.option("--filament-columns", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True)
 @click.option("--polarity-from-filaments/--no-polarity-from-filaments", default=True, hidden=True)
 @click.option("--filaments-uri", type=CopickURI("filaments", "reference"), hidden=True)
 @click.option("--filament-angles", type=click.Choice(["frame", "pose"]), default="frame", show_default=True)
-@click.option("--half-sets", type=click.Choice(["filament"]), help="Put each filament into one of two half sets.")
+@click.option(
+    "--half-sets",
+    type=click.Choice(["none", "filament"]),
+    default="none",
+    show_default=True,
+    help="Put each filament into one of two half sets.",
+)
 @util.add_max_workers_option
 @one_line_errors
 def export_picks(
@@ -83,6 +89,7 @@ def _star(
     from copick.ops.export import export_picks, export_relion_particles
     from copick.util.uri import resolve_copick_objects
 
+    given["half_sets"] = None if given["half_sets"] == "none" else given["half_sets"]
     if given["filaments_uri"] and not given["polarity_from_filaments"]:
         raise click.UsageError("--filaments-uri says the polarity; leave out --no-polarity-from-filaments.")
     if given["half_sets"] and given["filament_columns"] == "off":

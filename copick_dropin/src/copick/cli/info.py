@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from copick._version import __version__
@@ -27,7 +29,7 @@ def info() -> None:
 @click.option("-ds", "--dataset-ids", type=int, multiple=True, help="A dataset of the portal; may be repeated.")
 @one_line_errors
 def browse(config: str | None, debug: bool, dataset_ids: tuple[int, ...]) -> None:
-    """Show what a project has, as a tree."""
+    """Show what a project has, as a tree to walk through; the whole tree as text where there is no terminal."""
     from copick.ops.open import from_czcdp_datasets
     from copick_tools.tree import project_tree
 
@@ -39,4 +41,9 @@ def browse(config: str | None, debug: bool, dataset_ids: tuple[int, ...]) -> Non
         root = from_czcdp_datasets([*dataset_ids], tempfile.mkdtemp(prefix="copick-browse-"))
     else:
         root = opened(config)
-    click.echo("\n".join(project_tree(root)))
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        from copick.ops.browser import launch_app
+
+        launch_app(copick_root=root)
+    else:
+        click.echo("\n".join(project_tree(root)))
