@@ -9,7 +9,9 @@ import pytest
 from support.downstream import BY_NAME, Tool, environment
 from support.environments import IndexUnreachableError
 
-SAMPLE: tuple[Tool, ...] = tuple(BY_NAME[name] for name in ("copick-utils", "copick-shared-ui", "napari-copick", "copick-mcp"))
+SAMPLE: tuple[Tool, ...] = tuple(
+    BY_NAME[name] for name in ("copick-utils", "copick-shared-ui", "napari-copick", "copick-mcp", "copick")
+)
 
 
 def made(kind: str) -> Path:

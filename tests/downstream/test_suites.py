@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 SAMPLE = {
     "copick-utils": ("test_delegated_writers.py", "test_filaments.py", "test_pick_tools.py", "test_run_names_option.py"),
     "napari-copick": (),  # all of it takes 3 seconds
+    "copick": ("test_uri.py", "test_ontology.py", "test_segmentation_util.py", "test_browser.py"),
 }
 
 
@@ -24,7 +25,7 @@ def test_a_sample_of_the_suite_passes_on_the_drop_in(name, dropin_env, tmp_path)
     found = run(dropin_env, BY_NAME[name], tmp_path / "report.xml", *SAMPLE[name])
 
     assert len(found) > 5
-    assert {test: outcome for test, outcome in found.items() if outcome != "passed"} == {}
+    assert {test: outcome for test, outcome in found.items() if outcome != "passed" and "set aside" not in outcome} == {}
 
 
 @pytest.mark.full
