@@ -76,11 +76,19 @@ def read(array: Array[Any], region: Sequence[AxisIndex]) -> npt.NDArray[Any]:
 
     def part(index: tuple[int, ...], box: tuple[slice, ...], into: npt.NDArray[Any]) -> None:
         key = prefix + array.metadata.encode_chunk_key(index)
-        with _stored(store, key) as fetch:
+
+        def put(fetch: Fetch | None) -> None:
             if fetch is None:
                 into[...] = fill
             else:
                 _Chunk(fetch, key, array.chunks, array.dtype, decompress).read(box, into)
+
+        try:
+            with _stored(store, key) as fetch:
+                put(fetch)
+        except DamagedCopyError:
+            with _asked(store, key) as fetch:
+                put(fetch)
 
     return assemble(pieces(region, array.chunks), region, array.dtype, part, cores() if in_files(store) else _REQUESTS)
 
@@ -167,8 +175,13 @@ class KeepsFiles(Protocol):
     def open_kept(self, key: str) -> AbstractContextManager[Fetch | None] | None:
         """Open the copy of a value: what gives parts of it, or None for a value that is not stored.
 
-        None instead where there is no copy that may be read without asking storage: the value is then asked for.
+        None instead where there is no copy that may be read without asking storage: the value is then asked for, and also
+        where reading a part raises `DamagedCopyError`.
         """
+
+
+class DamagedCopyError(Exception):
+    """A copy is damaged; raised and caught within a read."""
 
 
 def parts_of(file: BinaryIO, begin: int = 0) -> Fetch:
@@ -199,6 +212,13 @@ def _stored(store: Store, key: str) -> Iterator[Fetch | None]:
         with kept as fetch:
             yield fetch
         return
+    with _asked(store, key) as fetch:
+        yield fetch
+
+
+@contextmanager
+def _asked(store: Store, key: str) -> Iterator[Fetch | None]:
+    """What gives parts of a value that the store is asked for as a whole."""
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 

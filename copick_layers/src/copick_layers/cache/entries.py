@@ -1,20 +1,22 @@
 """What an entry of the cache looks like as a file: a header in one line, then the bytes that were read.
 
-The header is JSON: the revision or version of what was read, the length and CRC-32 of the bytes, and whether there were none
-(a chunk that is not stored). A file that is cut short or damaged is no entry.
+The header is JSON: the revision or version of what was read, the length of the bytes and the CRC-32 of each piece of them, and
+whether there were none (a chunk that is not stored). A file that is cut short or damaged is no entry.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from copick_core.layers.revisions import Stamp
 
-_MAGIC = b"copick-cache-1 "
+_MAGIC = b"copick-cache-2 "
+#: Bytes of which each piece has a checksum of its own, and the most pieces: of larger entries, pieces are larger.
+_PIECE, _MOST_PIECES = 256 * 1024, 1024
 
 
 class UnknownTokenError(Exception):
@@ -41,7 +43,14 @@ def packed(entry: Entry) -> bytes:
         UnknownTokenError: Its revision cannot be written.
     """
     data = b"" if entry.data is None else entry.data
-    header = {"token": _plain(entry.token), "absent": entry.data is None, "size": len(data), "crc": zlib.crc32(data)}
+    piece = max(_PIECE, -(-len(data) // _MOST_PIECES))
+    header = {
+        "token": _plain(entry.token),
+        "absent": entry.data is None,
+        "size": len(data),
+        "piece": piece,
+        "crcs": _checksums(memoryview(data), piece),
+    }
     return b"".join((_MAGIC, json.dumps(header).encode(), b"\n", data))
 
 
@@ -53,14 +62,16 @@ class Header:
         token: As in :class:`Entry`.
         absent: Whether storage had nothing.
         size: How many bytes follow.
-        crc: Their CRC-32.
-        end: Where they begin.
+        piece: How many of them are a piece.
+        crcs: The CRC-32 of each piece.
+        end: Where the bytes begin.
     """
 
     token: Hashable | None
     absent: bool
     size: int
-    crc: int
+    piece: int
+    crcs: Sequence[int]
     end: int
 
 
@@ -71,7 +82,8 @@ def header_of(content: bytes) -> Header | None:
         return None
     try:
         found = json.loads(content[len(_MAGIC) : end])
-        return Header(_token(found["token"]), found["absent"], found["size"], found["crc"], end + 1)
+        facts = (found["absent"], found["size"], found["piece"], found["crcs"])
+        return Header(_token(found["token"]), *facts, end + 1)
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -82,9 +94,25 @@ def unpacked(content: bytes) -> Entry | None:
     if header is None:
         return None
     data = content[header.end :]
-    if len(data) != header.size or zlib.crc32(data) != header.crc:
+    if len(data) != header.size or not is_whole(header, data, 0):
         return None
     return Entry(header.token, None if header.absent else data)
+
+
+def is_whole(header: Header, data: bytes | memoryview, first: int) -> bool:
+    """Whether whole pieces are as they were written.
+
+    Args:
+        header: The header of the entry.
+        data: The pieces, one after the other.
+        first: The number of the first one.
+    """
+    found = _checksums(memoryview(data), header.piece)
+    return found == [*header.crcs[first : first + len(found)]]
+
+
+def _checksums(data: memoryview, piece: int) -> list[int]:
+    return [zlib.crc32(data[start : start + piece]) for start in range(0, len(data), piece)]
 
 
 def as_text(token: Hashable) -> str:

@@ -47,11 +47,7 @@ _TOUCH = 60.0
 #: Bytes that a file takes on the disk are a multiple of this.
 _BLOCK = 4096
 #: Bytes at the beginning of a file that hold the header of any value of a volume.
-_HEADER = 2048
-#: Most files of which a process remembers that it has read them as a whole.
-_MOST_WHOLE = 100_000
-#: Files that this process has read as a whole and found undamaged, by their paths and inodes: no file is ever changed.
-_whole: set[tuple[str, int]] = set()
+_HEADER = 32 * 1024
 #: Shares of the limit: what a process writes between two measurements, when eviction begins and where it ends, and the
 #: largest entry.
 _UNCOUNTED, _HIGH, _LOW, _LARGEST = 1 / 64, 15 / 16, 7 / 8, 1 / 8
@@ -138,17 +134,14 @@ class CacheFolder:
         return entry
 
     def open(self, folder: str, name: str) -> tuple[BinaryIO, Header] | None:
-        """Open an entry, to read parts of it, and note that it was used; None if there is none.
-
-        All of it is read once in each process, to find out whether it is damaged.
-        """
+        """Open an entry, to read parts of it, and note that it was used; None if there is none, or if it is cut short."""
         path = self.full(folder, name)
         file: BinaryIO | None = None
         try:
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
             found = os.fstat(file.fileno())
             header = header_of(file.read(_HEADER))
-            if header is None or header.end + header.size != found.st_size or not self._is_whole(file, path, found.st_ino):
+            if header is None or header.end + header.size != found.st_size:
                 file.close()
                 return None
             _note_use(file, path)
@@ -157,17 +150,6 @@ class CacheFolder:
                 file.close()
             return None
         return file, header
-
-    def _is_whole(self, file: BinaryIO, path: str, inode: int) -> bool:
-        if (path, inode) in _whole:
-            return True
-        file.seek(0)
-        if unpacked(file.read()) is None:
-            return False
-        if len(_whole) >= _MOST_WHOLE:
-            _whole.clear()
-        _whole.add((path, inode))
-        return True
 
     # ------------------------------------------------------------------ putting
 

@@ -12,11 +12,13 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
 
-from copick_core.volumes.chunk_parts import Fetch, parts_of
-from copick_layers.cache.entries import Header
+from copick_core.volumes.chunk_parts import DamagedCopyError, Fetch, parts_of
+from copick_layers.cache.entries import Header, is_whole
 from copick_layers.cache.volume import DOCUMENTS, label_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
@@ -210,7 +212,23 @@ class CacheStore(WrapperStore[Store]):
 @contextmanager
 def _parts(file: BinaryIO, header: Header) -> Iterator[Fetch | None]:
     with file:
-        yield None if header.absent else parts_of(file, header.end)
+        yield None if header.absent else _checked(file, header)
+
+
+def _checked(file: BinaryIO, header: Header) -> Fetch:
+    """What gives parts of a kept value, of which each piece is checked."""
+    stored = parts_of(file, header.end)
+
+    def fetch(start: int, stop: int) -> NDArray[np.uint8]:
+        stop = min(stop, header.size)
+        first = start // header.piece
+        begin = first * header.piece
+        values = stored(begin, min(header.size, -(-stop // header.piece) * header.piece))
+        if not is_whole(header, values.data, first):
+            raise DamagedCopyError
+        return values[start - begin : max(start, stop) - begin]
+
+    return fetch
 
 
 def _plain(store: Store) -> Store:
