@@ -73,7 +73,7 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
         root._prefetched.update(found)
         try:
             for kind, handles, name in asked:
-                children_of, list_children = attrgetter(f"_{name}"), attrgetter(name)
+                children_of, list_children = attrgetter(f"_{name}_children"), attrgetter(name)
                 for handle in handles:
                     if (kind, handle.key) in failures:
                         continue  # stays unlisted: whoever asks it gets the error
@@ -91,7 +91,7 @@ def prefetch(root: CopickRootOverlay, kinds: Iterable[Kind | str] | None = None)
 def _unlisted(root: CopickRootOverlay, kind: Kind, failed: Container[tuple[Kind, ParentKey]]) -> tuple[list[Any], str]:
     """Handles whose children of a kind have not been listed yet, and the name of the property that lists them."""
     name, handles = KINDS[kind].plural, _handles(root, PARENT_KIND[kind], failed)
-    return [handle for handle in handles if not getattr(handle, f"_{name}").is_listed], name
+    return [handle for handle in handles if not getattr(handle, f"_{name}_children").is_listed], name
 
 
 def _handles(root: CopickRootOverlay, kind: Kind | None, failed: Container[tuple[Kind, ParentKey]]) -> list[Any]:
