@@ -210,8 +210,8 @@ holds each cell as text, which is most of the limit's memory; ours reads the fil
     "W12": """The limit is one GET of a list of everything. The reference has no index: its time and requests are those of
 all runs at the rate of 50, and so are ours without an index. Most of what is left with an index is making 130,000 keys, and
 Python's garbage collector, which looks at them. A busy machine stretches the seconds, hardly those of the processor.""",
-    "W13": """The limit reads the same files from the local disk. The first read of a copy in a process reads all of it, to
-find out whether it is damaged; the chunk of this tomogram has 60 MiB. Later regions read only the parts that they cover.""",
+    "W13": """The limit reads the same files from the local disk. Regions read only the pieces of the kept chunk, which has
+60 MiB, that they cover; each piece has a checksum.""",
     "W14": """The limit knows where everything is. A first region is the root's metadata, the level's metadata, a chunk, and a
 check that the volume is still the same.""",
     "W20": """The limit reads the same regions with zarr alone, in as many threads; of S3 the first time, of the local disk the
