@@ -145,7 +145,7 @@ class ProjectPicksChecks(ProjectChecks):
     def test_ids_are_sanitised(self, root: CopickRootOverlay) -> None:
         run = root.new_run("TS_1")
 
-        with pytest.warns(UserWarning, match="changed to"):
+        with pytest.warns(UserWarning, match="sanitized to"):
             picks = run.new_picks("ribosome", "a_b", "x y")
 
         assert (picks.user_id, picks.session_id) == ("x-y", "a-b")
