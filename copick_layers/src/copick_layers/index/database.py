@@ -19,6 +19,7 @@ Tables:
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -27,9 +28,9 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, VOLUME_KINDS, Key, Kind, ParentKey, TomogramKey, field_names
 from copick_layers.index.rows import COLUMNS, FIELDS, below, keys_of, row_of, run_of, with_all_below
@@ -65,6 +66,32 @@ _PATIENCE = 30.0
 _OURS = "ours"
 #: Changes that this process is making.
 _mine: set[str] = set()
+
+
+#: How often something is tried whose file somebody deletes meanwhile, and seconds between two attempts, longer each time.
+_ATTEMPTS, _PAUSE = 20, 0.001
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _though_deleted(method: Callable[Concatenate[IndexFile, P], T]) -> Callable[Concatenate[IndexFile, P], T]:
+    """Let a method be repeated with a new file, if somebody deletes the file while it runs."""
+
+    @functools.wraps(method)
+    def repeated(self: IndexFile, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        attempt = 0
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except (sqlite3.OperationalError, FileNotFoundError) as error:
+                attempt += 1
+                if attempt >= _ATTEMPTS or "locked" in str(error):
+                    raise
+                self.close()
+                time.sleep(_PAUSE * attempt)
+
+    return repeated
 
 
 @dataclass(frozen=True)
@@ -131,7 +158,8 @@ class IndexFile:
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone() is None:
+                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")  # in one step: the disk is waited for once
             if "labels" not in {row[1] for row in connection.execute("PRAGMA table_info(entities)")}:
                 connection.execute("ALTER TABLE entities ADD COLUMN labels TEXT")
             connection.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('place', ?)", (FORMAT, self._place))
@@ -165,6 +193,7 @@ class IndexFile:
 
     # ------------------------------------------------------------------ lists
 
+    @_though_deleted
     def children(self, kind: Kind, parent: ParentKey) -> list[Key] | None:
         """What a parent has of a kind; None where the index cannot tell."""
         run = run_of(parent)
@@ -195,6 +224,7 @@ class IndexFile:
     def _is_complete(connection: sqlite3.Connection) -> bool:
         return connection.execute("SELECT 1 FROM about WHERE name = 'complete' AND value = '1'").fetchone() is not None
 
+    @_though_deleted
     def many(self, kind: Kind, parents: Sequence[ParentKey]) -> dict[ParentKey, list[Key]]:
         """What parents have of a kind; those that the index cannot tell are left out."""
         with self._reading() as connection:
@@ -235,6 +265,7 @@ class IndexFile:
         found = self._selected(kind, fields, [(condition, values), (f" AND {column} IS NULL", [])])
         return None if found is None else (found[0], found[1])
 
+    @_though_deleted
     def _selected(
         self, kind: Kind, fields: Mapping[str, str | float], further: Sequence[tuple[str, list[Any]]]
     ) -> list[list[Key]] | None:
@@ -254,6 +285,7 @@ class IndexFile:
 
     # ------------------------------------------------------------------ changes
 
+    @_though_deleted
     def begin(self, run: str, *, with_project: bool = False) -> str:
         """Note that entities of a run are about to change.
 
@@ -273,6 +305,7 @@ class IndexFile:
                 _count_change(connection, changed)
         return token
 
+    @_though_deleted
     def finish(
         self,
         run: str,
@@ -311,6 +344,7 @@ class IndexFile:
         found = self.select("SELECT changes FROM runs WHERE run = ?", (run,))
         return int(found[0][0]) if found else 0
 
+    @_though_deleted
     def note(self, key: Key, facts: Mapping[str, Any], changes: int) -> bool:
         """Note what was read of an entity that the index has, unless its run was changed meanwhile.
 
@@ -334,6 +368,7 @@ class IndexFile:
             _update(connection, key, facts)
         return True
 
+    @_though_deleted
     def state(self) -> State:
         """What is known now; get it before storage is listed, for :meth:`replace`."""
         with self._reading() as connection:
@@ -341,6 +376,7 @@ class IndexFile:
             notes = connection.execute("SELECT token, since FROM changing").fetchall()
         return State(changes, [token for token, since in notes if _is_dead(token, since)])
 
+    @_though_deleted
     def replace(
         self,
         found: Mapping[str, Iterable[Key]],
@@ -395,6 +431,7 @@ class IndexFile:
                 taken.add(run)
         return taken
 
+    @_though_deleted
     def noted_revisions(self, runs: Iterable[str], versions: Mapping[str, str | None]) -> dict[Key, str]:
         """Revisions of what is described in runs that somebody else may have changed.
 
@@ -410,6 +447,7 @@ class IndexFile:
                     found |= _noted(connection, run)
         return found
 
+    @_though_deleted
     def give_up(self, token: str) -> None:
         """Note that nobody knows what a change has left: whoever lists the run next asks the storage how it is."""
         with self._writing() as connection:
@@ -421,6 +459,7 @@ class IndexFile:
         notes = self.select("SELECT run, token, since FROM changing")
         return {run for run, token, since in notes if _is_dead(token, since)}
 
+    @_though_deleted
     def begin_build(self) -> set[str]:
         """Begin to build the index, or to go on.
 
@@ -452,6 +491,7 @@ class IndexFile:
             found += keys_of(kind, self.select(query, (kind.value,)))
         return found
 
+    @_though_deleted
     def finish_build(self, runs: Iterable[str]) -> None:
         """Note that everything is known; other runs than these are dropped."""
         with self._writing() as connection:
@@ -463,6 +503,7 @@ class IndexFile:
             values = [("complete", "1"), ("built", str(time.time()))]
             connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values)
 
+    @_though_deleted
     def versions(self) -> dict[str, str | None]:
         """The versions of runs that are known and that nobody changes."""
         with self._reading() as connection:
@@ -471,12 +512,14 @@ class IndexFile:
 
     # ------------------------------------------------------------------ questions
 
+    @_though_deleted
     def select(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of any query."""
         with self._reading() as connection:
             return connection.execute(query, values).fetchall()
 
     @property
+    @_though_deleted
     def is_complete(self) -> bool:
         """Whether it was built."""
         with self._reading() as connection:
