@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+import zarr
+
 import copick
 
 
@@ -29,10 +31,19 @@ def configs(folder):
             yield path
 
 
+def has_map(entity):
+    """Whether a particle has a density map: copick makes an empty store for one that has none."""
+    try:
+        zarr.open_group(entity.zarr(), mode="r")["0"]
+    except (KeyError, OSError, TypeError, ValueError):
+        return False
+    return True
+
+
 def entities(root):
     """Every entity of a project, with what reads it."""
     for entity in root.pickable_objects:
-        if entity.is_particle and entity.zarr() is not None:
+        if entity.is_particle and has_map(entity):
             yield f"object {entity.name}", entity.numpy
     for run in root.runs:
         for spacing in run.voxel_spacings:
