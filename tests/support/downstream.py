@@ -222,7 +222,7 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     if tool.name == "copick":
         plugins = ["own_suite"] if "dropin" not in python.parts else ["own_suite", "zarr2_calls"]
         options += ["-n", "2", "--continue-on-collection-errors", *(word for plugin in plugins for word in ("-p", plugin))]
-        variables |= _own_variables(python, tool)
+        variables |= _own_variables(tool, report.parent / "sample")
     command = [str(python), "-m", "pytest", *options, *chosen]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "COPICK"))}
     done = subprocess.run(command, cwd=tool.folder, env=kept | variables, capture_output=True, text=True, check=False)
@@ -231,10 +231,9 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     return outcomes(report)
 
 
-def _own_variables(python: Path, tool: Tool) -> dict[str, str]:
+def _own_variables(tool: Tool, cache: Path) -> dict[str, str]:
     """What copick's own suite needs: its sample project, for which there is a stand-in, and the layout of copick 1.x."""
     assert tool.tests is not None
-    cache = FOLDER / "sample"
     script = HERE / "downstream" / "sample_project.py"
     digest = subprocess.run(
         # The stand-in is written by zarr 3, which both environments read.
