@@ -187,14 +187,14 @@ def test_what_a_killed_region_write_left_is_swept_by_the_next_one_and_not_copied
 
 
 @pytest.mark.parametrize("config_type", ["filesystem", "memory"])
-def test_the_first_array_of_a_volume_is_its_finest_level(tmp_path: Path, config_type: str) -> None:
+def test_the_arrays_of_a_volume_go_from_the_finest_level_to_the_coarsest(tmp_path: Path, config_type: str) -> None:
     fields = config(tmp_path) if config_type == "filesystem" else {"config_type": "memory", "pickable_objects": OBJECTS}
     tomogram = copick_core.open(fields).new_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
-    tomogram.from_numpy(np.ones((64, 8, 8)), levels=6)
+    tomogram.from_numpy(np.ones((2048, 2, 2)), levels=11)
 
     names = [name for name, _ in zarr.open(tomogram.zarr(), mode="r").arrays()]
 
-    assert names == ["0", "1", "2", "3", "4", "5"]
+    assert names == [str(level) for level in range(11)]
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

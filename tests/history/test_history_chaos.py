@@ -150,6 +150,16 @@ def test_a_damaged_repository_is_read_only_until_the_doctor_has_repaired_it(
     assert [run.name for run in mended.runs] == ["TS_1", "TS_2"]
 
 
+def test_a_repository_without_any_commit_left_says_what_to_do(
+    root: CopickRootIcechunk, config: dict[str, Any], tmp_path: Path
+) -> None:
+    root.new_run("TS_1")
+    shutil.rmtree(tmp_path / "history" / "snapshots")
+
+    with pytest.raises(InvalidDataError, match="all its commits are missing; restore a backup"):
+        copick_core.open(config).get_run("TS_1")
+
+
 def test_a_lost_branch_continues_from_its_own_commits(
     root: CopickRootIcechunk, config: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Writers of a compose volume that are killed, or work side by side: nothing is lost, and nothing half-made is seen."""
 
+import fcntl
 import json
 import os
 import signal
@@ -197,6 +198,21 @@ def test_what_dead_writers_left_is_hidden_reported_and_swept(root, generated):
 
     assert not old.exists()
     assert recent.exists()
+
+
+def test_what_another_writer_sweeps_meanwhile_is_no_error(root, generated, monkeypatch):
+    dead, flock = generated.root / "segmented/.staging-dead", fcntl.flock
+    dead.mkdir()
+
+    def swept_meanwhile(descriptor, operation):
+        flock(descriptor, operation)
+        dead.rmdir()
+
+    monkeypatch.setattr(fcntl, "flock", swept_meanwhile)
+
+    sweep(root.volume)
+
+    assert not dead.exists()
 
 
 def test_what_a_living_writer_stages_is_not_taken_for_remains(root, generated):

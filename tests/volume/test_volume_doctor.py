@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from copick_backend_volume.doctor import examine
+from copick_backend_volume.jobs import JobStore
+from copick_backend_volume.places import Volume
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.projects.doctor import doctor, repair
 from support.volumes import open_volume
@@ -83,6 +86,15 @@ def test_the_doctor_finds_what_is_wrong(generated):
         ("123456", "incomplete-segmentation"),
         ("BADBAD", "bad-entry"),
     } <= found
+
+
+def test_the_doctor_tells_how_many_of_all_jobs_it_has_examined(either):
+    volume, steps = Volume(str(either)), []
+
+    examine(volume, JobStore(volume), progress=lambda *step: steps.append(step))
+
+    count = len(open_volume(either).jobs())
+    assert steps == [(done, count) for done in range(1, count + 1)]
 
 
 def test_stale_blocks_are_reported(generated):

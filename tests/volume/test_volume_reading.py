@@ -337,6 +337,20 @@ def test_there_is_an_object_for_every_value(generated):
     assert root.get_run("CC7651").segmentations[0].name == "bone"
 
 
+def test_a_value_that_an_object_has_as_its_label_gets_no_second_object(generated):
+    femur = {"name": "femur", "is_particle": False, "label": 255}
+    root = open_volume(generated.root, pickable_objects=[femur], labels={"255": {"name": "bone"}})
+
+    assert [o.label for o in root.pickable_objects] == [255, 100, 200]
+
+
+def test_an_object_without_a_label_stands_for_no_value(generated):
+    generated.mesh("CC7651", "1720196900", value=1)
+    root = open_volume(generated.root, pickable_objects=[{"name": "ribosome", "is_particle": True}])
+
+    assert [o.name for o in root.pickable_objects] == ["ribosome", "label-1", "label-100", "label-200", "label-255"]
+
+
 def test_segmentations_of_models_are_made_by_tools(either):
     run = open_volume(either).get_run("CC7651")
 
@@ -411,6 +425,16 @@ def test_blocks_are_available(either):
 
     assert (0, 0, 0) in mesh.blocks()
     assert all(isinstance(block, trimesh.Trimesh) for block in mesh.blocks().values())
+
+
+def test_blocks_of_a_mesh_are_those_of_its_value(generated):
+    generated.mesh("CC7651", "1720196900", value=100, low=(1, 2, 3), high=(4, 5, 6))
+
+    meshes = {m.pickable_object_name: m for m in open_volume(generated.root).get_run("CC7651").meshes}
+
+    for mesh in meshes["label-100"], meshes["label-255"]:
+        (block,) = mesh.blocks().values()
+        np.testing.assert_allclose(block.bounds, geometry(mesh).bounds)
 
 
 # Models, training pairs, freshness

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
+from numcodecs import Delta, Zlib
 from PIL import Image
 
 from copick_backend_volume import doctor as doctor_module
@@ -243,6 +245,21 @@ def test_an_image_is_not_mended_from_other_uploads_than_it_was_made_from(volume)
 
     assert "not what its image was made from" in left.problem.message
     assert (volume.root / f"chunks/{JOB}/1.1.0").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [{"compressors": Zlib()}, {"compressors": None}, {"filters": Delta("u1"), "compressors": volume_generator.CODEC}],
+    ids=["zlib", "raw", "filter"],
+)
+def test_an_image_that_another_program_has_encoded_is_not_mended(volume, codecs):
+    folder = volume.root / f"chunks/{JOB}"
+    zarr.create_array(
+        folder, data=volume.images[JOB].transpose(), chunks=(16, 16, 16), zarr_format=2, overwrite=True, fill_value=0, **codecs
+    )
+    (folder / "0.0.0").unlink()
+
+    assert [found.problem.repair for found in doctor(open_volume(volume.root, write_back=True))] == [None]
 
 
 def test_a_damaged_segmentation_is_not_mended(volume):

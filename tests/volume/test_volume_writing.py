@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
 from itertools import pairwise
@@ -99,6 +100,22 @@ def test_exactly_the_transitions_of_the_table_are_allowed(tmp_path, present, wan
         with pytest.raises(InvalidDataError):
             store.update("CC7651", status=wanted)
         assert store.job("CC7651").status is present
+
+
+def test_a_change_follows_what_another_writer_of_ours_wrote_while_it_waited(root, monkeypatch):
+    ours, theirs = (JobStore(root.volume, writable=True, settle=0) for _ in range(2))
+    flock, waited = fcntl.flock, []
+
+    def written_meanwhile(descriptor, operation):
+        if not waited:
+            waited.append(descriptor)
+            theirs.update("CC7651", status=JobStatus.ANNOTATED)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", written_meanwhile)
+
+    with pytest.raises(ConflictError, match="ANNOTATED"):
+        ours.update("CC7651", status=JobStatus.MESHING, expected=JobStatus.MESHED)
 
 
 def test_the_table_keeps_the_pipeline_in_order():
@@ -469,6 +486,16 @@ def test_files_of_a_mesh_are_those_of_the_app(root, generated):
     assert mesh_files.signed_volume(stl) > 0
     assert trimesh.load_mesh(combined["stl"]).is_watertight
     assert not [f for f in root.doctor() if f.code == "stale-blocks"]
+
+
+def test_triangles_are_stored_with_their_normals(tmp_path):
+    triangle = np.array([[[0, 0, 0], [2, 0, 0], [0, 2, 0]]], np.float32)
+    writer = mesh_files.CombinedWriter(str(tmp_path), 255)
+    writer.add(triangle)
+    writer.close()
+
+    assert struct.unpack_from("<3f", (tmp_path / "255.combined.stl").read_bytes(), 84) == (0, 0, 1)
+    assert b"facet normal 0 0 1\n" in mesh_files.ascii_stl("255", triangle)
 
 
 def test_every_value_has_its_mesh(root):

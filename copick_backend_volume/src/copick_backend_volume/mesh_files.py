@@ -199,8 +199,8 @@ def note(**fields: Any) -> bytes:
     return json.dumps(fields, indent=4).encode()
 
 
-def iter_blocks(folder: str, value: int | None = None) -> Iterator[tuple[Any, Triangles]]:
-    """Blocks of a folder of meshes with their triangles as they are stored."""
+def iter_blocks(folder: str, value: int) -> Iterator[tuple[Any, Triangles]]:
+    """Blocks of the mesh of a value with their triangles as they are stored."""
     for block in mesh_blocks(folder):
-        if value is None or block.value == value:
+        if block.value == value:
             yield block, read_stl(os.path.join(folder, block.file_name))
