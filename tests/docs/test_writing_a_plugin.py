@@ -60,6 +60,7 @@ def test_the_line_count_is_stated():
     assert f"{lines} lines in four files" in TEXT
 
 
+@pytest.mark.slow
 def test_the_example_passes_the_kit(tmp_path):
     """As it is when it is installed: its entry point is found in its metadata."""
     info = tmp_path / "copick_backend_sqlite-0.1.0.dist-info"
@@ -141,6 +142,7 @@ def test_a_snippet_has_at_most_ten_lines_of_code(name):
     assert len([line for line in SNIPPETS[name].splitlines() if line.strip()]) <= 10
 
 
+@pytest.mark.slow
 def test_the_example_of_a_command_a_format_and_a_wrapper_passes_its_tests(tmp_path):
     example = ROOT / "examples" / "copick_plugin_example"
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]

@@ -89,6 +89,7 @@ def test_a_writer_killed_at_any_request_leaves_the_old_or_the_new(
     assert {value for values in found(config).values() for value in values} == {3}
 
 
+@pytest.mark.slow
 def test_a_writer_killed_while_it_makes_the_repository_leaves_a_place_that_can_be_used(
     server: S3Server, config: dict[str, Any]
 ) -> None:

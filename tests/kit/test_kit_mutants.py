@@ -11,6 +11,8 @@ import pytest
 
 from support import backend_mutants, mutants
 
+pytestmark = pytest.mark.slow
+
 MUTANTS = [(m.__name__, m.caught_by, m.seen) for m in mutants.LAYERS]
 MUTANTS += [(m.name, m.caught_by, m.seen) for m in backend_mutants.BACKENDS]
 HONEST = [

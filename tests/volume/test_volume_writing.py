@@ -441,7 +441,7 @@ def test_two_publications_in_one_second_have_two_ids(root):
 # Meshing
 
 
-@pytest.mark.parametrize("block", [256, 7])
+@pytest.mark.parametrize("block", [256, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_mesh_is_watertight_across_blocks_and_at_the_edges_of_the_volume(root, block):
     run = root.get_run("CC7651")
     rng = np.random.default_rng(1)

@@ -59,7 +59,9 @@ def tried(tmp_path_factory):
     return attempt
 
 
-@pytest.mark.parametrize(("kind", "tests"), [("command", 3), ("format", 4), ("wrapper", 300)])
+@pytest.mark.parametrize(
+    ("kind", "tests"), [("command", 3), ("format", 4), pytest.param("wrapper", 300, marks=pytest.mark.slow)]
+)
 def test_the_skeleton_of_a_plugin_works_at_once(tried, kind, tests):
     results = tried(kind)
 
@@ -67,6 +69,7 @@ def test_the_skeleton_of_a_plugin_works_at_once(tried, kind, tests):
     assert len(results) >= tests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--paths"]], ids=["layer", "paths"])
 def test_the_tests_of_a_new_backend_fail_only_where_something_is_to_be_filled_in(tried, options):
     results = tried("backend", *options)

@@ -30,7 +30,8 @@ def aside_of(path: str) -> str:
     """Path that a folder is moved aside to; of one with a very long name, a staged name."""
     folder, _, name = path.rpartition("/")
     aside = f"{ASIDE}{name}"
-    return f"{folder}/{aside if len(aside.encode()) <= MAX_NAME_BYTES else staged_name()}"
+    length = len(aside.encode(errors="surrogatepass"))  # of a name that no file can have, too
+    return f"{folder}/{aside if length <= MAX_NAME_BYTES else staged_name()}"
 
 
 def is_staged(name: str) -> bool:
