@@ -43,7 +43,7 @@ def test_a_shard_is_sent_in_pieces_and_read_again(config: dict[str, Any], monkey
     np.testing.assert_array_equal(tomogram(config).numpy(), data)
 
 
-def test_an_upload_that_fails_leaves_the_old_shard_and_no_parts(
+def test_an_upload_that_fails_leaves_the_old_shard(
     config: dict[str, Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if config["overlay_root"].startswith("memory"):
@@ -64,6 +64,21 @@ def test_an_upload_that_fails_leaves_the_old_shard_and_no_parts(
 
     server.allows = None
     np.testing.assert_array_equal(tomogram(config).numpy(), data)
+
+
+@pytest.mark.parametrize("config", ["s3-obstore", "s3-s3fs"], indirect=True)
+def test_the_parts_of_an_upload_that_fails_are_given_up(
+    config: dict[str, Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("files", "s3", "object_store"):
+        monkeypatch.setattr(f"copick_backend_fs.{module}.PIECE", 5 * 2**20)
+    server.refuses_part = 2
+
+    with pytest.raises(PermissionError):
+        tomogram(config).from_numpy(np.random.default_rng(0).random((96, 160, 128), np.float32), levels=1)
+
+    assert "POST" in server.requests  # an upload was begun
+    assert server.uploads("lab") == []
 
 
 @pytest.mark.slow

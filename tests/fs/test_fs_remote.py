@@ -21,6 +21,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from copick_backend_fs import locks
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.layer import open_layer
 from copick_backend_fs.live import is_broken_connection
@@ -506,6 +507,50 @@ def test_a_write_removes_what_dead_writers_have_staged_in_its_folder(tmp_path: P
     layer.write(key, b"whole") if key == PICKS else fill(layer, key, 1)
 
     assert left.exists() is (age == "being written")
+
+
+def test_a_write_does_not_mind_that_somebody_else_removes_the_lock_of_a_dead_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/project")
+    folder = Path(layer.full_path(layout.path(PICKS))).parent
+    folder.mkdir(parents=True)
+    lock = folder / f"{locks.PREFIX}alice_2_ribosome.json"
+    lock.touch()
+    read, taken = Renaming.cat_file, []
+
+    def taken_away(self: Any, path: str, *args: Any, **kwargs: Any) -> Any:
+        if path == str(lock):
+            lock.unlink()
+            taken.append(path)
+        return read(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(Renaming, "cat_file", taken_away)
+
+    layer.write(PICKS, b"mine")
+
+    assert taken
+    assert layer.read(PICKS) == b"mine"
+
+
+def test_a_deletion_leaves_nothing_though_somebody_else_removes_files_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/project")
+    fill(layer, TOMOGRAM, 1)
+    remove, removed = Renaming.rm_file, []
+
+    def too_late(self: Any, path: str) -> None:
+        remove(self, path)
+        removed.append(path)
+        remove(self, path)
+
+    monkeypatch.setattr(Renaming, "rm_file", too_late)
+
+    layer.delete(TOMOGRAM)
+
+    assert removed
+    assert [*Path(layer.full_path(layout.path(TOMOGRAM.parent))).iterdir()] == []
 
 
 @pytest.mark.parametrize("older", [True, False], ids=["over another", "new"])

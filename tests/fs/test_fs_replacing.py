@@ -122,6 +122,25 @@ def test_a_volume_of_nothing_but_zeros_is_there_whenever_its_replacement_dies(
     assert values(opened()) in ([0], [2])
 
 
+def test_a_volume_whose_replacement_ends_while_its_folder_is_listed_is_listed(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(opened(), 0)
+    with monkeypatch.context() as patched:
+        cut_after(patched, 3)  # when nothing is left of the old one, and nothing is there of the new one
+        with pytest.raises(Cut):
+            fill(opened(), 2)
+    assert not [key for key in server.keys("lab") if PATH in key]
+    age(server)
+    reader, writer = opened(), opened()
+    record = reader._record
+    monkeypatch.setattr(reader, "_record", lambda path: record(path) if values(writer) == [2] else None)
+
+    listed = [*reader.list(Kind.TOMOGRAM, TOMOGRAM.parent)]
+
+    assert listed == [TOMOGRAM]
+
+
 def test_a_volume_is_deleted_for_good_though_its_replacement_was_cut_off(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.core.buffer import default_buffer_prototype
 
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.layer import open_layer
@@ -290,7 +292,14 @@ def test_a_read_only_volume_refuses_every_mutation(layer, fs_args, obstore) -> N
     fill(layer, TOMOGRAM, 1)
     volume = open_layer("static", "s3://lab/project", fs_args, read_only=True, obstore=obstore).zarr(TOMOGRAM)
 
-    for mutation in (volume.clear(), volume.delete("0/0.0.0"), volume.delete_dir("0")):
+    new = default_buffer_prototype().buffer.from_bytes(bytes(32))
+    for mutation in (
+        volume.set("0/0.0.0", new),
+        volume.set_file("0/0.0.0", io.BytesIO(bytes(32))),
+        volume.clear(),
+        volume.delete("0/0.0.0"),
+        volume.delete_dir("0"),
+    ):
         with pytest.raises(ValueError, match="read-only"):
             zarr.core.sync.sync(mutation)
 
@@ -447,6 +456,8 @@ def test_a_place_that_refuses_says_that_it_is_not_permitted(server, fs_args, obs
 
     with pytest.raises(PermissionError):
         layer.list(Kind.RUN, ROOT)
+    with pytest.raises(PermissionError):
+        layer.exists(RUN)
     with pytest.raises(PermissionError):
         layer.read(PICKS)
     with pytest.raises(PermissionError):

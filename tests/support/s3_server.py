@@ -22,6 +22,7 @@ class S3Server:
         ignores_conditions: Whether it writes whatever ``If-Match`` and ``If-None-Match`` say, as some servers do.
         refuses: Whether every request is refused for want of permission.
         allows: How many requests are still answered; then all are refused, as if the one who asks were dead. None: all.
+        refuses_part: The part of each multipart upload that is refused. None: none.
         loses: How many answers to the next writes are lost on the way, after the write.
         signed: Access key and session token of the last request; None if it was not signed.
     """
@@ -56,6 +57,7 @@ class S3Server:
         self.ignores_conditions = False
         self.refuses = False
         self.allows: int | None = None
+        self.refuses_part: int | None = None
         self.loses = 0
         self.signed: tuple[str, str | None] | None = None
 
@@ -72,10 +74,15 @@ class S3Server:
         """Keys of all objects of a bucket, asked without a request."""
         return sorted(self._backend.buckets[bucket].keys)
 
+    def uploads(self, bucket: str) -> list[str]:
+        """Keys of all multipart uploads that were neither completed nor aborted, asked without a request."""
+        return sorted(upload.key_name for upload in self._backend.buckets[bucket].multiparts.values())
+
     def empty(self, bucket: str) -> None:
         """Make a bucket, or empty the one that exists, and start counting anew."""
         if bucket in self._backend.buckets:
             self._backend.buckets[bucket].keys.clear()
+            self._backend.buckets[bucket].multiparts.clear()
         else:
             self._backend.create_bucket(bucket, "us-east-1")
         self.forget()
@@ -93,7 +100,7 @@ class S3Server:
             self.signed = _signed(environ)
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
-            refused = self.refuses or self.allows == 0
+            refused = self.refuses or self.allows == 0 or f"partNumber={self.refuses_part}" in environ["QUERY_STRING"]
             if self.allows:
                 self.allows -= 1
             if self.ignores_conditions:

@@ -88,13 +88,19 @@ def test_a_straight_line_needs_its_ends_only():
 
 
 @pytest.mark.parametrize(
-    ("points", "tolerance"),
-    [(CORNER, 0), ([(1, 1, 1), (1, 1, 1)], 1), ([(1, 1, 1)], 1), ([*CORNER, CORNER[0]], 1)],
-    ids=["no tolerance", "one place", "one point", "closed"],
+    "points", [[(1, 1, 1), (1, 1, 1)], [(1, 1, 1)], [*CORNER, CORNER[0]]], ids=["one place", "one point", "closed"]
 )
-def test_a_polyline_that_no_open_curve_follows_is_refused(points, tolerance):
+def test_a_polyline_that_no_open_curve_follows_is_refused(points):
     with pytest.raises(InvalidDataError):
-        control_points_from_polyline(points, tolerance)
+        control_points_from_polyline(points, 1)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, float("nan")])
+def test_a_tolerance_that_is_not_positive_is_refused_by_its_name(tolerance):
+    with pytest.raises(InvalidDataError) as caught:
+        control_points_from_polyline(CORNER, tolerance)
+
+    assert caught.value.source == "tolerance"
 
 
 def test_reversed_knots_run_the_other_way():

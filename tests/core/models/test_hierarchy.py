@@ -843,6 +843,11 @@ def test_colors_are_those_of_the_objects(run):
     assert run.new_segmentation(10, "all", "1", True).color == (128, 128, 128, 0)
 
 
+@pytest.mark.parametrize("kind", ["is_multilabel", "is_panoptic"])
+def test_a_segmentation_of_several_objects_has_no_color_even_if_it_has_the_name_of_one(run, kind):
+    assert run.new_segmentation(10, "membrane", "1", **{kind: True}).color == (128, 128, 128, 0)
+
+
 # ------------------------------------------------------------------------------------------------------------- objects
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import copick_core
+from copick_core.errors import LevelNotFoundError
 from copick_core.layers.revisions import note_change
 from copick_core.tree.keys import TomogramKey
 from copick_core.volumes import chunk_cache, chunk_parts
@@ -260,6 +261,20 @@ def test_what_was_deleted_and_made_again_is_not_answered_from_before(projects: A
         write_volume(store, np.ones(SHAPE, "f4"), 10.0, levels=1, format=VolumeFormat(chunks=4))
 
     assert (old.numpy() == 1).all()
+
+
+@pytest.mark.parametrize("projects", ["memory://"], indirect=True)  # where handles do not look at each access
+@pytest.mark.parametrize("deleted", DELETIONS)
+def test_no_project_keeps_open_what_this_process_deleted(projects: Any, deleted: str) -> None:
+    root, other = projects
+    kind, delete = DELETIONS[deleted]
+    known = entities(root)[kind]
+    assert known.array().shape == SHAPE
+
+    delete(other)
+
+    with pytest.raises(LevelNotFoundError):
+        known.array()
 
 
 def test_a_copied_project_shows_at_once(projects: Any) -> None:
