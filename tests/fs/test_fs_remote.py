@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import http.server
 import socket
@@ -28,6 +29,7 @@ from copick_backend_fs.live import is_broken_connection
 from copick_backend_fs.local import LocalLayer
 from copick_backend_fs.opening import open_layers
 from copick_backend_fs.remote import FsspecLayer
+from copick_backend_fs.smb import Turns
 from copick_core.errors import (
     ConfigError,
     ConflictError,
@@ -752,3 +754,25 @@ def test_an_error_whose_number_alone_says_missing_is_no_failure() -> None:
     assert not layer.exists(RUN)
     with pytest.raises(NotFoundError):
         layer.read(PICKS)
+
+
+def test_a_file_of_a_share_is_replaced_when_all_who_have_it_open_are_done() -> None:
+    turns, order = Turns(), []
+
+    async def replace() -> None:
+        async with turns.replaced():
+            order.append("replaced")
+
+    async def test() -> None:
+        async with turns.opened():
+            async with turns.opened():
+                writer = asyncio.create_task(replace())
+                await asyncio.sleep(0)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            order.append("read")
+        await asyncio.wait_for(writer, 5)
+
+    asyncio.run(test())
+
+    assert order == ["read", "replaced"]
