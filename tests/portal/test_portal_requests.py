@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -288,6 +289,32 @@ def test_an_abandoned_lock_is_passed_by(portal, tmp_path):
 
     assert cache.load("q") == [1]
     assert cache.load("other") is None
+
+
+def test_the_lock_of_a_process_that_died_is_taken_over_and_released(tmp_path):
+    cache = DiskCache([tmp_path], {}, 0, lock_timeout=0.2)
+    with cache.asking("q"):
+        (lock,) = tmp_path.glob(".*.lock")
+    lock.touch()
+    os.utime(lock, (0, 0))
+
+    with cache.asking("q"):
+        assert lock.exists()
+
+    assert not lock.exists()
+
+
+def test_who_reads_an_answer_while_it_is_replaced_reads_the_old_one_whole(tmp_path):
+    cache = DiskCache([tmp_path], {}, 0, lock_timeout=0.2)
+    cache.store("q", [1])
+    (path,) = tmp_path.glob(f"{PREFIX}*.json")
+    old = path.read_bytes()
+
+    with path.open("rb") as reader:
+        cache.store("q", [2])
+
+        assert reader.read() == old
+    assert cache.load("q") == [2]
 
 
 def test_threads_that_ask_the_same_wait_for_one_answer(portal, root):
