@@ -494,6 +494,31 @@ def test_a_file_is_written_though_the_answer_to_its_move_was_lost(
     assert layer.read(PICKS) == b"new"
 
 
+@pytest.mark.parametrize("key", [PICKS, TOMOGRAM], ids=lambda key: key.kind.value)
+def test_the_old_one_is_back_when_the_new_one_cannot_be_moved_to_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any
+) -> None:
+    layer: Any = open_layer("overlay", f"renaming://{tmp_path}/project")
+    layer.write(key, b"old") if key == PICKS else fill(layer, key, 1)
+    place = Path(layer.full_path(layout.path(key)))
+    move, refused = Renaming.mv, []
+
+    def refusing(self: Any, path1: str, path2: str, **options: Any) -> None:
+        if Path(path2) == place and not place.exists() and not refused:
+            refused.append(path1)
+            raise PermissionError(path2)
+        move(self, path1, path2, **options)
+
+    monkeypatch.setattr(Renaming, "mv", refusing)
+
+    with pytest.raises(PermissionError):
+        layer.write(key, b"new") if key == PICKS else fill(layer, key, 2)
+
+    assert refused
+    assert place.exists()
+    assert layer.read(key) == b"old" if key == PICKS else value_of(layer, key) == 1
+
+
 AGES = {"abandoned": STAGED_SECONDS + 1, "being written": STAGED_SECONDS - 60}
 
 

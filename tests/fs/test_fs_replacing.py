@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -296,6 +296,48 @@ def test_a_writer_that_was_taken_for_dead_stops(opened: Callable[..., Any], monk
     monkeypatch.setattr(Replacement, "_put", taken_over)
     with pytest.raises(BeingReplacedError):
         fill(opened(), 2)
+
+
+@pytest.mark.parametrize("obstore", [True], ids=["obstore"], indirect=True)  # botocore waits before it asks again
+def test_a_replacement_goes_on_though_the_answer_to_its_record_was_lost(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = opened()
+    fill(layer, 1)  # which also tries how the server takes conditions
+    put, lost = Replacement._put, []
+
+    def unanswered(self: Replacement, record: Record, revision: Any) -> None:
+        if not lost:
+            lost.append(record)
+            server.loses = 1
+        put(self, record, revision)
+
+    monkeypatch.setattr(Replacement, "_put", unanswered)
+
+    fill(layer, 2)
+
+    assert lost
+    assert server.loses == 0
+    assert values(opened()) == [2]
+
+
+def test_a_long_replacement_renews_its_record_before_each_part(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replacing, "_BATCH", 1)
+    monkeypatch.setattr(replacing, "_RENEWED", -1.0)
+    fill(opened(), 1)
+    copy, renewals = Replacement._copy, []
+
+    def noting(self: Replacement, staged: str, names: Sequence[str]) -> None:
+        renewals.append(decode(server._backend.get_object("lab", f"project/{RECORD}").value).renewed)
+        copy(self, staged, names)
+
+    monkeypatch.setattr(Replacement, "_copy", noting)
+
+    fill(opened(), 2, (16, 4, 4))
+
+    assert len(set(renewals[:4])) == 4  # one for each of its four chunks
 
 
 def test_a_process_that_has_ended_is_no_living_writer() -> None:
