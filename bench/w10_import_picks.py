@@ -82,7 +82,7 @@ def reference(job: Job) -> Numbers:
 def limit(job: Job) -> Numbers:
     from gemmi import cif
 
-    import_now("copick_core.picks")
+    import_now("copick_core.picks", "copick_core.models.plausibility")
     arrays = dict(np.load(Path(job.folder, "arrays.npz")))
     further = ("rlnOpticsGroup", "rlnRandomSubset")
     with job.scratch() as folder:
