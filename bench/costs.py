@@ -23,7 +23,7 @@ KINDS = ("LIST", "PUT", "GET and HEAD")
 #: Requests of one run whose volumes have one chunk in each level, counted in tests/bench/test_costs.py.
 COUNTED = {
     "read": {"LIST": 3, "GET and HEAD": 4},
-    "segmentation": {"LIST": 4, "PUT": 11},
+    "segmentation": {"LIST": 5, "PUT": 11},
     "picks": {"PUT": 2, "GET and HEAD": 1},
 }
 #: Requests of each further chunk: a new volume is written in its place.
