@@ -104,9 +104,14 @@ class OpenPage:
         position = [p / s for p, s in zip(place, scale, strict=True)]
         view = {"position": position, "crossSectionScale": 1 / pixels_per_voxel, "layout": "xy"}
         session.restore_view({**session.view(), **view})
-        self.until(lambda: np.allclose(self.frame.evaluate("Array.from(viewer.position.value)"), position, atol=1e-3))
+        self.until(lambda: self._is_at(position))
         self.until(lambda: self.frame.evaluate(_READY))
         self.page.wait_for_timeout(300)
+
+    def _is_at(self, position: list[float]) -> bool:
+        """Whether the viewer shows a position; it has none while it learns of its layers."""
+        found = self.frame.evaluate("Array.from(viewer.position.value)")
+        return len(found) == len(position) and np.allclose(found, position, atol=1e-3)
 
     def panel_box(self) -> tuple[float, float, float, float]:
         """Where on the screen the (only) slice is: left, top, width, height."""
