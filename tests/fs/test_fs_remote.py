@@ -669,6 +669,7 @@ def _named(*names: str) -> Exception:
         (ConnectionAbortedError(), True),
         (ConnectionRefusedError(), True),
         (OSError(errno.EPIPE, "pipe"), True),
+        (OSError(errno.EBADF, "a socket that smbprotocol has closed"), True),
         (socket.gaierror(-2, "Name or service not known"), True),
         (OSError("Socket is closed"), True),
         (OSError(errno.ENOSPC, "full"), False),

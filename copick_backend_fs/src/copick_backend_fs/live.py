@@ -59,6 +59,7 @@ _NUMBERS = {
 #: The way out where a web server lists no folders.
 NAME_THEM = "name what there is in the configuration (runs, voxel_spacings, tomograms)"
 _BROKEN_ERRNO = {
+    errno.EBADF,  # smbprotocol goes on with a socket that it has closed
     errno.ECONNABORTED,
     errno.ECONNREFUSED,
     errno.ECONNRESET,
