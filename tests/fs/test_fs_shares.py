@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +129,10 @@ def test_another_content_of_the_same_time_and_size_is_a_conflict(layer: LocalLay
     assert layer.read(PICKS) == b"OLD"
 
 
-def test_a_mesh_with_another_inode_number_is_no_conflict(run: Any) -> None:
+def test_a_mesh_with_another_inode_number_is_no_conflict_where_numbers_change(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "major", lambda device: 0)  # as of network shares and FUSE
     run.new_mesh("ribosome", "1").store()
     run.refresh()
     mesh = run.meshes[0]
@@ -140,6 +144,20 @@ def test_a_mesh_with_another_inode_number_is_no_conflict(run: Any) -> None:
 
     run.refresh()
     assert len(run.meshes[0].mesh.geometry) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="numbers of inodes are trusted on Linux only")
+def test_a_mesh_with_another_inode_number_is_a_conflict_on_a_block_device(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "major", lambda device: 8)  # as of /dev/sda
+    run.new_mesh("ribosome", "1").store()
+    run.refresh()
+    mesh = run.meshes[0]
+    assert mesh.mesh is not None
+    as_after_a_restored_backup(Path(mesh.path))
+
+    mesh.mesh = trimesh.creation.box()
+    with pytest.raises(ConflictError):
+        mesh.store()
 
 
 def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(layer: LocalLayer) -> None:

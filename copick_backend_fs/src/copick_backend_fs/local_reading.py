@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from copick_core.layers.atomic import check_regular
-from copick_core.layers.revisions import Revision, checksum, checksum_of, stamp
+from copick_core.layers.revisions import Revision, checksum, checksum_of, numbers_may_change, stamp
 
 if TYPE_CHECKING:
     from trimesh.parent import Geometry
@@ -65,6 +65,7 @@ def read_mesh(path: str, name: str) -> tuple[Geometry, Revision]:
     with open(path, "rb", opener=lambda path, _: os.open(path, _READ)) as file:
         found = os.fstat(file.fileno())
         check_regular(found, path)
-        revision = stamp(found, checksum_of(file))
+        # Reading the file twice would double the time of loading it.
+        revision = stamp(found, checksum_of(file) if numbers_may_change(found) else None)
         file.seek(0)
         return decode_mesh(file, name), revision

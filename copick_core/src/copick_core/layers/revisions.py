@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Hashable
@@ -84,7 +85,8 @@ class Stamp(tuple[int, int, int]):
     """Modification time in nanoseconds, size and inode number of a file.
 
     The number alone may change while the file stays: sshfs gives new ones after it was mounted again, so does a restored
-    backup. For that case a stamp of bytes that were read or written has their checksum, which equality leaves out.
+    backup. For that case a stamp of bytes that were read or written has their checksum, which equality leaves out. A stamp of
+    a large file has one only where `numbers_may_change`; elsewhere another number means another file.
 
     Attributes:
         checksum: CRC-32 of the bytes, or None where they were not read.
@@ -98,6 +100,14 @@ def stamp(stat: os.stat_result, checksum: int | None = None) -> Stamp:
     made = Stamp((stat.st_mtime_ns, stat.st_size, stat.st_ino))
     made.checksum = checksum
     return made
+
+
+def numbers_may_change(stat: os.stat_result) -> bool:
+    """Whether a place may give a file that stays another inode number.
+
+    On Linux, file systems on a block device do not; those without one (shares, FUSE, memory) have the major number 0.
+    """
+    return sys.platform != "linux" or os.major(stat.st_dev) == 0
 
 
 def checksum(data: bytes) -> int:
