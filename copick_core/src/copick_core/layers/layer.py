@@ -56,6 +56,8 @@ class Layer(ABC):
     keeps_records: bool = False
     #: Whether :meth:`volume_version` takes a request to a server. It is then asked after a read only.
     versions_take_requests: bool = False
+    #: How many requests this layer has sent to a server since it was opened; None where it sends none, or does not count.
+    requests: int | None = None
     #: Fields of :class:`~copick_core.volumes.format.VolumeFormat` that all volumes of this place have, because its storage
     #: takes no others, such as ``{"zarr_format": 3, "key_encoding": "default"}``; empty where any volume can be stored. New
     #: volumes get them whatever the project is configured for, and volumes are copied to and from such places by value. Where
@@ -120,6 +122,15 @@ class Layer(ABC):
         """
         return {parent: [*self.list(kind, parent)] for parent in parents}
 
+    def listing_runs(self, runs: Sequence[RunKey]) -> AbstractContextManager[None]:
+        """Enclose lists of all that is below many runs, which a layer may ask for together, and answer as of the beginning.
+
+        Args:
+            runs: The runs. Lists below them, and :meth:`revisions` of their files, may be as of the beginning of the block, in
+                the thread that has entered it.
+        """
+        return nullcontext()
+
     def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
         """Find the entities of a kind whose keys have some values, below whatever parents, without asking storage.
 
@@ -131,6 +142,18 @@ class Layer(ABC):
             All of them; None, the default, where parents would have to be listed to know.
         """
         return None
+
+    def find_columns(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Sequence[Any]] | None:
+        """Find entities as :meth:`find` does, and give them as columns; override where no key need be made for that.
+
+        Returns:
+            For each field of the keys (:func:`~copick_core.tree.keys.field_names`) its values, in the order of the keys; None
+            where :meth:`find` gives None.
+        """
+        from copick_core.tree.keys import as_columns
+
+        keys = self.find(kind, fields)
+        return None if keys is None else as_columns(kind, sorted(keys))
 
     def find_content(
         self, kind: Kind, fields: Mapping[str, str | float], content: Content

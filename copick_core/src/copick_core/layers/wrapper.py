@@ -125,9 +125,27 @@ class WrapperLayer(Layer):
         """Pass on."""
         return self.around("list_many", None, lambda: self.inner.list_many(kind, parents))
 
+    @contextmanager
+    def listing_runs(self, runs: Sequence[RunKey]) -> Iterator[None]:
+        """Pass on; :meth:`around` runs when the block is entered."""
+        with ExitStack() as stack:
+            self.around("listing_runs", None, lambda: stack.enter_context(self.inner.listing_runs(runs)))
+            yield
+
+    @property
+    def requests(self) -> int | None:  # type: ignore[override]
+        """That of the wrapped layer."""
+        return self.inner.requests
+
     def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
         """Pass on, not through :meth:`around`: it asks no storage."""
         return self.inner.find(kind, fields)
+
+    def find_columns(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Sequence[Any]] | None:
+        """Pass on, not through :meth:`around`: it asks no storage. A wrapper that has its own :meth:`find` is asked that."""
+        if type(self).find is not WrapperLayer.find:
+            return super().find_columns(kind, fields)
+        return self.inner.find_columns(kind, fields)
 
     def find_content(
         self, kind: Kind, fields: Mapping[str, str | float], content: Content

@@ -57,6 +57,11 @@ class _Index:
         tomograms = (used.tomograms if used is not None else None) or {}
         self.tomograms = {voxel_size_key(size): types for size, types in tomograms.items()}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return self.runs is None and self.voxel_spacings is None and not self.tomograms
+
     def tomogram_keys(self, spacing: VoxelSpacingKey) -> list[TomogramKey] | None:
         """Tomograms that every static run has at a spacing; None where nothing is said of it."""
         types = self.tomograms.get(spacing.voxel_size)

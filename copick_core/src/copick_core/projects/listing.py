@@ -23,6 +23,7 @@ from copick_core.tree.keys import (
     ParentKey,
     RunKey,
     VoxelSpacingKey,
+    as_columns,
     child_kinds,
     field_names,
 )
@@ -107,7 +108,50 @@ def _handles(root: CopickRootOverlay, kind: Kind | None, failed: Container[tuple
 def table(root: CopickRootOverlay, kind: Kind | str) -> dict[str, list[Any]]:
     """All entities of a kind as columns; see :meth:`CopickRootOverlay.table`."""
     kind = kind_of(kind)
-    return columns(kind, [*_rows(root, kind)])
+    known = _known_columns(root, kind)
+    return columns(kind, [*_rows(root, kind)]) if known is None else known
+
+
+def _known_columns(root: CopickRootOverlay, kind: Kind) -> dict[str, list[Any]] | None:
+    """The columns of a kind, where all layers have them without listing parent after parent; None otherwise."""
+    if kind is Kind.FEATURES or not root._index.is_empty:
+        return None  # the fields of features do not begin with those of their tomogram
+    found: list[tuple[Layer, Sequence[Sequence[Any]]]] = []
+    for layer in root.layers.all:
+        known = layer.find_columns(kind, {})
+        if known is None:
+            return None
+        found.append((layer, known))
+    if len(found) == 1:
+        ((layer, known),) = found
+        return {
+            **_named(kind, known),
+            "layer": [layer.name] * len(known[0]),
+            "read_only": [layer.read_only] * len(known[0]),
+        }
+    above = PARENT_KIND[kind]
+    places: dict[tuple[Any, ...], int] = {(): 0}
+    if above is not None:
+        parents = _known_columns(root, above)
+        if parents is None:
+            return None
+        places = {}
+        for parent in zip(*(parents[name] for name in _column_names(above)), strict=True):
+            places.setdefault(parent, len(places))
+    depth = len(next(iter(places), ()))
+    rows = [
+        (places[row[:depth]], number, row)
+        for number, (_, known) in enumerate(found)
+        for row in zip(*known, strict=True)
+        if row[:depth] in places
+    ]
+    rows.sort(key=lambda row: row[:2])  # rows of one layer are in the order of their keys
+    layers = [found[number][0] for _, number, _ in rows]
+    return _with_layers(kind, [row for _, _, row in rows], layers)
+
+
+def _column_names(kind: Kind) -> list[str]:
+    return ["run"] if kind is Kind.RUN else field_names(kind)
 
 
 def columns(kind: Kind, rows: Sequence[tuple[Key, Layer | None]]) -> dict[str, list[Any]]:
@@ -115,13 +159,21 @@ def columns(kind: Kind, rows: Sequence[tuple[Key, Layer | None]]) -> dict[str, l
 
     Both are None for what spans layers.
     """
-    found: dict[str, list[Any]] = {}
-    for name in field_names(kind):
-        value = attrgetter(name)
-        found["run" if kind is Kind.RUN else name] = [value(key) for key, _ in rows]
-    found["layer"] = [None if layer is None else layer.name for _, layer in rows]
-    found["read_only"] = [None if layer is None else layer.read_only for _, layer in rows]
-    return found
+    return _with_layers(kind, [key for key, _ in rows], [layer for _, layer in rows])
+
+
+def _with_layers(kind: Kind, rows: Sequence[Sequence[Any]], layers: Sequence[Layer | None]) -> dict[str, list[Any]]:
+    """Columns of rows that begin with the fields of keys, and of the layers that they are in."""
+    return {
+        **_named(kind, as_columns(kind, rows)),
+        "layer": [None if layer is None else layer.name for layer in layers],
+        "read_only": [None if layer is None else layer.read_only for layer in layers],
+    }
+
+
+def _named(kind: Kind, values: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Columns of the fields of keys, by their names."""
+    return {name: [*column] for name, column in zip(_column_names(kind), values, strict=True)}
 
 
 def _rows(root: CopickRootOverlay, kind: Kind) -> list[tuple[Key, Layer]]:

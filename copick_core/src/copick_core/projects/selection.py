@@ -105,27 +105,27 @@ class Selection:
         """
         if self._content is not None:
             return self._rows_with(self._content)
-        return self._all_rows()
+        return self._all_rows(self.kinds)
 
     def _rows_with(self, content: Content) -> list[Row]:
         """The rows that have a content: as layers know it, and the others read."""
         (kind,) = self.kinds
         found = _found(self.root, kind, self.address, content)
-        rows, unknown = ([], self._all_rows()) if found is None else found
+        rows, unknown = ([], self._all_rows(self.kinds)) if found is None else found
         with ThreadPoolExecutor(_READERS) as pool:
             matches = pool.map(lambda row: _contains(content, *cast("tuple[Key, Layer]", row)), unknown)
             rows = [*rows, *(row for row, is_match in zip(unknown, matches, strict=True) if is_match)]
         order = {layer.name: number for number, layer in enumerate(self.root.layers.all)}
         return sorted(rows, key=lambda row: (cast("Any", row[0]).run, order[cast("Layer", row[1]).name], row[0]))
 
-    def _all_rows(self) -> list[Row]:
-        known = {kind: rows[0] for kind in self.kinds if (rows := _found(self.root, kind, self.address)) is not None}
+    def _all_rows(self, kinds: Sequence[Kind]) -> list[Row]:
+        known = {kind: rows[0] for kind in kinds if (rows := _found(self.root, kind, self.address)) is not None}
         found: dict[Kind, list[Row]] = {}
-        asked = [kind for kind in self.kinds if kind not in known]
+        asked = [kind for kind in kinds if kind not in known]
         parents: dict[Kind, list[ParentKey]] = {kind: _parents(self.root, kind, self.address, found) for kind in asked}
         children = list_all(self.root, [*parents.items()])
         known |= {kind: _matching(self.root, kind, self.address, parents[kind], children) for kind in asked}
-        return [row for kind in self.kinds for row in known[kind]]
+        return [row for kind in kinds for row in known[kind]]
 
     def keys(self) -> list[Key]:
         """Keys of the entities; one that several layers hold comes once."""
@@ -133,7 +133,11 @@ class Selection:
 
     def count(self) -> int:
         """The number of entities, counting one that several layers hold once for each; no handle is made."""
-        return len(self.rows())
+        if self._content is not None:
+            return len(self.rows())
+        known = {kind: _number(self.root, kind, self.address) for kind in self.kinds}
+        rest = self._all_rows([kind for kind, number in known.items() if number is None])
+        return len(rest) + sum(number for number in known.values() if number is not None)
 
     def table(self) -> dict[str, list[Any]]:
         """The entities as columns of equal length, as :meth:`CopickRootOverlay.table` has them.
@@ -287,11 +291,10 @@ def _found(
     Returns:
         What has the content, and what must be read to know.
     """
-    if PARENT_KIND[kind] is not Kind.RUN or kind in CONTAINER_KINDS or root._index.runs is not None:
+    if not _is_findable(root, kind) or (content is None and address.literal("run") is not None):
         return None
-    if content is None and address.literal("run") is not None:
-        return None  # listing one run is as quick
     fields = address.literals(kind)
+    is_decided = content is None and address.is_decided_by(fields, kind)
     rows: tuple[list[tuple[str, int, Key, Layer]], ...] = ([], [])
     for number, layer in enumerate(root.layers.all):
         if content is None:
@@ -302,9 +305,24 @@ def _found(
         if both is None:
             return None
         for part, found in zip(rows, both, strict=True):
-            part += [(cast("Any", key).run, number, key, layer) for key in found if address.matches(key)]
+            part += [(cast("Any", key).run, number, key, layer) for key in found if is_decided or address.matches(key)]
     has, unknown = (_in_order(part) for part in rows)
     return has, unknown
+
+
+def _is_findable(root: CopickRootOverlay, kind: Kind) -> bool:
+    """Whether layers may find entities of a kind without listing; listing a single run is as quick."""
+    return PARENT_KIND[kind] is Kind.RUN and kind not in CONTAINER_KINDS and root._index.runs is None
+
+
+def _number(root: CopickRootOverlay, kind: Kind, address: Address) -> int | None:
+    """How many entities an address matches below runs, where all layers find them by their fields alone; None otherwise."""
+    fields = address.literals(kind)
+    if not _is_findable(root, kind) or address.literal("run") is not None or not address.is_decided_by(fields, kind):
+        return None
+    found = [layer.find_columns(kind, fields) for layer in root.layers.all]
+    known = [columns for columns in found if columns is not None]
+    return sum(len(columns[0]) for columns in known) if len(known) == len(found) else None
 
 
 def _in_order(rows: list[tuple[str, int, Key, Layer]]) -> list[Row]:

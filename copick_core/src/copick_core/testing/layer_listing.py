@@ -23,6 +23,7 @@ HOLDER_EXISTS = "A container that holds something exists, whether or not it was 
 NAMES = "Names are taken as they are: no character of them is a pattern, a separator or an escape."
 FOREIGN = "Whatever lies in a place and is not an entity is left out of listings; it is never an error."
 MANY = "List the entities of a kind below many parents; remote layers overlap their requests."
+RUNS = "Enclose lists of all that is below many runs, which a layer may ask for together, and answer as of the beginning."
 
 
 class ListingChecks(LayerChecks):
@@ -182,6 +183,23 @@ class ListingChecks(LayerChecks):
 
         assert isinstance(many, Mapping)
         assert {p: {*many[p]} for p in parents} == {p: {*layer.list(kind, p)} for p in parents}
+
+    @pytest.mark.parametrize("kind", ALL_KINDS)
+    @promises(RUNS)
+    def test_lists_of_runs_that_are_listed_as_wholes_are_the_same(self, layer: Layer, kind: Kind) -> None:
+        self.need(kind)
+        runs = [RunKey("TS_1"), RunKey("TS_2"), RunKey("unknown")]
+        for run in runs[:2]:
+            samples.fill(layer, samples.key(kind, run.name))
+        parents = [*dict.fromkeys(samples.parents(kind, run.name) for run in runs[:2])]
+        expected = {parent: {*layer.list(kind, parent)} for parent in parents}
+        layer.forget(ROOT)
+
+        with layer.listing_runs(runs):
+            found = {parent: {*layer.list(kind, parent)} for parent in parents}
+            many = {parent: {*keys} for parent, keys in layer.list_many(kind, parents).items()}
+
+        assert found == many == expected
 
     @promises(MANY)
     def test_list_many_of_no_parents_is_empty(self, layer: Layer) -> None:

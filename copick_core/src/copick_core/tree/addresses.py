@@ -22,7 +22,7 @@ An address has no kind: ``ribosome:alice/1`` may be picks, filaments and a mesh.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cached_property
@@ -126,6 +126,11 @@ class Address:
             if value is not None:
                 found[field] = value
         return found
+
+    def is_decided_by(self, fields: Container[str], kind: Kind) -> bool:
+        """Whether every key of a kind with the values that :meth:`literals` gives for some fields has this address."""
+        parts = {part: field for field, part in _FIELDS[kind].items()}
+        return not self.flags and all(parts[part] in fields for part in self._tests if part in parts)
 
     @property
     def size(self) -> float | None:
