@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
@@ -22,6 +22,18 @@ _AT_ONCE = 1000
 
 #: Name of the user metadata that mark the documents of a volume; Azure wants letters only.
 MARK = "copickvolume"
+
+
+class Page(NamedTuple):
+    """A page of a list of all objects below a folder.
+
+    Attributes:
+        names: Names relative to the folder, in order, with revisions.
+        is_last: Whether nothing comes after it.
+    """
+
+    names: Sequence[tuple[str, Revision | None]]
+    is_last: bool
 
 
 class BucketFiles(RemoteFiles):
@@ -54,6 +66,13 @@ class BucketFiles(RemoteFiles):
     @abstractmethod
     async def revisions_in(self, live: Live, folder: str) -> dict[str, Revision]:
         """Revisions of the objects in a folder, by name: as many requests as its list."""
+
+    #: Whether :meth:`page_after` is there: the server begins a list after a name.
+    lists_after = False
+
+    async def page_after(self, live: Live, folder: str, after: str) -> Page:
+        """The first thousand objects below a folder whose names come after a name: one request."""
+        raise NotImplementedError(f"{type(self).__name__} has no lists that begin after a name")
 
     async def revisions_in_all(self, live: Live, folders: Sequence[str]) -> dict[str, dict[str, Revision]]:
         """Revisions of the objects in several folders."""

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from copick_backend_fs.config import Limits
-from copick_backend_fs.live import Live, hang_up, is_alive, is_broken_connection
+from copick_backend_fs.live import Live, Slots, hang_up, is_alive, is_broken_connection
 from copick_backend_fs.secrets import without_secrets
 from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
 
@@ -72,6 +72,8 @@ class Connection:
         self._args = dict(fs_args)
         self._limits = limits or Limits()
         self._live: Live | None = None
+        #: How many requests were sent over fsspec or obstore.
+        self.sent = 0
         #: Until when nobody is asked, and why.
         self._given_up: tuple[float, str] | None = None
         #: How often the user wanted a new connection: what still waits for an older one says nothing of the place.
@@ -92,6 +94,11 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection to {redacted(self.url)}>"
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent; calls of a file system that takes several for one count once."""
+        return self.sent
 
     # ------------------------------------------------------------------ the file system
 
@@ -165,7 +172,7 @@ class Connection:
             files = SMBFiles()
         else:
             files = RemoteFiles(self.protocol)
-        return Live(fs, root.rstrip("/") if len(root) > 1 else root, asyncio.Semaphore(slots), files, os.getpid())
+        return Live(fs, root.rstrip("/") if len(root) > 1 else root, Slots(slots, self), files, os.getpid())
 
     def renew(self) -> None:
         """Make a new connection on the next call, and ask again at once."""

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from copick_core.errors import redacted
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from copick_backend_fs.files import RemoteFiles
 
 T = TypeVar("T")
+
+#: Names of one page of a list.
+PAGE = 1000
 
 #: Errors that are ordinary answers, also where their class derives from one of a broken connection.
 _ANSWERS = {
@@ -89,13 +92,42 @@ def is_broken_connection(error: BaseException) -> bool:
     return error.__cause__ is not None and is_broken_connection(error.__cause__)
 
 
+class Sender(Protocol):
+    """What counts the requests that it sends."""
+
+    sent: int
+
+
+class Slots(asyncio.Semaphore):
+    """Slots of requests that are under way, which count the requests.
+
+    Args:
+        number: How many there are.
+        sender: What counts.
+    """
+
+    def __init__(self, number: int, sender: Sender) -> None:
+        super().__init__(number)
+        self._sender = sender
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for a slot, and count a request."""
+        await super().acquire()
+        self._sender.sent += 1
+        return True
+
+    def count_pages(self, names: int) -> None:
+        """Count the further requests of a list that had so many names."""
+        self._sender.sent += max(0, names - 1) // PAGE
+
+
 @dataclass(frozen=True)
 class Live:
     """A file system that is in use, how its files are dealt with, and by which process."""
 
     fs: Any
     root: str
-    slots: asyncio.Semaphore = field(repr=False)
+    slots: Slots = field(repr=False)
     files: RemoteFiles
     pid: int
 

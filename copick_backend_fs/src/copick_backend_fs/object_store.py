@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import IO, TYPE_CHECKING, Any
 
-from copick_backend_fs.buckets import MARK, BucketFiles
+from copick_backend_fs.buckets import MARK, BucketFiles, Page
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection, server
 from copick_backend_fs.files import PIECE, PreconditionFailedError, together
-from copick_backend_fs.live import Live
+from copick_backend_fs.live import PAGE, Live, Slots
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
 from copick_core.layers.path_layer import Listing
@@ -60,6 +60,11 @@ class StoreConnection(Connection):
         """The file system of fsspec, for others to use."""
         return self.plain.live.fs
 
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, over fsspec too."""
+        return self.sent + (0 if self._plain is None else self._plain.sent)
+
     def renew(self) -> None:
         """Make a new connection on the next call, over fsspec too."""
         super().renew()
@@ -86,7 +91,7 @@ class StoreConnection(Connection):
         _started_by = os.getpid()
         root = self.url.partition("://")[2]
         files = StoreFiles(arguments, self)
-        return Live(None, root, asyncio.Semaphore(arguments.connections), files, os.getpid())
+        return Live(None, root, Slots(arguments.connections, self), files, os.getpid())
 
 
 class StoreFiles(BucketFiles):
@@ -143,11 +148,28 @@ class StoreFiles(BucketFiles):
             with _told_as_usual(self._bucket):
                 async with live.slots:
                     found = await self._store.list_with_delimiter_async(prefix or None)
+                    live.slots.count_pages(len(found["objects"]) + len(found["common_prefixes"]))
         except InvalidPathError:
             return None
         # An object that stands for the folder itself has its name.
         objects = {entry["path"].rpartition("/")[2]: entry for entry in found["objects"] if entry["path"] != prefix}
         return objects, found["common_prefixes"]
+
+    @property
+    def lists_after(self) -> bool:  # type: ignore[override]
+        """Whether the server begins a list after a name; for Azure, obstore would list everything before it too."""
+        return self._arguments.store == "S3Store"
+
+    async def page_after(self, live: Live, folder: str, after: str) -> Page:
+        """The first thousand objects below a folder that come after a name: one request."""
+        prefix = self._key(folder)
+        with _told_as_usual(self._bucket):
+            async with live.slots:
+                pages = self._store.list(prefix, offset=f"{prefix}/{after}", chunk_size=PAGE)
+                async for page in pages:
+                    names = [(entry["path"][len(prefix) + 1 :], entry.get(self._tag)) for entry in page]
+                    return Page(names, len(names) < PAGE)
+        return Page((), is_last=True)
 
     async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder: one request."""
@@ -241,6 +263,7 @@ class StoreFiles(BucketFiles):
                         names += [entry["path"].removeprefix(prefix).lstrip("/") for entry in page]
                         if not all_pages:
                             break
+                    live.slots.count_pages(len(names))
         except InvalidPathError:
             plain = self._connection.plain.live
             return await plain.files.find(plain, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from copick_core.layers.path_layer import Listing, PathLayer
 from copick_core.layers.revisions import ANY, AnyRevision, FileChangedError, FolderTakenError, Revision
 from copick_core.layers.staged import ASIDE, aside_of, is_staged
 from copick_core.tree import layout
-from copick_core.tree.keys import Key, Kind
+from copick_core.tree.keys import Key, Kind, RunKey
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.buckets import BucketFiles
     from copick_backend_fs.live import Live
+    from copick_backend_fs.walking import Tree
     from copick_core.layers.problems import OfWriters, Problem, Severity
 
 #: Protocols whose files lie in an archive, which lies somewhere else.
@@ -185,15 +187,19 @@ class FsspecLayer(PathLayer):
         """List many folders at once."""
         if not paths:
             return {}
-        full = [self.full_path(path) for path in paths]
-        listings = self._connection.ask(self._files.list_folders, full)
-        if self._connection.protocol in _WEB:
-            self._notice_missing_listings(listings)
-        found = {path: listings[f] for path, f in zip(paths, full, strict=True)}
+        found = self._asked(paths)
         if self._connection.protocol not in _READ_ONLY:
             for path, listing in found.items():
                 self._add_replaced(path, listing)
         return found
+
+    def _asked(self, paths: Sequence[str]) -> dict[str, Listing]:
+        """Listings of folders as the server gives them."""
+        full = [self.full_path(path) for path in paths]
+        listings = self._connection.ask(self._files.list_folders, full)
+        if self._connection.protocol in _WEB:
+            self._notice_missing_listings(listings)
+        return {path: listings[f] for path, f in zip(paths, full, strict=True)}
 
     def _add_replaced(self, folder: str, listing: Listing) -> None:
         """List volumes of which nothing is in its place while another one is put there, or since a writer died at that."""
@@ -556,6 +562,52 @@ class BucketLayer(FsspecLayer):
         super().__init__(name, connection, read_only=read_only)
         #: Volumes that this layer is making.
         self._made: set[str] = set()
+        #: What is known of runs that are listed as wholes, in the thread that does.
+        self._ahead = threading.local()
+        #: Whether lists of folders were found to take fewer requests than those of all objects.
+        self._has_many_objects = False
+
+    @property
+    def requests(self) -> int:  # type: ignore[override]
+        """How many requests this layer has sent."""
+        return self._connection.requests
+
+    # ------------------------------------------------------------------ whole runs
+
+    @contextmanager
+    def listing_runs(self, runs: Sequence[RunKey]) -> Iterator[None]:
+        """List everything below runs by pages of a thousand objects, if that takes fewer requests than their folders."""
+        before, self._ahead.tree = self._tree, self._walked(runs)
+        try:
+            yield
+        finally:
+            self._ahead.tree = before
+
+    @property
+    def _tree(self) -> Tree | None:
+        return getattr(self._ahead, "tree", None)
+
+    def _walked(self, runs: Sequence[RunKey]) -> Tree | None:
+        if not runs or self._has_many_objects or not self._files.lists_after:
+            return None
+        from copick_backend_fs.walking import walk
+
+        names = [layout.path(run).rpartition("/")[2] for run in runs]
+        try:
+            tree = self._connection.ask(walk, self._files, self.full_path(layout.RUNS_FOLDER), names)
+        except (OSError, ValueError):
+            return None  # the lists of folders tell which of them fails
+        self._has_many_objects = tree.takes_more
+        return tree
+
+    def _asked(self, paths: Sequence[str]) -> dict[str, Listing]:
+        """Listings of folders, of runs that are listed as wholes from what is known."""
+        tree = self._tree
+        if tree is None:
+            return super()._asked(paths)
+        known = {path: listing for path in paths if (listing := tree.listing(path)) is not None}
+        rest = [path for path in paths if path not in known]
+        return {**known, **(super()._asked(rest) if rest else {})}
 
     # ------------------------------------------------------------------ volumes that are being made
 
@@ -627,12 +679,13 @@ class BucketLayer(FsspecLayer):
 
     def revisions(self, keys: Sequence[Key]) -> Mapping[Key, Revision]:
         """Tokens of many files: the folders that they are in are listed."""
-        paths = {key: layout.path(key).rpartition("/") for key in keys}
+        tree = self._tree
+        known = {key: path for key in keys if tree is not None and tree.knows((path := layout.path(key)).rpartition("/")[0])}
+        listed = {key: tree.revision(path) for key, path in known.items()} if tree is not None else {}
+        paths = {key: layout.path(key).rpartition("/") for key in keys if key not in known}
         folders = {folder: self.full_path(folder) for folder, _, _ in paths.values()}
-        if not folders:
-            return {}
-        found = self._connection.ask(self._files.revisions_in_all, [*folders.values()])
-        told = {key: found[folders[folder]].get(name) for key, (folder, _, name) in paths.items()}
+        found = self._connection.ask(self._files.revisions_in_all, [*folders.values()]) if folders else {}
+        told = listed | {key: found[folders[folder]].get(name) for key, (folder, _, name) in paths.items()}
         return {key: revision for key, revision in told.items() if revision is not None}
 
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:

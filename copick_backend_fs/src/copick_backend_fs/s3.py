@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from copick_backend_fs.buckets import MARK, BucketFiles
+from copick_backend_fs.buckets import MARK, BucketFiles, Page
 from copick_backend_fs.files import PIECE, PreconditionFailedError, together
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
@@ -103,6 +103,16 @@ class S3Files(BucketFiles):
         async for prefix, page in self._pages(live, folder, Delimiter="/"):
             found |= {e["Key"][len(prefix) :]: str(e["ETag"]) for e in page.get("Contents", ()) if "ETag" in e}
         return found
+
+    lists_after = True
+
+    async def page_after(self, live: Live, folder: str, after: str) -> Page:
+        """The first thousand objects below a folder that come after a name: one request."""
+        bucket = live.fs.split_path(live.root)[0]
+        prefix = f"{folder[len(bucket) + 1 :]}/"
+        page = await self._call(live, "list_objects_v2", Prefix=prefix, StartAfter=f"{prefix}{after}")
+        names = [(entry["Key"][len(prefix) :], entry.get("ETag")) for entry in page.get("Contents", ())]
+        return Page(names, not page.get("IsTruncated"))
 
     async def exists(self, live: Live, path: str, *, folder: bool) -> bool:
         """Whether there is a file, or a folder: one request."""
