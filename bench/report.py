@@ -208,8 +208,8 @@ in Python code, in both libraries. The dask cluster is there before the time beg
 holds each cell as text, which is most of the limit's memory; ours reads the file in parts, and lets go of what is stored.""",
     "W11": """The limit writes tables that are in memory already; ours reads the picks first.""",
     "W12": """The limit is one GET of a list of everything. The reference has no index: its time and requests are those of
-all runs at the rate of 50, and so are ours without an index. Most of what is left with an index is making 130,000 keys, and
-Python's garbage collector, which looks at them. A busy machine stretches the seconds, hardly those of the processor.""",
+all runs at the rate of 50, and so are ours without an index. With an index, most of it is reading rows of the table; no key is
+made. A busy machine stretches the seconds, hardly those of the processor.""",
     "W13": """The limit reads the same files from the local disk. Regions read only the pieces of the kept chunk, which has
 60 MiB, that they cover; each piece has a checksum.""",
     "W14": """The limit knows where everything is. A first region is the root's metadata, the level's metadata, a chunk, and a

@@ -120,6 +120,7 @@ def check_w18(result: dict[str, Any]) -> None:
 def check_w12(result: dict[str, Any]) -> None:
     assert counts(result, "with an index", "ours")["requests"] <= 5
     assert counts(result, "after 10 runs changed through it", "ours")["requests"] <= 30
+    assert counts(result, "listed anew, as after changes by others", "ours")["requests"] == 3  # runs, objects, a page of all
     assert (
         counts(result, "without an index", "ours")["requests"] <= counts(result, "without an index", "reference")["requests"]
     )

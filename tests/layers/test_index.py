@@ -23,6 +23,7 @@ from copick_core.testing import samples
 from copick_core.testing.wrappers import CountingLayer, FlakyLayer
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey, TomogramKey
 from copick_layers.index.commands import index as command
+from copick_layers.index.comparing import Differences
 from copick_layers.index.layer import IndexLayer
 from copick_layers.index.options import IndexOptions
 from copick_layers.index.query import search
@@ -108,6 +109,7 @@ def test_a_table_of_the_project_asks_nothing(config):
 
     assert again.table("picks")["run"] == ["TS_1", "TS_2"]
     assert again.select("*/ribosome:ana").count() == 2
+    assert again.select("TS_[1]/ribosome:ana").count() == 1
     assert inner.calls == {}
 
 
@@ -186,7 +188,7 @@ def test_an_update_drops_runs_that_are_gone(bare, indexed):
 
 
 def test_a_build_that_was_cut_off_goes_on(bare, indexed, monkeypatch):
-    monkeypatch.setattr("copick_layers.index.layer._BATCH", 2)
+    monkeypatch.setattr("copick_layers.index.layer.BATCH", 2)
     for n in range(6):
         bare.write(PICKS._replace(run=f"TS_{n}"), POINTS)
 
@@ -279,7 +281,7 @@ def test_four_writers_at_once_leave_an_index_that_is_true(indexed, place, file):
             job.result()
 
     layer = indexed()
-    assert layer.differences() == (set(), set())
+    assert layer.differences() == Differences()
     assert layer.index.unfinished() == []
     assert len(layer.index.everything()) == 3 + 4 * 7
 
@@ -391,6 +393,34 @@ def test_a_selection_by_points_and_labels_asks_nothing_of_the_storage(config):
     assert inner.calls == {}
 
 
+def indexed_layers(tmp_path, config):
+    """A project of two indexed layers: runs and picks of the reference come first."""
+    content = json.loads(config.read_text())
+    content["static_root"] = str(tmp_path / "reference")
+    content["wrappers"] = [
+        {"name": "index", "layer": name, "path": str(tmp_path / f"{name}.sqlite")} for name in ("static", "overlay")
+    ]
+    for place, runs in ((content["static_root"], ("TS_3", "TS_2")), (content["overlay_root"], ("TS_2", "TS_1"))):
+        root = copick_core.open({**content, "overlay_root": place, "static_root": None, "wrappers": []})
+        for name in runs:
+            run = root.new_run(name)
+            run.new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+            run.new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.ones((2, 2, 2), "f4"), levels=1)
+    return content
+
+
+@pytest.mark.parametrize("kind", ["runs", "voxel_spacings", "picks", "tomograms", "features"])
+def test_a_table_of_several_layers_is_the_same_with_indexes_and_without(config, tmp_path, kind):
+    content = indexed_layers(tmp_path, config)
+    expected = copick_core.open({**content, "wrappers": []}).table(kind)
+    root = copick_core.open(content)
+    for layer in root.layers.all:
+        layer.unwrap(IndexLayer).update()
+
+    assert root.layers.all[0].find_columns(Kind.RUN, {}) == [["TS_2", "TS_3"]]
+    assert root.table(kind) == expected
+
+
 def test_what_the_index_does_not_know_is_read(config):
     _, layer = segmentations(config)
     again, inner = counted(config)
@@ -451,7 +481,7 @@ def test_a_damaged_volume_is_not_described(bare, indexed):
 def test_what_was_read_before_a_change_is_not_noted(config):
     root, layer = segmentations(config)
     (first, *_) = root.select("TS_1/cells@10.0")
-    key, facts, changes = layer._facts(first.key)
+    key, facts, changes = layer._storage._facts(first.key)
     first.set_region(7)
 
     assert layer.index.note(key, facts, changes) is False
@@ -462,15 +492,40 @@ def test_searching_needs_an_index_that_was_built(config):
         search(copick_core.open(str(config)), "picks")
 
 
-def test_a_project_behind_an_index_and_a_cache_opens_in_another_process(config, tmp_path):
+def behind_both(config, tmp_path):
+    """The project behind an index and a cache, with points in two runs."""
     content = json.loads(config.read_text())
     content["wrappers"].append({"name": "cache", "path": str(tmp_path / "cache")})
     root = copick_core.open(content)
-    root.new_run("TS_1").new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+    for name in ("TS_1", "TS_2"):
+        root.new_run(name).new_picks("ribosome", "1").from_numpy([[1.0, 2.0, 3.0]])
+    return root
+
+
+def test_a_project_behind_an_index_and_a_cache_pickles(config, tmp_path):
+    root = behind_both(config, tmp_path)
 
     again = pickle.loads(pickle.dumps(root))
 
     assert again.get_run("TS_1").picks[0].numpy()[0].tolist() == [[1.0, 2.0, 3.0]]
+
+
+def copied_points(run):
+    """Read the points of a run, and store them again."""
+    points = run.picks[0].numpy()[0]
+    run.new_picks("ribosome", "2").from_numpy(points)
+    return points.tolist()
+
+
+@pytest.mark.slow
+def test_worker_processes_read_and_write_behind_an_index_and_a_cache(config, tmp_path):
+    root = behind_both(config, tmp_path)
+    root.layers.overlay.unwrap(IndexLayer).update()
+
+    report = copick_core.map_runs(copied_points, root, workers=2)
+
+    assert report.results == {name: [[1.0, 2.0, 3.0]] for name in ("TS_1", "TS_2")}
+    assert root.table("picks")["session_id"] == ["1", "2"] * 2
 
 
 # ---------------------------------------------------------------------- commands

@@ -11,6 +11,7 @@ import click
 from copick_core.cli.parameters import examples, json_option
 
 if TYPE_CHECKING:
+    from copick_core.tree.keys import Key
     from copick_layers.index.layer import IndexLayer
 
 _config = click.option(
@@ -61,18 +62,25 @@ def update(config: str, describe: bool, as_json: bool) -> None:
 @click.pass_context
 def check(context: click.Context, config: str, as_json: bool) -> None:
     """Compare the index with the storage; the exit code is 1 if they differ. Changes nothing."""
-    words = ("missing in the index", "only in the index", "has another content")
-    found = [
-        (layer.name, word, key)
-        for layer in _indexes(config)
-        for word, keys in zip(words, (*layer.differences(), layer.changed()), strict=True)
-        for key in sorted(keys, key=str)
-    ]
+    found: list[tuple[str, str, Key]] = []
+    layers = _indexes(config)
+    for layer in layers:
+        differences = layer.differences()
+        for word, keys in (
+            ("missing in the index", differences.missing),
+            ("only in the index", differences.surplus),
+            ("has another content", differences.changed),
+            ("cannot be listed", differences.failed),
+        ):
+            found += [(layer.name, word, key) for key in sorted(keys, key=str)]
     if as_json:
         click.echo(json.dumps([{"layer": name, "difference": word, "key": str(key)} for name, word, key in found], indent=2))
     else:
         for name, word, key in found:
             click.echo(f"{name}: {word}: {key}")
+        for layer in layers:
+            if layer.requests is not None:
+                click.echo(f"{layer.name}: compared with {layer.requests:,} requests")
         click.echo(f"{len(found)} differences" if found else "the index is up to date")
     context.exit(1 if found else 0)
 
@@ -94,6 +102,8 @@ def info(config: str, as_json: bool) -> None:
 def _show(fact: dict[str, Any]) -> None:
     built = fact["built"]
     when = "not built yet" if built is None else f"as of {datetime.fromtimestamp(built, UTC):%Y-%m-%d %H:%M} UTC"
+    if fact["requests"] is not None:
+        when += f" ({fact['listed']:,} runs were listed with {fact['requests']:,} requests)"
     click.echo(f"{fact['layer']}: {fact['path']}, {when}")
     for kind, count in fact["entities"].items():
         click.echo(f"  {kind:<14} {count:>10,}")
@@ -106,9 +116,11 @@ def _show(fact: dict[str, Any]) -> None:
 def _updated(config: str, describe: bool, as_json: bool, *, everything: bool) -> None:
     facts: list[dict[str, Any]] = []
     for layer in _indexes(config):
-        facts.append({"layer": layer.name, "runs_listed": layer.update(everything=everything), "entities_read": 0})
+        listed = layer.update(everything=everything)
+        requests = layer.index.facts()["requests"]
+        facts.append({"layer": layer.name, "runs_listed": listed, "requests": requests, "entities_read": 0})
         if not as_json:
-            click.echo(f"{layer.name}: {facts[-1]['runs_listed']} runs listed")
+            click.echo(f"{layer.name}: {listed} runs listed{'' if requests is None else f' with {requests:,} requests'}")
         if describe:
             facts[-1]["entities_read"] = layer.describe()
             if not as_json:

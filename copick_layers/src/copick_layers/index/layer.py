@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import ConflictError, CopickError, InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.errors import ConflictError, NotFoundError, ReadOnlyError
 from copick_core.layers import ANY, Layer, Revision, WrapperLayer
 from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
     CONTAINER_KINDS,
-    FILE_KINDS,
-    KINDS,
-    PARENT_KIND,
     ROOT,
     Key,
     Kind,
     ParentKey,
     RootKey,
     RunKey,
-    SegmentationKey,
-    child_kinds,
 )
+from copick_layers.index.comparing import AT_ONCE, BATCH, Comparison, Differences, file_facts
 from copick_layers.index.database import IndexFile
 from copick_layers.index.options import IndexOptions
 from copick_layers.index.rows import run_of
@@ -34,17 +29,6 @@ if TYPE_CHECKING:
 
     from copick_core.layers.contents import Content
 
-#: Volumes that are asked for their versions, or entities that are read, at once.
-_AT_ONCE = 16
-#: Runs that are listed at once, and put into the index in one step.
-_BATCH = 1000
-#: Kinds below runs, each after the kind that holds it.
-_KINDS = [
-    *(kind for kind in child_kinds(Kind.RUN) if not KINDS[kind].sparse),
-    *(kind for kind in child_kinds(Kind.RUN) if KINDS[kind].sparse),
-    *child_kinds(Kind.VOXEL_SPACING),
-    *child_kinds(Kind.TOMOGRAM),
-]
 #: Errors after which storage is as it was.
 _UNCHANGED = (ConflictError, NotFoundError, ReadOnlyError)
 
@@ -106,6 +90,12 @@ class IndexLayer(WrapperLayer):
             self._compare([ROOT])
         return None if self._freshness == "check" else self.index.find(kind, fields)
 
+    def find_columns(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Sequence[Any]] | None:
+        """Find entities as :meth:`find` does; no key is made."""
+        if self._freshness == "update":
+            self._compare([ROOT])
+        return None if self._freshness == "check" else self.index.find_columns(kind, fields)
+
     def find_content(
         self, kind: Kind, fields: Mapping[str, str | float], content: Content
     ) -> tuple[Sequence[Key], Sequence[Key]] | None:
@@ -126,24 +116,24 @@ class IndexLayer(WrapperLayer):
         runs = [run for run in dict.fromkeys(map(run_of, parents)) if run not in self._fresh]
         if runs:
             known = self.index.versions()
-            self._relist([run for run in runs if not self._is_same(run, known.get(run))])
+            self._storage.relist([run for run in runs if not self._is_same(run, known.get(run))])
             self._fresh.update(runs)
 
     def _is_same(self, run: str, version: str | None) -> bool:
         """Whether a run is as it was when it had a version."""
-        return version is not None and version == self._version(run)
-
-    def _version(self, run: str) -> str | None:
-        found = self.inner.listing_version(RunKey(run) if run else ROOT)
-        return None if found is None else repr(found)
+        return version is not None and version == self._storage.version(run)
 
     def _mend(self, parents: Sequence[ParentKey]) -> bool:
         """List runs anew whose writers died; gives whether there were any."""
         left = self.index.left_behind() & {*map(run_of, parents)}
-        self._relist(sorted(left))
+        self._storage.relist(sorted(left))
         return bool(left)
 
     # ------------------------------------------------------------------ keeping it up to date
+
+    @property
+    def _storage(self) -> Comparison:
+        return Comparison(self.inner, self.index)
 
     def update(self, *, everything: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
         """Bring the index up to date, or build it; one that was cut off goes on where it stopped.
@@ -159,113 +149,30 @@ class IndexLayer(WrapperLayer):
         self.inner.forget(ROOT)
         self._forget()
         done = {} if everything else self.index.begin_build()
-        self._relist([""])
-        runs = [run_of(key) for key in self.inner.list(Kind.RUN, ROOT)]
+        before = self.inner.requests
+        runs = [run_of(key) for key in self._storage.relist([""])[""] if key.kind is Kind.RUN]
         known = {} if everything else self.index.versions()
         old = [run for run in runs if run not in done and not self._is_same(run, known.get(run))]
-        for first in range(0, len(old), _BATCH):
-            self._relist(old[first : first + _BATCH], forget=everything)
+        for first in range(0, len(old), BATCH):
+            self._storage.relist(old[first : first + BATCH], forget=everything)
             if progress is not None:
-                progress(min(first + _BATCH, len(old)), len(old))
-        self.index.finish_build(runs)
+                progress(min(first + BATCH, len(old)), len(old))
+        now = self.inner.requests
+        self.index.finish_build(runs, listed=len(old), requests=None if now is None or before is None else now - before)
         self._fresh.update(["", *runs])
         return len(old)
 
-    def _relist(self, runs: Sequence[str], *, forget: bool = False) -> None:
-        """List whole runs and take what is there into the index, and what entities contain if that is not to be forgotten."""
-        if not runs:
-            return
-        before = self.index.state()
-        versions = {run: self._version(run) for run in runs}
-        found, failed = self._listed(runs)
-        told = {} if forget else self._told(self.index.noted_revisions(runs, versions))
-        # Runs that cannot be listed stay unknown: whoever asks for them gets the error.
-        known = {run: keys for run, keys in found.items() if run not in failed}
-        self.index.replace(known, before, versions, told, forget=forget)
+    def differences(self) -> Differences:
+        """List the whole storage, and compare; changes nothing."""
+        return self._storage.differences()
 
-    def _told(self, keys: Iterable[Key]) -> dict[Key, str]:
-        """Revisions of entities now, as text: files all at once, volumes many at a time."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        files: list[Key] = []
-        volumes: list[Key] = []
-        for key in keys:
-            (files if key.kind in FILE_KINDS else volumes).append(key)
-        told: dict[Key, Hashable | None] = {**(self.inner.revisions(files) if files else {})}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            told.update(zip(volumes, pool.map(self.inner.volume_version, volumes), strict=True))
-        return {key: repr(revision) for key, revision in told.items() if revision is not None}
-
-    def changed(self) -> set[Key]:
-        """Entities whose revision is not the one with which their content was noted; changes nothing."""
-        noted = self.index.noted_revisions(["", *(run_of(key) for key in self.inner.list(Kind.RUN, ROOT))], {})
-        told = self._told(noted)
-        return {key for key, revision in noted.items() if told.get(key, revision) != revision}
-
-    def _listed(self, runs: Sequence[str]) -> tuple[dict[str, builtins.list[Key]], set[str]]:
-        """List everything below some runs; gives it by run, and the runs that could not be listed."""
-        found: dict[str, list[Key]] = {run: [] for run in runs}
-        failed: set[str] = set()
-        for run in runs:
-            self.inner.forget(RunKey(run) if run else ROOT)
-        if "" in found:
-            found[""] = [*self.inner.list(Kind.RUN, ROOT), *self.inner.list(Kind.OBJECT, ROOT)]
-        names = [run for run in runs if run]
-        parents: dict[Kind, list[ParentKey]] = {Kind.RUN: [RunKey(run) for run in names]}
-        for kind in _KINDS if names else ():
-            above = PARENT_KIND[kind]
-            listed = self.inner.list_many(kind, parents.get(above, ())) if above is not None else {}
-            if isinstance(listed, PartialListing):
-                failed |= {run_of(parent) for parent in listed.failures}
-            keys = [key for children in listed.values() for key in children]
-            parents[kind] = keys  # type: ignore[assignment]
-            for key in keys:
-                found[run_of(key)].append(key)
-        return found, failed
-
-    def differences(self) -> tuple[set[Key], set[Key]]:
-        """List the whole storage, and compare; changes nothing.
-
-        Returns:
-            Entities that the index lacks, and those that only the index has.
-        """
-        self.inner.forget(ROOT)
-        runs = [run_of(key) for key in self.inner.list(Kind.RUN, ROOT)]
-        stored = {key for keys in self._listed(["", *runs])[0].values() for key in keys}
-        known = self.index.everything()
-        return stored - known, known - stored
-
-    def describe(self, *, workers: int = _AT_ONCE) -> int:
+    def describe(self, *, workers: int = AT_ONCE) -> int:
         """Read what the index does not know: size, revision and points of files, shape and levels of volumes, labels.
 
         Returns:
             How many entities were read.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
-        unknown = self.index.undescribed()
-        with ThreadPoolExecutor(workers) as pool:
-            for key, facts, changes in pool.map(self._facts, unknown):
-                self.index.note(key, facts, changes)
-        return len(unknown)
-
-    def _facts(self, key: Key) -> tuple[Key, dict[str, Any], int]:
-        changes = self.index.changes_of(run_of(key))
-        try:
-            if key.kind in FILE_KINDS:
-                data, revision = self.inner.read_revised(key)
-                return key, _file_facts(key, data, revision), changes
-            from copick_core.volumes import ome
-            from copick_core.volumes.labels_present import labels_present
-
-            store, version = self.inner.zarr(key), self.inner.volume_version(key)
-            facts: dict[str, Any] = {"levels": len(ome.levels(store)), "shape": [*ome.open_with_image(store, "0")[0].shape]}
-            facts["revision"] = None if version is None else repr(version)
-            if isinstance(key, SegmentationKey):
-                facts["labels"] = sorted(labels_present(self.inner, key))
-            return key, facts, changes
-        except (CopickError, OSError, ValueError, KeyError):
-            return key, {}, changes  # gone meanwhile, or damaged: nothing is known of it
+        return self._storage.describe(workers=workers)
 
     def forget(self, parent: ParentKey) -> None:
         """Compare with the storage again, as far as the options say so."""
@@ -300,7 +207,7 @@ class IndexLayer(WrapperLayer):
         self.check_writable(key)
         with self.indexing(key) as change:
             revision = super().write(key, data, if_revision=if_revision)
-            change.stored, change.facts = [key], _file_facts(key, data, revision)
+            change.stored, change.facts = [key], file_facts(key, data, revision)
         return revision
 
     def write_record(self, run: RunKey, name: str, data: bytes, *, if_revision: Revision | None = ANY) -> Revision | None:
@@ -421,15 +328,3 @@ def _containers_of(key: Key) -> list[Key]:
             found.append(above)
         above = above.parent
     return found
-
-
-def _file_facts(key: Key, data: bytes, revision: Revision | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {"size": len(data), "revision": None if revision is None else repr(revision)}
-    if key.kind is Kind.PICKS:
-        from copick_core.picks import decode
-
-        try:
-            facts["points"] = len(decode(data, str(key)))
-        except InvalidDataError:
-            facts["points"] = None
-    return facts

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from copick_core.errors import ConfigError
 from copick_core.layers.contents import Content
 from copick_core.projects.listing import kind_of
-from copick_layers.index.database import content_condition
 from copick_layers.index.layer import IndexLayer
 from copick_layers.index.rows import FIELDS, keys_of
+from copick_layers.index.tables import content_condition
 
 if TYPE_CHECKING:
     from copick_core.layers import Layer
