@@ -5,6 +5,8 @@ import pytest
 import trimesh
 
 import copick_core
+from copick_core.volumes.chunk_parts import parts_of
+from copick_layers.index.layer import IndexLayer
 from support.objects import OBJECTS
 from support.s3_server import S3Server
 
@@ -23,7 +25,7 @@ def server(running):
 
 @pytest.fixture
 def opened(server, tmp_path):
-    def make(**options):
+    def make(wrappers=None, **options):
         config = {
             "config_type": "filesystem",
             "overlay_root": "s3://lab/project",
@@ -32,7 +34,8 @@ def opened(server, tmp_path):
             "user_id": "alice",
         }
         wrapper = {"name": "cache", "path": str(tmp_path / "cache"), **options}
-        return copick_core.open(config if options.get("bare") else {**config, "wrappers": [wrapper]})
+        wrappers = [] if options.get("bare") else wrappers or [wrapper]
+        return copick_core.open({**config, "wrappers": wrappers})
 
     root = make(bare=True)
     run = root.new_run("TS_1")
@@ -94,6 +97,26 @@ def test_the_first_read_by_address_takes_as_many_requests_as_without_a_cache(ser
     assert sum(counts.values()) <= sum(bare.values()), (counts, bare)
 
 
+@pytest.mark.parametrize("names", [["index"], ["index", "cache"], ["cache", "index"]])
+@pytest.mark.parametrize("is_built", [False, True])
+def test_by_address_behind_both_wrappers_nothing_is_asked_that_is_not_read(server, opened, tmp_path, names, is_built):
+    wrappers = [{"name": name, "path": str(tmp_path / f"{name} of both")} for name in names]
+    if is_built:
+        opened(wrappers).layers.overlay.unwrap(IndexLayer).update()
+
+    with server.counting() as of_picks:
+        picks(opened(wrappers))
+    with server.counting() as of_a_region:
+        tomogram = opened(wrappers).entity("TS_1/wbp@10.0", kind="tomogram")
+        tomogram.numpy(x=slice(0, 4))
+    with server.counting() as of_a_later_one:
+        tomogram.numpy(x=slice(4, 8))
+
+    assert sum(of_picks.values()) == 1
+    assert sum(of_a_region.values()) <= 4  # metadata of the root and of the level, a chunk, one check
+    assert sum(of_a_later_one.values()) <= 2
+
+
 def test_a_replaced_volume_is_noticed_by_the_next_project(server, opened):
     before = region(opened())
     opened(bare=True).entity("TS_1/wbp@10.0").from_numpy(np.ones((16, 16, 16), "f4"))
@@ -120,6 +143,26 @@ def test_regions_read_parts_of_the_chunks_that_are_kept(server, opened, monkeypa
     monkeypatch.setattr("copick_layers.cache.volume.CachedVolume.load", None)
 
     assert np.array_equal(tomogram.numpy(x=slice(1, 3), y=slice(0, 2)), expected[:, :2, 1:3])
+
+
+def test_a_small_region_reads_and_checks_a_small_part_of_a_kept_chunk(server, opened, monkeypatch):
+    noise = np.random.default_rng(0).standard_normal((64, 128, 128), np.float32)
+    run = opened(bare=True).get_run("TS_1")
+    run.new_voxel_spacing(5.0).new_tomogram("noise").from_numpy(noise, levels=1, chunks=(64, 128, 128))
+    opened(revalidate="never").entity("TS_1/noise@5.0").numpy()
+    tomogram = opened(revalidate="never").entity("TS_1/noise@5.0")
+    tomogram.numpy(x=slice(0, 1), y=slice(0, 1), z=slice(0, 1))
+    sizes = []
+
+    def counted(file, begin):
+        stored = parts_of(file, begin)
+        return lambda start, stop: sizes.append(stop - start) or stored(start, stop)
+
+    monkeypatch.setattr("copick_layers.cache.store.parts_of", counted)
+    found = tomogram.numpy(x=slice(0, 8), y=slice(0, 8), z=slice(0, 8))
+
+    assert np.array_equal(found, noise[:8, :8, :8])
+    assert 0 < sum(sizes) < noise.nbytes / 4
 
 
 def test_a_damaged_copy_of_a_chunk_is_read_from_storage(server, opened, tmp_path):

@@ -86,6 +86,16 @@ def test_a_build_lists_a_thousand_objects_with_each_request(server, opened, obst
     assert looked_at(opened()) == (2 * RUNS, RUNS, RUNS, 10)
 
 
+@pytest.mark.parametrize("obstore", [True, False])
+def test_names_that_are_no_paths_do_not_disturb_a_build(server, opened, obstore):
+    folder = "project/ExperimentRuns/TS_003"
+    server.put("lab", dict.fromkeys([f"{folder}/Picks//odd.json", f"{folder}//odd", f"{folder}/Picks/"], b""))
+
+    opened(obstore=obstore).layers.overlay.unwrap(IndexLayer).update()
+
+    assert looked_at(opened()) == (2 * RUNS, RUNS, RUNS, 10)
+
+
 def volumes(runs, tomograms, chunks):
     """Objects of tomograms in each of some runs."""
     names = [".zattrs", *(f"0/{n}/0/0" for n in range(chunks))]

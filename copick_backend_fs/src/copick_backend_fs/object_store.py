@@ -162,13 +162,17 @@ class StoreFiles(BucketFiles):
 
     async def page_after(self, live: Live, folder: str, after: str) -> Page:
         """The first thousand objects below a folder that come after a name: one request."""
+        from obstore.exceptions import InvalidPathError
+
         prefix = self._key(folder)
-        with _told_as_usual(self._bucket):
-            async with live.slots:
-                pages = self._store.list(prefix, offset=f"{prefix}/{after}", chunk_size=PAGE)
-                async for page in pages:
-                    names = [(entry["path"][len(prefix) + 1 :], entry.get(self._tag)) for entry in page]
-                    return Page(names, len(names) < PAGE)
+        try:
+            with _told_as_usual(self._bucket):
+                async with live.slots:
+                    async for page in self._store.list(prefix, offset=f"{prefix}/{after}", chunk_size=PAGE):
+                        names = [(entry["path"][len(prefix) + 1 :], entry.get(self._tag)) for entry in page]
+                        return Page(names, len(names) < PAGE)
+        except InvalidPathError as error:
+            raise OSError(errno.EINVAL, str(error), folder) from error
         return Page((), is_last=True)
 
     async def exists(self, live: Live, path: str, *, folder: bool) -> bool:

@@ -595,7 +595,7 @@ class BucketLayer(FsspecLayer):
         names = [layout.path(run).rpartition("/")[2] for run in runs]
         try:
             tree = self._connection.ask(walk, self._files, self.full_path(layout.RUNS_FOLDER), names)
-        except (OSError, ValueError):
+        except OSError:
             return None  # the lists of folders tell which of them fails
         self._has_many_objects = tree.takes_more
         return tree

@@ -216,16 +216,21 @@ def _parts(file: BinaryIO, header: Header) -> Iterator[Fetch | None]:
 
 
 def _checked(file: BinaryIO, header: Header) -> Fetch:
-    """What gives parts of a kept value, of which each piece is checked."""
+    """What gives parts of a kept value, of which each piece is checked; pieces that were just read are not read again."""
     stored = parts_of(file, header.end)
+    last: list[tuple[int, NDArray[np.uint8]]] = []
 
     def fetch(start: int, stop: int) -> NDArray[np.uint8]:
         stop = min(stop, header.size)
+        if last and last[0][0] <= start and stop <= last[0][0] + len(last[0][1]):
+            begin, values = last[0]
+            return values[start - begin : max(start, stop) - begin]
         first = start // header.piece
         begin = first * header.piece
         values = stored(begin, min(header.size, -(-stop // header.piece) * header.piece))
         if not is_whole(header, values.data, first):
             raise DamagedCopyError
+        last[:] = [(begin, values)]
         return values[start - begin : max(start, stop) - begin]
 
     return fetch
