@@ -106,3 +106,25 @@ def test_stores_that_are_handed_out_can_be_wrapped(inner):
     layer.zarr(key)
 
     assert seen == [(key, True), (key, False)]
+
+
+class Finding(DictLayer):
+    """Finds entities without listing."""
+
+    def find(self, kind, fields):
+        return self.list(kind, ROOT)
+
+
+class Hiding(WrapperLayer):
+    def list(self, kind, parent):
+        return []
+
+
+def test_what_is_found_is_passed_on_unless_a_wrapper_has_lists_of_its_own():
+    inner = Finding()
+    inner.ensure(RUN)
+
+    assert Noting(inner).find(Kind.RUN, {}) == [RUN]
+    assert Noting(inner).find_columns(Kind.RUN, {}) == [["TS_1"]]
+    assert Hiding(inner).find(Kind.RUN, {}) is None
+    assert Noting(Hiding(inner)).find_columns(Kind.RUN, {}) is None

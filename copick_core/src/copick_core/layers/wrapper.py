@@ -53,7 +53,16 @@ class WrapperLayer(Layer):
         inner: The wrapped layer.
         name: That of the wrapped layer; setting it sets both.
         read_only: That of the wrapped layer; setting it sets both.
+        changes_lists: Whether lists may differ from those of the wrapped layer, so that it is not asked to :meth:`find`; by
+            default, whether the class has a :meth:`list` or :meth:`list_many` of its own.
     """
+
+    changes_lists = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "changes_lists" not in vars(cls) and {"list", "list_many"} & {*vars(cls)}:
+            cls.changes_lists = True
 
     def __init__(self, inner: Layer) -> None:
         self.inner = inner
@@ -139,19 +148,19 @@ class WrapperLayer(Layer):
 
     def find(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Key] | None:
         """Pass on, not through :meth:`around`: it asks no storage."""
-        return self.inner.find(kind, fields)
+        return None if self.changes_lists else self.inner.find(kind, fields)
 
     def find_columns(self, kind: Kind, fields: Mapping[str, str | float]) -> Sequence[Sequence[Any]] | None:
         """Pass on, not through :meth:`around`: it asks no storage. A wrapper that has its own :meth:`find` is asked that."""
         if type(self).find is not WrapperLayer.find:
             return super().find_columns(kind, fields)
-        return self.inner.find_columns(kind, fields)
+        return None if self.changes_lists else self.inner.find_columns(kind, fields)
 
     def find_content(
         self, kind: Kind, fields: Mapping[str, str | float], content: Content
     ) -> tuple[Sequence[Key], Sequence[Key]] | None:
         """Pass on, not through :meth:`around`: it asks no storage."""
-        return self.inner.find_content(kind, fields, content)
+        return None if self.changes_lists else self.inner.find_content(kind, fields, content)
 
     def exists(self, key: Key) -> bool:
         """Pass on."""

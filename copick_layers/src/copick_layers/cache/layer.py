@@ -49,6 +49,8 @@ class CacheLayer(WrapperLayer):
         place_text: What the place is, for people.
     """
 
+    changes_lists = False  # they are kept, as they are
+
     def __init__(self, inner: Layer, options: CacheOptions | None = None) -> None:
         super().__init__(inner)
         options = options or CacheOptions()
