@@ -3,47 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import venv
-from pathlib import Path
 
-import pytest
-
-from support.environments import REPOSITORY
-
-DROPIN = REPOSITORY / "copick_dropin"
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that has the drop-in beside what this one has; nothing is installed into this one."""
-    folder = tmp_path_factory.mktemp("dropin")
-    venv.create(folder, with_pip=False, symlinks=True)
-    packages = next((folder / "lib").glob("python*/site-packages"))
-    import numpy
-
-    import copick_core
-
-    lines = [str(DROPIN / "src"), *{str(Path(numpy.__file__).parents[1]), str(Path(copick_core.__file__).parents[1])}]
-    others = ("copick_backend_fs", "copick_backend_portal", "copick_formats", "copick_tools")
-    lines += [str(REPOSITORY / name / "src") for name in others]
-    (packages / "dropin.pth").write_text("\n".join(lines) + "\n")
-    return folder / "bin" / "python"
-
-
-def call(python: Path, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COPICK"))}
-    return subprocess.run(
-        [str(python), *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=kept | variables
-    )
-
-
-def run_code(python: Path, code: str, **variables: str) -> str:
-    done = call(python, "-W", "error", "-c", code, **variables)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+from support.dropin import DROPIN, call, run_code
 
 
 def test_the_version_satisfies_the_bounds_of_all_tools_and_says_whose_it_is(python):
@@ -105,6 +67,43 @@ print(found)
     assert run_code(python, code) == str([False, True] * 4)
 
 
+def test_filters_of_the_portal_change_nothing_elsewhere_and_unknown_ones_are_refused(python, tmp_path):
+    code = f"""
+import copick
+root = copick.new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r},
+                         pickable_objects=[copick.models.PickableObject(name="ribosome", is_particle=True, label=1)])
+run = root.new_run("TS")
+run.new_picks("ribosome", "1", "alice").store()
+found = [len(run.get_picks(portal_meta_query={{"method_type": "manual"}}))]
+for getter in (run.get_picks, run.get_segmentations, run.new_voxel_spacing(10).get_tomograms):
+    try:
+        getter(user="bob")
+    except TypeError as error:
+        found.append("'user'" in str(error))
+print(found)
+"""
+    assert run_code(python, code) == str([1, True, True, True])
+
+
+def test_statistics_count_the_types_that_are_asked_for(python, tmp_path):
+    code = f"""
+import copick, numpy
+from copick.ops.stats import segmentations_stats
+from copick.ops.get import get_segmentations
+root = copick.new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r},
+                         pickable_objects=[copick.models.PickableObject(name="ribosome", is_particle=True, label=1)])
+run = root.new_run("TS")
+for instance in (False, True):
+    made = run.new_segmentation(10.0, "ribosome", "1", False, user_id="alice", is_instance=instance)
+    made.from_numpy(numpy.ones((2, 2, 2), "u1"), levels=1)
+total = "total_segmentations"
+print([segmentations_stats(root)[total], segmentations_stats(root, is_instance=True)[total],
+       segmentations_stats(root, None, None, None, None, None, None, True, 4, False, None)[total],
+       len(get_segmentations(root, "TS", None, None, None, None, None, True, 4, False, None))])
+"""
+    assert run_code(python, code) == str([1, 1, 2, 2])
+
+
 def test_projects_of_mlcroissant_are_refused_with_the_way_out(python):
     done = call(python, "-c", """import copick; copick.from_string('{"config_type": "mlcroissant"}')""")
 
@@ -117,8 +116,11 @@ def test_beside_files_of_the_released_copick_the_import_fails_with_one_sentence(
 
     done = call(python, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import copick")
 
-    assert done.stderr.splitlines()[-1].startswith("ImportError: ")
-    assert "pip uninstall copick" in done.stderr.splitlines()[-1]
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith("ImportError: ")
+    assert "impl/mlcroissant.py of the released copick" in sentence
+    assert "pip uninstall copick" in sentence
+    assert sentence.count(". ") == 0
 
 
 def test_the_command_says_which_copick_it_is(python):

@@ -166,6 +166,18 @@ def test_particles_in_two_blocks_are_not_mixed_up_and_none_is_left_out():
     assert [one.run for one in found] == expected["rlnMicrographName"].tolist()
 
 
+def test_an_option_names_the_tomogram_of_particles_that_name_none(tmp_path):
+    columns = "".join(f"_rlnCenteredCoordinate{axis}Angst\n" for axis in "XYZ")
+    path = star(tmp_path, f"data_particles\nloop_\n{columns}1.0 2.0 3.0\n")
+
+    (table,) = read(path, name="relion", tomogram="TS_001", frame=lambda run: Frame((10, 20, 30), 1.0))
+
+    assert table.run == "TS_001"
+    np.testing.assert_allclose(table.positions, [[16.0, 12.0, 8.0]])
+    with pytest.raises(InvalidDataError, match="names no tomograms.*give tomogram"):
+        read(path, name="relion")
+
+
 def test_a_table_of_something_else_is_refused_with_its_columns():
     path = data("star_quotes.star")
 

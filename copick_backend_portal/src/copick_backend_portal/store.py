@@ -59,6 +59,12 @@ class PortalFiles:
                 atexit.register(close)  # runs before zarr stops its loop, which was registered earlier
             return self._fs
 
+    def for_callers(self) -> Any:
+        """A filesystem for the same files whose methods are not asynchronous."""
+        import s3fs  # type: ignore[import-untyped,unused-ignore]
+
+        return s3fs.S3FileSystem(**self._arguments)
+
     def read(self, path: str) -> bytes:
         """Read a whole file with one GET.
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Files that the released copick has and the drop-in never will.
-_OF_THE_RELEASED = ("impl/mlcroissant.py", "impl/overlay.py", "util/portal_cache.py", "util/escape.py")
-#: Files of the drop-in that prove that a file of the same name is its own.
-_OWN = "impl/overlay.py", "util/escape.py"
+#: What every recent release of copick has and the drop-in never will.
+_OF_THE_RELEASED = (
+    "impl/mlcroissant.py",
+    "util/handlers",
+    "util/path_util.py",
+    "util/reconnecting_fs.py",
+    "cli/make_templates.py",
+    "cli/browse.py",
+)
 
 
 def refuse_a_mixture(folder: Path | None = None) -> None:
@@ -20,7 +25,7 @@ def refuse_a_mixture(folder: Path | None = None) -> None:
         ImportError: There are such files.
     """
     folder = folder or Path(__file__).parent
-    strange = [name for name in _OF_THE_RELEASED if name not in _OWN and (folder / name).exists()]
+    strange = [name for name in _OF_THE_RELEASED if (folder / name).exists()]
     if strange:
         raise ImportError(
             f"{folder} holds {strange[0]} of the released copick beside the drop-in: "

@@ -6,15 +6,15 @@ attributes of their own, which copick_core's handles refuse.
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from copick._layout import preset
+from copick._members import Cache, Members, accepted
 from copick.util import ome
 from copick_core import models as core
 from copick_core.errors import InvalidDataError
@@ -74,51 +74,6 @@ __all__ = [
 ]
 
 
-class _Removed:
-    """Stands for a member that was deleted from a class although a base class has it."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        raise AttributeError(f"{owner.__name__} has no attribute {self._name!r}")
-
-
-class _Members(type):
-    """Deleting a member of a class hides that of its base too.
-
-    Tools look with ``hasattr`` what a copick can do, and their tests delete members to be an older one.
-    """
-
-    def __delattr__(cls, name: str) -> None:
-        super().__delattr__(name)
-        if hasattr(cls, name):
-            removed = _Removed()
-            removed.__set_name__(cls, name)
-            setattr(cls, name, removed)
-
-
-class _Cache:
-    """A list that copick keeps, ``run._picks`` and the like: None until it is listed, and again when set to None."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._children = f"{name}_children"
-
-    def __get__(self, instance: object | None, owner: type) -> Any:
-        return self if instance is None else getattr(instance, self._children).listed
-
-    def __set__(self, instance: object, value: None) -> None:
-        if value is not None:
-            raise AttributeError("it can be set to None only, which forgets what was listed")
-        getattr(instance, self._children).forget()
-
-
-def _accepted(method: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords that a method takes: the filters of one backend are ignored by the others."""
-    known = inspect.signature(method).parameters if given else {}
-    return {name: value for name, value in given.items() if name in known}
-
-
 def _level(zarr_group: str | int | None) -> str | int:
     return "0" if zarr_group is None else zarr_group
 
@@ -140,7 +95,7 @@ class _Volume(Volume[Any]):
         super()._write_volume(data, voxel_size, format, strict, **options)
 
 
-class CopickFeatures(_Volume, core.CopickFeatures, metaclass=_Members):
+class CopickFeatures(_Volume, core.CopickFeatures, metaclass=Members):
     """A feature map of a tomogram."""
 
     def numpy(self, zarr_group: str | int | None = None, slices: Any = None) -> Any:
@@ -189,10 +144,10 @@ class CopickFeatures(_Volume, core.CopickFeatures, metaclass=_Members):
         super().set_region(data, _level(zarr_group), slices, update_levels)
 
 
-class CopickTomogram(_Volume, core.CopickTomogram, metaclass=_Members):
+class CopickTomogram(_Volume, core.CopickTomogram, metaclass=Members):
     """A tomogram."""
 
-    _features = _Cache()
+    _features = Cache()
 
     def refresh(self) -> None:
         """List everything below again, at once."""
@@ -205,15 +160,23 @@ class CopickTomogram(_Volume, core.CopickTomogram, metaclass=_Members):
         """Read the tomogram, or a region of it; see :meth:`copick_core.models.CopickTomogram.numpy`."""
         return super().numpy(_level(zarr_group), x, y, z)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int | None = None, *args: Any, **options: Any) -> None:
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int | None = None,
+        x: Any = slice(None),
+        y: Any = slice(None),
+        z: Any = slice(None),
+        update_levels: bool = False,
+    ) -> None:
         """Write a region; see :meth:`copick_core.models.CopickTomogram.set_region`."""
-        super().set_region(data, _level(zarr_group), *args, **options)
+        super().set_region(data, _level(zarr_group), x, y, z, update_levels)
 
 
-class CopickVoxelSpacing(core.CopickVoxelSpacing, metaclass=_Members):
+class CopickVoxelSpacing(core.CopickVoxelSpacing, metaclass=Members):
     """A voxel spacing of a run."""
 
-    _tomograms = _Cache()
+    _tomograms = Cache()
 
     def refresh(self) -> None:
         """List everything below again, at once."""
@@ -229,10 +192,10 @@ class CopickVoxelSpacing(core.CopickVoxelSpacing, metaclass=_Members):
     def get_tomograms(self, tomo_type: Any = None, **filters: Any) -> Any:
         """Tomograms of a type; filters of other backends are ignored."""
         method = super().get_tomograms
-        return method(tomo_type, **_accepted(method, filters))
+        return method(tomo_type, **accepted(method, filters))
 
 
-class CopickPicks(core.CopickPicks, metaclass=_Members):
+class CopickPicks(core.CopickPicks, metaclass=Members):
     """Picks of one object by one user or tool in one session."""
 
     full_positions = core.CopickPicks.full_positions
@@ -260,15 +223,15 @@ class CopickPicks(core.CopickPicks, metaclass=_Members):
         relion.relion_df_to_picks(self, df, **options)
 
 
-class CopickMesh(core.CopickMesh, metaclass=_Members):
+class CopickMesh(core.CopickMesh, metaclass=Members):
     """A mesh."""
 
 
-class CopickFilaments(core.CopickFilaments, metaclass=_Members):
+class CopickFilaments(core.CopickFilaments, metaclass=Members):
     """Filaments."""
 
 
-class CopickSegmentation(_Volume, core.CopickSegmentation, metaclass=_Members):
+class CopickSegmentation(_Volume, core.CopickSegmentation, metaclass=Members):
     """A segmentation."""
 
     segmentation_type = core.CopickSegmentation.segmentation_type
@@ -290,9 +253,20 @@ class CopickSegmentation(_Volume, core.CopickSegmentation, metaclass=_Members):
         """Read the segmentation, or a region of it; see :meth:`copick_core.models.CopickSegmentation.numpy`."""
         return super().numpy(_level(zarr_group), x, y, z, channel)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int | None = None, *args: Any, **options: Any) -> None:
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int | None = None,
+        x: Any = slice(None),
+        y: Any = slice(None),
+        z: Any = slice(None),
+        channel: str | int | None = None,
+        update_levels: bool = False,
+        *,
+        strict: bool | None = None,
+    ) -> None:
         """Write a region; see :meth:`copick_core.models.CopickSegmentation.set_region`."""
-        super().set_region(data, _level(zarr_group), *args, **options)
+        super().set_region(data, _level(zarr_group), x, y, z, channel, update_levels, strict=strict)
 
     def instance_ids(self, zarr_group: str | int | None = None, object_name: str | None = None) -> Any:
         """Ids of the instances; see :meth:`copick_core.models.CopickSegmentation.instance_ids`."""
@@ -311,7 +285,7 @@ class CopickSegmentation(_Volume, core.CopickSegmentation, metaclass=_Members):
         return super().instance_volume(object_name, _level(zarr_group))
 
 
-class CopickObject(_Volume, core.CopickObject, metaclass=_Members):
+class CopickObject(_Volume, core.CopickObject, metaclass=Members):
     """An object that can be annotated, with its density map."""
 
     def numpy(
@@ -320,23 +294,31 @@ class CopickObject(_Volume, core.CopickObject, metaclass=_Members):
         """Read the density map, or a region of it; see :meth:`copick_core.models.CopickObject.numpy`."""
         return super().numpy(_level(zarr_group), x, y, z)
 
-    def set_region(self, data: ArrayLike, zarr_group: str | int | None = None, *args: Any, **options: Any) -> None:
+    def set_region(
+        self,
+        data: ArrayLike,
+        zarr_group: str | int | None = None,
+        x: Any = slice(None),
+        y: Any = slice(None),
+        z: Any = slice(None),
+        update_levels: bool = False,
+    ) -> None:
         """Write a region; see :meth:`copick_core.models.CopickObject.set_region`."""
-        super().set_region(data, _level(zarr_group), *args, **options)
+        super().set_region(data, _level(zarr_group), x, y, z, update_levels)
 
     def has_density_map(self) -> bool:
         """Whether the object has a density map."""
         return self.zarr() is not None
 
 
-class CopickRun(core.CopickRun, metaclass=_Members):
+class CopickRun(core.CopickRun, metaclass=Members):
     """A run."""
 
-    _voxel_spacings = _Cache()
-    _picks = _Cache()
-    _meshes = _Cache()
-    _filaments = _Cache()
-    _segmentations = _Cache()
+    _voxel_spacings = Cache()
+    _picks = Cache()
+    _meshes = Cache()
+    _filaments = Cache()
+    _segmentations = Cache()
 
     def refresh(self) -> None:
         """List everything below again, at once."""
@@ -357,7 +339,7 @@ class CopickRun(core.CopickRun, metaclass=_Members):
     def get_picks(self, object_name: Any = None, user_id: Any = None, session_id: Any = None, **filters: Any) -> Any:
         """Picks that pass all filters; those of other backends are ignored."""
         method = super().get_picks
-        return method(object_name, user_id, session_id, **_accepted(method, filters))
+        return method(object_name, user_id, session_id, **accepted(method, filters))
 
     def get_segmentations(
         self,
@@ -373,7 +355,7 @@ class CopickRun(core.CopickRun, metaclass=_Members):
     ) -> Any:
         """Segmentations that pass all filters; those of other backends are ignored."""
         method = super().get_segmentations
-        more: dict[str, Any] = {"is_instance": is_instance, "is_panoptic": is_panoptic, **_accepted(method, filters)}
+        more: dict[str, Any] = {"is_instance": is_instance, "is_panoptic": is_panoptic, **accepted(method, filters)}
         return method(user_id, session_id, is_multilabel, name, voxel_size, **more)
 
     def user_picks(self) -> Any:
@@ -397,7 +379,7 @@ class CopickRun(core.CopickRun, metaclass=_Members):
         return [*all_users] if user is None else [entity for entity in everything if entity.user_id == user]
 
 
-class CopickRoot(core.CopickRoot, metaclass=_Members):
+class CopickRoot(core.CopickRoot, metaclass=Members):
     """A project."""
 
     def refresh(self) -> None:

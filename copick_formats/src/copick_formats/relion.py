@@ -66,6 +66,7 @@ read_options = stacked(
     click.option("--tomograms", type=click.Path(exists=True), help="tomograms.star with sizes and pixel sizes of tomograms."),
     click.option("--centre", type=click.Choice([*CENTRES]), default="size/2", help="Where centred coordinates count from."),
     click.option("--block", help="Data block with the particles, where several have coordinates."),
+    click.option("--tomogram", help="Name of the tomogram, where the particles name none."),
 )
 
 
@@ -78,6 +79,7 @@ def read_relion(
     tomograms: str | None = None,
     centre: str = "size/2",
     block: str | None = None,
+    tomogram: str | None = None,
 ) -> Iterator[PicksTable]:
     """Read particles.
 
@@ -94,6 +96,7 @@ def read_relion(
         tomograms: Path of a tomograms.star.
         centre: ``"size/2"``, as RELION's reader has it, or ``"size/2-1"`` pixel.
         block: Name of the data block with the particles; the only one that has coordinates by default.
+        tomogram: Name of their tomogram, for particles that name none.
 
     Raises:
         InvalidDataError: It holds no particles, or several blocks of them and ``block`` does not choose, a cell cannot be
@@ -105,11 +108,13 @@ def read_relion(
     if listed := next((block.columns for block in blocks if IMPORTED in block.columns), None):
         for row, name in enumerate(listed[IMPORTED], 1):
             file = _listed(path, row, name)
-            yield from read_relion(file, frame=frame, pixel_size=pixel_size, tomograms=tomograms, centre=centre)
+            yield from read_relion(
+                file, frame=frame, pixel_size=pixel_size, tomograms=tomograms, centre=centre, tomogram=tomogram
+            )
         return
     particles = _particles(path, blocks, block)
     columns = particles.columns
-    runs = _runs(path, columns)
+    runs = _runs(path, columns, tomogram)
     known = read_tomograms(tomograms) if tomograms is not None else {}
     optics = next((block.columns for block in blocks if block is not particles and GROUP in block.columns), {})
     particle, subtomogram = _angles(path, columns, ANGLES), _angles(path, columns, SUBTOMOGRAM)
@@ -164,14 +169,17 @@ def _particles(path: str, blocks: Sequence[Block], name: str | None) -> Block:
     raise InvalidDataError(source=path, reason=reason)
 
 
-def _runs(path: str, columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
+def _runs(path: str, columns: Mapping[str, Sequence[str]], tomogram: str | None) -> Sequence[str]:
     if RUN in columns:
         runs = columns[RUN]
     elif "rlnMicrographName" in columns:
         names = {name: PurePosixPath(name.replace("\\", "/")).name for name in {*columns["rlnMicrographName"]}}
         runs = [names[name] for name in columns["rlnMicrographName"]]
+    elif tomogram is not None:
+        runs = [tomogram] * len(next(iter(columns.values())))
     else:
-        raise InvalidDataError(source=path, reason=f"names no tomograms: it has neither {RUN} nor rlnMicrographName")
+        reason = f"names no tomograms: it has neither {RUN} nor rlnMicrographName; give tomogram (the name of the only one)"
+        raise InvalidDataError(source=path, reason=reason)
     if "" in runs:
         row = [*runs].index("") + 1
         raise InvalidDataError(source=path, reason=f"row {row}: the name of the tomogram is empty", index=row - 1)

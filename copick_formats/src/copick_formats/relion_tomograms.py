@@ -15,6 +15,8 @@ from copick_formats.units import six_digits
 
 _SIZES = ("rlnTomoSizeZ", "rlnTomoSizeY", "rlnTomoSizeX")
 _PIXEL_SIZE = "rlnTomoTiltSeriesPixelSize"
+#: That of the camera: the tilt series', in files that have no other.
+_CAMERA_SIZE = "rlnMicrographOriginalPixelSize"
 _BINNING = "rlnTomoTomogramBinning"
 _FILES = {
     "full": "rlnTomoReconstructedTomogram",
@@ -54,7 +56,7 @@ def read_tomograms(path: str) -> Mapping[str, Frame]:
 def read_listed_tomograms(path: str, *, tomogram: str | None = None, folder: str | None = None) -> list[ListedTomogram]:
     """Read the reconstructed tomograms of a tomograms.star.
 
-    The voxel size is the pixel size of the tilt series times the binning.
+    The voxel size is the pixel size of the tilt series times the binning; where only the camera's is there, that one counts.
 
     Args:
         path: The file.
@@ -75,10 +77,11 @@ def read_listed_tomograms(path: str, *, tomogram: str | None = None, folder: str
             reason = f"names the tomograms {', '.join(found)}; give tomogram ({' or '.join(found)})"
             raise InvalidDataError(source=path, reason=reason)
         sizes = None
-        if _PIXEL_SIZE in columns and _BINNING in columns:
-            sizes = numbers(path, _PIXEL_SIZE, columns[_PIXEL_SIZE]) * numbers(path, _BINNING, columns[_BINNING])
+        pixel = next((label for label in (_PIXEL_SIZE, _CAMERA_SIZE) if label in columns), None)
+        if pixel is not None and _BINNING in columns:
+            sizes = numbers(path, pixel, columns[pixel]) * numbers(path, _BINNING, columns[_BINNING])
             if not (sizes > 0).all():
-                raise InvalidDataError(source=path, reason=f"{_PIXEL_SIZE} x {_BINNING} is not positive in every row")
+                raise InvalidDataError(source=path, reason=f"{pixel} x {_BINNING} is not positive in every row")
         rows = [(run, file) for run, file in zip(columns["rlnTomoName"], columns[_FILES[chosen]], strict=True)]
         if missing := [run for run, file in rows if not _is_path(file)]:
             raise InvalidDataError(source=path, reason=f"{missing[0]} has no {_FILES[chosen]}")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from copick.cli import util
+from copick.cli.files import for_each_file
 from copick.cli.projects import one_line_errors, opened, options, runs_by_number
 
 
@@ -25,46 +22,6 @@ _common = options(util.add_config_option, util.add_debug_option)
 _picks_target = options(
     click.option("--object-name", required=True, help="Object of the points."), util.add_user_session_options
 )
-
-
-def run_of(path: str, run: str, run_regex: str, prefix: str) -> str:
-    """The run of a file.
-
-    Raises:
-        click.BadParameter: The regular expression does not match.
-    """
-    name = run or re.sub(r"\.(mrc|rec|map|zarr|tiff?|em|star|tbl|csv)$", "", os.path.basename(path.rstrip("/")), flags=re.I)
-    match = re.search(run_regex, name)
-    if match is None:
-        raise click.BadParameter(f"--run-regex {run_regex!r} does not match {name!r}")
-    return prefix + (match[1] if match.groups() else match[0])
-
-
-def for_each_file(path: str, run: str, run_regex: str, prefix: str, work: Callable[[str, str], Any]) -> None:
-    """Call a function for each file and its run; one line for each that fails.
-
-    Raises:
-        click.ClickException: Nothing matches, two files have one run, or one or more failed.
-    """
-    files = sorted(glob.glob(path)) if any(c in path for c in "*?[") else [path]
-    if not files or not all(map(os.path.exists, files)):
-        raise click.ClickException(f"No files found matching pattern {path}.")
-    runs: dict[str, str] = {}
-    for file in files:
-        name = run_of(file, run, run_regex, prefix)
-        if name in runs:
-            raise click.ClickException(f"{runs[name]} and {file} would both go to run {name!r}: change --run-regex.")
-        runs[name] = file
-    failed = []
-    for name, file in runs.items():
-        try:
-            work(file, name)
-        except Exception as error:  # the other files go on, and the exit code tells
-            failed.append(f"{file}: {error}")
-        else:
-            click.echo(f"{file}: added to run {name}", err=True)
-    if failed:
-        raise click.ClickException("\n".join(failed))
 
 
 @add.command("tomogram", short_help="Add tomograms from files.")
@@ -320,21 +277,10 @@ def add_tomograms_relion(
     **given: Any,
 ) -> None:
     """Add the reconstructed tomograms that a tomograms.star names."""
-    from copick_formats.star import read_star
+    from copick_formats.relion_tomograms import read_listed_tomograms
 
-    label = f"rlnTomoReconstructedTomogramHalf{half[-1]}"
-    files: dict[str, tuple[str, float | None]] = {}
-    for block in read_star(tomograms_star):
-        columns = block.columns
-        if label not in columns:
-            continue
-        pixels = columns.get("rlnTomoTiltSeriesPixelSize") or columns.get("rlnMicrographOriginalPixelSize")
-        binning = columns.get("rlnTomoTomogramBinning")
-        for row, (run, path) in enumerate(zip(columns["rlnTomoName"], columns[label], strict=True)):
-            size = float(pixels[row]) * float(binning[row]) if pixels and binning else None
-            files[run] = (os.path.join(base_dir, path), size if voxel_size is None else voxel_size)
-    if not files:
-        raise click.ClickException(f"{tomograms_star} has no column {label}.")
+    found = read_listed_tomograms(tomograms_star, tomogram=half, folder=base_dir)
+    files = {str(one.run): (one.path, one.voxel_size if voxel_size is None else voxel_size) for one in found}
     _listed_tomograms(config, files, tomo_type, given["create"], given["overwrite"], **_volume_options(given))
 
 

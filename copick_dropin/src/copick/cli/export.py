@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def export_picks(
     **given: Any,
 ) -> None:
     """Write picks to files of other programs."""
-    from copick.ops._project_export import export_project_picks as export
+    from copick.ops._project_export import SUFFIXES, export_project_picks
 
     if (output_dir is None) == (output_file is None):
         raise click.UsageError("Give --output-dir or --output-file.")
@@ -70,14 +69,9 @@ def export_picks(
     if output_format == "star":
         files = _star(root, picks_uri, output_dir, output_file, voxel_size, runs, given)
     else:
-        write: dict[str, Any] = {}
+        path = output_file or str(Path(str(output_dir)) / f"{{run}}_{{object}}_{{user}}_{{session}}.{SUFFIXES[output_format]}")
         numbers = runs_by_number(index_map)
-        with tempfile.TemporaryDirectory() as folder:
-            if numbers and output_format in ("em", "dynamo"):
-                doc = Path(folder) / "runs.doc"
-                doc.write_text("".join(f"{number} {run}.mrc\n" for number, run in numbers.items()), encoding="utf-8")
-                write["doc"] = str(doc)
-            files = export(root, picks_uri, output_dir, output_format, runs, output_file, voxel_size, **write)
+        files = export_project_picks(root, picks_uri, path, output_format, runs, voxel_size, numbers)
     for file in files:
         click.echo(f"{file}: written", err=True)
 

@@ -80,8 +80,7 @@ def meshes(config: str, output: str, object_name: tuple[str, ...], **given: Any)
 @click.option(
     "--segmentation-type",
     type=click.Choice(["binary", "multilabel", "instance", "panoptic", "all"]),
-    multiple=True,
-    help="Only of this type; may be repeated.",
+    help="Only of this type; binary and multilabel ones by default.",
 )
 @one_line_errors
 def segmentations(
@@ -90,15 +89,18 @@ def segmentations(
     name: tuple[str, ...],
     voxel_size: tuple[float, ...],
     multilabel: bool | None,
-    segmentation_type: tuple[str, ...],
+    segmentation_type: str | None,
     **given: Any,
 ) -> None:
     """Count segmentations by run, user, session, name, voxel size and type."""
     from copick.ops.stats import segmentations_stats
+    from copick.util.segmentation import segmentation_type_query
 
     users, sessions = [*given["user_id"]] or None, [*given["session_id"]] or None
+    types: Any = segmentation_type_query(segmentation_type)
+    if multilabel is not None:
+        types["is_multilabel"] = multilabel
     found = segmentations_stats(
-        opened(config), _runs(given), users, sessions, multilabel, [*name] or None, [*voxel_size] or None,
-        None if "all" in segmentation_type else [*segmentation_type] or None,
-    )  # fmt: skip
+        opened(config), _runs(given), users, sessions, name=[*name] or None, voxel_size=[*voxel_size] or None, **types
+    )
     _show(found, output)

@@ -1,4 +1,7 @@
-"""Projects with datasets of the CryoET Data Portal."""
+"""Projects with datasets of the CryoET Data Portal.
+
+What is written lies in the overlay, and so do the paths of entities; only what the portal has lies in its bucket.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from copick import models
+from copick_backend_fs.places import Placed, PlacedFile, PlacedRoot
 from copick_backend_portal import entities as portal
 from copick_backend_portal.config import CopickConfigCDP
+from copick_backend_portal.layer import PortalLayer
 from copick_backend_portal.opening import open_layers
 from copick_core import overlay
 from copick_core.tree.schema import (
@@ -37,45 +42,89 @@ __all__ = [
 ]
 
 
-class CopickPicksCDP(models.CopickPicks, portal.CopickPicksCDP):
+def _portal_of(layer: Any) -> PortalLayer | None:
+    """The portal behind a layer; None for another layer, or none."""
+    return None if layer is None else layer.unwrap(PortalLayer)
+
+
+def _place(layer: PortalLayer, key: Any) -> str | None:
+    """Where the portal has an entity in its bucket, as a path of s3fs."""
+    found = layer.location(key)
+    return None if found is None else found.removeprefix("s3://").rstrip("/")
+
+
+class _OnPortal(Placed):
+    """An entity that lies in the portal's bucket if the portal has it, and else in the overlay."""
+
+    @property
+    def path(self) -> str | None:
+        """Path of the entity in :attr:`fs`."""
+        layer = _portal_of(getattr(self, "_layer", None))
+        return super().path if layer is None else _place(layer, self.key)
+
+    @property
+    def fs(self) -> Any:
+        """The file system that the entity lies in."""
+        layer = _portal_of(getattr(self, "_layer", None))
+        return super().fs if layer is None else layer.files.for_callers()
+
+
+class CopickPicksCDP(models.CopickPicks, _OnPortal, PlacedFile, portal.CopickPicksCDP):
     """Picks from the portal or the overlay."""
 
 
-class CopickMeshCDP(models.CopickMesh, portal.CopickMeshCDP):
+class CopickMeshCDP(models.CopickMesh, _OnPortal, PlacedFile, portal.CopickMeshCDP):
     """A mesh from the overlay."""
 
 
-class CopickFilamentsCDP(models.CopickFilaments, overlay.CopickFilamentsOverlay):
+class CopickFilamentsCDP(models.CopickFilaments, PlacedFile, overlay.CopickFilamentsOverlay):
     """Filaments from the overlay."""
 
 
-class CopickSegmentationCDP(models.CopickSegmentation, portal.CopickSegmentationCDP):
+class CopickSegmentationCDP(models.CopickSegmentation, _OnPortal, portal.CopickSegmentationCDP):
     """A segmentation from the portal or the overlay."""
 
 
-class CopickFeaturesCDP(models.CopickFeatures, overlay.CopickFeaturesOverlay):
+class CopickFeaturesCDP(models.CopickFeatures, Placed, overlay.CopickFeaturesOverlay):
     """A feature map from the overlay."""
 
 
-class CopickObjectCDP(models.CopickObject, overlay.CopickObjectOverlay):
-    """An object, with its density map in the overlay."""
+class CopickObjectCDP(models.CopickObject, Placed, overlay.CopickObjectOverlay):
+    """An object, with its density map in the overlay; its paths are those of the map."""
 
 
-class CopickTomogramCDP(models.CopickTomogram, portal.CopickTomogramCDP):
+class CopickTomogramCDP(models.CopickTomogram, _OnPortal, portal.CopickTomogramCDP):
     """A tomogram from the portal or the overlay."""
+
+    @property
+    def static_path(self) -> str | None:
+        """Path of the tomogram in the portal's bucket."""
+        layer = _portal_of(self._project.layers.static[0])
+        return None if layer is None else _place(layer, self.key)
+
+    @property
+    def fs_static(self) -> Any:
+        """The portal's bucket."""
+        layer = _portal_of(self._project.layers.static[0])
+        return None if layer is None else layer.files.for_callers()
 
     def _feature_factory(self) -> tuple[type[CopickFeaturesCDP], type[CopickFeaturesMeta]]:
         return CopickFeaturesCDP, CopickFeaturesMeta
 
 
-class CopickVoxelSpacingCDP(models.CopickVoxelSpacing, portal.CopickVoxelSpacingCDP):
+class CopickVoxelSpacingCDP(models.CopickVoxelSpacing, Placed, portal.CopickVoxelSpacingCDP):
     """A voxel spacing over the portal and the overlay."""
+
+    @property
+    def portal_vs_id(self) -> int | None:
+        """Id on the portal, None for voxel spacings of the overlay."""
+        return getattr(self.meta, "portal_vs_id", None)
 
     def _tomogram_factory(self) -> tuple[type[CopickTomogramCDP], type[CopickTomogramMeta]]:
         return CopickTomogramCDP, CopickTomogramMeta
 
 
-class CopickRunCDP(models.CopickRun, portal.CopickRunCDP):
+class CopickRunCDP(models.CopickRun, Placed, portal.CopickRunCDP):
     """A run of the portal or the overlay."""
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacingCDP], type[CopickVoxelSpacingMeta]]:
@@ -94,7 +143,7 @@ class CopickRunCDP(models.CopickRun, portal.CopickRunCDP):
         return CopickSegmentationCDP, CopickSegmentationMeta
 
 
-class CopickRootCDP(models.CopickRoot, portal.CopickRootCDP):
+class CopickRootCDP(models.CopickRoot, PlacedRoot, portal.CopickRootCDP):
     """A project with datasets of the portal.
 
     Args:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -178,6 +176,7 @@ def read_picks(
     tomogram_row: int | None = None,
     tomolist: str | None = None,
     centres: Mapping[str, tuple[float, float, float]] | None = None,
+    tomogram: str | None = None,
 ) -> Iterator[PicksTable]:
     """The points in a file, one table for each run that it names.
 
@@ -192,6 +191,7 @@ def read_picks(
         tomogram_row: Row of a motive list with the number of the tomogram, counted from 0.
         tomolist: Dynamo's list of tomograms.
         centres: Middles of tomograms by run, as x, y, z in angstrom, instead of the project's.
+        tomogram: Tomogram of particles of RELION that name none.
     """
 
     def frame(name: str | None) -> Frame | None:
@@ -209,11 +209,10 @@ def read_picks(
         size = tilt_series_pixel_size
         if size is None and tomograms_star is None and not star_tells_pixels(path):
             size = voxel_spacing
-        options.update(pixel_size=size, tomograms=tomograms_star)
-        with _named_runs(path) as named:
-            yield from map(_in_order, reader(named, **options))
+        options.update(pixel_size=size, tomograms=tomograms_star, tomogram=tomogram)
+        yield from map(_in_order, reader(path, **options))
         return
-    elif file_type == "csv":
+    if file_type == "csv":
         from copick_formats.copick_tables import read_csv as reader
     elif file_type == "dynamo":
         from copick_formats.dynamo import read_dynamo as reader
@@ -226,29 +225,6 @@ def read_picks(
         if tomogram_row is not None:
             options["tomogram_row"] = tomogram_row + 1
     yield from reader(path, **options)
-
-
-@contextmanager
-def _named_runs(path: str) -> Iterator[str]:
-    """A STAR file whose particles name their tomogram: a copy where they do not, since copick takes those of one run too."""
-    from copick_formats.relion import CENTERED, IMPORTED, PIXELS, RUN
-    from copick_formats.star import quoted, read_star, write_block
-
-    blocks = read_star(path)
-    labels = {label for block in blocks for label in block.columns}
-    if labels & {RUN, "rlnMicrographName", IMPORTED} or not labels & {CENTERED[0], PIXELS[0]}:
-        yield path
-        return
-    with TemporaryDirectory() as folder:
-        copy = os.path.join(folder, os.path.basename(path))
-        with open(copy, "w", encoding="utf-8") as file:
-            for block in blocks:
-                columns = dict(block.columns)
-                if {CENTERED[0], PIXELS[0]} & columns.keys():
-                    columns[RUN] = ["run"] * len(next(iter(columns.values())))
-                rows = ("\t".join(map(quoted, row)) + "\n" for row in zip(*columns.values(), strict=True))
-                write_block(file, block.name, [*columns], rows)
-        yield copy
 
 
 def _in_order(table: PicksTable) -> PicksTable:
@@ -335,7 +311,8 @@ def picks_from_file(
         **options: As :func:`read_picks` takes them.
     """
     kind = picks_type_of(path, file_type)
-    tables = [*read_picks(root, path, kind, voxel_spacing=voxel_spacing, run_of=lambda name: run, **options)]
+    given = {"run_of": lambda name: run, "tomogram": run, **options}
+    tables = [*read_picks(root, path, kind, voxel_spacing=voxel_spacing, **given)]
     return store_picks(root, run, object_name, user_id, session_id, tables, create, exist_ok)
 
 

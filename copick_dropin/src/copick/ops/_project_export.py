@@ -1,10 +1,12 @@
-"""Writing picks and volumes of a project to files; :mod:`copick.ops.export` has what writes one entity."""
+"""Writing picks and volumes of a project to files; :mod:`copick.ops._relion_export` has the particles of RELION."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import copick_core
@@ -23,33 +25,47 @@ def _selected(root: CopickRoot, uri: str, object_type: str, run_names: Iterable[
     return [entity for name in names for entity in resolve_copick_objects(uri, root, object_type, name)]
 
 
-def raise_failures(report: Any) -> None:
+def _raise_failures(report: Any) -> None:
     failed = [f"{row.file}: {row.error}" for row in report.failed]
     if failed:
         raise InvalidDataError(source="export", reason="; ".join(failed))
 
 
+@contextmanager
+def listed_runs(numbers: Mapping[str, Any] | None) -> Iterator[dict[str, str]]:
+    """The option of formats that only number their runs: a file with a number and a run in each line.
+
+    Args:
+        numbers: Runs by their number; None or nothing if the format is to number them itself.
+    """
+    if not numbers:
+        yield {}
+        return
+    with TemporaryDirectory() as folder:
+        doc = Path(folder) / "runs.doc"
+        doc.write_text("".join(f"{number} {run}.mrc\n" for number, run in numbers.items()), encoding="utf-8")
+        yield {"doc": str(doc)}
+
+
 def export_project_picks(
     root: CopickRoot,
-    picks_uri: str,
-    output_dir: str | os.PathLike[str] | None = None,
-    output_format: str = "star",
+    picks: str | Sequence[Any],
+    path: str | os.PathLike[str],
+    output_format: str,
     run_names: Iterable[str] | str | None = None,
-    output_file: str | os.PathLike[str] | None = None,
     voxel_size: float | None = None,
-    **write_options: Any,
+    runs_by_number: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Write picks to a file for each set of picks, or all of them to one file.
 
     Args:
         root: The project.
-        picks_uri: Which.
-        output_dir: Folder of the files; their names are ``run_object_user_session``.
-        output_format: star, em, dynamo or csv.
+        picks: Their URI, or the picks.
+        path: The file of all, or with ``{run}``, ``{object}``, ``{user}`` and ``{session}`` that of each.
+        output_format: em, dynamo or csv.
         run_names: Only those of these runs.
-        output_file: One file for all.
-        voxel_size: Voxel size of the tomograms that coordinates in voxels count in.
-        **write_options: Options of the format.
+        voxel_size: Voxel size of the tomograms that coordinates of em and dynamo count in.
+        runs_by_number: Runs by the numbers that em and dynamo have for them.
 
     Returns:
         The files.
@@ -57,43 +73,21 @@ def export_project_picks(
     Raises:
         ValueError: Nothing matches, or a file cannot be written; everything that can be is.
     """
-    if output_format not in PICKS_FORMATS:
-        raise InvalidDataError(source="output_format", reason=f"{output_format!r} is none of {', '.join(PICKS_FORMATS)}")
-    found = _selected(root, picks_uri, "picks", run_names)
-    name = f"{{run}}_{{object}}_{{user}}_{{session}}.{SUFFIXES[output_format]}"
-    path = Path(output_file) if output_file is not None else Path(output_dir or ".") / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {key: value for key, value in write_options.items() if value is not None}
-    if voxel_size is not None and output_format in ("em", "dynamo"):
-        options["voxel_size"] = voxel_size
-    report = copick_core.export_picks(
-        root,  # type: ignore[arg-type]
-        found,
-        path,
-        overwrite=True,
-        merge=output_file is not None,
-        voxel_size=voxel_size if output_format == "star" else None,
-        file_format=PICKS_FORMATS[output_format],
-        write_options=options,
-    )
-    raise_failures(report)
-    files = [*dict.fromkeys(row.file for row in report.rows)]
-    if output_format == "star" and not {"pixel_size", "tomograms", "optics"} & options.keys():
-        for file in files:
-            _drop_what_nobody_gave(file)
-    return files
-
-
-def _drop_what_nobody_gave(path: str) -> None:
-    """Leave out optics groups, whose pixel size would be that of the tomograms, and origins, which are 0: as in copick."""
-    from copick_formats.relion import GROUP, ORIGINS
-    from copick_formats.star import quoted, read_star, write_block
-
-    (particles,) = [block for block in read_star(path) if block.name == "particles"]
-    columns = {label: cells for label, cells in particles.columns.items() if label not in (GROUP, *ORIGINS)}
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        rows = ("\t".join(map(quoted, row)) + "\n" for row in zip(*columns.values(), strict=True))
-        write_block(file, "particles", [*columns], rows)
+    found = _selected(root, picks, "picks", run_names) if isinstance(picks, str) else picks
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {} if voxel_size is None or output_format == "csv" else {"voxel_size": voxel_size}
+    with listed_runs(None if output_format == "csv" else runs_by_number) as listed:
+        report = copick_core.export_picks(
+            root,  # type: ignore[arg-type]
+            found,
+            path,
+            overwrite=True,
+            merge="{" not in os.fspath(path),
+            file_format=PICKS_FORMATS[output_format],
+            write_options=options | listed,
+        )
+    _raise_failures(report)
+    return [*dict.fromkeys(row.file for row in report.rows)]
 
 
 def export_tomograms(
@@ -182,28 +176,49 @@ def _export_volumes(
 ) -> list[str]:
     if not targets:
         raise InvalidDataError(source=uri, reason="nothing matches, so there is nothing to export")
-    if output_format not in VOLUME_FORMATS:
-        raise InvalidDataError(source="output_format", reason=f"{output_format!r} is none of {', '.join(VOLUME_FORMATS)}")
     written: list[str] = []
     for name, entity in targets.items():
-        path = Path(output_dir) / f"{name}.{SUFFIXES[output_format]}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if output_format == "zarr":
-            if path.exists() and any(path.iterdir()):
-                raise FileExistsError(f"{path} is not empty: delete it, or choose another folder.")
-            copy_zarr(entity, path, level, copy_all_levels)
-        else:
-            write_array(entity, path, output_format, level, compression, channel)
-        written.append(str(path))
+        path = str(Path(output_dir) / f"{name}.{SUFFIXES[output_format]}")
+        written.append(export_volume(entity, path, output_format, level, compression, copy_all_levels, channel))
     return written
 
 
-def root_of(volume: Any) -> Any:
+def export_volume(
+    entity: Any,
+    path: str,
+    output_format: str,
+    level: int = 0,
+    compression: str | None = None,
+    copy_all_levels: bool = True,
+    channel: str | None = None,
+) -> str:
+    """Write a tomogram or segmentation to a file, or to a folder of zarr, and return its path.
+
+    Raises:
+        ValueError: The format is unknown, or cannot hold the values.
+        FileExistsError: The zarr folder is not empty.
+    """
+    if output_format not in VOLUME_FORMATS:
+        known = ", ".join(VOLUME_FORMATS)
+        reason = f"Unsupported output format {output_format!r}: it is none of {known}"
+        raise InvalidDataError(source="output_format", reason=reason)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if output_format != "zarr":
+        _write_array(entity, target, output_format, level, compression, channel)
+    elif target.exists() and any(target.iterdir()):
+        raise FileExistsError(f"{path} is not empty: delete it, or choose another folder.")
+    else:
+        _copy_zarr(entity, target, level, copy_all_levels)
+    return path
+
+
+def _root_of(volume: Any) -> Any:
     """The project of a tomogram or segmentation."""
     return (volume.run if hasattr(volume, "run") else volume.voxel_spacing.run).root
 
 
-def write_array(
+def _write_array(
     entity: Any, path: Path, output_format: str, level: int = 0, compression: str | None = None, channel: str | None = None
 ) -> None:
     """Write one level of a volume to a file of another program, each channel of a panoptic one to a file of its own."""
@@ -212,31 +227,22 @@ def write_array(
         return
     options = {"compression": compression.lower()} if compression and output_format == "tiff" else {}
     report = copick_core.export_volumes(
-        root_of(entity), [entity], path, overwrite=True, file_format=VOLUME_FORMATS[output_format], write_options=options
+        _root_of(entity), [entity], path, overwrite=True, file_format=VOLUME_FORMATS[output_format], write_options=options
     )
-    raise_failures(report)
+    _raise_failures(report)
 
 
-def copy_zarr(entity: Any, path: Path, level: int, copy_all_levels: bool) -> None:
+def _copy_zarr(entity: Any, path: Path, level: int, copy_all_levels: bool) -> None:
     """Copy a volume with all its levels, byte for byte, or write one level anew."""
     from zarr.storage import LocalStore
 
     from copick.util.ome import write_ome_zarr_3d
+    from copick_core.projects.copying import copy_store
     from copick_core.volumes.ome import levels
 
     store = entity.zarr()
     if copy_all_levels and not level:
-        from zarr.core.buffer import default_buffer_prototype
-        from zarr.core.sync import sync
-
-        async def copy() -> None:
-            target = LocalStore(path)
-            async for key in store.list():
-                data = await store.get(key, default_buffer_prototype())
-                if data is not None:
-                    await target.set(key, data)
-
-        sync(copy())
+        copy_store(store, LocalStore(path))
         return
     name = levels(store)[level]
     size = entity.voxel_size if hasattr(entity, "voxel_size") else entity.voxel_spacing.voxel_size

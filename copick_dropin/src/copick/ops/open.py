@@ -108,16 +108,36 @@ def from_czcdp_datasets(
     user_id: str | None = None,
     session_id: str | None = None,
     output_path: str | os.PathLike[str] | None = None,
+    **fields: Any,
 ) -> CopickRootCDP:
-    """Make a project on datasets of the CryoET Data Portal; see :func:`copick_core.from_czcdp_datasets`."""
+    """Make a project on datasets of the CryoET Data Portal, with an object for everything that is annotated in them.
+
+    Args:
+        dataset_ids: Ids of the datasets.
+        overlay_root: Folder or URL of your annotations; a relative one starts at the working folder, as in copick.
+        overlay_fs_args: Arguments of its fsspec filesystem.
+        user_id: User of new annotations.
+        session_id: Session of that user.
+        output_path: File to write the configuration to; it is replaced.
+        **fields: Further fields of the configuration, such as ``graphql_url``.
+
+    Raises:
+        ConnectionError: The portal cannot be reached.
+        TypeError: There is no such field.
+        ValueError: A value does not fit its field.
+    """
+    if unknown := sorted(fields.keys() - CopickConfigCDP.model_fields.keys()):
+        raise TypeError(f"from_czcdp_datasets() has no argument {unknown[0]!r}")
     root: CopickRootCDP = CopickRootCDP.from_czcdp_datasets(
         dataset_ids,
         overlay_root,
         overlay_fs_args=overlay_fs_args,
         user_id=user_id,
         session_id=session_id,
-        output_path=output_path,
+        **{"version": __version__, **fields},
     )
+    if output_path is not None:
+        root.save_config(output_path, overwrite=True)
     return root
 
 

@@ -16,7 +16,9 @@ def picks_stats(
     user_id: Any = None,
     session_id: Any = None,
     object_name: Any = None,
-    **options: Any,
+    parallel: bool = False,
+    workers: int = 8,
+    show_progress: bool = True,
 ) -> dict[str, Any]:
     """Count points and sets of picks.
 
@@ -26,7 +28,9 @@ def picks_stats(
         user_id: User or users.
         session_id: Session or sessions.
         object_name: Object or objects.
-        **options: Others, such as ``parallel``, are accepted and change nothing.
+        parallel: Has no effect: the lists of all runs are loaded together.
+        workers: Has no effect.
+        show_progress: Has no effect.
 
     Returns:
         ``total_picks`` (points), ``total_pick_files``, points in ``distribution_by_run``, ``…_user``, ``…_session`` and
@@ -58,7 +62,9 @@ def meshes_stats(
     user_id: Any = None,
     session_id: Any = None,
     object_name: Any = None,
-    **options: Any,
+    parallel: bool = False,
+    workers: int = 8,
+    show_progress: bool = True,
 ) -> dict[str, Any]:
     """Count meshes; see :func:`picks_stats`."""
     found = get_meshes(root, runs, user_id, session_id, object_name)
@@ -77,15 +83,15 @@ def segmentations_stats(
     is_multilabel: bool | None = None,
     name: Any = None,
     voxel_size: Any = None,
-    segmentation_type: str | Sequence[str] | None = None,
-    **options: Any,
+    parallel: bool = False,
+    workers: int = 8,
+    show_progress: bool = True,
+    is_instance: bool | None = False,
+    is_panoptic: bool | None = False,
 ) -> dict[str, Any]:
-    """Count segmentations of all types; see :func:`picks_stats`."""
-    types = [segmentation_type] if isinstance(segmentation_type, str) else segmentation_type
-    every = get_segmentations(
-        root, runs, user_id, session_id, is_multilabel, name, voxel_size, is_instance=None, is_panoptic=None
-    )
-    found = [s for s in every if not types or s.segmentation_type in types]
+    """Count segmentations, binary and multilabel ones by default; see :func:`picks_stats`."""
+    types: Any = {"is_instance": is_instance, "is_panoptic": is_panoptic}
+    found = get_segmentations(root, runs, user_id, session_id, is_multilabel, name, voxel_size, **types)
     fields = {
         "user": "user_id",
         "session": "session_id",
