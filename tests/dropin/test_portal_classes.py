@@ -112,7 +112,15 @@ def test_a_project_made_of_datasets_starts_at_the_working_folder_and_has_the_ver
     addresses = (portal.graphql.url, portal.s3.url)
 
     done = call(
-        python, "-W", "error", SCRIPT, "datasets", *addresses, "seen.json", cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
+        python,
+        "-W",
+        "error",
+        SCRIPT,
+        "datasets",
+        *addresses,
+        "seen.json",
+        cwd=tmp_path,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
     )
 
     assert done.returncode == 0, done.stderr

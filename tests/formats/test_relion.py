@@ -174,7 +174,7 @@ def test_an_option_names_the_tomogram_of_particles_that_name_none(tmp_path):
 
     assert table.run == "TS_001"
     np.testing.assert_allclose(table.positions, [[16.0, 12.0, 8.0]])
-    with pytest.raises(InvalidDataError, match="names no tomograms.*give tomogram"):
+    with pytest.raises(InvalidDataError, match=r"names no tomograms.*give tomogram"):
         read(path, name="relion")
 
 

@@ -15,8 +15,10 @@ PAGE = REPOSITORY / "docs" / "from-copick-1.md"
 #: Where the map begins; it is the last part of the page.
 BEGIN = "## Every name\n"
 _SCRIPT = Path(__file__).with_name("reference_scripts") / "public_names.py"
-#: By module and name: where copick-core has it, and its arguments.
-Names = Mapping[str, Mapping[str, tuple[str | None, list[str] | None]]]
+#: By name: where copick-core has it, its arguments, and those that it does not use.
+Known = Mapping[str, tuple[str | None, list[str] | None, list[str]]]
+#: The same by module.
+Names = Mapping[str, Known]
 
 #: What to use for what the drop-in does not have, by module, or by its full name.
 INSTEAD = {
@@ -49,6 +51,53 @@ INSTEAD = {
     "copick.util.sync": "`copick.ops.sync`, `copick-core sync`",
     "copick.util.zarr_copy": "`copick_core.projects.copying`",
 }
+#: The same for members of classes; the checks of pydantic models are told by their names.
+MEMBERS_INSTEAD = {
+    "CopickRootCDP.datasets": "use `dataset_ids`",
+    "CopickSegmentationCDP.portal_segmentation_id": "use `meta.portal_annotation_file_id`",
+    "CopickTomogramCDP.portal_tomo": "use `meta.portal_tomo_id`, `meta.portal_metadata`",
+    "CopickObjectOverlay.has_density_map": "in `copick.models.CopickObject`",
+    "CopickRunOverlay.split": "in `copick.models.CopickRun`",
+}
+
+#: What becomes of arguments that a name takes without naming them (``*``, ``**``), by member or full name.
+FURTHER = {
+    "add_deprecated_run_alias": "used: flags of the option",
+    "append_croissant": "refused: every call is, there is no mlcroissant",
+    "df": "used: those of `copick.util.relion.picks_to_df_relion`; others are refused",
+    "export_croissant": "refused: every call is, there is no mlcroissant",
+    "from_croissant": "refused: every call is, there is no mlcroissant",
+    "from_czcdp_datasets": "used: fields of the configuration, such as `graphql_url`; others are refused",
+    "from_df": "used: those of `copick.util.relion.relion_df_to_picks`; others are refused",
+    "from_numpy": "used: layout of the volume, such as `format` and `chunks`; others are refused",
+    "get_copick_objects_by_type": "used: filters, which are the keys of `parse_copick_uri`",
+    "get_meshes": "used: filters of the portal; others are refused",
+    "get_picks": "used: filters of the portal, which change nothing elsewhere, as in copick; others are refused",
+    "get_run": "used: metadata of the handle, which nothing stores; on the portal also `portal_run_name` and `dataset_id`",
+    "get_segmentations": "used: filters of the portal, which change nothing elsewhere, as in copick; others are refused",
+    "get_tomograms": "used: filters of the portal, which change nothing elsewhere, as in copick; others are refused",
+    "get_voxel_spacing": "used: metadata of the handle, which nothing stores",
+    "map_runs": "used: arguments of every call",
+    "new_features": "used: metadata of the handle, which nothing stores",
+    "new_filaments": "used: what the polylines have, such as `scores` and `radii`; others are refused",
+    "new_mesh": "used: metadata of the handle, which nothing stores",
+    "new_run": "used: metadata of the handle, which nothing stores",
+    "new_segmentation": "used: metadata of the handle, which nothing stores",
+    "new_tomogram": "used: metadata of the handle, which nothing stores",
+    "new_voxel_spacing": "used: metadata of the handle, which nothing stores",
+    "set_splits": "refused: every call is, there is no mlcroissant",
+}
+#: Arguments that change nothing, and why.
+WITHOUT_EFFECT = {
+    "log": "what cannot be done is raised or returned, and nothing else is logged",
+    "max_workers": "copies are planned together and made one after the other, so that one that fails stops the rest",
+    "n_workers": "a link takes no time",
+    "parallel": "the lists of all runs are loaded together without it",
+    "relion_version": "the columns of the file say it",
+    "show_progress": "there is nothing to wait for",
+    "tomogram_dimensions": "the sizes are those of the project's tomograms",
+    "workers": "lists are loaded together; copies, moves and deletions are checked together and made one after the other",
+}
 
 
 def names_in(python: Path) -> Names:
@@ -70,7 +119,7 @@ def written() -> str:
 
 
 def page(theirs: Names, ours: Names) -> str:
-    """The map: for each module of the released copick a table of its names."""
+    """The map: what becomes of arguments, then for each module of the released copick a table of its names."""
     present = sum(name in ours.get(module, {}) for module, names in theirs.items() for name in names)
     total = sum(map(len, theirs.values()))
     lines = [
@@ -80,6 +129,7 @@ def page(theirs: Names, ours: Names) -> str:
         "one of the others. Arguments are the same where nothing is said.",
         "`python tests/support/copick_names.py` writes these tables, and a test compares them with both packages.",
         "",
+        *_arguments(theirs, ours),
     ]
     for module, names in sorted(theirs.items()):
         if not names:
@@ -91,7 +141,32 @@ def page(theirs: Names, ours: Names) -> str:
     return "\n".join(lines)
 
 
-Known = Mapping[str, tuple[str | None, list[str] | None]]
+def _arguments(theirs: Names, ours: Names) -> list[str]:
+    """Tables of what becomes of arguments that the drop-in takes without naming them, and of those that change nothing.
+
+    Raises:
+        AssertionError: One of them is not decided, or something is decided that there is not.
+    """
+    further: dict[str, set[str]] = {}
+    without: dict[str, set[str]] = {}
+    for module, names in theirs.items():
+        for name in names:
+            _, arguments, unused = ours.get(module, {}).get(name, (None, None, []))
+            member = name.rpartition(".")[2]
+            if {"*", "**"} & {*(arguments or ())} and member != "json":  # of pydantic, in both
+                further.setdefault(member, set()).add(module)
+            for argument in unused:
+                without.setdefault(argument, set()).add(f"`{module}.{name}`")
+    assert further.keys() == FURTHER.keys(), f"arguments are not decided: {further.keys() ^ FURTHER.keys()}"
+    assert without.keys() == WITHOUT_EFFECT.keys(), f"arguments are not decided: {without.keys() ^ WITHOUT_EFFECT.keys()}"
+    lines = ["### Arguments that are not named", "", "Each is used, ignored or refused; none is dropped without a word here."]
+    lines += ["", "| name | in | further arguments are |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | {', '.join(f'`{m}`' for m in sorted(further[name]))} | {FURTHER[name]} |" for name in sorted(further)
+    ]
+    lines += ["", "### Arguments without effect", "", "| argument | of | why |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {', '.join(sorted(without[name]))} | {WITHOUT_EFFECT[name]} |" for name in sorted(without)]
+    return [*lines, ""]
 
 
 def _row(module: str, name: str, names: Known, here: Known) -> str:
@@ -99,35 +174,42 @@ def _row(module: str, name: str, names: Known, here: Known) -> str:
         instead = next(text for start, text in INSTEAD.items() if module == start or module.startswith(f"{start}."))
         return f"| `{name}` | no | {instead} | |"
     members = [member for member in names if member.startswith(f"{name}.")]
-    missing = sorted(member.partition(".")[2] for member in members if member not in here)
+    missing = sorted(member for member in members if member not in here)
     what = "yes" if not members else f"yes, and its {len(members)} members"
     if missing:
-        what = f"yes; without {', '.join(f'`{m}`' for m in missing)}"
+        what = "yes; without " + ", ".join(f"`{member.partition('.')[2]}`" for member in missing)
     home = here[name][0]
     place = f"`{home}`" if home else "only for old callers"
-    found = {member: _difference(names[member][1], here[member][1]) for member in [name, *members] if member in here}
-    differs = "; ".join(
-        text if member == name else f"`{member.partition('.')[2]}`: {text}" for member, text in found.items() if text
-    )
+    found = {member: _difference(names[member][1], here[member]) for member in [name, *members] if member in here}
+    checks = [member for member in missing if member.rpartition(".")[2].startswith(("validate_", "none_to_"))]
+    found |= {member: MEMBERS_INSTEAD[member] for member in missing if member not in checks}
+    texts = [text if member == name else f"`{member.partition('.')[2]}`: {text}" for member, text in found.items() if text]
+    differs = "; ".join([*texts, *["checks have other names; only pydantic calls them"] * bool(checks)])
     return f"| `{name}` | {what} | {place} | {differs} |".replace("|  |", "| |")
 
 
-def _difference(theirs: list[str] | None, ours: list[str] | None) -> str:
-    """In words, how arguments differ; nothing where ours take all of theirs in the same order."""
+def _difference(theirs: list[str] | None, here: tuple[str | None, list[str] | None, list[str]]) -> str:
+    """In words, how arguments differ; nothing where ours take and use all of theirs in the same order."""
+    _, ours, unused = here
     if theirs is None or ours is None:
         return ""
+    parts = []
+    if unused:
+        parts.append(f"no effect of {', '.join(f'`{argument}`' for argument in unused)}")
     named = [argument for argument in theirs if not argument.startswith("*")]
     mine = [argument for argument in ours if not argument.startswith("*")]
-    if mine[: len(named)] == named:
-        return ""
-    lacking = [argument for argument in named if argument not in mine]
-    more = [argument for argument in mine if argument not in named]
-    if lacking and "**" not in ours:
-        text = f"without {', '.join(f'`{argument}`' for argument in lacking)}"
-        return f"{text}; has {', '.join(f'`{argument}`' for argument in more)}" if more else text
-    shared = [argument for argument in named if argument in mine]
-    in_order = [argument for argument in mine if argument in shared] == shared
-    return "" if in_order else "arguments in another order"
+    if mine[: len(named)] != named:
+        lacking = [argument for argument in named if argument not in mine]
+        more = [argument for argument in mine if argument not in named]
+        if lacking and ours == ["*", "**"]:
+            parts.append("every call is refused")
+        elif lacking:
+            parts.append(f"without {', '.join(f'`{argument}`' for argument in lacking)}")
+            parts += [f"has {', '.join(f'`{argument}`' for argument in more)}"] * bool(more)
+        else:
+            shared = [argument for argument in mine if argument in named]
+            parts += ["arguments in another order"] * (shared != named)
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,13 @@ def main(config: str, out: str) -> None:
 def from_datasets(url: str, bucket: str, out: str) -> None:
     """Make a project from datasets, with a location that starts at the working folder."""
     root = copick.from_czcdp_datasets(
-        [10001], "mine", {"auto_mkdir": True}, "ana", output_path="configs/portal.json", graphql_url=url, s3_endpoint_url=bucket
+        [10001],
+        "mine",
+        {"auto_mkdir": True},
+        "ana",
+        output_path="configs/portal.json",
+        graphql_url=url,
+        s3_endpoint_url=bucket,
     )
     again: Any = copick.from_file("configs/portal.json")
     again.get_run("501").new_picks(again.pickable_objects[0].name, "1").store()

@@ -4,10 +4,10 @@ It takes the place of the released ``copick`` in an environment: it has the same
 ``copick --version`` tells which one is installed.
 """
 
-from copick._installation import refuse_a_mixture
+from copick import _installation
 from copick._version import __version__
 
-refuse_a_mixture()
+_installation.refuse_a_mixture()
 
 from copick import models  # noqa: E402 # not from a folder where half of it is the released copick
 from copick.models import COPICK_TYPES  # noqa: E402

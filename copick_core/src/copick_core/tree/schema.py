@@ -127,7 +127,7 @@ class PickableObject(BaseModel):
         """Whether the object is declared a filament."""
         return self.filament is not None
 
-    def set_filament(self, spec: FilamentSpec | dict[str, Any] | None) -> None:
+    def set_filament(self, filament: FilamentSpec | dict[str, Any] | None) -> None:
         """Declare the object a filament, or with None remove the declaration.
 
         Raises:
@@ -135,7 +135,7 @@ class PickableObject(BaseModel):
         """
         from copick_core.tree.filament_spec import with_declaration
 
-        metadata = with_declaration(self.metadata, spec)
+        metadata = with_declaration(self.metadata, filament)
         self.metadata = type(self).model_validate({**self.model_dump(), "metadata": metadata}).metadata
 
     @property

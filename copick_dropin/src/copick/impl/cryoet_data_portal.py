@@ -53,6 +53,10 @@ def _place(layer: PortalLayer, key: Any) -> str | None:
     return None if found is None else found.removeprefix("s3://").rstrip("/")
 
 
+def _portal_filters(meta: Any, authors: Any) -> dict[str, Any]:
+    return {"portal_meta_query": meta, "portal_author_query": authors}
+
+
 class _OnPortal(Placed):
     """An entity that lies in the portal's bucket if the portal has it, and else in the overlay."""
 
@@ -115,6 +119,13 @@ class CopickTomogramCDP(models.CopickTomogram, _OnPortal, portal.CopickTomogramC
 class CopickVoxelSpacingCDP(models.CopickVoxelSpacing, Placed, portal.CopickVoxelSpacingCDP):
     """A voxel spacing over the portal and the overlay."""
 
+    def get_tomograms(
+        self, tomo_type: Any = None, portal_meta_query: Any = None, portal_author_query: Any = None, **filters: Any
+    ) -> Any:
+        """Tomograms of a type; see :meth:`CopickRunCDP.get_picks` for the filters."""
+        of_portal = _portal_filters(portal_meta_query, portal_author_query)
+        return super().get_tomograms(tomo_type, **of_portal, **filters)
+
     @property
     def portal_vs_id(self) -> int | None:
         """Id on the portal, None for voxel spacings of the overlay."""
@@ -126,6 +137,52 @@ class CopickVoxelSpacingCDP(models.CopickVoxelSpacing, Placed, portal.CopickVoxe
 
 class CopickRunCDP(models.CopickRun, Placed, portal.CopickRunCDP):
     """A run of the portal or the overlay."""
+
+    def get_picks(
+        self,
+        object_name: Any = None,
+        user_id: Any = None,
+        session_id: Any = None,
+        portal_meta_query: Any = None,
+        portal_author_query: Any = None,
+        **filters: Any,
+    ) -> Any:
+        """Picks that pass all filters.
+
+        Args:
+            object_name: Object or objects; all by default, as for the next two.
+            user_id: User or users; ``"data-portal"`` for the portal's.
+            session_id: Session or sessions; the portal's are ids of annotation files.
+            portal_meta_query: Value that each field of the portal's annotation must have.
+            portal_author_query: Name or names that must all be among the authors.
+            **filters: Others that :meth:`copick_backend_portal.CopickRunCDP.get_picks` has.
+
+        Raises:
+            ValueError: The portal's annotations have no such field.
+            TypeError: There is no such filter.
+        """
+        of_portal = _portal_filters(portal_meta_query, portal_author_query)
+        return super().get_picks(object_name, user_id, session_id, **of_portal, **filters)
+
+    def get_segmentations(
+        self,
+        user_id: Any = None,
+        session_id: Any = None,
+        is_multilabel: bool | None = None,
+        name: Any = None,
+        voxel_size: Any = None,
+        portal_meta_query: Any = None,
+        portal_author_query: Any = None,
+        *,
+        is_instance: bool | None = False,
+        is_panoptic: bool | None = False,
+        **filters: Any,
+    ) -> Any:
+        """Segmentations that pass all filters; see :meth:`get_picks` for those of the portal."""
+        types: Any = {"is_instance": is_instance, "is_panoptic": is_panoptic}
+        of_portal = _portal_filters(portal_meta_query, portal_author_query)
+        found = super().get_segmentations
+        return found(user_id, session_id, is_multilabel, name, voxel_size, **types, **of_portal, **filters)
 
     def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacingCDP], type[CopickVoxelSpacingMeta]]:
         return CopickVoxelSpacingCDP, CopickVoxelSpacingMeta
