@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 from support.dropin import DROPIN, call, run_code
 
 
@@ -131,18 +133,68 @@ def test_the_command_says_which_copick_it_is(python):
     assert "drop-in" in done.stdout
 
 
-def test_a_broken_plugin_does_not_take_the_command_down(python, tmp_path):
+BROKEN = """\
+[copick.convert.commands]
+lost = no_such_module:command
+ended = ending_tool:command
+nameless = fine_tool:NAMELESS
+fine = fine_tool:fine
+
+[copick.commands]
+odd = fine_tool:NUMBER
+"""
+FINE = """\
+import click
+NUMBER = 3
+NAMELESS = click.Command(None)
+@click.command()
+def fine(): print('it works')
+"""
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder with a distribution that has one command that works, and others that do not."""
     info = tmp_path / "broken_tool-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-tool\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[copick.convert.commands]\nlost = no_such_module:command\nfine = fine_tool:fine\n"
-        "[copick.commands]\nodd = fine_tool:NUMBER\n"
-    )
-    (tmp_path / "fine_tool.py").write_text("import click\nNUMBER = 3\n@click.command()\ndef fine(): print('it works')\n")
+    (info / "entry_points.txt").write_text(BROKEN)
+    (tmp_path / "fine_tool.py").write_text(FINE)
+    (tmp_path / "ending_tool.py").write_text("raise SystemExit('no display')\n")
+    return tmp_path
 
-    done = call(python, "-m", "copick.cli", "convert", "fine", cwd=tmp_path, PYTHONPATH=str(tmp_path))
 
-    assert done.stdout == "it works\n"
-    assert "'lost' of broken-tool cannot be loaded: ModuleNotFoundError" in done.stderr
-    assert "'odd' of broken-tool is no click command" in done.stderr
+def test_a_broken_plugin_does_not_take_the_command_down(python, broken):
+    done = call(python, "-m", "copick.cli", "convert", "fine", cwd=broken, PYTHONPATH=str(broken))
+
+    assert (done.returncode, done.stdout) == (0, "it works\n")
+
+
+def test_every_broken_plugin_is_told_by_the_distribution_that_has_it(python, broken):
+    done = call(python, "-m", "copick.cli", "info", cwd=broken, PYTHONPATH=str(broken))
+
+    assert "convert fine\tbroken-tool" in done.stdout
+    assert sorted(line for line in done.stderr.splitlines() if "broken-tool" in line) == [
+        "copick: the command 'ended' of broken-tool cannot be loaded: SystemExit: no display",
+        "copick: the command 'lost' of broken-tool cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
+        "copick: the command 'nameless' of broken-tool has no name",
+        "copick: the entry point 'odd' of broken-tool is no click command: 3",
+    ]
+
+
+def test_a_file_of_picks_can_be_put_in_place_of_what_a_handle_has(python, tmp_path):
+    code = f"""
+import copick
+from copick.models import CopickPicksFile
+root = copick.new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r},
+                         pickable_objects=[copick.models.PickableObject(name="ribosome", is_particle=True, label=1)])
+picks = root.new_run("TS").new_picks("ribosome", "1", "alice")
+content = dict(pickable_object_name="ribosome", user_id="alice", session_id="1", run_name="TS",
+               points=[dict(location=dict(x=1.0, y=2.0, z=3.0), instance_id=5)])
+picks.meta = CopickPicksFile(**content)
+picks.store()
+again = copick.from_file({str(tmp_path / "c.json")!r}).get_run("TS").picks[0]
+again.load()
+print([again.meta.model_dump()["points"][0]["instance_id"], again.points[0].location.z])
+"""
+    assert run_code(python, code) == str([5, 3.0])

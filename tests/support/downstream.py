@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from support.environments import REPOSITORY, IndexUnreachableError, UnusableEnvironmentError, is_unreachable
-from support.own_differs import OWN_DIFFERS
+from support.own_differs import LIMIT, OWN_DIFFERS
 
 HERE = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("COPICK_DOWNSTREAM", REPOSITORY / ".cache" / "downstream"))
@@ -50,6 +50,7 @@ class Tool:
         needs: What its tests need beside what it declares.
         bare: Whether it is installed without what it declares, which is in ``needs`` as far as its tests use it.
         differs: Tests that fail on purpose, with the reason of each: a pattern of names.
+        limit: How many of its tests may differ.
         reference: The environment of the released copick that it is compared with.
     """
 
@@ -59,6 +60,7 @@ class Tool:
     needs: tuple[str, ...] = ()
     bare: bool = False
     differs: tuple[tuple[str, str], ...] = ()
+    limit: int = 1
     reference: str = "reference"
 
     @property
@@ -99,6 +101,7 @@ TOOLS = (
         ("moto[server,s3]>=5.1", "pooch>=1.8", "pytest-xdist>=3.5", "imagecodecs"),
         bare=True,
         differs=OWN_DIFFERS,
+        limit=LIMIT,
         reference="reference-1",
     ),
 )  # fmt: skip
@@ -220,7 +223,7 @@ def run(python: Path, tool: Tool, report: Path, *selection: str) -> dict[str, st
     variables = {"QT_QPA_PLATFORM": "offscreen", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1,localhost"}
     variables["TMPDIR"] = str(left / "tmp")
     if tool.name == "copick":
-        plugins = ["own_suite"] if "dropin" not in python.parts else ["own_suite", "zarr2_calls"]
+        plugins = ["own_suite"] if python.parts[-3] != "dropin" else ["own_suite", "zarr2_calls"]
         options += ["-n", "2", "--continue-on-collection-errors", *(word for plugin in plugins for word in ("-p", plugin))]
         variables |= _own_variables(tool, report.parent / "sample")
     command = [str(python), "-m", "pytest", *options, *chosen]

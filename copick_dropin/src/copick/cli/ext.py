@@ -32,13 +32,15 @@ def load_plugin_commands(entry_point: str = "main") -> list[tuple[click.Command,
         distribution = entry.dist.name if entry.dist is not None else "an unknown distribution"
         try:
             command = entry.load()
-        except Exception as error:  # whatever a plugin raises must not harm the others
+        except (Exception, SystemExit) as error:  # whatever a plugin raises must not harm the others
             _complain(entry, f"the command {entry.name!r} of {distribution} cannot be loaded: {type(error).__name__}: {error}")
             continue
-        if isinstance(command, click.Command):
-            found.append((command, distribution))
-        else:
+        if not isinstance(command, click.Command):
             _complain(entry, f"the entry point {entry.name!r} of {distribution} is no click command: {command!r}")
+        elif not command.name:
+            _complain(entry, f"the command {entry.name!r} of {distribution} has no name")
+        else:
+            found.append((command, distribution))
     return found
 
 
