@@ -71,20 +71,22 @@ print(found)
 
 def test_filters_of_the_portal_change_nothing_elsewhere_and_unknown_ones_are_refused(python, tmp_path):
     code = f"""
-import copick
+import copick, functools
+from copick.util.uri import get_copick_objects_by_type
 root = copick.new_config({str(tmp_path / "c.json")!r}, {str(tmp_path / "data")!r},
                          pickable_objects=[copick.models.PickableObject(name="ribosome", is_particle=True, label=1)])
 run = root.new_run("TS")
 run.new_picks("ribosome", "1", "alice").store()
 found = [len(run.get_picks(portal_meta_query={{"method_type": "manual"}}))]
-for getter in (run.get_picks, run.get_segmentations, run.new_voxel_spacing(10).get_tomograms):
+by_type = functools.partial(get_copick_objects_by_type, root, "picks")
+for getter in (run.get_picks, run.get_segmentations, run.new_voxel_spacing(10).get_tomograms, by_type):
     try:
         getter(user="bob")
     except TypeError as error:
         found.append("'user'" in str(error))
 print(found)
 """
-    assert run_code(python, code) == str([1, True, True, True])
+    assert run_code(python, code) == str([1, True, True, True, True])
 
 
 def test_statistics_count_the_types_that_are_asked_for(python, tmp_path):
@@ -180,6 +182,25 @@ def test_every_broken_plugin_is_told_by_the_distribution_that_has_it(python, bro
         "copick: the command 'nameless' of broken-tool has no name",
         "copick: the entry point 'odd' of broken-tool is no click command: 3",
     ]
+
+
+def test_particles_that_name_no_tomogram_go_to_the_run_that_is_given_and_to_no_other(python, tmp_path):
+    run_code(
+        python,
+        f"import copick; copick.new_config({str(tmp_path / 'c.json')!r}, {str(tmp_path / 'data')!r}, "
+        "pickable_objects=[copick.models.PickableObject(name='ribosome', is_particle=True, label=1)])",
+    )
+    star = tmp_path / "points.star"
+    star.write_text("data_particles\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1.0 2.0 3.0\n")
+    options = ("--config", str(tmp_path / "c.json"), "--object-name", "ribosome", "--voxel-size", "10")
+
+    refused = call(python, "-m", "copick.cli", "add", "picks-relion", str(star), *options)
+    added = call(python, "-m", "copick.cli", "add", "picks", str(star), "--run", "TS_001", *options)
+
+    assert refused.returncode == 1
+    assert "names no tomograms" in refused.stderr
+    assert added.returncode == 0, added.stderr
+    assert [path.name for path in (tmp_path / "data" / "ExperimentRuns").iterdir()] == ["TS_001"]
 
 
 def test_a_file_of_picks_can_be_put_in_place_of_what_a_handle_has(python, tmp_path):

@@ -76,6 +76,15 @@ def test_the_names_files_and_voxel_sizes_are_those_of_starfile(tmp_path):
     np.testing.assert_allclose([item.voxel_size for item in found], sizes, rtol=1e-6)
 
 
+def test_the_pixel_size_of_the_camera_counts_where_there_is_no_other(tmp_path):
+    path = relion(tmp_path, "Half1")
+    path.write_text(path.read_text().replace("rlnTomoTiltSeriesPixelSize", "rlnMicrographOriginalPixelSize"))
+
+    found = read_listed_tomograms(str(path))
+
+    assert [item.voxel_size for item in found] == [10.0, 10.0]
+
+
 def test_the_voxel_size_and_the_names_of_runs_can_be_given(root, tmp_path):
     path = relion(tmp_path, "Half1")
 

@@ -70,7 +70,7 @@ FURTHER = {
     "from_czcdp_datasets": "used: fields of the configuration, such as `graphql_url`; others are refused",
     "from_df": "used: those of `copick.util.relion.relion_df_to_picks`; others are refused",
     "from_numpy": "used: layout of the volume, such as `format` and `chunks`; others are refused",
-    "get_copick_objects_by_type": "used: filters, which are the keys of `parse_copick_uri`",
+    "get_copick_objects_by_type": "used: filters, which are the keys of `parse_copick_uri`; others are refused",
     "get_meshes": "used: filters of the portal; others are refused",
     "get_picks": "used: filters of the portal, which change nothing elsewhere, as in copick; others are refused",
     "get_run": "used: metadata of the handle, which nothing stores; on the portal also `portal_run_name` and `dataset_id`",

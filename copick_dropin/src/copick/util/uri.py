@@ -203,9 +203,13 @@ def get_copick_objects_by_type(root: CopickRoot, object_type: str, run_name: str
 
     Raises:
         ValueError: There is no such run or type.
+        TypeError: No type has such a filter: without it, more would be found than was asked for.
     """
     if object_type not in _PARTS:
         raise _wrong("", f"Unknown object type {object_type!r}: it is none of {', '.join(_PARTS)}")
+    known = {part for parts in _PARTS.values() for part in parts} | {*_FLAGS, "pattern_type"}
+    if unknown := sorted(filters.keys() - known):
+        raise TypeError(f"get_copick_objects_by_type() has no filter {unknown[0]!r}; it has {', '.join(sorted(known))}")
     runs: Iterable[Any]
     if run_name is None:
         runs = root.runs
