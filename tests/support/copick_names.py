@@ -51,7 +51,78 @@ INSTEAD = {
     "copick.util.sync": "`copick.ops.sync`, `copick-core sync`",
     "copick.util.zarr_copy": "`copick_core.projects.copying`",
 }
-#: The same for members of classes; the checks of pydantic models are told by their names.
+#: What in copick-core does what names of the drop-in do that adapt it, by full name, or by module.
+AT = {
+    "copick.COPICK_TYPES": "the classes of `copick_core.models`",
+    "copick.cli.cli": "`copick-core`; commands are [plugins](writing-a-plugin.md) of group `copick_core.commands`",
+    "copick.cli.ext": "`copick-core plugins`, `copick_core.plugins.commands`",
+    "copick.cli.grouped_cli": "`copick-core --help`",
+    "copick.cli.types": "`copick_tools.commands.options.ADDRESS`",
+    "copick.cli.util": "`copick_core.cli.parameters`, `copick_tools.commands.options`",
+    "copick.from_croissant": "nothing: use the released copick",
+    "copick.from_czcdp_datasets": "`copick_core.from_czcdp_datasets`",
+    "copick.from_file": "`copick_core.from_file`, `copick_core.open`",
+    "copick.from_string": "`copick_core.from_string`, `copick_core.open`",
+    "copick.models.COPICK_TYPES": "the classes of `copick_core.models`",
+    "copick.models.PANOPTIC_CHANNELS": "`copick_core.models.PANOPTIC_CHANNELS`",
+    "copick.new_config": "`copick_core.new_config`",
+    "copick.ops._markdown": "`copick-core show`",
+    "copick.ops.add.add_features": "`copick_core.models.CopickFeatures.from_numpy`",
+    "copick.ops.add.add_object": "`copick_core.models.CopickRoot.new_object`, `copick-core add object`",
+    "copick.ops.add.add_object_volume": "`from_numpy` and `import_volume` of `copick_core.models.CopickObject`",
+    "copick.ops.add.add_picks": "`copick_core.import_picks`",
+    "copick.ops.add.add_picks_from_file": "`copick_core.import_picks`",
+    "copick.ops.add.add_picks_grouped_from_file": "`copick_core.import_picks`",
+    "copick.ops.add.add_run": "`copick_core.models.CopickRoot.new_run`",
+    "copick.ops.add.add_segmentation": "`copick_core.models.CopickSegmentation.import_volume`",
+    "copick.ops.add.add_segmentation_from_file": "`copick_core.models.CopickSegmentation.import_volume`",
+    "copick.ops.add.add_tomogram": "`copick_core.models.CopickTomogram.from_numpy`",
+    "copick.ops.add.add_tomogram_from_file": "`copick_core.import_tomogram`, `copick_core.import_tomograms`",
+    "copick.ops.add.add_voxelspacing": "`copick_core.models.CopickRun.new_voxel_spacing`",
+    "copick.ops.add.get_or_create_run": "`copick_core.models.CopickRoot.new_run` with `exist_ok=True`",
+    "copick.ops.add.get_or_create_voxelspacing": "`copick_core.models.CopickRun.new_voxel_spacing` with `exist_ok=True`",
+    "copick.ops.browser": "`copick-core browse`, `copick_tools.browsing.app.Browser`",
+    "copick.ops.croissant": "nothing: use the released copick",
+    "copick.ops.deposit": "`copick_tools.deposits.deposit`, `copick-core deposit`",
+    "copick.ops.export.export_segmentation": "`copick_core.export_volumes`",
+    "copick.ops.export.export_tomogram": "`copick_core.export_volumes`",
+    "copick.ops.export": "`copick_core.export_picks`, `copick_core.export_filaments`, `copick_core.export_volumes`",
+    "copick.ops.get": "`copick_core.overlay.CopickRootOverlay.table`, `copick_core.overlay.CopickRootOverlay.prefetch`",
+    "copick.ops.manage.copy_copick_objects": "`copick_tools.transfers.copy`, `copick-core cp`",
+    "copick.ops.manage.copy_copick_objects_batch": "`copick_tools.transfers.copy`, `copick-core cp`",
+    "copick.ops.manage.copy_copick_objects_per_run": "`copick_tools.transfers.copy`, `copick-core cp`",
+    "copick.ops.manage.move_copick_objects": "`copick_tools.transfers.move`, `copick-core mv`",
+    "copick.ops.manage.move_copick_objects_batch": "`copick_tools.transfers.move`, `copick-core mv`",
+    "copick.ops.manage.move_copick_objects_per_run": "`copick_tools.transfers.move`, `copick-core mv`",
+    "copick.ops.manage": "`copick_tools.deletions.delete`, `copick-core rm`",
+    "copick.ops.open.from_croissant": "nothing: use the released copick",
+    "copick.ops.open.from_czcdp_datasets": "`copick_core.from_czcdp_datasets`",
+    "copick.ops.open.from_file": "`copick_core.from_file`, `copick_core.open`",
+    "copick.ops.open.from_string": "`copick_core.from_string`, `copick_core.open`",
+    "copick.ops.open.new_config": "`copick_core.new_config`",
+    "copick.ops.run": "`copick_core.map_runs`, whose report says what failed",
+    "copick.ops.stats": "`copick_tools.stats.stats`, `copick-core stats`",
+    "copick.ops.sync": "`copick_tools.transfers.sync`, `copick-core sync`",
+    "copick.util.escape": "`copick_core.tree.names.sanitize_name`",
+    "copick.util.filaments": "`copick_core.filaments.kinds`",
+    "copick.util.formats.euler_to_matrix": "`copick_formats.rotations.matrices`",
+    "copick.util.formats.matrix_to_euler": "`copick_formats.rotations.angles`",
+    "copick.util.formats.read_em_volume": "`copick_formats.em.read_em`",
+    "copick.util.formats.read_picks_csv": "`copick_formats.copick_tables.read_csv`",
+    "copick.util.formats.read_tiff_volume": "`copick_formats.tiff.read_tiff`",
+    "copick.util.formats.write_em_volume": "`copick_formats.volume_writing.write_em`",
+    "copick.util.formats.write_picks_csv": "`copick_formats.copick_tables.write_csv`",
+    "copick.util.formats.write_tiff_volume": "`copick_formats.volume_writing.write_tiff`",
+    "copick.util.formats": "`copick_formats.relion`, `copick_formats.relion_writing`, `copick_formats.relion_tomograms`",
+    "copick.util.log": "`logging.getLogger`",
+    "copick.util.ome": "`copick_core.volumes.ome`, `copick_core.volumes.multiscales`",
+    "copick.util.ontology": "nothing",
+    "copick.util.relion": "`copick_formats.relion_writing`, `copick_formats.relion_helical`",
+    "copick.util.segmentation": "`copick_core.tree.keys`, `copick_core.tree.layout`, `copick_core.volumes.labels`",
+    "copick.util.sync": "`copick-core sync`",
+    "copick.util.uri": "`copick_core.tree.addresses`, `copick_core.projects.selection`",
+}
+#: What to use for members of classes that the drop-in does not have; the checks of pydantic models are told by their names.
 MEMBERS_INSTEAD = {
     "CopickRootCDP.datasets": "use `dataset_ids`",
     "CopickSegmentationCDP.portal_segmentation_id": "use `meta.portal_annotation_file_id`",
@@ -179,7 +250,7 @@ def _row(module: str, name: str, names: Known, here: Known) -> str:
     if missing:
         what = "yes; without " + ", ".join(f"`{member.partition('.')[2]}`" for member in missing)
     home = here[name][0]
-    place = f"`{home}`" if home else "only for old callers"
+    place = f"`{home}`" if home else AT.get(f"{module}.{name}") or AT[module]
     found = {member: _difference(names[member][1], here[member]) for member in [name, *members] if member in here}
     checks = [member for member in missing if member.rpartition(".")[2].startswith(("validate_", "none_to_"))]
     found |= {member: MEMBERS_INSTEAD[member] for member in missing if member not in checks}
