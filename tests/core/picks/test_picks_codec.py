@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from copick_core.errors import InvalidDataError
-from copick_core.picks import PicksArrays, decode, decoding, encode, encoding, from_arrays
+from copick_core.picks import PicksArrays, collector, decode, decoding, encode, encoding, from_arrays
 from copick_core.picks.collector import collector_paused
 from copick_core.tree.schema import CopickPicksFile
+from support.locks import waits_for
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
 IDENTITY = np.eye(4).tolist()
@@ -673,4 +674,13 @@ def test_the_last_of_overlapping_threads_resumes_the_collector():
     thread.join()
 
     assert not enabled_while_held
+    assert gc.isenabled()
+
+
+def test_threads_pause_and_resume_the_collector_one_after_another():
+    pause = collector_paused()
+
+    assert waits_for(collector._lock, pause.__enter__)
+    assert not gc.isenabled()
+    assert waits_for(collector._lock, lambda: pause.__exit__(None, None, None))
     assert gc.isenabled()

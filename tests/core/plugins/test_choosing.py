@@ -10,7 +10,8 @@ import pytest
 
 from copick_core import plugins
 from copick_core.errors import InvalidDataError, PluginError, UnknownFormatError, UnknownPluginError
-from copick_core.plugins.choosing import format_that_reads
+from copick_core.plugins import Format
+from copick_core.plugins.choosing import format_that_lists, format_that_reads, format_that_writes
 from copick_core.volumes.reading import read_volume
 
 FORMAT = """
@@ -207,3 +208,101 @@ def test_options_reach_the_reader_through_an_import(install, tmp_path, root):
     tomogram.import_volume(file(tmp_path / "a", b"ONE"), file_format="one", read_options={"fill": 7})
 
     assert tomogram.numpy().tolist() == [[[7] * 3] * 2]
+
+
+# --------------------------------------------------------------------------------------------------- new files and lists
+
+
+@pytest.fixture
+def register():
+    """Make formats known to this process only."""
+
+    def register(name, suffixes=(), **fields):
+        plugins.register(Format(name, Format.API_VERSION, suffixes, **fields))
+
+    yield register
+    plugins.reset()
+
+
+def test_a_new_file_gets_the_format_of_the_longest_suffix_that_writes_it(register):
+    register("reader", (".x.one",), reads={"picks": print})
+    register("long", (".y.one",), writes={"picks": print})
+    register("short", (".one",), writes={"picks": print})
+
+    assert format_that_writes("a.x.one", "picks").name == "short"
+    assert format_that_writes("a.Y.ONE", "picks").name == "long"
+    assert format_that_writes("a.one.gz", "picks").name == "short"
+    assert format_that_writes("a.mrc", "picks", "short").name == "short"
+
+
+def test_a_new_file_whose_suffix_two_formats_have_gets_neither(register):
+    register("one", (".one",), writes={"picks": print})
+    register("two", (".one",), writes={"picks": print})
+
+    with pytest.raises(UnknownFormatError, match=r"'one' and 'two' have its suffix.*file_format='one'") as caught:
+        format_that_writes("a.one", "picks")
+
+    assert (caught.value.candidates, caught.value.kind, caught.value.suffix) == (["one", "two"], "picks", ".one")
+
+
+def test_a_new_file_of_an_unknown_suffix_is_told_which_formats_write_it(register):
+    register("one", (".one", ".1"), writes={"picks": print})
+    register("reader", (".png",), reads={"picks": print})
+
+    with pytest.raises(UnknownFormatError, match=r"writes picks to a file with suffix '\.png'.*one \(\.one \.1\)") as caught:
+        format_that_writes("a.png", "picks")
+
+    assert "reader (" not in str(caught.value)
+    assert caught.value.candidates == []
+
+
+def test_a_new_file_without_a_suffix_is_called_one(register):
+    with pytest.raises(UnknownFormatError, match="to a file without suffix"):
+        format_that_writes("a", "picks")
+
+
+@pytest.mark.parametrize(
+    ("find", "said"), [(format_that_reads, "does not read volumes"), (format_that_writes, "does not write volumes")]
+)
+def test_a_format_that_was_chosen_for_what_it_cannot_do_is_named(register, find, said):
+    register("points", (".one",), reads={"picks": print}, writes={"picks": print})
+
+    with pytest.raises(UnknownFormatError, match=f"the format 'points' {said}") as caught:
+        find("a.one", "volume", "points")
+
+    assert caught.value.candidates == ["points"]
+    assert caught.value.install is None
+
+
+def test_a_list_of_tomograms_is_known_by_its_content_before_its_suffix(register, tmp_path):
+    register("list", (".lst",), sniff=lambda path, head: head.startswith(b"LIST"), reads={"tomograms": print})
+    register("other", (".oth",), reads={"tomograms": print})
+    register("volume", (".vol",), sniff=lambda path, head: head.startswith(b"VOL"), reads={"volume": print})
+
+    def found(name, content):
+        chosen = format_that_lists(file(tmp_path / name, content))
+        return chosen and chosen.name
+
+    assert found("a.oth", b"LIST") == "list"
+    assert found("a.oth", b"?") == "other"
+    assert found("a.lst", b"?") == "list"
+    assert found("a.vol", b"VOL") is None
+    assert found("a", b"?") is None
+
+
+def test_what_is_no_file_lists_no_tomograms(register, tmp_path):
+    register("list", (".lst",), reads={"tomograms": print})
+    (tmp_path / "a.lst").mkdir()
+
+    assert format_that_lists(str(tmp_path / "a.lst")) is None
+    assert format_that_lists(str(tmp_path / "missing.lst")) is None
+
+
+def test_a_format_that_was_chosen_lists_tomograms_if_it_reads_lists_and_no_volumes(register):
+    register("list", reads={"tomograms": print, "picks": print})
+    register("both", reads={"tomograms": print, "volume": print})
+    register("volume", reads={"volume": print})
+
+    chosen = [format_that_lists("missing", name) for name in ("list", "both", "volume")]
+
+    assert [record and record.name for record in chosen] == ["list", None, None]

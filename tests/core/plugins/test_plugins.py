@@ -158,16 +158,58 @@ def test_opening_a_filesystem_project_imports_no_other_backend_and_no_storage(tm
     assert done.stdout.strip() == "[]"
 
 
+MINE = Backend("mine", Backend.API_VERSION, CopickConfig, lambda config: Layers())
+
 LOCKED = {
     "names": lambda: plugins.backends.names(),
     "installed": lambda: plugins.backends.installed(),
     "get": lambda: plugins.backends.get("memory"),
+    "register": lambda: plugins.register(MINE),
+    "unusable": lambda: plugins.backends.unusable("mine", "it is only a test"),
+    "reset": lambda: plugins.backends.reset(),
     "entry points": lambda: discovery.entry_points_of("copick.backends"),
 }
 
 
 @pytest.mark.parametrize("call", LOCKED)
-def test_what_is_known_of_plugins_is_read_by_one_thread_at_a_time(call):
+def test_what_is_known_of_plugins_is_read_or_changed_by_one_thread_at_a_time(call):
     LOCKED[call]()
 
-    assert waits_for(discovery._lock, LOCKED[call])
+    try:
+        assert waits_for(discovery._lock, LOCKED[call])
+    finally:
+        plugins.reset()
+
+
+def test_what_is_known_of_all_plugins_is_forgotten_in_one_step(monkeypatch):
+    monkeypatch.setattr(discovery, "REGISTRIES", ())
+
+    assert waits_for(discovery._lock, plugins.reset)
+
+
+def test_another_record_of_a_name_that_was_registered_is_refused_and_the_same_one_is_not():
+    other = Backend("mine", Backend.API_VERSION, CopickConfig, lambda config: Layers())
+    try:
+        plugins.register(MINE)
+        plugins.register(MINE)
+
+        with pytest.raises(BackendError, match="another backend was registered under this name") as caught:
+            plugins.register(other)
+
+        assert (caught.value.config_type, caught.value.distributions) == ("mine", [])
+        assert plugins.backends.get("mine") is MINE
+    finally:
+        plugins.reset()
+
+
+def test_a_record_for_another_version_cannot_be_registered():
+    with pytest.raises(BackendError, match=r"version 99 .* Upgrade copick-core") as caught:
+        plugins.register(Backend("mine", 99, CopickConfig, lambda config: Layers()))
+
+    assert caught.value.distributions == ["register()"]
+    assert "mine" not in plugins.backends.names()
+
+
+def test_what_is_no_record_cannot_be_registered():
+    with pytest.raises(TypeError, match="'mine' is no Backend, Command, Format or LayerWrapper"):
+        plugins.register("mine")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,6 +44,35 @@ def test_free_memory_is_known_here() -> None:
 
 def test_without_groups_the_machine_counts(machine: Path) -> None:
     assert available_memory(str(machine / "proc"), str(machine / "cgroup")) == 64 * GIB
+
+
+def test_where_the_kernel_describes_nothing_psutil_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=7.0))
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+
+    assert available_memory(str(tmp_path), str(tmp_path)) == 7
+
+
+def test_without_psutil_the_system_counts_its_free_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 5, "SC_PAGE_SIZE": 4096}.__getitem__, raising=False)
+
+    assert available_memory(str(tmp_path), str(tmp_path)) == 5 * 4096
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, AttributeError])
+def test_what_no_system_tells_is_not_known_and_everything_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def sysconf(name: str) -> int:
+        raise error(name)
+
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setattr(os, "sysconf", sysconf, raising=False)
+
+    assert available_memory(str(tmp_path), str(tmp_path)) is None
+    monkeypatch.setattr("copick_core.volumes.free_memory.available_memory", lambda: None)
+    check_fits(2**62)
 
 
 def test_a_limit_of_a_group_counts_less_what_is_used_but_for_cached_files(machine: Path) -> None:
@@ -88,3 +120,14 @@ def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch: pytest.Monkey
         check_fits(2**21 + 1)
 
     assert (caught.value.requested, caught.value.available) == (2**21 + 1, 2**21)
+
+
+def test_what_is_small_is_tried_without_asking_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("copick_core.volumes.free_memory.available_memory", lambda: asked.append(1) or 0)
+
+    check_fits(2**20)
+    with pytest.raises(RegionTooLargeError):
+        check_fits(2**20 + 1)
+
+    assert len(asked) == 1

@@ -12,7 +12,7 @@ import zarr
 
 import copick_core
 from copick_core.errors import InvalidDataError, LevelNotFoundError
-from copick_core.volumes.image import parse_image
+from copick_core.volumes.image import parse_image, spatial
 from copick_core.volumes.levels import levels, open_level, read_image, voxel_size_of
 from support.objects import OBJECTS
 
@@ -308,15 +308,99 @@ def test_coordinate_systems_give_the_axes_and_one_scale_and_translation(tmp_path
     assert voxel_size_of(tomogram.zarr()) == 10.0
 
 
+SYSTEMS = [{"name": name, "axes": [{"name": axis} for axis in axes]} for name, axes in (("a", "zyx"), ("b", "xyz"))]
+
+
+@pytest.mark.parametrize(
+    ("output", "axes"),
+    [({"name": "b"}, "xyz"), ("b", "xyz"), ("a", "zyx"), ("unknown", "zyx"), (None, "zyx")],
+)
+def test_the_axes_are_those_of_the_system_that_the_last_transformation_leads_to(output: Any, axes: str) -> None:
+    first = {"type": "identity", "output": "a" if axes == "xyz" else "b"}
+    transforms = [first, {"type": "identity", **({} if output is None else {"output": output})}]
+
+    image = image_of(coordinateSystems=SYSTEMS, datasets=[{"path": "0", "coordinateTransformations": transforms}])
+
+    assert "".join(axis.name for axis in image.axes) == axes
+
+
+def test_without_a_transformation_the_axes_are_those_of_the_first_system() -> None:
+    image = image_of(coordinateSystems=SYSTEMS, datasets=[{"path": "0"}, {"path": "1"}])
+
+    assert "".join(axis.name for axis in image.axes) == "zyx"
+    assert image.paths == ["0", "1"]
+
+
+SPACE = {"type": "space"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "found"),
+    [
+        ([{"name": "X"}, {"name": "z"}, {"name": "Y"}], (1, 2, 0)),
+        ([{"name": "t"}, *({"name": n, **SPACE} for n in "abc")], (1, 2, 3)),
+        ([*({"name": n, **SPACE} for n in "ab"), {"name": "t", "type": "time"}, {"name": "c", **SPACE}], (0, 1, 3)),
+        ([{"name": n, **SPACE} for n in "abx"], None),
+        ([{"name": n, **SPACE} for n in "abcd"], None),
+        ([{"name": n, **SPACE} for n in "zzyx"], None),
+        ([{"name": n} for n in "abc"], None),
+    ],
+)
+def test_z_y_and_x_are_found_by_name_or_as_the_only_three_of_space(axes: Any, found: Any) -> None:
+    image = image_of(axes=axes, datasets=[])
+
+    assert spatial(image.axes) == found
+
+
+def test_arrays_of_versions_that_name_no_axes_have_the_last_of_tczyx() -> None:
+    image = image_of(datasets=[{"path": "0"}])
+
+    assert [(axis.name, axis.type) for axis in image.axes_of(4)] == [("c", None), *((name, "space") for name in "zyx")]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "problem"),
+    [
+        ([{"type": "scale", "scale": ["a", 1.0, 1.0]}], "malformed coordinateTransformations (TypeError: could not"),
+        (
+            [{"type": "scale", "scale": [1.0] * 3}, {"type": "scale", "scale": [1.0] * 2}],
+            "malformed coordinateTransformations",
+        ),
+        ([{"type": "scale", "scale": [1.0] * 2}], "a scale of 2 numbers for 3 axes"),
+    ],
+    ids=["no number", "two lengths", "other length"],
+)
+def test_a_scale_that_makes_no_sense_is_a_problem_of_its_level_alone(transforms: Any, problem: str) -> None:
+    good = {"path": "1", "coordinateTransformations": [{"type": "scale", "scale": [1.0, 2.0, 3.0]}]}
+    image = image_of(axes=[*"zyx"], datasets=[{"path": "0", "coordinateTransformations": transforms}, good])
+
+    first, second = image.datasets
+    assert (first.path, first.scale) == ("0", None)
+    assert first.problem is not None
+    assert first.problem.startswith(problem)
+    assert (second.scale, second.problem) == ((1.0, 2.0, 3.0), None)
+
+
+@pytest.mark.parametrize(
+    ("level", "path"),
+    [(0, "1"), (1, "0"), (2, None), ("0", "1"), ("1", "1"), ("/s/", "s"), ("3", None), (3, None), ("x", None), ("²", None)],
+)
+def test_a_level_is_named_or_counted(level: Any, path: str | None) -> None:
+    paths = ["1", "0"] if level not in ("/s/",) else ["1", "s"]
+    image = image_of(datasets=[{"path": name} for name in paths])
+
+    assert image.path(level) == path
+
+
 def test_transformations_apply_one_after_another() -> None:
     shift, double = {"type": "translation", "translation": [1.0, 2.0, 3.0]}, {"type": "scale", "scale": [2.0, 2.0, 2.0]}
 
     image = image_of(
-        datasets=[{"path": "0", "coordinateTransformations": [double, shift]}], coordinateTransformations=[double]
+        datasets=[{"path": "0", "coordinateTransformations": [double, shift]}], coordinateTransformations=[double, shift]
     )
 
     assert image.datasets[0].scale == (4.0, 4.0, 4.0)
-    assert image.datasets[0].translation == (2.0, 4.0, 6.0)
+    assert image.datasets[0].translation == (3.0, 6.0, 9.0)
 
 
 @pytest.mark.parametrize("kind", ["affine", "rotation", "mapAxis", "displacements", "byDimension"])

@@ -64,6 +64,58 @@ def test_a_cast_keeps_every_value_or_is_refused(values: list[float], before: str
         assert found == (kept.index(False),)
 
 
+@pytest.mark.parametrize(
+    ("value", "before", "after", "kept"),
+    [
+        (np.nan, "f8", "f4", True),
+        (0.1, "f8", "f4", False),
+        (0, "u8", "i8", True),
+        (1, "u8", "i8", True),
+        (2**63 - 1, "u8", "i8", True),
+        (2**63, "u8", "i8", False),
+        (-1, "i8", "u8", False),
+        (2**24, "i8", "f4", True),
+        (2**24 + 1, "i8", "f4", False),
+        (2**63, "u8", "f4", True),
+        (2**64 - 1, "u8", "f4", False),
+        (-(2**63), "i8", "f8", True),
+        (2**63 - 1, "i8", "f8", False),
+        (2**64 - 1, "u8", "f2", False),
+        (2.0**64, "f8", "u8", False),
+        (2.0**63, "f8", "i8", False),
+        (1, "u1", "?", True),
+        (2, "u1", "?", False),
+        (-0.5, "f4", "?", False),
+    ],
+)
+def test_a_cast_at_the_limits_of_a_dtype_keeps_the_value_or_is_refused(
+    value: float, before: str, after: str, kept: bool
+) -> None:
+    with np.errstate(all="ignore"):
+        data = np.array([0, value], before)
+
+    found = _cast_or_index(data, after)
+
+    if kept:
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, data)
+        assert found.dtype == after
+    else:
+        assert found == (1,)
+
+
+def test_labels_beyond_64_bits_are_refused_with_the_largest() -> None:
+    with pytest.raises(InvalidDataError, match=f"my labels: value {2**65} is larger than any unsigned integer"):
+        smallest_unsigned(np.array([1.0, 2.0**65]), source="my labels")
+
+
+def test_the_index_of_a_value_counts_from_the_origin_of_its_piece() -> None:
+    for check in (smallest_unsigned, lambda data, **options: cast_lossless(data, "u1", **options)):
+        with pytest.raises(InvalidDataError) as caught:
+            check(np.array([[0, 0], [0, -3]]), origin=(10, 20))
+        assert caught.value.index == (11, 21)
+
+
 def _cast_or_index(data: np.ndarray, dtype: str) -> np.ndarray | tuple[int, ...]:
     try:
         return cast_lossless(data, dtype)

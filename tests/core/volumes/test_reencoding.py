@@ -87,3 +87,61 @@ def test_features_of_any_number_of_axes_are_copied() -> None:
 
 def test_an_empty_store_is_no_volume() -> None:
     assert not reencode(MemoryStore(), MemoryStore(), V3)
+
+
+def written(dtype: str = "<f4", attributes: object = None, name: str = "0", **options: object) -> MemoryStore:
+    store = MemoryStore()
+    group = zarr.open_group(store, mode="w", zarr_format=2, attributes={"made": "here"})
+    array = group.create_array(name, **{"shape": (3, 4), "dtype": dtype, "fill_value": 0, "chunks": (2, 2), **options})
+    array[...] = np.arange(np.prod(array.shape)).reshape(array.shape)
+    array.attrs.update(attributes or {})
+    return store
+
+
+def with_group_for_array() -> MemoryStore:
+    store = MemoryStore()
+    zarr.open_group(store, mode="w", zarr_format=2, attributes={"made": "here"}).create_group("0")
+    return store
+
+
+def with_another_value() -> MemoryStore:
+    store = written()
+    zarr.open_array(store, path="0")[2, 3] = -1
+    return store
+
+
+DIFFERENT = {
+    "shape": lambda: written(shape=(3, 5)),
+    "dtype": lambda: written("<f8"),
+    "attributes of an array": lambda: written(attributes={"unit": "K"}),
+    "name": lambda: written(name="1"),
+    "kind of node": with_group_for_array,
+    "last value": with_another_value,
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERENT)
+def test_volumes_that_say_something_else_are_not_the_same(difference: str) -> None:
+    assert not same_volume(written(), DIFFERENT[difference]())
+    assert not same_volume(DIFFERENT[difference](), written())
+
+
+@pytest.mark.parametrize("same", [{"chunks": (3, 3)}, {"dtype": ">f4"}, {"compressors": None}], ids=str)
+def test_volumes_that_are_only_stored_in_another_way_are_the_same(same: dict[str, object]) -> None:
+    assert same_volume(written(), written(**same))
+
+
+def test_values_that_are_no_numbers_are_the_same_as_themselves() -> None:
+    first, second = written(), written()
+    for store in (first, second):
+        zarr.open_array(store, path="0")[1, 1] = np.nan
+
+    assert same_volume(first, second)
+    assert not same_volume(first, written())
+
+
+def test_of_nothing_there_is_no_copy() -> None:
+    target = MemoryStore()
+
+    assert reencode(MemoryStore(), target, V3) is False
+    assert same_volume(target, MemoryStore())
