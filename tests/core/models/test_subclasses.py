@@ -72,7 +72,7 @@ def test_a_volume_without_a_store_to_write_to_says_so():
         def zarr(self):
             return None
 
-    with pytest.raises(NotImplementedError, match="^Mine has no store to write to$"), Mine.__new__(Mine)._staged_store():
+    with pytest.raises(NotImplementedError, match=r"^Mine has no store to write to$"), Mine.__new__(Mine)._staged_store():
         pass
 
 

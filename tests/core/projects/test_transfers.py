@@ -197,9 +197,8 @@ def test_a_name_without_a_folder_is_a_file_of_this_folder(tmp_path, monkeypatch)
 def test_an_error_while_writing_leaves_what_was_there_and_nothing_else(tmp_path):
     (tmp_path / "a.star").write_text("old")
 
-    with pytest.raises(ZeroDivisionError), new_file(str(tmp_path / "a.star"), overwrite=True) as staged:
-        write(staged, "half")
-        raise ZeroDivisionError
+    with pytest.raises(TypeError), new_file(str(tmp_path / "a.star"), overwrite=True) as staged:
+        write(staged, "half", frames=b"no text")
 
     assert os.listdir(tmp_path) == ["a.star"]
     assert content(tmp_path) == {"a.star": "old"}
