@@ -107,3 +107,48 @@ def test_of_two_claimants_of_a_name_neither_is_run(install, capsys):
 
 def test_groups_that_nobody_fills_are_not_listed(capsys):
     assert not any(line[:1] == ["training"] for line in listed(capsys))
+
+
+def test_a_group_says_which_commands_it_has_and_from_whom(install, capsys):
+    install("theirs", "copick.process.commands", picks2hello="greet")
+    install("others", "copick.process.commands", more="tools", again="greet")
+
+    assert ["process", "(from", "others,", "theirs)"] in listed(capsys)
+    lines = listed(capsys, "process")
+    assert "Commands that other distributions bring to process.".split() in lines
+    assert lines[lines.index(["Commands:"]) + 1 :] == [
+        ["again", "(from", "others)"],
+        ["more", "(from", "others)"],
+        ["picks2hello", "(from", "theirs)"],
+    ]
+
+
+def test_a_group_without_a_command_shows_its_help_and_exits_with_2(install, capsys):
+    install("theirs", "copick.process.commands", picks2hello="greet")
+
+    assert main(["process"]) == 2
+    assert "picks2hello" in capsys.readouterr().err
+
+
+def test_a_group_of_ours_keeps_its_help(install, capsys):
+    before = listed(capsys, "convert")
+    install("theirs", "copick.convert.commands", picks2hello="greet")
+
+    after = listed(capsys, "convert")
+
+    assert after[: after.index(["Commands:"])] == before[: before.index(["Commands:"])]
+    assert len(after) == len(before) + 1
+    assert [line for line in after if line[:1] != ["picks2hello"]] == before
+
+
+def test_a_broken_command_of_a_group_is_named_with_its_distribution_and_cause(install, capsys):
+    install("first", "copick.process.commands", twice="greet", number="no_command", missing="nothing")
+    install("second", "copick.process.commands", twice="greet")
+
+    for name, reason in (
+        ("twice", "(from first and second) cannot be used: several distributions bring it"),
+        ("number", "(from first) cannot be used: first_of_theirs:no_command is no click command, but a int"),
+        ("missing", "(from first) cannot be used: AttributeError: "),
+    ):
+        assert main(["process", name]) == 1
+        assert f"Command {name!r} {reason}" in capsys.readouterr().err

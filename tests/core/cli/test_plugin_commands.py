@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -27,10 +28,12 @@ import greeting_weight
 @click.argument("whom", default="world")
 @click.option("--code", type=int, default=0)
 @click.option("--fail")
+@click.option("--why", default="so it is")
 @click.pass_context
-def greet(context, whom, code, fail):
+def greet(context, whom, code, fail, why):
     if fail:
-        raise getattr(__import__("builtins"), fail)("so it is")
+        error = getattr(__import__("builtins"), fail, None) or getattr(click, fail)
+        raise error(why) if why else error()
     print(f"hello {whom}")
     context.exit(code)
 
@@ -82,7 +85,15 @@ def test_the_exit_code_is_that_of_the_context(site):
     [
         ("OSError", 1, "error: so it is"),
         ("KeyError", 1, "error: KeyError: 'so it is'"),
+        ("LookupError", 1, "error: so it is"),
+        ("ImportError", 1, "error: so it is"),
+        ("MemoryError", 1, "error: so it is"),
+        ("RuntimeError", 1, "error: so it is"),
+        ("ValueError", 1, "error: so it is"),
+        ("ClickException", 1, "error: so it is"),
+        ("UsageError", 2, "error: so it is"),
         ("KeyboardInterrupt", 130, "error: interrupted"),
+        ("Abort", 130, "error: interrupted"),
     ],
 )
 def test_an_error_of_a_plugins_command_is_one_line(site, capsys, error, code, line):
@@ -90,7 +101,34 @@ def test_an_error_of_a_plugins_command_is_one_line(site, capsys, error, code, li
 
     assert main(["greet", "--fail", error]) == code
 
-    assert capsys.readouterr().err == f"{line}\n"
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"{line}\n")
+
+
+def test_an_error_without_a_message_is_named_by_its_kind(site, capsys):
+    install(site)
+
+    assert main(["greet", "--fail", "TimeoutError", "--why", ""]) == 1
+
+    assert capsys.readouterr().err == "error: TimeoutError\n"
+
+
+@pytest.mark.parametrize("arguments", [["greet"], ["greet", "--fail", "OSError"]])
+def test_a_command_leaves_the_look_of_warnings_as_it_was(site, arguments):
+    install(site)
+    usual = warnings.formatwarning
+
+    main(arguments)
+
+    assert warnings.formatwarning is usual
+
+
+def test_commands_are_listed_below_their_heading(site, capsys):
+    install(site)
+
+    lines = listed(capsys)
+
+    assert lines.index("Commands:") < next(n for n, line in enumerate(lines) if line.startswith("greet "))
 
 
 def test_an_option_that_a_command_lacks_is_named_with_where_to_look(site, capsys):

@@ -155,10 +155,103 @@ def test_the_command_lists_problems_and_fails(config):
     assert "notes.json" in result.output
 
 
-def test_the_command_prints_json(config):
+def test_the_command_prints_all_that_is_known_as_json(config):
     result = CliRunner().invoke(command, [str(config), "--json"])
 
-    assert sorted(item["id"] for item in json.loads(result.stdout)) == ["staged-leftover", "unreadable-name"]
+    leftover, name = sorted(json.loads(result.stdout), key=lambda item: item["id"])
+    assert result.exit_code == 1
+    assert leftover["repair"] == f"delete ExperimentRuns/TS_1/Segmentations/{OLD}"
+    assert name == {
+        "layer": "overlay",
+        "id": "unreadable-name",
+        "key": "run 'TS_1'",
+        "place": "layer 'overlay', ExperimentRuns/TS_1/Picks/notes.json",
+        "severity": "warning",
+        "message": "it is not a valid name for picks, so it is never listed; rename it, or move it elsewhere",
+        "repair": None,
+    }
+
+
+def test_a_problem_of_no_entity_has_no_key(config):
+    (config.parent / "data" / "ExperimentRuns" / "notes.txt").touch()
+    (config.parent / "data" / "ExperimentRuns" / "_TS").mkdir(exist_ok=True)
+
+    items = json.loads(CliRunner().invoke(command, [str(config), "--json"]).stdout)
+
+    assert {item["key"] for item in items} <= {None, "run 'TS_1'"}
+
+
+def test_the_command_marks_what_it_can_mend(config):
+    lines = CliRunner().invoke(command, [str(config)]).stdout.splitlines()
+
+    (leftover,) = (line for line in lines if "staged-leftover" in line)
+    (name,) = (line for line in lines if "unreadable-name" in line)
+    assert len(lines) == 2
+    assert leftover.startswith("warning  staged-leftover: layer 'overlay', ")
+    assert leftover.endswith(" (--repair mends it)")
+    assert not name.endswith("mends it)")
+
+
+def test_a_healthy_project_is_said_to_be_one(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"config_type": "filesystem", "overlay_root": str(tmp_path / "data")}))
+
+    plain, as_json = (CliRunner().invoke(command, [str(config), *more]) for more in ([], ["--json"]))
+
+    assert (plain.exit_code, plain.stdout) == (0, "nothing is wrong\n")
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, [])
+
+
+def test_the_command_says_what_it_will_do_before_it_asks(place, config):
+    leftover = place / "data" / "ExperimentRuns" / "TS_1" / "Segmentations" / OLD
+
+    result = CliRunner().invoke(command, [str(config), "--repair"], input="y\n")
+
+    assert result.exit_code == 1  # the name is left
+    assert not leftover.exists()
+    assert f"will delete ExperimentRuns/TS_1/Segmentations/{OLD}" in result.stderr
+    assert "Make 1 repair?" in result.stderr
+    assert "1 problem left" in result.stderr
+    first, second, left = result.stdout.splitlines()
+    assert left in (first, second)
+    assert "unreadable-name" in left
+
+
+def test_where_nobody_can_be_asked_nothing_is_repaired_and_the_option_is_named(place, config):
+    leftover = place / "data" / "ExperimentRuns" / "TS_1" / "Segmentations" / OLD
+
+    result = CliRunner().invoke(command, [str(config), "--repair"], input="")
+
+    assert result.exit_code == 2
+    assert "pass --yes where nobody can be asked" in result.stderr
+    assert leftover.exists()
+
+
+def test_after_repairs_the_command_prints_only_what_is_left_as_json(config):
+    result = CliRunner().invoke(command, [str(config), "--repair", "--yes", "--json"])
+
+    assert [item["id"] for item in json.loads(result.stdout)] == ["unreadable-name"]
+    assert result.exit_code == 1
+
+
+def test_where_nothing_can_be_mended_nobody_is_asked(place, config):
+    leftover = place / "data" / "ExperimentRuns" / "TS_1" / "Segmentations" / OLD
+    (leftover / ".zattrs").unlink()
+    leftover.rmdir()
+
+    result = CliRunner().invoke(command, [str(config), "--repair"])
+
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_what_somebody_else_has_mended_meanwhile_is_no_problem_any_more(place, config):
+    found = doctor(copick_core.open(config))
+    leftover = place / "data" / "ExperimentRuns" / "TS_1" / "Segmentations" / OLD
+    (leftover / ".zattrs").unlink()
+    leftover.rmdir()
+
+    assert ids(repair(found)) == ["unreadable-name"]
 
 
 def test_the_command_repairs_only_after_a_yes(place, config):
