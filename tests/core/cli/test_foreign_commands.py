@@ -115,7 +115,7 @@ def test_a_group_says_which_commands_it_has_and_from_whom(install, capsys):
 
     assert ["process", "(from", "others,", "theirs)"] in listed(capsys)
     lines = listed(capsys, "process")
-    assert "Commands that other distributions bring to process.".split() in lines
+    assert ["Commands", "that", "other", "distributions", "bring", "to", "process."] in lines
     assert lines[lines.index(["Commands:"]) + 1 :] == [
         ["again", "(from", "others)"],
         ["more", "(from", "others)"],
