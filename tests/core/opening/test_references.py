@@ -212,3 +212,22 @@ def test_the_root_class_of_a_referred_project_is_used(lab, mine):
     (lab / "volume.json").write_text(json.dumps({"config_type": "compose_volume", "volume_root": "volume"}))
 
     assert isinstance(copick_core.open(mine("../lab/volume.json")), CopickRootVolume)
+
+
+@pytest.mark.parametrize("written", [5, "", None, ["a.json"]])
+def test_a_reference_that_is_no_path_is_refused_by_its_place(mine, written):
+    assert "static[0].config: write the path or URL of a config file" in error_of(mine({"config": written}))
+
+
+@pytest.mark.parametrize("wrappers", [{"name": "log"}, "log", ["log"]])
+def test_wrappers_beside_a_reference_are_a_list_of_objects(lab, mine, wrappers):
+    message = error_of(mine({"config": "../lab/project.json", "wrappers": wrappers}))
+
+    assert "static[0].wrappers: it must be a list of objects" in message
+
+
+def test_of_several_settings_beside_a_reference_the_first_is_named(lab, mine):
+    message = error_of(mine({"config": "../lab/project.json", "zebra": 1, "apple": 2}))
+
+    assert "static[0].apple: beside 'config'" in message
+    assert "Write everything else into ../lab/project.json." in message

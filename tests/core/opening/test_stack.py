@@ -148,3 +148,62 @@ def test_secrets_of_layers_are_not_in_repr(place):
     config = stack({"config_type": "memory"}, place("a", overlay_fs_args={"secret": "hunter2"}))
     root = copick_core.open(config)
     assert "hunter2" not in repr(root) + repr(root.config) + repr(root.layers)
+
+
+def test_whose_annotations_are_made_is_said_by_the_stack_or_else_by_its_overlay(place):
+    overlay = {"config_type": "memory", "user_id": "ana", "session_id": "5"}
+
+    own = copick_core.open(stack(overlay, place("a"), session_id="7"))
+    theirs = copick_core.open(stack(overlay, place("a") | {"user_id": "bob"}, user_id=None))
+
+    assert (own.user_id, own.session_id) == ("me", "7")
+    assert (theirs.user_id, theirs.session_id) == ("ana", "5")
+
+
+def test_an_overlay_that_is_only_read_is_refused_with_its_place(place):
+    only_read = {"config_type": "filesystem", "static_root": place("a")["overlay_root"]}
+
+    with pytest.raises(ConfigError, match="it has no writable layer; use it as a static one, or give it an overlay") as caught:
+        copick_core.open(stack(only_read))
+
+    assert "overlay" in str(caught.value.source)
+
+
+def test_an_overlay_of_two_layers_keeps_the_names_of_both(place):
+    overlay = place("o") | {"static_root": place("s")["overlay_root"]}
+
+    root = copick_core.open(stack(overlay, place("a", layer_name="lab")))
+
+    assert [(layer.name, layer.read_only) for layer in root.layers.all] == [
+        ("overlay.static", True),
+        ("lab", True),
+        ("overlay", False),
+    ]
+
+
+def test_two_objects_of_one_label_are_told_with_both_places(place):
+    other = {"name": "actin", "is_particle": True, "label": 1}
+
+    with pytest.raises(ConfigError, match=r"label 1 is 'actin' here, but 'ribosome' in static\[0\]") as caught:
+        copick_core.open(stack({"config_type": "memory"}, place("a"), place("b", [other])))
+
+    assert "static[1]" in str(caught.value)
+
+
+def test_objects_without_a_label_never_contradict(place):
+    objects = [{"name": name, "is_particle": True} for name in ("actin", "tubulin")]
+
+    root = copick_core.open(stack({"config_type": "memory"}, place("a", objects[:1]), place("b", objects[1:])))
+
+    assert [obj.name for obj in root.pickable_objects] == ["actin", "tubulin"]
+
+
+def test_objects_of_layers_stay_out_of_the_file_until_they_are_changed(place, tmp_path):
+    root = copick_core.open(stack({"config_type": "memory"}, place("a", [RIBOSOME, MEMBRANE])))
+    root.new_object("membrane", False, color=(1, 2, 3, 4), exist_ok=True)
+    root.new_object("actin", True)
+
+    root.save_config(tmp_path / "stack.json")
+
+    saved = json.loads((tmp_path / "stack.json").read_text())
+    assert [obj["name"] for obj in saved["pickable_objects"]] == ["membrane", "actin"]
