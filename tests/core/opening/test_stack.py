@@ -182,10 +182,10 @@ def test_an_overlay_of_two_layers_keeps_the_names_of_both(place):
 
 
 def test_two_objects_of_one_label_are_told_with_both_places(place):
-    other = {"name": "actin", "is_particle": True, "label": 1}
+    one, other = ({"name": name, "is_particle": True, "label": 3} for name in ("ribosome", "actin"))
 
-    with pytest.raises(ConfigError, match=r"label 1 is 'actin' here, but 'ribosome' in static\[0\]") as caught:
-        copick_core.open(stack({"config_type": "memory"}, place("a"), place("b", [other])))
+    with pytest.raises(ConfigError, match=r"label 3 is 'actin' here, but 'ribosome' in static\[0\]") as caught:
+        copick_core.open(stack({"config_type": "memory"}, place("a", [one]), place("b", [other])))
 
     assert "static[1]" in str(caught.value)
 

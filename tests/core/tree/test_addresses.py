@@ -166,6 +166,21 @@ def test_without_a_size_an_address_may_mean_any_annotation():
         ("m?instance=true&panoptic=true", 16, "one type"),
         ("TS/?instance=true", 3, "no segmentation type"),
         ("re:TS_(/a:b/c", 3, "no regular expression"),
+        ("re:TS_1/a(:b/c", 8, "no regular expression"),
+        ("exact:wbp@10:a:b", 14, "feature type ends"),
+        ("TS_1/a:u/", 9, "session after the user is empty"),
+        ("TS_1/a:u:s", 8, "one colon"),
+        ("TS_1/wbp@10:", 12, "feature type after the voxel size is empty"),
+        ("TS_1/wbp@ten", 9, "no voxel size"),
+        ("TS_1/:u/s", 5, "name before the colon is empty"),
+        ("TS_1/a:u/s@10:f", 7, "features belong to no user"),
+        ("@10:sobel", 0, "the name is empty"),
+        ("TS_1/@10:sobel", 5, "the name is empty"),
+        ("?instance=true", 0, "it is empty"),
+        ("@10?instance=true", 0, "the name is empty"),
+        ("m?instance=true&color=red", 16, "multilabel=true"),
+        ("m?instance=true&panoptic=no&instance=false", 28, "one type"),
+        ("m?instance=true&panoptic=maybe", 25, "true or false"),
     ],
 )
 def test_an_error_points_at_the_character(text, position, reason):
@@ -174,6 +189,48 @@ def test_an_error_points_at_the_character(text, position, reason):
 
     assert caught.value.position == position
     assert str(caught.value).endswith(f"\n  {text}\n  {' ' * position}^")
+
+
+def test_spaces_around_an_address_count_only_for_positions():
+    assert parse("  TS_1/a:u/s ") == parse("TS_1/a:u/s")
+    with pytest.raises(AddressError) as caught:
+        parse("  a:b:c")
+    assert caught.value.position == 5
+
+
+@pytest.mark.parametrize("value", [5, None, b"TS_1/"])
+def test_what_is_no_text_is_no_address(value):
+    with pytest.raises(AddressError, match=f"it must be a string, not {type(value).__name__}") as caught:
+        parse(value)
+
+    assert caught.value.position == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "matching", "others"),
+    [
+        ("TS%2A*/", ["TS*", "TS*5"], ["TS", "TS5", "xTS*"]),
+        ("TS%5B?/", ["TS[1"], ["TS1", "TS["]),
+        ("re:TS%2E+/", ["TS.", "TS.."], ["TSx", "TS"]),
+        ("re:TS%2e[12]/", ["TS.1", "TS.2"], ["TSx1", "TS.3"]),
+        ("re:TS.%2A/", ["TS1*"], ["TS1", "TS"]),
+    ],
+)
+def test_an_escaped_character_is_itself_in_patterns_too(text, matching, others):
+    assert [name for name in matching + others if parse(text).matches(RunKey(name))] == matching
+
+
+@pytest.mark.parametrize(
+    ("size", "matches"), [("10", True), ("10.00", True), ("10.0004", True), ("10.1", False), ("1*", True)]
+)
+def test_a_voxel_size_is_compared_as_a_number_or_as_it_is_written(size, matches):
+    assert parse(f"wbp@{size}").matches(TOMOGRAM) is matches
+
+
+def test_a_flag_that_is_false_lets_the_other_types_through():
+    assert parse("membrane:alice/1@10.0?multilabel=false&panoptic=0").matches(INSTANCES)
+    assert key_of(parse("TS_001/membrane:alice/1@10.0?multilabel=false"), Kind.SEGMENTATION) is None
+    assert key_of(parse("TS_001/membrane:alice/1@10.0?multilabel=1"), Kind.SEGMENTATION).segmentation_type == "multilabel"
 
 
 def test_only_what_means_something_is_escaped():
