@@ -151,7 +151,7 @@ def test_points_do_not_share_their_orientation():
 @pytest.mark.parametrize("cls", [CopickPoint, CopickPicksFile])
 def test_keys_that_no_model_knows_are_kept(cls):
     fields = (
-        {"location": LOCATION} if cls is CopickPoint else {n: "a" for n in ("pickable_object_name", "user_id", "session_id")}
+        {"location": LOCATION} if cls is CopickPoint else dict.fromkeys(("pickable_object_name", "user_id", "session_id"), "a")
     )
 
     assert cls(**fields, note="edge").model_dump()["note"] == "edge"
