@@ -170,3 +170,82 @@ def test_the_command_looks_at_contents_only_if_asked(root, tmp_path, capsys):
     assert main(["doctor", config]) == 0
     assert main(["doctor", config, "--contents"]) == 1
     assert "empty-annotation: layer 'overlay', picks 'ribosome'" in capsys.readouterr().out
+
+
+@WARNED
+@pytest.mark.parametrize(("number", "more"), [(1, ""), (10, ""), (11, " and 1 more"), (13, " and 3 more")])
+def test_ten_labels_are_listed_and_the_others_counted(root, number, more):
+    data = np.full((4, 5, 6), 7, np.uint8)
+    data[0, :3].flat[:number] = 100 + np.arange(number)
+    root.get_run("TS_1").get_segmentations("me")[0].from_numpy(data)
+
+    _, _, message = only(root)
+
+    listed = ", ".join(str(100 + n) for n in range(min(number, 10)))
+    assert message == f"no object of the configuration has label {listed}{more}; add it, or segment again"
+
+
+@WARNED
+def test_labels_are_looked_for_in_every_plane(root):
+    data = np.full((130, 2, 2), 7, np.uint8)
+    data[63, 0, 0], data[64, 1, 1], data[129, 0, 1] = 101, 102, 103
+    root.new_run("TS_2").new_segmentation(10.0, "painting", "1", is_multilabel=True).from_numpy(data)
+
+    assert "label 101, 102, 103;" in only(root)[2]
+
+
+def test_only_tomograms_of_one_spacing_are_compared(root):
+    run = root.get_run("TS_1")
+    run.get_voxel_spacing(10.0).new_tomogram("raw").from_numpy(np.ones((8, 5, 6), np.float32))
+    run.new_voxel_spacing(20.0).new_tomogram("binned").from_numpy(np.ones((2, 3, 3), np.float32))
+
+    _, key, message = only(root)
+
+    assert key == "voxel spacing 10.000 of run 'TS_1'"
+    assert message == ("its tomograms have different shapes: raw 8 × 5 × 6, wbp 4 × 5 × 6; move those that belong elsewhere")
+
+
+@WARNED
+def test_a_segmentation_may_have_the_shape_of_any_tomogram_of_its_spacing(root):
+    run = root.get_run("TS_1")
+    run.new_voxel_spacing(20.0).new_tomogram("binned").from_numpy(np.ones((2, 3, 3), np.float32))
+    run.new_segmentation(20.0, "membrane", "1").from_numpy(np.ones((2, 3, 3), int))
+    run.new_segmentation(30.0, "membrane", "1").from_numpy(np.ones((1, 1, 1), int))
+    assert found(root) == []
+
+    run.new_segmentation(20.0, "membrane", "2").from_numpy(np.ones((4, 5, 6), int))
+
+    assert "its shape 4 × 5 × 6 is not that of the tomogram, 2 × 3 × 3" in only(root)[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "unknown"),
+    [({}, True), ({"is_instance": True}, True), ({"is_multilabel": True}, False), ({"is_panoptic": True}, False)],
+)
+def test_only_segmentations_of_one_object_need_it_in_the_configuration(root, flags, unknown):
+    root.new_object("actin", False)
+    data = np.full((4, 5, 6), 7, int)
+    segmentation = root.get_run("TS_1").new_segmentation(10.0, "actin", "1", **flags)
+    segmentation.from_numpy(np.stack([data, data]) if flags.get("is_panoptic") else data)
+    root.config.pickable_objects = [obj for obj in root.config.pickable_objects if obj.name != "actin"]
+
+    assert [name for name, _, _ in found(root)] == ["unknown-object"] * unknown
+
+
+def test_points_of_a_run_without_tomograms_are_nowhere_outside(root):
+    root.new_run("TS_2").new_picks("ribosome", "1").from_numpy([[1e6, 0.0, 0.0]])
+
+    assert found(root) == []
+
+
+def test_a_problem_names_its_layer_and_entity(root):
+    root.get_run("TS_1").get_picks("ribosome")[0].from_numpy(np.zeros((0, 3)))
+    root.config.pickable_objects.append(copick_core.models.PickableObject(name="a", is_particle=True))
+    root.refresh()
+
+    shared, empty = root.problems(contents=True)
+
+    assert (shared.layer, shared.problem.place, shared.problem.key) == ("", "the configuration", None)
+    assert empty.layer == "overlay"
+    assert empty.problem.place == f"layer 'overlay', {empty.problem.key}"
+    assert (empty.problem.severity, empty.problem.repair) == ("warning", None)

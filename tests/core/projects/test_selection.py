@@ -282,3 +282,69 @@ def test_points_and_labels_of_what_has_none_are_refused(filled):
         filled.select("*/wbp@10.0", kind="tomogram", min_points=1)
     with pytest.raises(InvalidDataError, match="nothing has both"):
         filled.select("*", min_points=1, label=1)
+
+
+def test_of_segmentations_that_a_pattern_matches_the_binary_one_of_one_address_is_meant(filled):
+    assert filled.entity("TS_1/mem*:alice/1@10.0").segmentation_type == "binary"
+
+    filled.get_run("TS_1").new_segmentation(10.0, "membrane", "1", user_id="bob").from_numpy(np.ones((4, 4, 4), int))
+    with pytest.raises(AddressError, match="it matches 3: "):
+        filled.entity("TS_1/mem*:*/1@10.0")
+
+    filled.get_run("TS_1").get_segmentations("bob")[0].delete()
+    filled.get_run("TS_1").get_segmentations("alice", is_multilabel=False)[0].delete()
+    filled.get_run("TS_1").new_segmentation(10.0, "membrane", "1", user_id="bob").from_numpy(np.ones((4, 4, 4), int))
+    with pytest.raises(AddressError, match="it matches 2: "):
+        filled.entity("TS_1/mem*:*/1@10.0")
+
+
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (6, "; and 1 more"), (8, "; and 3 more")])
+def test_of_many_matching_entities_five_are_listed_and_the_others_counted(root, number, more):
+    run = root.new_run("TS_1")
+    for session in range(number):
+        run.new_picks("ribosome", str(session), "alice").store()
+
+    with pytest.raises(AddressError) as caught:
+        root.entity("TS_1/ribosome", kind="picks")
+
+    reason = caught.value.reason
+    assert reason.startswith(f"one entity is wanted, and it matches {number}: ")
+    assert reason.count("picks 'ribosome' of alice/") == 5
+    assert reason.endswith(more or "of run 'TS_1'")
+
+
+def test_a_selection_shows_its_address_and_what_it_can_mean(root):
+    assert repr(root.select("TS_1/wbp@10")) == "<Selection 'TS_1/wbp@10': tomogram, segmentation>"
+
+
+def test_each_entity_is_counted_for_each_layer_and_has_one_key(layered):
+    root, _ = layered
+    root.get_run("TS_1").new_picks("ribosome", "0", "tool", exist_ok=True)
+    selection = root.select("ribosome", kind="picks")
+
+    assert (selection.count(), len(selection.keys())) == (2, 1)
+    assert [picks.layer for picks in selection] == ["static", "overlay"]
+
+
+def test_picks_with_a_content_are_in_the_order_of_runs_and_layers(layered):
+    root, _ = layered
+    for name in ("TS_1", "TS_0"):
+        root.new_run(name, exist_ok=True).new_picks("ribosome", "0", "tool", exist_ok=True).from_numpy(np.ones((3, 3)))
+
+    found = [(key.run, layer.name) for key, layer in root.select("ribosome", kind="picks", min_points=1).rows()]
+
+    assert found == [("TS_0", "overlay"), ("TS_1", "static"), ("TS_1", "overlay")]
+
+
+@pytest.mark.parametrize(("low", "high", "count"), [(3, 3, 1), (4, None, 0), (None, 2, 0), (0, 0, 0), (2, 3, 1), (None, 3, 1)])
+def test_limits_of_points_count_themselves(root, low, high, count):
+    root.new_run("TS_1").new_picks("ribosome", "1", "alice").from_numpy(np.ones((3, 3)))
+
+    assert root.select("ribosome", min_points=low, max_points=high).count() == count
+
+
+def test_what_can_have_neither_points_nor_labels_says_which(filled):
+    with pytest.raises(AddressError, match="nothing that it can mean has points"):
+        filled.select("TS_1/wbp@10.0:sobel", min_points=1)
+    with pytest.raises(AddressError, match="nothing that it can mean has labels"):
+        filled.select("TS_1/wbp@10.0:sobel", label=1)

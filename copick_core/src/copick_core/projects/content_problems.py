@@ -97,8 +97,7 @@ def _picks(root: CopickRootOverlay, key: Key, layer: Layer, shapes: Shapes) -> I
     points = arrays[0] + arrays[1][:, :3, 3]
     if not len(points):
         yield _item("empty-annotation", key, layer, "warning", "it has no point; delete it, or pick")
-    outside = _outside(points, shapes) if len(points) else 0
-    if outside:
+    if outside := _outside(points, shapes):
         message = f"{outside} of {len(points)} points lie outside of every tomogram of the run; were they stored in voxels?"
         yield _item("points-outside", key, layer, "warning", message)
 
