@@ -99,3 +99,56 @@ def test_without_zmesh_the_error_names_the_extra(monkeypatch):
 
     with pytest.raises(MissingDependencyError, match=r"copick-core\[mesh\]"):
         surfaces_of(blobs())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [
+        ("block", 0, 1),
+        ("downsample", 0, 1),
+        ("reduction", 0.5, 1),
+        ("reduction", float("nan"), 1),
+        ("max_error", -0.1, 0),
+    ],
+)
+def test_an_option_out_of_its_range_is_named_with_its_least_value(option, value, least):
+    with pytest.raises(InvalidDataError) as caught:
+        surfaces_of(np.ones((2, 2, 2), np.uint8), **{option: value})
+
+    assert (caught.value.source, caught.value.reason) == (option, f"{value} is less than {least}")
+
+
+@pytest.mark.parametrize("options", [{"block": 1}, {"reduction": 1}, {"max_error": 0, "reduction": 2}, {"downsample": 1}])
+def test_the_least_value_of_an_option_is_taken(options):
+    (surface,) = surfaces_of(np.ones((2, 3, 2), np.uint8), **options).values()
+
+    assert surface.is_watertight
+
+
+def test_blocks_are_told_by_their_first_voxel_and_counted():
+    labels = np.zeros((6, 5, 9), np.uint8)
+    labels[1, 1, 1], labels[5, 4, 8] = 1, 2
+    told = []
+
+    def read(low, high):
+        return labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+
+    found = [
+        (start, sorted(by_label))
+        for start, by_label in block_surfaces(read, labels.shape, block=4, progress=lambda *args: told.append(args))
+    ]
+
+    assert found == [((0, 0, 0), [1]), ((4, 4, 8), [2])]
+    assert told == [(n, 12) for n in range(1, 13)]
+
+
+def test_blocks_are_whole_multiples_of_the_pooling():
+    labels = np.ones((12, 12, 12), np.uint8)
+    starts = []
+
+    def read(low, high):
+        return labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+
+    starts += [start for start, _ in block_surfaces(read, labels.shape, block=5, downsample=3)]
+
+    assert {z for z, _, _ in starts} == {0, 6}
