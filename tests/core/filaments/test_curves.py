@@ -258,3 +258,85 @@ def test_the_first_point_that_is_not_finite_is_named():
 def test_a_bspline_without_length_is_refused():
     with pytest.raises(InvalidDataError, match="no length"):
         evaluate_curve([(1, 2, 3)] * 4, 1, "bspline", None, 3, CLAMPED)
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        ([[1, 2], [3, 4]], r"points must have the shape \(n, 3\), not \(2, 2\)"),
+        ([1, 2, 3], r"not \(3,\)"),
+        ([[[1, 2, 3]]], r"not \(1, 1, 3\)"),
+        ([[1, 2], [3]], r"points are no array of shape \(n, 3\)"),
+        ([["a", 2, 3]], r"points are no array of shape \(n, 3\)"),
+    ],
+)
+def test_what_are_no_points_is_refused_with_its_shape(points, reason):
+    with pytest.raises(InvalidDataError, match=reason) as caught:
+        checked_points(points)
+
+    assert caught.value.source == "curve"
+
+
+@pytest.mark.parametrize("nothing", [[], np.empty((0, 3)), np.empty((0, 7)), [[]]])
+def test_no_points_are_an_array_of_none(nothing):
+    assert checked_points(nothing).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("place", "index"), [(0, 0), (2, 2)])
+def test_control_points_that_coincide_are_named_by_the_first(place, index):
+    points = [(float(n), 0.0, 0.0) for n in range(4)]
+    points[place + 1] = points[place]
+
+    with pytest.raises(InvalidDataError, match=f"control points {place} and {place + 1} coincide") as caught:
+        check_curve("catmull-rom", points, 1)
+
+    assert caught.value.index == index
+
+
+def test_a_curve_needs_two_control_points():
+    for kind in ("catmull-rom", "linear"):
+        with pytest.raises(InvalidDataError, match=f"a {kind} curve needs at least two control points, not 1"):
+            check_curve(kind, [(0, 0, 0)], 1)
+        check_curve(kind, [(0, 0, 0), (1, 0, 0)], 1)
+
+
+KNOTS = [0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0]
+FOUR = [(0, 0, 0), (1, 0, 0), (2, 1, 0), (3, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("degree", "knots", "points", "reason"),
+    [
+        (None, KNOTS, FOUR, "needs a degree and knots"),
+        (2, None, FOUR, "needs a degree and knots"),
+        (0, KNOTS, FOUR, "integer from 1 to 5, not 0"),
+        (6, KNOTS, FOUR, "integer from 1 to 5, not 6"),
+        (2.5, KNOTS, FOUR, "integer from 1 to 5, not 2.5"),
+        (2, KNOTS, FOUR[:2], "needs at least 3 control points, not 2"),
+        (2, KNOTS[:-1], FOUR, "with 4 control points needs 7 knots, not 6"),
+        (2, [*KNOTS[:-1], float("nan")], FOUR, "a knot is not finite"),
+        (2, [0.0, 0.0, 0.0, 3.0, 2.0, 2.0, 2.0], FOUR, "non-decreasing"),
+        (2, [0.0, 0.0, 0.5, 1.0, 2.0, 2.0, 2.0], FOUR, "the first 3 equal, and the last 3"),
+        (2, [0.0, 0.0, 0.0, 1.0, 1.5, 2.0, 2.0], FOUR, "the first 3 equal, and the last 3"),
+        (2, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0], FOUR, "no others with them"),
+        (2, [1.0] * 7, FOUR, "must be clamped"),
+        (1, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0], FOUR, "an interior knot is repeated more than 1 times"),
+    ],
+)
+def test_what_makes_no_bspline_says_why(degree, knots, points, reason):
+    with pytest.raises(InvalidDataError, match=reason):
+        check_curve("bspline", points, 1, None, degree, knots)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+def test_a_parametrisation_is_between_0_and_1(alpha):
+    with pytest.raises(InvalidDataError, match="alpha must be between 0 and 1"):
+        check_curve("catmull-rom", FOUR, 1, alpha)
+    for possible in (0, 1, None):
+        check_curve("catmull-rom", FOUR, 1, possible)
+
+
+@pytest.mark.parametrize("step", [0, -1, float("inf"), float("nan")])
+def test_a_step_is_a_finite_number_above_0(step):
+    with pytest.raises(InvalidDataError, match="step must be a finite number above 0"):
+        check_curve("linear", FOUR, step)

@@ -110,3 +110,48 @@ def test_reversed_knots_run_the_other_way():
 def test_the_median_spacing_is_that_of_neighbours():
     assert median_spacing([(0, 0, 0), (1, 0, 0), (1, 3, 0), (1, 3, 9)]) == 3
     assert median_spacing([(0, 0, 0)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        ([], "it needs at least two distinct points"),
+        ([(1, 1, 1)], "it needs at least two distinct points"),
+        ([(1, 1, 1), (1, 1, 1)], "it needs at least two distinct points"),
+        ([*CORNER, CORNER[0]], "it is closed: it ends where it starts"),
+    ],
+)
+def test_a_polyline_that_no_open_curve_follows_says_why(points, reason):
+    with pytest.raises(InvalidDataError) as caught:
+        control_points_from_polyline(points, 1)
+
+    assert caught.value.source == "polyline"
+    assert caught.value.reason.startswith(reason)
+
+
+def test_there_is_no_distance_to_nothing():
+    with pytest.raises(InvalidDataError, match="it has no vertex") as caught:
+        distances_to_polyline([(0, 0, 0)], [])
+
+    assert caught.value.source == "polyline"
+    assert distances_to_polyline([], CORNER).shape == (0,)
+
+
+def test_distances_to_one_vertex_are_those_of_each_point():
+    assert distances_to_polyline([(3, 4, 0), (0, 0, 2)], [(0, 0, 0)]).tolist() == [5, 2]
+
+
+def test_repeated_vertices_are_no_control_points():
+    points = [(0, 0, 0), (0, 0, 0), (10, 0, 0), (10, 0, 0), (10, 10, 0), (10, 10, 0)]
+
+    assert control_points_from_polyline(points, 0.1).tolist() == [[0, 0, 0], [10, 0, 0], [10, 10, 0]]
+
+
+def test_knots_that_do_not_begin_at_0_keep_their_ends():
+    assert reverse_knots([2, 2, 3, 7, 7]).tolist() == [2, 2, 6, 7, 7]
+    assert reverse_knots([]).tolist() == []
+
+
+def test_two_points_have_a_spacing():
+    assert median_spacing([(0, 0, 0), (0, 0, 7)]) == 7
+    assert median_spacing([]) == 0.0

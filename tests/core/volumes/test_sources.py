@@ -158,3 +158,85 @@ def test_metadata_that_are_no_json_name_the_folder(tmp_path: Path, name: str, za
 
     with pytest.raises(InvalidDataError, match=r"image\.zarr"):
         read_volume(path)
+
+
+# ------------------------------------------------------------------------------------------------------- any kind of source
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        ((2, 3), "f4", r"its shape is \(2, 3\)"),
+        ((1, 2, 3, 4), "f4", r"its shape is \(1, 2, 3, 4\)"),
+        ((0, 2, 3), "f4", r"its shape is \(0, 2, 3\)"),
+        ((2, 3, 0), "f4", r"its shape is \(2, 3, 0\)"),
+        ((2, 3, 4), "c8", "complex64 are no real numbers"),
+        ((2, 3, 4), "S3", "are no real numbers"),
+    ],
+)
+def test_what_is_no_volume_of_real_numbers_is_refused_by_its_name(shape: Any, dtype: str, reason: str) -> None:
+    with pytest.raises(InvalidDataError, match=reason) as caught:
+        ArraySource(np.zeros(shape, dtype), "my array")
+
+    assert caught.value.source == "my array"
+
+
+def test_one_voxel_is_a_volume() -> None:
+    assert ArraySource(np.zeros((1, 1, 1), "?")).data.tolist() == [[[False]]]
+
+
+def test_slabs_cover_a_volume_once_and_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copick_core.volumes.sources._SLAB_BYTES", 2 * VOLUME[0].nbytes)
+
+    slabs = [*ArraySource(VOLUME).each_slab()]
+
+    assert [start for start, _ in slabs] == [0, 2, 4, 6]
+    np.testing.assert_array_equal(np.concatenate([slab for _, slab in slabs]), VOLUME)
+
+
+def test_a_plane_that_is_larger_than_a_slab_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copick_core.volumes.sources._SLAB_BYTES", 1)
+
+    assert [slab.shape for _, slab in ArraySource(VOLUME).each_slab()] == [(1, 6, 5)] * 7
+
+
+def test_a_source_that_is_not_in_memory_is_read_whole_only_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("copick_core.volumes.sources.check_fits", asked.append)
+    store = MemoryStore()
+    write_array(store, VOLUME)
+
+    np.testing.assert_array_equal(ArraySource(VOLUME).data, VOLUME)
+    assert asked == []
+    np.testing.assert_array_equal(ArraySource(zarr.open_array(store, path="0")).data, VOLUME)
+    assert asked == [VOLUME.nbytes]
+
+
+def test_a_voxel_size_that_is_given_replaces_that_of_the_source() -> None:
+    source = ArraySource(VOLUME, voxel_sizes=(1.0, 2.0, 3.0))
+    with pytest.raises(InvalidDataError, match=r"\(1.0, 2.0, 3.0\)"):
+        _ = source.voxel_size
+
+    assert read_volume(source, voxel_size=7).voxel_sizes == (7.0, 7.0, 7.0)
+
+
+def test_a_zarr_folder_has_no_options(tmp_path: Path) -> None:
+    write_volume(LocalStore(tmp_path / "image.zarr"), VOLUME, 10.0)
+
+    with pytest.raises(TypeError, match=r"image\.zarr is a zarr folder, which has no option 'series'"):
+        read_volume(tmp_path / "image.zarr", series=1)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_metadata_that_make_no_sense_name_the_way_out_only_where_there_is_one(tmp_path: Path, zarr_format: Any) -> None:
+    path = tmp_path / "image.zarr"
+    write_volume(LocalStore(path), VOLUME, 10.0, format=VolumeFormat(zarr_format=zarr_format))
+    document = path / "0" / (".zarray" if zarr_format == 2 else "zarr.json")
+    document.write_text(json.dumps({**json.loads(document.read_text()), "shape": "large"}))
+
+    with pytest.raises(InvalidDataError, match="its metadata cannot be used: .*; voxel_size .in angstrom. replaces") as caught:
+        read_volume(path)
+    assert caught.value.source == str(path)
+    with pytest.raises(InvalidDataError, match="its metadata cannot be used") as caught:
+        read_volume(path, voxel_size=10.0)
+    assert "replaces the size" not in caught.value.reason
