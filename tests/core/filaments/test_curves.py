@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from copick_core.errors import InvalidDataError
-from copick_core.filaments.curves import check_curve, curve_anchors, evaluate_curve
+from copick_core.filaments.curves import check_curve, checked_points, curve_anchors, evaluate_curve
 
 CORNER = [(0, 0, 0), (100, 0, 0), (100, 60, 0)]
 ARCH = [(0, 0, 0), (10, 30, 0), (60, 30, 0), (90, 0, 0)]

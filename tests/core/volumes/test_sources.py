@@ -234,7 +234,9 @@ def test_metadata_that_make_no_sense_name_the_way_out_only_where_there_is_one(tm
     document = path / "0" / (".zarray" if zarr_format == 2 else "zarr.json")
     document.write_text(json.dumps({**json.loads(document.read_text()), "shape": "large"}))
 
-    with pytest.raises(InvalidDataError, match="its metadata cannot be used: .*; voxel_size .in angstrom. replaces") as caught:
+    with pytest.raises(
+        InvalidDataError, match=r"its metadata cannot be used: .*; voxel_size .in angstrom. replaces"
+    ) as caught:
         read_volume(path)
     assert caught.value.source == str(path)
     with pytest.raises(InvalidDataError, match="its metadata cannot be used") as caught:
