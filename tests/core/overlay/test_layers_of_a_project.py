@@ -151,7 +151,7 @@ def test_a_run_that_is_missing_is_made_only_if_that_was_asked_for(root):
     run = run_cls(root, CopickRunMeta(name="TS_9"))
 
     assert run.ensure(create=False) is False
-    assert root.layers.overlay.list(Kind.RUN, root.layers and run.key.parent) == []
+    assert [*root.layers.overlay.list(Kind.RUN, run.key.parent)] == []
     assert run.ensure(create=True) is True
     assert run.ensure(create=False) is True
     assert [one.name for one in root.runs] == ["TS_9"]
