@@ -10,6 +10,8 @@ import pytest
 
 import copick_core
 from copick_core.errors import InvalidDataError
+from copick_core.models.plausibility import outside, wrong_size
+from copick_core.tree.keys import TomogramKey
 from copick_core.volumes.labels import LabelCheck
 
 SHAPE = (6, 8, 10)
@@ -178,3 +180,105 @@ def test_the_check_of_labels_finds_what_is_none(labels: list[int], values: list[
     check(np.array(values, dtype))
 
     assert check.found == found
+
+
+TOMOGRAM = TomogramKey("TS_1", 10.0, "wbp")
+COARSE = TomogramKey("TS_1", 20.0, "wbp")
+X, Y, Z = 100.0, 80.0, 60.0  # where the tomogram ends
+
+
+@pytest.mark.parametrize(
+    ("point", "is_inside"),
+    [
+        ((0, 0, 0), True),
+        ((X, Y, Z), True),
+        ((-10, -10, -10), True),
+        ((X + 0.01, 0, 0), False),
+        ((0, Y + 0.01, 0), False),
+        ((0, 0, Z + 0.01), False),
+        ((-10.01, 0, 0), False),
+        ((0, -10.01, 0), False),
+        ((0, 0, -10.01), False),
+    ],
+)
+def test_a_point_may_be_one_voxel_outside_and_no_more(point: Any, is_inside: bool) -> None:
+    found = outside(np.array([[1.0, 1.0, 1.0], point]), [(TOMOGRAM, SHAPE)])
+
+    assert (found is None) is is_inside
+    assert found is None or found[0] == 1
+
+
+def test_what_is_said_of_points_names_the_first_their_number_and_the_end_of_the_largest_tomogram() -> None:
+    points = np.array([[0, 0, 0], [0, 0, 500.0], [90, 70, 300.0], [-25, 0, 0]])
+
+    found = outside(points, [(TOMOGRAM, SHAPE), (COARSE, (20, 2, 2))])
+
+    assert found == (
+        1,
+        "3 of 4 points lie outside of every tomogram of the run, the first at x=0, y=0, z=500 (index 1); "
+        "the largest tomogram ends at x=100, y=80, z=400 angstrom",
+    )
+
+
+def test_without_tomograms_or_points_nothing_is_outside() -> None:
+    assert outside(np.array([[1e9, 0, 0]]), []) is None
+    assert outside(np.empty((0, 3)), [(TOMOGRAM, SHAPE)]) is None
+
+
+def test_a_size_of_no_tomogram_is_told_with_three_of_those_that_there_are() -> None:
+    sizes = [(TomogramKey("TS_1", 10.0, f"t{n}"), (n, n, n)) for n in range(1, 6)]
+
+    assert wrong_size((3, 3, 3), sizes) is None
+    assert wrong_size((9, 9, 9), []) is None
+    reason = wrong_size((9, 9, 9), sizes)
+    assert reason is not None
+    assert reason.startswith(
+        "its size (z, y, x) is (9, 9, 9), which no tomogram of this voxel size has: there is (1, 1, 1) of"
+    )
+    assert reason.count(" of tomogram ") == 3
+
+
+def test_only_tomograms_of_the_voxel_size_are_compared(run: Any, config: dict[str, Any]) -> None:
+    run.new_voxel_spacing(20.0).new_tomogram("wbp").from_numpy(np.ones((3, 4, 5)), levels=1)
+
+    run.new_segmentation(20.0, "membrane", "1").from_numpy(np.ones((3, 4, 5), "u1"))
+    other = copick_core.open(config).get_run("TS_1")
+    other.new_segmentation(20.0, "membrane", "2").from_numpy(np.ones((3, 4, 5), "u1"), strict=True)
+    with pytest.raises(InvalidDataError, match=r"its size .* is \(6, 8, 10\)"):
+        other.new_segmentation(20.0, "membrane", "3").from_numpy(np.ones(SHAPE, "u1"), strict=True)
+
+
+def test_a_tomogram_that_was_not_written_yet_is_passed_over(run: Any) -> None:
+    run.get_voxel_spacing(10.0).new_tomogram("later")
+
+    segmentation(run).from_numpy(np.ones(SHAPE, "u1"), strict=True)
+
+
+def test_what_is_refused_says_why_and_what_is_warned_of_how_to_refuse_it(run: Any) -> None:
+    made = segmentation(run)
+
+    with pytest.raises(InvalidDataError) as caught:
+        made.from_numpy(np.full(SHAPE, 3), strict=True)
+    assert caught.value.source == made.key
+    assert caught.value.reason.endswith("(refused because strict is set)")
+    with pytest.warns(UserWarning, match=r"value 3.*Check the data; strict=True refuses such\."):
+        made.from_numpy(np.full(SHAPE, 3))
+
+
+@pytest.mark.parametrize("labels", [[1, 3], [1, 2, 3, 300, 70_000]])
+@pytest.mark.parametrize("values", [[0, 1, 3], [2], [4], [65_535], [70_000, 0], [70_001]])
+def test_the_check_of_labels_finds_gaps_whatever_is_largest(labels: list[int], values: list[int]) -> None:
+    check = LabelCheck(labels)
+
+    check(np.array(values, "u4"))
+
+    assert check.found == next((value for value in values if value not in (0, *labels)), None)
+
+
+def test_the_check_of_labels_takes_pieces_and_keeps_what_it_found_first() -> None:
+    check = LabelCheck([1, 2], [2])
+
+    for piece in ([], [0, 1], [9], [2], [7]):
+        check(np.array(piece, "u1"))
+
+    assert (check.found, check.found_shared) == (9, 2)

@@ -217,3 +217,87 @@ def test_a_table_without_pandas_names_what_to_install(stored, monkeypatch):
 
     with pytest.raises(MissingDependencyError, match="pip install pandas"):
         stored.df()
+
+
+TRANSFORM = [f"transform_{row}{column}" for row in range(4) for column in range(4)]
+
+
+def table(rows=2, **columns):
+    import pandas as pd
+
+    return pd.DataFrame({"x": [1.0] * rows, "y": [2.0] * rows, "z": [3.0] * rows, **columns}, index=range(5, 5 + rows))
+
+
+@pytest.mark.parametrize("cells", [12, 16])
+def test_a_table_has_the_first_three_rows_of_transforms_or_all_four(stored, cells):
+    matrices = np.tile(np.eye(4), (2, 1, 1))
+    matrices[:, :3] = np.arange(24).reshape(2, 3, 4)
+
+    stored.from_df(table(**{name: matrices[:, n // 4, n % 4] for n, name in enumerate(TRANSFORM[:cells])}))
+
+    np.testing.assert_array_equal(stored.numpy()[1], matrices)
+
+
+@pytest.mark.parametrize(
+    ("present", "lacking"),
+    [
+        (TRANSFORM[:1], "transform_01"),
+        (TRANSFORM[:11], "transform_23"),
+        (TRANSFORM[:13], "transform_31"),
+        (TRANSFORM[:15], "transform_33"),
+        (TRANSFORM[1:], "transform_00"),
+        (TRANSFORM[1:13], "transform_00"),
+        (TRANSFORM[:5] + TRANSFORM[6:], "transform_11"),
+    ],
+)
+def test_some_cells_of_transforms_are_refused_with_the_first_that_is_missing(stored, present, lacking):
+    with pytest.raises(InvalidDataError, match=f"the table has '{present[0]}', but no column '{lacking}'") as caught:
+        stored.from_df(table(**dict.fromkeys(present, 0.0)))
+
+    assert caught.value.source == str(stored.key)
+
+
+def test_scores_and_ids_of_a_table_are_those_of_its_points(stored):
+    stored.from_df(table(score=[0.25, 0.75], instance_id=[7, 8]))
+
+    assert (stored.scores().tolist(), stored.instance_ids().tolist()) == ([0.25, 0.75], [7, 8])
+    assert stored.columns == {}
+
+
+def test_columns_of_a_table_keep_their_type_and_what_is_missing(stored):
+    import pandas as pd
+
+    stored.from_df(
+        table(
+            3,
+            number=np.array([1, 2, 3], np.int16),
+            flag=[True, False, True],
+            nullable=pd.array([1, None, 3], dtype="Int64"),
+            text=["a", None, "c"],
+            real=[0.5, np.nan, 1.5],
+        )
+    )
+    stored.refresh()
+
+    found = stored.columns
+    assert [*found] == ["number", "flag", "nullable", "text", "real"]
+    assert (found["number"].tolist(), found["flag"].tolist()) == ([1, 2, 3], [True, False, True])
+    assert (found["nullable"].tolist(), found["text"].tolist()) == ([1, None, 3], ["a", None, "c"])
+    np.testing.assert_array_equal(found["real"], [0.5, np.nan, 1.5])
+
+
+@pytest.mark.parametrize("name", ["x", "transform_33", "score", "instance_id"])
+def test_a_column_with_a_name_of_the_table_itself_makes_none(stored, name):
+    stored.from_numpy(np.eye(3), columns={"fine": [1, 2, 3], name: [1, 2, 3]})
+
+    with pytest.raises(InvalidDataError, match=f"the column '{name}' has a name that the table needs itself"):
+        stored.df()
+
+
+def test_changing_a_table_changes_no_points(stored):
+    stored.from_numpy(np.eye(3), columns={"kind": [1, 2, 3]})
+
+    stored.df().loc[:, ["x", "kind", "score", "transform_00"]] = 9
+
+    assert stored.numpy()[0].tolist() == np.eye(3).tolist()
+    assert (stored.columns["kind"].tolist(), stored.scores().tolist()) == ([1, 2, 3], [1, 1, 1])

@@ -152,29 +152,19 @@ def outside(positions: NDArray[Any], sizes: Iterable[tuple[TomogramKey, Sequence
     boxes = [(np.array(shape[:-4:-1], float) * key.voxel_size, key.voxel_size) for key, shape in sizes]
     if not boxes or not len(positions):
         return None
-    low = -max(size for _, size in boxes)
-    high = np.max([extent for extent, _ in boxes], axis=0)
-    suspects = np.flatnonzero(((positions < low) | (positions > high)).any(axis=1))
-    if len(boxes) > 1:  # inside of what encloses all of them may still be outside of each
-        suspects = np.flatnonzero(~_inside_any(positions, boxes))
-    if not len(suspects):
-        return None
-    first = int(suspects[0])
-    x, y, z = (float(v) for v in positions[first])
-    return first, (
-        f"{len(suspects)} of {len(positions)} points lie outside of every tomogram of the run, the first at "
-        f"x={x:g}, y={y:g}, z={z:g} (index {first}); the largest tomogram ends at "
-        f"x={high[0]:g}, y={high[1]:g}, z={high[2]:g} angstrom"
-    )
-
-
-def _inside_any(positions: NDArray[Any], boxes: Sequence[tuple[NDArray[Any], float]]) -> NDArray[Any]:
-    import numpy as np
-
     inside = np.zeros(len(positions), bool)
     for extent, size in boxes:
         inside |= ((positions >= -size) & (positions <= extent)).all(axis=1)
-    return inside
+    if inside.all():
+        return None
+    first = int(np.argmin(inside))
+    x, y, z = (float(v) for v in positions[first])
+    high = np.max([extent for extent, _ in boxes], axis=0)
+    return first, (
+        f"{np.count_nonzero(~inside)} of {len(positions)} points lie outside of every tomogram of the run, the first at "
+        f"x={x:g}, y={y:g}, z={z:g} (index {first}); the largest tomogram ends at "
+        f"x={high[0]:g}, y={high[1]:g}, z={high[2]:g} angstrom"
+    )
 
 
 def check_points(entity: Entity[Any], run: CopickRun, parts: Sequence[NDArray[Any]], strict: bool) -> None:
