@@ -375,27 +375,6 @@ def test_levels_have_the_announced_shapes() -> None:
     assert level_shapes((36, 206, 94), 3, "mean") == [(36, 206, 94), (18, 103, 47), (9, 52, 24)]
 
 
-def test_progress_of_several_channels_counts_the_voxels_of_all() -> None:
-    told: list[tuple[int, int]] = []
-
-    write_volume(
-        MemoryStore(),
-        np.ones((3, 8, 8, 8), "f4"),
-        1.0,
-        axes="czyx",
-        levels=2,
-        format=VolumeFormat(chunks=4),
-        progress=lambda *args: told.append(args),
-    )
-
-    voxels = 3 * 8 * 8 * 8
-    assert {total for _, total in told} == {voxels}
-    done = [number for number, _ in told]
-    assert done == sorted({*done})
-    assert done[-1] == voxels
-    assert len(done) == 6  # a row of chunks at a time
-
-
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (5,), (2, 3, 4, 5, 6)])
 def test_arrays_of_any_size_read_back_as_they_were(shape: tuple[int, ...]) -> None:
     data = np.arange(np.prod(shape), dtype="f8").reshape(shape)
