@@ -245,8 +245,8 @@ SAID = [
     ),
     (
         E.RegionTooLargeError(requested=10**4, available=10**3),
-        "The region takes 10,000 bytes, but only 1,000 bytes of memory are free. Read a smaller region (x=, y=, z= slices), or "
-        "a coarser level (zarr_group=).",
+        "The region takes 10,000 bytes, but only 1,000 bytes of memory are free. Read a smaller region (x=, y=, z= slices), "
+        "or a coarser level (zarr_group=).",
         {"requested": 10**4, "available": 10**3},
     ),
     (E.ConfigError(source="c", reason="r"), "Configuration c: r", {"source": "c", "reason": "r"}),
@@ -331,8 +331,8 @@ SAID = [
     ),
     (
         E.UnreachableError(location="s3://b", reason="r", field="graphql_url"),
-        "s3://b cannot be reached: r. Check graphql_url and the arguments of its file system in the configuration, and whether "
-        "the server runs.",
+        "s3://b cannot be reached: r. Check graphql_url and the arguments of its file system in the configuration, and "
+        "whether the server runs.",
         {"location": "s3://b", "reason": "r", "field": "graphql_url"},
     ),
     (
