@@ -399,7 +399,7 @@ def test_the_type_of_voxels_is_that_which_was_asked_for_or_that_of_the_file(root
 
 def test_volumes_that_would_share_a_file_are_named_with_the_field_that_tells_them_apart(root, tmp_path):
     copick_core.import_tomograms(root, [mrc(tmp_path / f"TS_{i}.mrc", i) for i in (1, 2)], "wbp")
-    pair = np.ones((2, 4, 4, 4), int) * 2
+    pair = np.ones((2, 6, 7, 8), int) * 2
     root.get_run("TS_1").new_segmentation(10.0, "all", "1", is_panoptic=True).from_numpy(pair)
 
     with pytest.raises(InvalidDataError) as caught:

@@ -91,7 +91,7 @@ def test_the_exit_code_is_that_of_the_context(site):
         ("RuntimeError", 1, "error: so it is"),
         ("ValueError", 1, "error: so it is"),
         ("ClickException", 1, "error: so it is"),
-        ("UsageError", 2, "error: so it is"),
+        ("UsageError", 2, "error: so it is. Try: copick-core greet --help"),
         ("KeyboardInterrupt", 130, "error: interrupted"),
         ("Abort", 130, "error: interrupted"),
     ],

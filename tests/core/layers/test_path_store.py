@@ -49,8 +49,12 @@ def get(store: PathStore, key: str, part: Any = None) -> bytes | None:
 )
 def test_a_value_or_a_part_of_it_is_given(store: PathStore, part: Any, data: bytes) -> None:
     assert get(store, "0/0/1", part) == data
-    assert get(store, "0/0/2", part) is None
-    assert get(store, "0/0", part) is None  # a folder
+
+
+@pytest.mark.parametrize("part", [None, RangeByteRequest(2, 5), OffsetByteRequest(7), SuffixByteRequest(2)], ids=str)
+@pytest.mark.parametrize("key", ["0/0/2", "0/0"], ids=["missing", "folder"])
+def test_of_what_is_no_value_nothing_is_given(store: PathStore, key: str, part: Any) -> None:
+    assert get(store, key, part) is None
 
 
 def test_parts_of_several_values_come_in_the_order_of_the_question(store: PathStore) -> None:

@@ -18,6 +18,7 @@ from copick_core.models import (
 )
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.entity import Entity
+from copick_core.models.parent import Parent
 from copick_core.models.volume import Volume
 from copick_core.tree.keys import Kind
 
@@ -26,7 +27,7 @@ PARTS = [
     (CopickRoot, "query"),
     (CopickRun, "ensure"),
     (CopickRun, "_delete_data"),
-    (CopickRun, "_existing"),
+    (Parent, "_existing"),
     (CopickVoxelSpacing, "ensure"),
     (CopickVoxelSpacing, "_delete_data"),
     (CopickTomogram, "_delete_data"),

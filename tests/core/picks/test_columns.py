@@ -292,12 +292,3 @@ def test_a_column_with_a_name_of_the_table_itself_makes_none(stored, name):
 
     with pytest.raises(InvalidDataError, match=f"the column '{name}' has a name that the table needs itself"):
         stored.df()
-
-
-def test_changing_a_table_changes_no_points(stored):
-    stored.from_numpy(np.eye(3), columns={"kind": [1, 2, 3]})
-
-    stored.df().loc[:, ["x", "kind", "score", "transform_00"]] = 9
-
-    assert stored.numpy()[0].tolist() == np.eye(3).tolist()
-    assert (stored.columns["kind"].tolist(), stored.scores().tolist()) == ([1, 2, 3], [1, 1, 1])

@@ -100,7 +100,8 @@ def test_a_run_is_found_by_its_name_first_and_then_without_a_suffix(project):
     ("wanted", "frame"),
     [
         ({}, Frame((4, 6, 8), 5.0)),
-        ({"voxel_size": 10.0}, Frame((2, 3, 4), 10.0)),
+        ({"voxel_size": 10.0, "tomo_type": "wbp"}, Frame((2, 3, 4), 10.0)),
+        ({"voxel_size": 10.0}, Frame((2, 3, 5), 10.0)),  # the first by name
         ({"tomo_type": "denoised"}, Frame((2, 3, 5), 10.0)),
         ({"voxel_size": 10.0, "tomo_type": "denoised"}, Frame((2, 3, 5), 10.0)),
         ({"voxel_size": 20.0}, None),

@@ -210,7 +210,7 @@ def test_what_is_no_text_is_no_address(value):
     ("text", "matching", "others"),
     [
         ("TS%2A*/", ["TS*", "TS*5"], ["TS", "TS5", "xTS*"]),
-        ("TS%5B?/", ["TS[1"], ["TS1", "TS["]),
+        ("TS%5B*/", ["TS[1", "TS["], ["TS1", "TS"]),
         ("re:TS%2E+/", ["TS.", "TS.."], ["TSx", "TS"]),
         ("re:TS%2e[12]/", ["TS.1", "TS.2"], ["TSx1", "TS.3"]),
         ("re:TS.%2A/", ["TS1*"], ["TS1", "TS"]),

@@ -126,8 +126,8 @@ def test_the_least_value_of_an_option_is_taken(options):
 
 
 def test_blocks_are_told_by_their_first_voxel_and_counted():
-    labels = np.zeros((6, 5, 9), np.uint8)
-    labels[1, 1, 1], labels[5, 4, 8] = 1, 2
+    labels = np.zeros((8, 8, 12), np.uint8)
+    labels[1, 1, 1], labels[6, 6, 10] = 1, 2
     told = []
 
     def read(low, high):

@@ -89,7 +89,9 @@ def cast_lossless(
     if array.dtype == target:
         return array
     check_real(array, source)
-    if np.can_cast(array.dtype, target, "safe"):
+    # NumPy calls it safe to round integers of 64 bits to float64.
+    rounds = array.dtype.kind in "iu" and array.dtype.itemsize == target.itemsize == 8 and target.kind == "f"
+    if np.can_cast(array.dtype, target, "safe") and not rounds:
         return array.astype(target)
     out = np.empty(array.shape, target)
     flat_out = out if out.ndim else out.reshape(1)
