@@ -31,5 +31,4 @@ OWN_DIFFERS: tuple[tuple[str, str], ...] = (
     (r"::test_pickable_object_name_validation$", _WORDS),
     (r"::test_invalid_curves_are_refused\[.*exactly 4 times", _WORDS),
     (r"::test_set_filament$", _WORDS),
-    (r"::test_sync_cli_help_commands$", _WORDS),
 )
