@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zarr
 
-from copick_backend_fs import remote
+from copick_backend_fs import other_writers
 from copick_backend_fs.files import RemoteFiles
 from copick_backend_fs.layer import open_layer
 from copick_core.errors import BeingReplacedError, NotFoundError
@@ -37,7 +37,7 @@ class CutError(Exception):
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Opens the layer of one project; each call is another client."""
     fsspec.register_implementation("renaming", Renaming, clobber=True)
-    monkeypatch.setattr(remote, "_PATIENCE", 0.1)
+    monkeypatch.setattr(other_writers, "_PATIENCE", 0.1)
     return lambda **options: open_layer("overlay", f"renaming://{tmp_path}/project", **options)
 
 

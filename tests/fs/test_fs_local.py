@@ -447,9 +447,9 @@ def test_who_may_not_write_is_told_that_a_volume_is_aside(layer: LocalLayer, mon
 
 
 def test_the_doctor_puts_back_a_volume_that_is_aside(layer: LocalLayer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from copick_backend_fs import remote
+    from copick_backend_fs import other_writers
 
-    monkeypatch.setattr(remote, "_PATIENCE", 0.05)
+    monkeypatch.setattr(other_writers, "_PATIENCE", 0.05)
     fill(layer, TOMOGRAM, 1)
     replace_and_die(layer, monkeypatch, 1)
     other = LocalLayer("overlay", layer.root)

@@ -97,7 +97,7 @@ def test_a_new_volume_is_neither_listed_nor_there_before_it_is_complete(opened: 
 def test_nobody_can_open_a_new_volume_before_it_is_complete(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch, zarr_format: int
 ) -> None:
-    monkeypatch.setattr("copick_backend_fs.remote._PATIENCE", 0.1)
+    monkeypatch.setattr("copick_backend_fs.other_writers._PATIENCE", 0.1)
     with opened().replace_zarr(TOMOGRAM) as store:
         write(store, zarr_format=zarr_format)
         assert (open_level(store)[...] == 1).all()

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from copick_backend_fs.bucket_layer import BucketLayer
 from copick_backend_fs.layer import open_layer
 from copick_backend_fs.object_store import StoreConnection
-from copick_backend_fs.remote import BucketLayer
 from copick_backend_fs.store_arguments import translate
 from copick_core.errors import ConfigError, ConflictError
 from copick_core.tree.keys import ROOT, Kind, PicksKey, RunKey
@@ -329,9 +329,7 @@ def test_a_forked_process_says_how_else_to_start_one(azure: BucketLayer) -> None
 
 
 def test_google_cloud_storage_is_announced_as_never_tried_with_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    from copick_backend_fs import remote
-
-    monkeypatch.setattr(remote, "_announced", set())
+    monkeypatch.setattr("copick_backend_fs.layer._announced", set())
 
     with pytest.warns(UserWarning, match=r"never tried with a server of gs://.*Check that what you write"):
         open_layer("overlay", "gs://lab/project", {"token": "anon"})

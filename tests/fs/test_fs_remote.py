@@ -703,6 +703,7 @@ def test_a_missing_package_is_named_by_the_line_that_installs_it(
 def test_a_protocol_that_was_never_tried_warns_once_and_so_does_its_first_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("copick_backend_fs.layer._announced", set())
     monkeypatch.setattr("copick_backend_fs.remote._announced", set())
     fsspec.register_implementation("renaming", Renaming, clobber=True)
 

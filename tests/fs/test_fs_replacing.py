@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_backend_fs import records, remote, replacing, s3, writers
+from copick_backend_fs import other_writers, records, replacing, s3, writers
 from copick_backend_fs.buckets import BucketFiles
 from copick_backend_fs.documents import is_metadata
 from copick_backend_fs.records import Record, decode, record_of, volume_of
@@ -133,8 +133,9 @@ def test_a_volume_whose_replacement_ends_while_its_folder_is_listed_is_listed(
     assert not [key for key in server.keys("lab") if PATH in key]
     age(server)
     reader, writer = opened(), opened()
-    record = reader._record
-    monkeypatch.setattr(reader, "_record", lambda path: record(path) if values(writer) == [2] else None)
+    writers = reader._writers
+    record = writers.record
+    monkeypatch.setattr(writers, "record", lambda path: record(path) if values(writer) == [2] else None)
 
     listed = [*reader.list(Kind.TOMOGRAM, TOMOGRAM.parent)]
 
@@ -163,7 +164,7 @@ def test_a_volume_that_somebody_replaces_is_not_deleted(
 ) -> None:
     fill(opened(), 1)
     server.put("lab", {f"project/{RECORD}": Record.of_this_process("replace", ".staged-x", ".zattrs").encoded()})
-    monkeypatch.setattr(remote, "_PATIENCE", 0.1)
+    monkeypatch.setattr(other_writers, "_PATIENCE", 0.1)
 
     with pytest.raises(BeingReplacedError):
         opened().delete(TOMOGRAM)
@@ -236,7 +237,7 @@ def record(**fields: Any) -> Record:
 def test_a_volume_that_a_living_writer_replaces_is_waited_for_and_then_refused(
     opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("copick_backend_fs.remote._PATIENCE", 0.1)
+    monkeypatch.setattr("copick_backend_fs.other_writers._PATIENCE", 0.1)
     server.put("lab", {f"project/{RECORD}": record().encoded(), f"project/{PATH}/0/0": b"x"})
 
     with pytest.raises(BeingReplacedError, match="wbp"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from copick_core.errors import redacted
+from copick_core.errors import InvalidNameError, redacted
 
 if TYPE_CHECKING:
     from copick_backend_fs.files import RemoteFiles
@@ -130,6 +130,12 @@ class Live:
     slots: Slots = field(repr=False)
     files: RemoteFiles
     pid: int
+
+    def full_path(self, path: str) -> str:
+        """Path in the file system of a path below the root; refuses one that leads out of it."""
+        if path.startswith("/") or "/../" in f"/{path}/":
+            raise InvalidNameError(what="path", name=path, reason=f"it leads out of {redacted(self.root)}")
+        return f"{self.root.rstrip('/')}/{path}" if self.root else path
 
 
 async def is_alive(live: Live, seconds: float) -> bool:

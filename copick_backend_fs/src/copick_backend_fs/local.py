@@ -26,7 +26,7 @@ from copick_core.layers.revisions import (
 )
 from copick_core.layers.staged import ASIDE, aside_of, is_staged, staged_name
 from copick_core.tree import layout
-from copick_core.tree.keys import Key, Kind, RootKey, RunKey
+from copick_core.tree.keys import VOLUME_KINDS, Key, Kind, RootKey, RunKey
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -45,7 +45,6 @@ _MISSING = (FileNotFoundError, NotADirectoryError)
 _SAME_MOMENT = 3 * 10**9
 #: How often a write makes its folder again while others delete it.
 _ATTEMPTS = 100
-_VOLUMES = {Kind.TOMOGRAM, Kind.FEATURES, Kind.SEGMENTATION, Kind.OBJECT}
 #: Seconds to wait for a writer that has moved a volume aside.
 _PATIENCE = 1.0
 #: Errors of kernels and file systems that cannot exchange two folders.
@@ -151,7 +150,7 @@ class LocalLayer(PathLayer):
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now; a volume is while another one is put in its place."""
-        return super().exists(key) or (key.kind in _VOLUMES and layout.is_listable(key) and self._settled(key))
+        return super().exists(key) or (key.kind in VOLUME_KINDS and layout.is_listable(key) and self._settled(key))
 
     def _settled(self, key: Key) -> bool:
         """Whether there is a volume of which nothing was found: it lies aside, and is put back if its writer died.
