@@ -62,9 +62,6 @@ class AnnotationFile(Annotation[F]):
         self._delete_data()
         getattr(self.run, f"_{KINDS[self._key.kind].plural}_children").remove(self)
 
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
     def _identity(self) -> dict[str, str]:
         """The fields that say which entity this is."""
         return dict(zip(IDENTITY_FIELDS, (self._key.object_name, self._key.user_id, self._key.session_id), strict=True))

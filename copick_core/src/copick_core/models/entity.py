@@ -80,6 +80,9 @@ class Entity(Generic[K]):
         """Delete the entity from storage."""
         raise NotImplementedError(f"{type(self).__name__} must implement delete()")
 
+    def _delete_data(self) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
+
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self._repr_fields())
         return f"{type(self).__name__}({fields}) at {hex(id(self))}"

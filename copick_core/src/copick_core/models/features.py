@@ -155,17 +155,6 @@ class CopickFeatures(Volume[FeaturesKey]):
     def _channels(self) -> None:
         return None
 
-    def delete(self) -> None:
-        """Delete the feature map from storage.
-
-        Raises:
-            ReadOnlyError: It is read-only.
-        """
-        self._check_deletable()
-        self._delete_data()
-        self.refresh()
-        self._siblings.remove(self)
-
     @property
     def _root(self) -> CopickRoot:
         return self.tomogram.voxel_spacing.run.root
@@ -173,9 +162,6 @@ class CopickFeatures(Volume[FeaturesKey]):
     @property
     def _siblings(self) -> Children[CopickFeatures]:
         return self.tomogram._features_children
-
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return ("tomo_type", self.tomo_type), ("feature_type", self.feature_type)

@@ -211,9 +211,6 @@ class CopickObject(Volume[ObjectKey]):
     def _root(self) -> CopickRoot:
         return self.root
 
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
     def _check_particle(self) -> None:
         if not self.is_particle:
             from copick_core.errors import InvalidDataError

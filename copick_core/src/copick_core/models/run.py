@@ -147,9 +147,6 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
         self.refresh()
         self.root._run_children.remove(self)
 
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:

@@ -390,17 +390,6 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
         instances: NDArray[Any] = both[1]
         return instances
 
-    def delete(self) -> None:
-        """Delete the segmentation from storage.
-
-        Raises:
-            ReadOnlyError: It is read-only.
-        """
-        self._check_deletable()
-        self._delete_data()
-        self.refresh()
-        self._siblings.remove(self)
-
     @property
     def _root(self) -> CopickRoot:
         return self.run.root
@@ -408,9 +397,6 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
     @property
     def _siblings(self) -> Children[CopickSegmentation]:
         return self.run._segmentations_children
-
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
     def _check_panoptic(self) -> None:
         if not self.is_panoptic:

@@ -231,17 +231,6 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
         self._root._sizes.get(self._key.run, {}).pop((self._key, self.layer), None)
         self.refresh_features()
 
-    def delete(self) -> None:
-        """Delete the tomogram from storage, with the feature maps in its layer.
-
-        Raises:
-            ReadOnlyError: It is read-only.
-        """
-        self._check_deletable()
-        self._delete_data()
-        self.refresh()
-        self._siblings.remove(self)
-
     def _learn_opened(self, opened: Opened) -> None:
         from copick_core.volumes.ome import LevelView
 
@@ -258,9 +247,6 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
     @property
     def _siblings(self) -> Children[CopickTomogram]:
         return self.voxel_spacing._tomograms_children
-
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
 
     def _repr_fields(self) -> Iterable[tuple[str, Any]]:
         return ("tomo_type", self.tomo_type), ("len(features)", count(self._features_children.listed))

@@ -304,6 +304,18 @@ class Volume(Entity[K]):
         self._arrays = NOTHING_OPEN
         self._unsaved = self._unsaved and not self._is_stored()
 
+    def delete(self) -> None:
+        """Delete the volume from storage; a tomogram with the feature maps in its layer.
+
+        Raises:
+            ReadOnlyError: It is read-only.
+        """
+        self._check_deletable()
+        self._delete_data()
+        self.refresh()
+        if self._siblings is not None:
+            self._siblings.remove(self)
+
     def _is_stored(self) -> bool:
         """Whether storage has the volume now; places that others write to as well override this."""
         return False

@@ -147,9 +147,6 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
         self.refresh()
         self.run._voxel_spacings_children.remove(self)
 
-    def _delete_data(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must implement _delete_data()")
-
     def _existing(self, found: Sequence[Any], exist_ok: bool) -> Any:
         return self.run._existing(found, exist_ok)
 
