@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
 from copick_formats.cells import Frames, bad_cell, numbers, texts, voxel_size_of
+from copick_formats.json_files import json_object
 from copick_formats.star import columns_with
 
 _CBOX = ["CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height"]
@@ -79,15 +79,11 @@ def read_eman2(path: str, *, frame: Frames, class_number: int | None = None) -> 
     if path.lower().endswith(".box"):
         reason = "is a list of boxes in a micrograph (x, y, width, height), which have no z; "
         raise InvalidDataError(source=path, reason=f"{reason}import the info file that EMAN2 writes of a tomogram (.json)")
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise InvalidDataError(source=path, reason=f"is no readable JSON: {error}") from error
-    boxes = content.get("boxes_3d") if isinstance(content, dict) else None
+    content = json_object(path)
+    boxes = content.get("boxes_3d")
     if not isinstance(boxes, list):
         raise InvalidDataError(source=path, reason="holds no boxes: it has no boxes_3d")
-    pixel = content.get("apix_unbin")
+    pixel: Any = content.get("apix_unbin")
     if not _is_finite(pixel) or not pixel > 0:
         reason = "has no apix_unbin, so what its coordinates count in is not certain; save the boxes again with a newer EMAN2"
         raise InvalidDataError(source=path, reason=reason)

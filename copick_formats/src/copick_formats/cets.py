@@ -7,7 +7,6 @@ CETS does not say yet what the rotations of points turn into what, so the reader
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import FilamentsTable, PicksTable
 from copick_formats.cells import Frames
 from copick_formats.cets_places import Json, array_in, centre_of, dicts, keeps_axes, place_of, placed
+from copick_formats.json_files import json_object
 from copick_formats.rotations import Floats, transforms_of
 
 if TYPE_CHECKING:
@@ -181,12 +181,7 @@ def _names(annotation: Json) -> tuple[str | None, str | None]:
 
 def _annotations(path: str, types: Sequence[str], what: str, name: str | None = None) -> Iterator[tuple[Json, Json, str]]:
     """The region and content of each annotation of some types (and a name or id), and what it is called in errors."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise InvalidDataError(source=path, reason=f"is no readable JSON: {error}") from error
-    regions = content.get("regions") if isinstance(content, dict) else None
+    regions = json_object(path).get("regions")
     if not isinstance(regions, list):
         raise InvalidDataError(source=path, reason="is no CETS dataset: it has no regions")
     others: dict[str, None] = {}
