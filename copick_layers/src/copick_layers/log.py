@@ -16,6 +16,7 @@ from pydantic import field_validator
 from copick_core.layers import Layer, WrapperLayer
 from copick_core.tree.keys import Key, ParentKey
 from copick_core.tree.wrapper_options import WrapperOptions
+from copick_layers.local_paths import local_path
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -38,11 +39,7 @@ class LogOptions(WrapperOptions):
     @field_validator("path")
     @classmethod
     def _is_local(cls, value: str | None) -> str | None:
-        for scheme in ("local://", "file://"):
-            value = value and value.removeprefix(scheme)
-        if value and ("://" in value or "::" in value):
-            raise ValueError("it must be a local file: remote ones cannot be appended to")
-        return value
+        return value and local_path(value, "it must be a local file: remote ones cannot be appended to")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.abc.store import Store
-from zarr.storage import WrapperStore
+
+from copick_layers.wrapper_stores import ReadingWrapper
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -20,8 +20,8 @@ T = TypeVar("T")
 Note = Callable[[str, str, float, BaseException | None], None]
 
 
-class LogStore(WrapperStore[Any]):
-    """A store whose calls are noted. Pickled, it is the plain store: nobody here would see what another process notes.
+class LogStore(ReadingWrapper):
+    """A store whose calls are noted.
 
     Args:
         store: The store of the volume.
@@ -32,17 +32,8 @@ class LogStore(WrapperStore[Any]):
         super().__init__(store)
         self._note = note
 
-    @property
-    def seen_version(self) -> Hashable | None:
-        """Identity of the volume whose root document was read last, where the layer's stores know it."""
-        version: Hashable | None = getattr(self._store, "seen_version", None)
-        return version
-
     def _with_store(self, store: Any) -> LogStore:
         return LogStore(store, self._note)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _plain, (self._store,)
 
     async def _timed(self, method: str, name: str, call: Awaitable[T]) -> T:
         begin = time.perf_counter()
@@ -57,18 +48,6 @@ class LogStore(WrapperStore[Any]):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Pass on."""
         return await self._timed("zarr.get", key, self._store.get(key, prototype, byte_range))
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Pass on, one by one."""
-        return [*await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges))]
-
-    async def _get_many(
-        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
-    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        async for request in Store._get_many(self, requests):  # by get(), one by one
-            yield request
 
     async def exists(self, key: str) -> bool:
         """Pass on."""
@@ -89,9 +68,6 @@ class LogStore(WrapperStore[Any]):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Pass on."""
         await self._timed("zarr.set_if_not_exists", key, self._store.set_if_not_exists(key, value))
-
-    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await Store._set_many(self, values)  # by set(), many at once
 
     async def delete(self, key: str) -> None:
         """Pass on."""
@@ -123,7 +99,3 @@ class LogStore(WrapperStore[Any]):
 
         for name in await self._timed(method, prefix, collected()):
             yield name
-
-
-def _plain(store: Store) -> Store:
-    return store

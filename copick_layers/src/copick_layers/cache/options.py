@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from copick_core.tree.wrapper_options import WrapperOptions
+from copick_layers.local_paths import local_path
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", re.IGNORECASE)
@@ -51,11 +52,7 @@ class CacheOptions(WrapperOptions):
     @field_validator("path")
     @classmethod
     def _is_local(cls, value: str | None) -> str | None:
-        for scheme in ("local://", "file://"):
-            value = value and value.removeprefix(scheme)
-        if value and ("://" in value or "::" in value):
-            raise ValueError("it must be a local folder")
-        return value
+        return value and local_path(value, "it must be a local folder")
 
     @property
     def folder(self) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import WrapperStore
 
 from copick_core.volumes.chunk_parts import DamagedCopyError, Fetch, parts_of
 from copick_layers.cache.entries import Header, is_whole
 from copick_layers.cache.volume import DOCUMENTS, label_of
+from copick_layers.wrapper_stores import ReadingWrapper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from copick_layers.cache.volume import CachedVolume
 
 
-class CacheStore(WrapperStore[Store]):
-    """A store whose values are kept. Pickled, it is the plain store.
+class CacheStore(ReadingWrapper):
+    """A store whose values are kept.
 
     Args:
         store: The store of the volume.
@@ -46,8 +46,7 @@ class CacheStore(WrapperStore[Store]):
     @property
     def seen_version(self) -> Hashable | None:
         """Identity of the volume whose root document was read last, where the layer's stores know it."""
-        version: Hashable | None = getattr(self._store, "seen_version", None)
-        return self._seen if self._layer.keeps_volumes else version
+        return self._seen if self._layer.keeps_volumes else super().seen_version
 
     def _with_store(self, store: Any) -> CacheStore:
         return CacheStore(store, self._layer, self._volume)
@@ -55,9 +54,6 @@ class CacheStore(WrapperStore[Store]):
     def with_read_only(self, read_only: bool = False) -> CacheStore:
         """The same volume, writable or not."""
         return self._with_store(self._store.with_read_only(read_only))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _plain, (self._store,)
 
     # ------------------------------------------------------------------ reading
 
@@ -132,18 +128,6 @@ class CacheStore(WrapperStore[Store]):
                 volume.settle(await asyncio.to_thread(self._layer.ask_version, volume.key))
         return value
 
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Get parts of several values at once."""
-        return [*await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges))]
-
-    async def _get_many(
-        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
-    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        async for request in Store._get_many(self, requests):  # by get(), one by one
-            yield request
-
     async def exists(self, key: str) -> bool:
         """Whether there is such a value; asked of storage, but offline."""
         return await self.get(key) is not None if self._layer.offline else await self._store.exists(key)
@@ -193,9 +177,6 @@ class CacheStore(WrapperStore[Store]):
         """Store a value unless there is one."""
         await self._changing(key, self._store.set_if_not_exists(key, value))
 
-    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await Store._set_many(self, values)  # by set(), many at once
-
     async def delete(self, key: str) -> None:
         """Delete a value."""
         await self._changing(key, self._store.delete(key))
@@ -234,7 +215,3 @@ def _checked(file: BinaryIO, header: Header) -> Fetch:
         return values[start - begin : max(start, stop) - begin]
 
     return fetch
-
-
-def _plain(store: Store) -> Store:
-    return store

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import field_validator
 
 from copick_core.tree.wrapper_options import WrapperOptions
+from copick_layers.local_paths import local_path
 
 
 class IndexOptions(WrapperOptions):
@@ -27,8 +28,4 @@ class IndexOptions(WrapperOptions):
     @field_validator("path")
     @classmethod
     def _is_local(cls, value: str) -> str:
-        for scheme in ("local://", "file://"):
-            value = value.removeprefix(scheme)
-        if "://" in value or "::" in value:
-            raise ValueError("it must be a local file; give each user of a remote project an index of their own")
-        return value
+        return local_path(value, "it must be a local file; give each user of a remote project an index of their own")

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import Store
-from zarr.storage import WrapperStore
+
+from copick_layers.wrapper_stores import VolumeWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from zarr.core.buffer import Buffer
 
     from copick_core.tree.keys import Key
     from copick_layers.index.layer import IndexLayer
 
 
-class IndexStore(WrapperStore[Store]):
-    """A writable store of a volume. Pickled, it is the plain store.
+class IndexStore(VolumeWrapper):
+    """A writable store of a volume.
 
     Args:
         store: The store of the volume.
@@ -32,17 +31,8 @@ class IndexStore(WrapperStore[Store]):
         self._layer = layer
         self._key = key
 
-    @property
-    def seen_version(self) -> Hashable | None:
-        """Identity of the volume whose root document was read last, where the layer's stores know it."""
-        version: Hashable | None = getattr(self._store, "seen_version", None)
-        return version
-
     def _with_store(self, store: Store) -> IndexStore:
         return IndexStore(store, self._layer, self._key)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _plain, (self._store,)
 
     async def _changing(self, call: Awaitable[None], *, deletes: bool = False) -> None:
         loop = asyncio.get_running_loop()
@@ -62,9 +52,6 @@ class IndexStore(WrapperStore[Store]):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Store a value unless there is one."""
         await self._changing(self._store.set_if_not_exists(key, value))
-
-    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
-        await Store._set_many(self, values)  # by set(), many at once
 
     async def delete(self, key: str) -> None:
         """Delete a value; without its documents a volume may be none."""
@@ -88,7 +75,3 @@ class IndexStore(WrapperStore[Store]):
 
 async def _awaited(call: Awaitable[None]) -> None:
     await call
-
-
-def _plain(store: Store) -> Store:
-    return store
