@@ -27,7 +27,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from copick_backend_fs.documents import ROOT, is_metadata
 from copick_backend_fs.records import LEASE, Record, RecordTakenError
 from copick_backend_fs.replacing import Replacement
-from copick_backend_fs.volumes import RemoteVolume, limits
+from copick_backend_fs.volumes import RemoteVolume
+from copick_core.layers.byte_ranges import limits
 from copick_core.layers.staged import natural
 
 if TYPE_CHECKING:

@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import LocalStore
 
 from copick_backend_fs.documents import DOCUMENTS, is_metadata
 from copick_backend_fs.leftovers import partial_files
+from copick_core.layers.byte_ranges import limits
 from copick_core.layers.staged import natural
 
 if TYPE_CHECKING:
@@ -317,16 +318,3 @@ class RemoteVolume(Store):
             return await question(live, [self._full(name) for name in names])
 
         return await self._connection.ask_async(ask)
-
-
-def limits(part: ByteRequest | None) -> tuple[int | None, int | None]:
-    """First byte, and the one after the last, of a byte request; a negative first one counts from the end."""
-    if part is None:
-        return None, None
-    if isinstance(part, RangeByteRequest):
-        return part.start, part.end
-    if isinstance(part, OffsetByteRequest):
-        return part.offset, None
-    if isinstance(part, SuffixByteRequest):
-        return -part.suffix, None
-    raise TypeError(f"{part!r} is not a byte range")

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from copick_core.layers.byte_ranges import limits
 from copick_core.layers.staged import natural
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class MemoryVolume(Store):
         if value is None:
             return None
         buffer = (prototype or default_buffer_prototype()).buffer
-        return buffer.from_bytes(value if byte_range is None else memoryview(value)[_span(byte_range, len(value))])
+        return buffer.from_bytes(value if byte_range is None else memoryview(value)[slice(*limits(byte_range))])
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
@@ -148,13 +149,3 @@ class MemoryVolume(Store):
         self._check_writable()
         with self._place.lock:
             self._values.clear()
-
-
-def _span(part: ByteRequest, size: int) -> slice:
-    if isinstance(part, RangeByteRequest):
-        return slice(part.start, part.end)
-    if isinstance(part, OffsetByteRequest):
-        return slice(part.offset, None)
-    if isinstance(part, SuffixByteRequest):
-        return slice(max(0, size - part.suffix), None)
-    raise TypeError(f"{part!r} is not a byte range")

@@ -12,15 +12,10 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from zarr.abc.store import (
-    ByteRequest,
-    OffsetByteRequest,
-    RangeByteRequest,
-    Store,
-    SuffixByteRequest,
-)
+from zarr.abc.store import ByteRequest, Store
 
 from copick_backend_volume.arrays import open_array
+from copick_core.layers.byte_ranges import limits
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -108,7 +103,7 @@ class ReversedStore(Store):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read the value of a key; None where there is none."""
         data = await asyncio.to_thread(self._read, key)
-        return None if data is None else prototype.buffer.from_bytes(_cut(data, byte_range))
+        return None if data is None else prototype.buffer.from_bytes(data[slice(*limits(byte_range))])
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -154,13 +149,3 @@ class ReversedStore(Store):
             if key.startswith(start) and name not in seen:
                 seen.add(name)
                 yield name
-
-
-def _cut(data: bytes, request: ByteRequest | None) -> bytes:
-    if isinstance(request, RangeByteRequest):
-        return data[request.start : request.end]
-    if isinstance(request, OffsetByteRequest):
-        return data[request.offset :]
-    if isinstance(request, SuffixByteRequest):
-        return data[-request.suffix :] if request.suffix else b""
-    return data

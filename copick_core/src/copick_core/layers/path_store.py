@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from copick_core.layers.byte_ranges import limits
 from copick_core.layers.revisions import FileChangedError
 
 if TYPE_CHECKING:
@@ -70,13 +71,7 @@ class PathStore(Store):
     def _read(self, path: str, part: ByteRequest | None) -> bytes:
         if part is None:
             return self._layer.read_file(path)[0]
-        if isinstance(part, RangeByteRequest):
-            return self._layer.read_part(path, part.start, part.end)
-        if isinstance(part, OffsetByteRequest):
-            return self._layer.read_part(path, part.offset, None)
-        if isinstance(part, SuffixByteRequest):
-            return self._layer.read_part(path, -part.suffix, None) if part.suffix else b""
-        raise TypeError(f"{part!r} is not a byte range")
+        return self._layer.read_part(path, *limits(part))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

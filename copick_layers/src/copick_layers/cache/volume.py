@@ -12,8 +12,9 @@ import hashlib
 import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from copick_core.layers.byte_ranges import limits
 from copick_core.tree.keys import Key
 from copick_layers.cache.entries import Entry, Header, UnknownTokenError, as_text
 from copick_layers.cache.folder import Held, hashed
@@ -131,7 +132,7 @@ class CachedVolume:
         if entry is None and part is not None:
             entry = cache.load(self._folder, hashed(text, name))
             if entry is not None and entry.data is not None:
-                entry = Entry(entry.token, _sliced(entry.data, part))
+                entry = Entry(entry.token, entry.data[slice(*limits(part))])
         return entry
 
     @property
@@ -240,13 +241,3 @@ def _is_of_documents(version: Hashable | None) -> bool:
 def label_of(name: str, part: ByteRequest | None) -> str:
     """A value, or a part of it, as text."""
     return name if part is None else f"{name}\0{part!r}"
-
-
-def _sliced(data: bytes, part: Any) -> bytes:
-    from zarr.abc.store import OffsetByteRequest, RangeByteRequest
-
-    if isinstance(part, RangeByteRequest):
-        return data[part.start : part.end]
-    if isinstance(part, OffsetByteRequest):
-        return data[part.offset :]
-    return data[-part.suffix :] if part.suffix else b""

@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, Store
 
 from copick_core.errors import InvalidDataError
+from copick_core.layers.byte_ranges import limits
 from copick_view.viewer.placement import Level, Pyramid, place_levels
 
 if TYPE_CHECKING:
@@ -97,11 +98,11 @@ class PageVolume(Store):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read the value of a key; None where there is none."""
         if key in self._documents:
-            return prototype.buffer.from_bytes(_cut(self._documents[key], byte_range))
+            return prototype.buffer.from_bytes(self._documents[key][slice(*limits(byte_range))])
         if self._inner is not None:
             return await self._inner.get(key, prototype, byte_range)
         data = await asyncio.get_running_loop().run_in_executor(_decoders, self._decoded_chunk, key)
-        return None if data is None else prototype.buffer.from_bytes(_cut(data, byte_range))
+        return None if data is None else prototype.buffer.from_bytes(data[slice(*limits(byte_range))])
 
     async def getsize(self, key: str) -> int:
         """Bytes of a value, of stored ones without reading them.
@@ -282,13 +283,3 @@ def _as_labels(values: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
         good = (values >= 0) & (values < 2.0**32)
     return np.where(good, np.rint(np.where(good, values, 0)), 0).astype("<u4")
-
-
-def _cut(data: bytes, request: ByteRequest | None) -> bytes:
-    if isinstance(request, RangeByteRequest):
-        return data[request.start : request.end]
-    if isinstance(request, OffsetByteRequest):
-        return data[request.offset :]
-    if isinstance(request, SuffixByteRequest):
-        return data[-request.suffix :] if request.suffix else b""
-    return data
