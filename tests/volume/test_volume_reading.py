@@ -339,9 +339,32 @@ def test_there_is_an_object_for_every_value(generated):
 
 def test_a_value_that_an_object_has_as_its_label_gets_no_second_object(generated):
     femur = {"name": "femur", "is_particle": False, "label": 255}
-    root = open_volume(generated.root, pickable_objects=[femur], labels={"255": {"name": "bone"}})
+    root = open_volume(generated.root, pickable_objects=[femur])
 
-    assert [o.label for o in root.pickable_objects] == [255, 100, 200]
+    assert [(o.name, o.label) for o in root.pickable_objects] == [("femur", 255), ("label-100", 100), ("label-200", 200)]
+    assert root.get_run("CC7651").segmentations[0].name == "femur"
+
+
+def test_an_object_without_a_label_gets_the_value_that_has_its_name(generated):
+    bone = {"name": "bone", "is_particle": False, "color": [1, 2, 3, 255]}
+    root = open_volume(generated.root, pickable_objects=[bone], labels={"255": {"name": "bone"}})
+
+    assert root.get_object("bone").label == 255
+    assert root.get_run("CC7651").segmentations[0].color == (1, 2, 3, 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "said"),
+    [
+        ("femur", 255, r"pickable_objects\[0\]: 'femur' has label 255, but labels.255 names this value 'bone'"),
+        ("bone", 3, r"pickable_objects\[0\]: 'bone' has label 3, but labels.255 gives this name to value 255"),
+    ],
+)
+def test_an_object_that_contradicts_a_value_is_refused_by_name_label_and_place(generated, name, label, said):
+    objects = [{"name": name, "is_particle": False, "label": label}]
+
+    with pytest.raises(ConfigError, match=said):
+        open_volume(generated.root, pickable_objects=objects, labels={"255": {"name": "bone"}})
 
 
 def test_an_object_without_a_label_stands_for_no_value(generated):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from copick_backend_volume.places import is_label
 from copick_core.tree.names import sanitize_name
-from copick_core.tree.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig, PickableObject
 
 
 def _as_text(value: Any) -> Any:
@@ -44,6 +44,11 @@ class VolumeLabel(BaseModel):
         return value
 
 
+def has_label(obj: PickableObject) -> bool:
+    """Whether a configuration gives an object a label; otherwise it has the default one, which means no value."""
+    return "label" in obj.model_fields_set and obj.label is not None
+
+
 class CopickConfigVolume(CopickConfig):
     """Configuration of a project over a compose volume.
 
@@ -56,7 +61,7 @@ class CopickConfigVolume(CopickConfig):
         voxel_size: Voxel size of jobs that nothing else tells of; by default 1: voxels, not calibrated.
         voxel_size_unit: Unit of the voxel sizes here, as OME-NGFF names it.
         job_voxel_sizes: Voxel sizes by job id.
-        labels: Meaning of voxel values.
+        labels: Meaning of voxel values: names and colours of their objects. Objects that are listed too must agree.
         write_back: Allow the explicit calls that write into the volume.
         mesh_downsample: Factor by which the app pooled labels before meshing, which nothing records; None if not known.
         hide_incomplete: List images and segmentations only when all their chunks are there.
@@ -107,6 +112,26 @@ class CopickConfigVolume(CopickConfig):
         shared = [name for name, times in names.items() if times > 1]
         if shared:
             raise ValueError(f"labels: several values are named {shared[0]!r}; an object has one label")
+        self._check_objects()
         if self.overlay is not None and self.overlay_root is not None:
             raise ValueError("overlay_root and overlay are two overlays; give one")
         return self
+
+    def _check_objects(self) -> None:
+        """Refuse objects that have another name or label than their value: segmentations would be opened as something else."""
+        values = {label.name: value for value, label in self.labels.items()}
+        for index, obj in enumerate(self.pickable_objects):
+            if not has_label(obj):
+                continue
+            place = f"pickable_objects[{index}]"
+            value, named = values.get(obj.name, obj.label), self.labels.get(obj.label or 0)
+            if value != obj.label:
+                raise ValueError(
+                    f"{place}: {obj.name!r} has label {obj.label}, but labels.{value} gives this name to value {value}. "
+                    f"Write label {value}, or another name in labels.{value}."
+                )
+            if named is not None and named.name != obj.name:
+                raise ValueError(
+                    f"{place}: {obj.name!r} has label {obj.label}, but labels.{obj.label} names this value {named.name!r}. "
+                    f"Write one name in both, or give {obj.name!r} another label."
+                )

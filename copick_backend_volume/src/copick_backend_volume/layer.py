@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from copick_backend_volume.arrays import ATTRIBUTES_FILE, StoredArray, open_array
+from copick_backend_volume.config import CopickConfigVolume, has_label
 from copick_backend_volume.dicom import cube
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.mesh_files import NOTE, downsampling, read_mesh, to_trimesh
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from trimesh import Scene
     from zarr.abc.store import Store
 
-    from copick_backend_volume.config import CopickConfigVolume
 
 #: The builtin, which the method of this name hides inside the class.
 _Values: TypeAlias = list[int]
@@ -222,7 +222,7 @@ class VolumeLayer(Layer):
         label = self.config.labels.get(value)
         if label:
             return label.name
-        by_label = (obj.name for obj in self.config.pickable_objects if obj.label == value and "label" in obj.model_fields_set)
+        by_label = (obj.name for obj in self.config.pickable_objects if obj.label == value and has_label(obj))
         return next(by_label, f"label-{value}")
 
     def user(self, job: str, model: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from copick_backend_volume.config import CopickConfigVolume
+from copick_backend_volume.config import CopickConfigVolume, has_label
 from copick_backend_volume.layer import VolumeLayer
 from copick_backend_volume.places import DATABASE, JOB_FOLDERS, local_folder
 from copick_core.errors import ConfigError, redacted
@@ -42,13 +42,23 @@ def open_layers(config: CopickConfigVolume) -> Layers:
         raise ConfigError(source="<config>", reason=reason)
     config.volume_root = root
     static = VolumeLayer("volume", config)
-    config.pickable_objects = [*config.pickable_objects, *_objects(config, static)]
+    config.pickable_objects = _labelled(config)
+    config.pickable_objects += _objects(config, static)
     return Layers(static=[static], overlay=_overlay(config, static))
+
+
+def _labelled(config: CopickConfigVolume) -> list[PickableObject]:
+    """The objects of the configuration; one without a label gets the value that has its name."""
+    values = {label.name: value for value, label in config.labels.items()}
+    return [
+        obj.model_copy(update={"label": values[obj.name]}) if obj.name in values and not has_label(obj) else obj
+        for obj in config.pickable_objects
+    ]
 
 
 def _objects(config: CopickConfigVolume, layer: VolumeLayer) -> list[PickableObject]:
     names = {obj.name for obj in config.pickable_objects}
-    labels = {obj.label for obj in config.pickable_objects if "label" in obj.model_fields_set}
+    labels = {obj.label for obj in config.pickable_objects if has_label(obj)}
     added: list[PickableObject] = []
     for value in layer.discovered_values():
         name = layer.object_name(value)
