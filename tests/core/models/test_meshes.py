@@ -1,9 +1,10 @@
-"""Meshes as GLB bytes."""
+"""Meshes of a run, and as GLB bytes."""
 
 import json
 import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 import trimesh
 
@@ -50,3 +51,22 @@ def test_an_array_that_the_file_cannot_hold_is_refused_before_it_is_allocated() 
     tracemalloc.stop()
 
     assert peak < 2**22
+
+
+def test_a_mesh_round_trips_in_angstrom(root, run):
+    box = trimesh.creation.box(extents=(1, 2, 3))
+    mesh = run.new_mesh("membrane", "1")
+    mesh.mesh = box
+    mesh.store()
+    root.refresh()
+    (again,) = root.get_run("TS_1").get_meshes("membrane", "alice", "1")
+    (geometry,) = again.mesh.geometry.values()
+    np.testing.assert_allclose(geometry.bounds, box.bounds)
+    assert again.color == (60, 160, 230, 255)
+
+
+def test_a_new_mesh_is_empty(root, run):
+    run.new_mesh("membrane", "1")
+    root.refresh()
+    mesh = root.get_run("TS_1").meshes[0].mesh
+    assert sum(len(g.vertices) for g in mesh.geometry.values()) == 0
