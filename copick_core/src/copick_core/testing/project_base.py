@@ -39,7 +39,22 @@ SEGMENTATION_TYPES: dict[str, dict[str, bool]] = {
 LEAVES = ("picks", "mesh", "filaments", "binary", "multilabel", "instance", "panoptic", "tomogram", "features")
 
 
-class ProjectChecks:
+class BackendChecks:
+    """Checks of a backend, which need not be installed."""
+
+    backend: ClassVar[Backend | None] = None
+
+    @pytest.fixture(autouse=True)
+    def _registered(self) -> Iterator[None]:
+        if self.backend is None or self.backend.config_type in plugins.backends.names():
+            yield
+            return
+        plugins.register(self.backend)
+        yield
+        plugins.reset()
+
+
+class ProjectChecks(BackendChecks):
     """What every group of checks on whole projects shares: override what stands here, and nothing else.
 
     Attributes:
@@ -53,7 +68,6 @@ class ProjectChecks:
         steps: How many steps each of them has.
     """
 
-    backend: ClassVar[Backend | None] = None
     shared: ClassVar[bool] = True
     zarr_formats: ClassVar[tuple[int, ...]] = (2, 3)
     process_bound: ClassVar[bool] = False
@@ -73,15 +87,6 @@ class ProjectChecks:
         raise NotImplementedError("override make_config(): the configuration of an empty, writable project")
 
     # ------------------------------------------------------------------ for checks
-
-    @pytest.fixture(autouse=True)
-    def _registered(self) -> Iterator[None]:
-        if self.backend is None or self.backend.config_type in plugins.backends.names():
-            yield
-            return
-        plugins.register(self.backend)
-        yield
-        plugins.reset()
 
     @pytest.fixture
     def config(self, tmp_path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +11,18 @@ import pytest
 from copick_core import opening, plugins
 from copick_core.errors import NotFoundError, ReadOnlyError
 from copick_core.layers import Layer
-from copick_core.plugins import Backend
 from copick_core.testing import samples
 from copick_core.testing.contract import promises
 from copick_core.testing.dict_layer import DICT_BACKEND
 from copick_core.testing.layer_base import ALL_KINDS
 from copick_core.testing.layer_writes import at_once
-from copick_core.testing.project_base import everything, store_values
+from copick_core.testing.project_base import BackendChecks, everything, store_values
 from copick_core.tree.keys import CONTAINER_KINDS, FILE_KINDS, PARENT_KIND, ROOT, VOLUME_KINDS, Key, Kind
 
 NEVER = "A static layer never changes."
 
 
-class StaticBackendTests:
+class StaticBackendTests(BackendChecks):
     """Checks that a read-only backend shows what lies in its place, and never changes it.
 
     The author lays known content into the place, behind the backend's back, and says what must be seen of it.
@@ -44,8 +43,6 @@ class StaticBackendTests:
                     return {RunKey("17"): None, PicksKey("17", "ribosome", "data-portal", "4"): [[1.0, 2.0, 3.0]]}
     """
 
-    backend: ClassVar[Backend | None] = None
-
     @pytest.fixture
     def config(self) -> dict[str, Any]:
         """Configuration of a project whose place holds known content. Override it."""
@@ -61,15 +58,6 @@ class StaticBackendTests:
         return None
 
     # ------------------------------------------------------------------ for checks
-
-    @pytest.fixture(autouse=True)
-    def _registered(self) -> Iterator[None]:
-        if self.backend is None or self.backend.config_type in plugins.backends.names():
-            yield
-            return
-        plugins.register(self.backend)
-        yield
-        plugins.reset()
 
     @pytest.fixture
     def layer(self, config: dict[str, Any]) -> Layer:
