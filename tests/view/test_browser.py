@@ -294,6 +294,64 @@ def test_one_click_in_a_list_leads_to_the_point_and_a_link_leads_there_again(ope
     assert opened.until(lambda: session.drawing.view()["position"] == pytest.approx(place))
 
 
+def test_lengths_are_in_angstrom_or_in_nanometres_also_in_the_legend_of_objects(opened):
+    opened.open("TS_1")
+    opened.page.click(f".row:has-text('{TOOL}') button")
+    opened.page.wait_for_selector(".row:has-text('r 120 Å, label 1')")
+    opened.page.wait_for_selector(".points button:has-text('400.0  300.0  200.0 Å')")
+
+    opened.page.select_option("select:has(option[value=nm])", "nm")
+
+    opened.page.wait_for_selector(".row:has-text('r 12 nm, label 1')")
+    opened.page.wait_for_selector(".points button:has-text('40.00  30.00  20.00 nm')")
+
+
+def test_a_layer_is_hidden_by_its_box(opened):
+    session = opened.open("TS_1")
+    _only(session, LABELS)
+    opened.look(session, [v * SIZE for v in BALL], 12)
+    assert _middle(opened.pixels()).any()
+
+    opened.page.uncheck(f"label:has-text('{LABELS}') input")
+
+    opened.until(lambda: not _middle(opened.pixels()).any())
+
+
+def test_a_key_takes_back_the_last_change(opened):
+    session = opened.open("TS_1")
+    opened.look(session, (300.0, 200.0, 100.0), 8)
+    for x in (400, 450):
+        opened.click(x, 200, "Control")
+    opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "2 added"})
+
+    opened.page.keyboard.press("Control+z")
+
+    opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "1 added"})
+
+
+def test_a_selected_point_is_given_to_another_object_in_the_panel(opened, shared_project):
+    session = opened.open("TS_1")
+    opened.page.click(f".row:has-text('{OWN}') button")
+    opened.page.click(".points button:has-text('300.0')")
+    opened.until(lambda: session.drawing.selection() == {OWN: "p0"})
+
+    opened.page.select_option("#assign", "proteasome")
+    opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "1 deleted", "proteasome": "1 added"})
+    opened.page.click("#store")
+    opened.until(lambda: not session.panel()["unsaved"])
+
+    (found,) = copick_core.open(shared_project("alice")).get_run("TS_1").get_picks("proteasome", "alice")
+    assert found.numpy()[0].tolist() == [[300.0, 200.0, 100.0]]
+
+
+def test_the_state_of_review_is_set_in_the_panel(opened, shared_project):
+    opened.open("TS_1")
+
+    opened.page.select_option("#review-ribosome", "done")
+
+    opened.until(lambda: copick_core.open(shared_project("alice")).reviews.get("TS_1", "ribosome").state == "done")
+
+
 def test_all_runs_have_a_picture_and_lead_to_the_run(opened):
     opened.page.goto(opened.server.url)
     opened.page.wait_for_selector(".card img")
