@@ -122,6 +122,19 @@ def timed(action: Callable[[], Any], warm_up: Callable[[], Any] | None = None) -
     return result, {**numbers, "profile": sampler.shares()} if sampler else numbers
 
 
+def environment(*, python_path: bool = True) -> dict[str, str]:
+    """The variables of a process that is measured.
+
+    Python keeps what it compiles: pip compiles what it installs, and a process that may not would compile an editable
+    installation each time.
+
+    Args:
+        python_path: Whether PYTHONPATH holds for it, which is for our interpreter only.
+    """
+    left_out = {"COPICK_CONFIG", "PYTHONDONTWRITEBYTECODE", *(() if python_path else ("PYTHONPATH",))}
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
 def run(command: Sequence[str], *, python_path: bool = True) -> str:
     """Run a command that measures, and return what it printed last.
 
@@ -129,10 +142,7 @@ def run(command: Sequence[str], *, python_path: bool = True) -> str:
         command: Program and arguments.
         python_path: Whether PYTHONPATH holds for it, which is for our interpreter only.
     """
-    kept = {name: value for name, value in os.environ.items() if name != "COPICK_CONFIG"}
-    if not python_path:
-        kept.pop("PYTHONPATH", None)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(python_path=python_path))
     if done.returncode != 0:
         raise SystemExit(f"{command} failed with code {done.returncode}:\n{done.stderr}")
     return done.stdout.splitlines()[-1]

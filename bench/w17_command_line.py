@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from projects import open_project
-from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, run
+from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, environment, main, run
 from w1_import import FACTS
 
 HELP, LIST, PLUGINS = "--help", "ls", "plugins"
@@ -57,7 +57,9 @@ def command(job: Job) -> list[str]:
 def execute(job: Job) -> Numbers:
     program, *arguments = command(job)
     before, start = _processor_seconds(), time.perf_counter()
-    done = subprocess.run([job.python, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    command_line = [job.python, "-c", program, *arguments]
+    variables = environment(python_path=job.system != REFERENCE)
+    done = subprocess.run(command_line, capture_output=True, text=True, check=True, env=variables)
     numbers: Numbers = {"seconds": time.perf_counter() - start, "processor s": round(_processor_seconds() - before, 2)}
     numbers |= _facts(job.python, program, *arguments)
     listed = [line.rstrip("/") for line in done.stdout.splitlines() if line.startswith("TS_")]

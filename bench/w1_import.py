@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from projects import RUN, new_tomogram, open_project
-from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, main, run
+from rounds import LIMIT, OURS, REFERENCE, Job, Numbers, Sizes, Workload, environment, main, run
 
 OPEN, VOXEL = "import and open", "import, open and read a voxel"
 FACTS = """
@@ -67,7 +67,8 @@ def _facts(system: str, python: str, program: str) -> dict[str, Any]:
 
 def slowest_imports(job: Job) -> dict[str, float]:
     """Share of the packages in the time of all imports."""
-    done = subprocess.run([job.python, "-X", "importtime", "-c", code(job)], capture_output=True, text=True, check=True)
+    command = [job.python, "-X", "importtime", "-c", code(job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     shares: dict[str, float] = {}
     for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", done.stderr):
         package = name.split(".")[0]

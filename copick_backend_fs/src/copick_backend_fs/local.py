@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
     from copick_backend_fs.mounts import MountLayer
     from copick_core.layers.problems import OfWriters, Problem
-
-logger = logging.getLogger(__name__)
 
 _BINARY = getattr(os, "O_BINARY", 0)
 #: What "there is no such file" looks like, depending on what is in the way.
@@ -340,7 +336,11 @@ class LocalLayer(PathLayer):
             else:
                 _remove_folder(hidden)
         except OSError as error:
-            logger.warning("layer %r: %s is deleted, but %s could not be removed: %s", self.name, target, hidden, error)
+            import logging
+
+            logging.getLogger(__name__).warning(
+                "layer %r: %s is deleted, but %s could not be removed: %s", self.name, target, hidden, error
+            )
         self._sweep_above(path)
 
     def replace_folder(self, staged: str, path: str) -> None:
@@ -448,6 +448,8 @@ def _remove_where_it_is(path: str) -> None:
 
 def _remove_folder(path: str) -> None:
     """Delete a folder with all it holds, though somebody else may delete what is below it at the same time."""
+    import shutil
+
     while True:
         try:
             shutil.rmtree(path)

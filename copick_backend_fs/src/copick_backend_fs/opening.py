@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 from copick_backend_fs.config import CopickConfigFSSpec, Limits
@@ -10,8 +9,6 @@ from copick_backend_fs.layer import open_layer, place_of
 from copick_backend_fs.local import LocalLayer
 from copick_core.errors import ConfigError
 from copick_core.layers import Layers
-
-logger = logging.getLogger(__name__)
 
 
 def open_layers(config: CopickConfigFSSpec) -> Layers:
@@ -41,7 +38,9 @@ def open_layers(config: CopickConfigFSSpec) -> Layers:
         _check_apart(static.root, overlay.root)
         overlay.protected = [os.path.realpath(static.root)]
     if isinstance(static, LocalLayer) and not os.path.isdir(static.root):
-        logger.warning("static_root %s does not exist: nothing will be listed from it", static.root)
+        import logging
+
+        logging.getLogger(__name__).warning("static_root %s does not exist: nothing will be listed from it", static.root)
     return Layers(static=[static], overlay=overlay)
 
 

@@ -6,7 +6,6 @@ failed (with one ``error:`` line that gives the reason), 2 that it was not under
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
@@ -27,9 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if argv is None:
-        _start_quickly()
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is not None:
+        return _main(list(argv))
+    from copick_core.cli import quick
+
+    quick.start()
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        quick.end()
+
+
+def _main(arguments: list[str]) -> int:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # It was closed (`>&-`): writing to nobody is no error.
@@ -51,15 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {_message(error)}", file=sys.stderr)
         return 1
     return code
-
-
-def _start_quickly() -> None:
-    """Leave out what takes a fifth of the time of short commands and finds nothing; for processes that are a command."""
-    from copick_core.plugins.discovery import entry_points_of
-
-    gc.set_threshold(50_000)  # what imports allocate stays
-    if not entry_points_of("pydantic"):
-        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # or it looks through all metadata for its plugins
 
 
 def _run(arguments: list[str]) -> int:

@@ -7,7 +7,6 @@ dealt with here, once.
 from __future__ import annotations
 
 import builtins
-import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     from copick_core.layers.problems import OfWriters, Problem
     from copick_core.tree.schema import CopickConfig
-
-logger = logging.getLogger(__name__)
 
 #: What a folder holds: name of each entry, and whether it is a folder.
 Listing = dict[str, bool]
@@ -279,6 +276,9 @@ class PathLayer(Layer):
             return keys
         if kind in layout.WITH_PARTS:
             keys += self._old_keys(kind, parent, folder, listing)
+        import logging
+
+        logger = logging.getLogger(__name__)
         if logger.isEnabledFor(logging.DEBUG):
             for name, is_folder in listing.items():
                 kept = (
@@ -547,7 +547,9 @@ class PathLayer(Layer):
         except FileNotFoundError:
             pass
         except Exception as error:
-            logger.warning("layer %r: %s could not be removed: %s", self.name, staged, error)
+            import logging
+
+            logging.getLogger(__name__).warning("layer %r: %s could not be removed: %s", self.name, staged, error)
 
     def sweep_staged(self, folder: str) -> None:
         """Remove what writers that died have left in a folder, once for each folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from copick_core.filaments.values import CopickFilament, CopickFilamentCurve, CopickFilamentsFile
     from copick_core.layers.revisions import Revision
     from copick_core.models.run import CopickRun
-
-logger = logging.getLogger(__name__)
 
 
 class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
@@ -297,7 +294,9 @@ class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
         self._revision = self._store(meta.model_copy(update={**header, "filaments": kept}))
         for filament in outdated:
             filament.curve = None
-            logger.warning(
+            import logging
+
+            logging.getLogger(__name__).warning(
                 "%s: the curve of filament %d does not describe its points any more; it was left out.",
                 self._key,
                 filament.instance_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     from copick_core.filaments.values import CopickFilamentCurve
     from copick_core.models.children import Children
-
-logger = logging.getLogger(__name__)
 
 _FILAMENTS = Kind.FILAMENTS
 
@@ -102,7 +99,9 @@ class FilamentsOfRun(AnnotationsOfRun):
         declared = self._object(object_name)
         key = FilamentsKey(self.name, declared.name, *self._made_by(user_id, session_id))
         if not declared.is_filament:
-            logger.warning("%s: object %r is not declared a filament", key, declared.name)
+            import logging
+
+            logging.getLogger(__name__).warning("%s: object %r is not declared a filament", key, declared.name)
         if polylines is not None and curves is not None:
             raise InvalidDataError(source=key, reason="there are polylines and curves; pass one of them")
         if polylines is None and curves is None and values:

@@ -29,7 +29,7 @@ def load_config(path: str | os.PathLike[str], config_cls: type[C]) -> C:
     data = read(name)
     config = validated(config_cls, parse_json(data, name), name, folder_of(name))
     config._referrers = (place_of(name),)
-    config._file = (place_of(name), digest(data))
+    config._file = (place_of(name), data)
     return config
 
 
@@ -56,15 +56,15 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
 
     def check() -> None:
         try:
-            found = digest(read(name)) if known else None
+            found = read(name) if known is not None else None
         except ConfigNotFoundError:
             return  # of a file that was deleted, nothing is overwritten
         if found != known:
             raise ConflictError(
                 key="the configuration",
                 layer=redacted(name),
-                expected=known,
-                found=found,
+                expected=None if known is None else digest(known),  # the files may hold secrets
+                found=None if found is None else digest(found),
                 way_out="Open it again and make your change there, or pass overwrite=True.",
             )
 
@@ -76,7 +76,7 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
     except (TypeError, ValueError) as error:
         raise ConfigError(source=name, reason=f"it cannot be written as JSON: {error}") from error
     write(name, data, check)
-    config._file = (place, digest(data))
+    config._file = (place, data)
 
 
 def _restore_relative(content: dict[str, Any], as_written: Mapping[tuple[str | int, ...], tuple[str, str]]) -> None:

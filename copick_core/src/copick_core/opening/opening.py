@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from copick_core import plugins
 from copick_core.errors import ConfigError, ConfigNotFoundError, redacted
 from copick_core.opening.config_types import backend_for, config_type_of
-from copick_core.opening.files import digest, parse_json, read
+from copick_core.opening.files import parse_json, read
 from copick_core.opening.locations import folder_of, place_of
 from copick_core.opening.validation import validated
 
@@ -72,7 +72,7 @@ def from_file(path: str | os.PathLike[str]) -> CopickRootOverlay:
     name = os.fspath(path)
     data = read(name)
     root = _open(parse_json(data, name), name, folder_of(name), (place_of(name),))
-    root.config._file = (place_of(name), digest(data))
+    root.config._file = (place_of(name), data)
     return root
 
 

@@ -36,8 +36,8 @@ class Installation:
     def entry_points(self) -> str:
         """The text of its file of entry points; empty if it has none."""
         try:
-            with open(os.path.join(self.folder, "entry_points.txt"), encoding="utf-8", errors="replace") as file:
-                return file.read()
+            with open(f"{self.folder}/entry_points.txt", "rb", buffering=0) as file:  # hundreds are opened: the fastest way
+                return file.read().decode("utf-8", "replace")
         except OSError:
             return ""
 
@@ -143,9 +143,8 @@ def _distributions() -> Iterator[tuple[str, Installation]]:
         except OSError:
             continue  # such as the standard library's archive, which most interpreters have no file for
         for name in names:
-            stem, ending = os.path.splitext(name)
-            if ending in _ENDINGS:
-                yield _normalized(stem.partition("-")[0]), Installation(os.path.join(place, name))
+            if name.endswith(_ENDINGS):
+                yield _normalized(name[: name.rindex(".")].partition("-")[0]), Installation(os.path.join(place, name))
     for finder in sys.meta_path:
         if getattr(finder, "__module__", "") not in _OF_FOLDERS and hasattr(finder, "find_distributions"):
             yield from _elsewhere(finder.find_distributions())

@@ -7,7 +7,6 @@ Kinds that are listed from different folders, and layers, are asked at the same 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -207,8 +206,13 @@ def _ask_all(
     asked = [(layer, kind, parents) for layer in root.layers.all for kind, parents in questions if parents]
     if not asked:
         return {}, set()
-    with ThreadPoolExecutor(len(asked)) as pool:
-        answers = [*pool.map(lambda question: _list_many(root, *question), asked)]
+    if len(asked) == 1:
+        answers = [_list_many(root, *asked[0])]
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(len(asked)) as pool:
+            answers = [*pool.map(lambda question: _list_many(root, *question), asked)]
     failures: set[tuple[Kind, ParentKey]] = set()
     for (layer, kind, _), answer in zip(asked, answers, strict=True):
         if isinstance(answer, PartialListing):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
@@ -109,6 +108,8 @@ class Selection:
 
     def _rows_with(self, content: Content) -> list[Row]:
         """The rows that have a content: as layers know it, and the others read."""
+        from concurrent.futures import ThreadPoolExecutor
+
         (kind,) = self.kinds
         found = _found(self.root, kind, self.address, content)
         rows, unknown = ([], self._all_rows(self.kinds)) if found is None else found

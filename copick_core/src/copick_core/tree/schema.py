@@ -217,7 +217,8 @@ class CopickConfig(BaseModel):
     review_states: list[str] | None = None
 
     _folder: str | None = PrivateAttr(default=None)
-    _file: tuple[str, str] | None = PrivateAttr(default=None)
+    #: The file that it was loaded from or saved to: its place, and what it held.
+    _file: tuple[str, bytes] | None = PrivateAttr(default=None)
     #: The files that led here, by their places: its own, after those that refer to it.
     _referrers: tuple[str, ...] = PrivateAttr(default=())
     #: Files that wrappers keep, by their places, and which wrapper keeps each.

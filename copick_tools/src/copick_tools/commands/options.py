@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from copick_core.cli.parameters import if_exists_option, json_option
 from copick_core.tree.keys import Kind
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from copick_core.overlay import CopickRootOverlay
     from copick_tools.plans import Plan
 
@@ -32,6 +33,8 @@ class AddressType(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Addresses of the project that begin like what was typed: first runs, then what is in one."""
+        from click.shell_completion import CompletionItem
+
         from copick_core.tree.addresses import address_of
 
         config = ctx.params.get("config") or os.environ.get("COPICK_CONFIG")
