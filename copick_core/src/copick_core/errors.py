@@ -34,8 +34,60 @@ from them::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+_is_command_line = False
+_calls_python: ContextVar[bool] = ContextVar("calls_python", default=False)
+
+
+def by_caller(python: str, command: str) -> str:
+    """What the caller can do next: the words for Python, or in a process that is a command those for the command line.
+
+    Args:
+        python: With names of functions and arguments.
+        command: The same with commands and options.
+    """
+    return command if _is_command_line and not _calls_python.get() else python
+
+
+def no_user() -> str:
+    """What to do where nobody has said who makes something."""
+    return by_caller(
+        "pass one, or set user_id in the configuration or on the root",
+        "pass --user NAME, or set one: copick-core config set user_id NAME",
+    )
+
+
+def copy_first() -> str:
+    """How to change something read-only."""
+    return by_caller(
+        "Make a copy in the overlay with new_…(…, exist_ok=True).",
+        "Copy it into the overlay, to another user or session, with copick-core cp.",
+    )
+
+
+@contextmanager
+def at_command_line() -> Iterator[None]:
+    """Within it, all errors and warnings of this process name commands and options."""
+    global _is_command_line
+    before, _is_command_line = _is_command_line, True
+    try:
+        yield
+    finally:
+        _is_command_line = before
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Within it, errors and warnings of this thread name functions and arguments: it runs what a user has written."""
+    token = _calls_python.set(True)
+    try:
+        yield
+    finally:
+        _calls_python.reset(token)
 
 
 class CopickError(Exception):
@@ -108,9 +160,14 @@ class NotFoundError(CopickError, FileNotFoundError):
         key: Any,
         layer: str,
         location: str | None = None,
-        way_out: str = "If it was deleted or renamed by someone else, refresh() its parent.",
+        way_out: str | None = None,
     ) -> None:
         where = f" at {location}" if location else ""
+        if way_out is None:
+            way_out = by_caller(
+                "If it was deleted or renamed by someone else, refresh() its parent.",
+                "Somebody else may have deleted or renamed it; copick-core ls lists what there is.",
+            )
         super().__init__(
             f"{key} is not in layer {layer!r}{where}. {way_out}",
             key=key,
@@ -130,8 +187,9 @@ class AlreadyExistsError(CopickError, ValueError):
     key: Any
     layer: str | None
 
-    def __init__(self, *, key: Any, layer: str | None = None, way_out: str = "Pass exist_ok=True to get it.") -> None:
+    def __init__(self, *, key: Any, layer: str | None = None, way_out: str | None = None) -> None:
         where = "" if layer is None else f" in layer {layer!r}"
+        way_out = way_out or by_caller("Pass exist_ok=True to get it.", "Pass --if-exists replace to replace it.")
         super().__init__(f"{key} already exists{where}. {way_out}", key=key, layer=layer)
 
 
@@ -183,7 +241,7 @@ class ConflictError(CopickError, RuntimeError):
             return
         if way_out is None:
             again = "merge, and store again" if found is not None else "assign them again, and store: that makes it anew"
-            way_out = f"Keep your values, refresh() the handle, {again}."
+            way_out = by_caller(f"Keep your values, refresh() the handle, {again}.", "Run the command again.")
         what = "was created" if expected is None else "was deleted" if found is None else "was changed"
         super().__init__(
             f"{key} {what} in layer {layer!r} by someone else since it was read. Nothing was written. {way_out}",
@@ -242,9 +300,12 @@ class UnknownObjectError(CopickError, ValueError):
     known: list[str]
 
     def __init__(self, *, name: str, known: list[str]) -> None:
+        import shlex
+
+        way_out = by_caller("Add it with root.new_object(...).", f"Add it with: copick-core add object {shlex.quote(name)}")
         super().__init__(
             f"Object {name!r} is not among the project's objects ({', '.join(known) or 'none'}).{closest(name, known)} "
-            "Add it with root.new_object(...).",
+            f"{way_out}",
             name=name,
             known=known,
         )
@@ -394,9 +455,12 @@ class RegionTooLargeError(CopickError, ValueError):
     available: int
 
     def __init__(self, *, requested: int, available: int) -> None:
-        super().__init__(
-            f"The region takes {requested:,} bytes, but only {available:,} bytes of memory are free. "
+        way_out = by_caller(
             "Read a smaller region (x=, y=, z= slices), or a coarser level (zarr_group=).",
+            "Run it where more memory is free.",
+        )
+        super().__init__(
+            f"The region takes {requested:,} bytes, but only {available:,} bytes of memory are free. {way_out}",
             requested=requested,
             available=available,
         )

@@ -16,7 +16,7 @@ from copick_core.picks import encode, from_arrays
 from copick_core.tree.keys import Kind, PicksKey
 from copick_tools import __version__
 from copick_tools.comparing import match
-from copick_tools.plans import Change, Plan, Progress, Report, Skipped
+from copick_tools.plans import Change, Plan, Progress, Report, Skipped, choose_if_exists
 from copick_tools.targets import Target
 from copick_tools.transferring import is_newer
 
@@ -121,7 +121,7 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
             plan.skipped.append(Skipped(key, "none of its sources is newer"))
             continue
         if exists and if_exists == "fail":
-            way_out = "It has other content than merging makes; choose if_exists='skip' or 'replace' (--if-exists)."
+            way_out = f"It has other content than merging makes; {choose_if_exists()}."
             raise AlreadyExistsError(key=key, layer=layer.name, way_out=way_out)
         with recording(
             "copick-core merge",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from copick_core.cli.words import printable
+from copick_core.errors import by_caller
 from copick_core.tree.addresses import address_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 Action = Literal["create", "replace", "delete"]
 #: Called before each step with what it is, how many steps are done, and how many there are.
 Progress = Callable[[str, int, int], None]
+
+
+def choose_if_exists() -> str:
+    """What to do about a target that holds something else."""
+    return by_caller("choose if_exists='skip' or 'replace'", "choose --if-exists skip or replace")
+
+
+def replacing() -> str:
+    """How to replace what a target holds."""
+    return by_caller("if_exists='replace'", "--if-exists replace")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
+from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError, in_python
 from copick_core.layers.provenance import RECORD, Recording, described_input, mark_of, recording
 from copick_core.layers.records import change_document, read_document
 from copick_core.projects.runs import map_runs
@@ -233,7 +233,10 @@ def work_on_run(
     for key, layer_name in targets:
         try:
             entity = run if key.kind is Kind.RUN else handle_of(root, key, root._layer(layer_name))
-            with recording(TOOL, function=function, version=version, by=root.user_id, arguments=arguments) as recorded:
+            with (
+                recording(TOOL, function=function, version=version, by=root.user_id, arguments=arguments) as recorded,
+                in_python(),
+            ):
                 called(entity, **arguments)
             _note_call(root, run.name, _name(function, key), arguments, recorded)
         except Exception as error:

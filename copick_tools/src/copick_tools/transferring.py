@@ -12,7 +12,7 @@ from copick_core.layers.revisions import note_change
 from copick_core.projects.copying import add_objects, configured_format, copy_content, same_content
 from copick_core.projects.selection import Row
 from copick_core.tree.keys import CONTAINER_KINDS, ROOT, Key, Kind, ObjectKey
-from copick_tools.plans import Action, Change, Plan, Skipped, Step
+from copick_tools.plans import Action, Change, Plan, Skipped, Step, choose_if_exists, replacing
 from copick_tools.targets import check_names
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Transfer:
             replace = self.action == "replace"
             copy_content(self.layer, self.key, self.target, self.target_key, replace=replace, format=self.format)
         if (verify or self.delete_source) and not same_content(self.layer, self.key, self.target, self.target_key):
-            reason = f"the copy in layer {self.target.name!r} differs from {self.key}; copy it again with if_exists='replace'"
+            reason = f"the copy in layer {self.target.name!r} differs from {self.key}; copy it again with {replacing()}"
             raise InvalidDataError(source=self.target_key, reason=reason)
         if provenance is not None:
             note_copy(self.target, self.target_key, provenance)
@@ -239,7 +239,7 @@ def _action(
             return "replace"
         plan.skipped.append(Skipped(target_key, f"{key} is not newer"))
         return "skip"
-    way_out = "It has other content than the source; choose if_exists='skip' or 'replace' (--if-exists)."
+    way_out = f"It has other content than the source; {choose_if_exists()}."
     raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
 
 
@@ -255,8 +255,7 @@ def is_newer(sources: Iterable[tuple[Layer, Key]], target: Layer, target_key: Ke
     for layer, key in [(target, target_key), *sources]:
         written = layer.modified(key)
         if written is None:
-            way_out = "choose if_exists='skip' or 'replace' (--if-exists)"
-            reason = f"layer {layer.name!r} does not know when it was written; {way_out}"
+            reason = f"layer {layer.name!r} does not know when it was written; {choose_if_exists()}"
             raise InvalidDataError(source=key, reason=reason)
         times.append(written)
     return max(times[1:]) > times[0]

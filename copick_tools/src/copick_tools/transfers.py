@@ -12,7 +12,7 @@ from copick_core.tree.addresses import Address
 from copick_core.tree.keys import Key, Kind
 from copick_tools import __version__
 from copick_tools.deletions import Deletion
-from copick_tools.plans import Change, Plan, Progress, Report
+from copick_tools.plans import Change, Plan, Progress, Report, replacing
 from copick_tools.targets import Target
 from copick_tools.transferring import IfExists, Transfer, plan_transfers, project_name
 
@@ -105,7 +105,7 @@ def _plan_move_of_tomograms(
     others = [step for step in plan.steps if not isinstance(step, Transfer)]
     going = {transfer.key for transfer in transfers}
     if stuck := [row for row in moved.skipped if row.key.kind is Kind.FEATURES]:
-        reason = f"{stuck[0].key} exists already, and the features of a tomogram move with it; choose if_exists='replace'"
+        reason = f"{stuck[0].key} exists already, and the features of a tomogram move with it; choose {replacing()}"
         raise AddressError(address=template.text, position=None, reason=reason)
     copies = [replace(t, delete_source=False, changes=t.changes[:1]) for t in transfers if t.action is not None]
     deletions = [replace(t, action=None, changes=t.changes[-1:]) for t in transfers]

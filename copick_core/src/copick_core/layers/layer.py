@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from copick_core.errors import NotFoundError, ReadOnlyError
+from copick_core.errors import NotFoundError, ReadOnlyError, copy_first
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 from copick_core.tree.keys import Key, Kind, ParentKey, RootKey, RunKey
 
@@ -385,7 +385,7 @@ class Layer(ABC):
         """The error that refuses a write to this layer."""
         return ReadOnlyError(
             subject=key,
-            reason=f"layer {self.name!r} is not writable. Make a copy in the overlay with new_…(…, exist_ok=True).",
+            reason=f"layer {self.name!r} is not writable. {copy_first()}",
         )
 
     def no_record(self, run: RunKey, name: str) -> NotFoundError:

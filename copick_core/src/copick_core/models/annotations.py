@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidNameError, no_user
 from copick_core.models.entity import Annotation, Entity
 from copick_core.models.parent import Parent
 from copick_core.tree.keys import RunKey
@@ -71,9 +71,7 @@ class AnnotationsOfRun(Parent, Entity[RunKey]):
         """User and session of a new annotation, from names that have been checked."""
         user_id = user_id or self.config.user_id
         if not user_id:
-            raise InvalidNameError(
-                what="user_id", name="", reason="pass one, or set user_id in the configuration or on the root"
-            )
+            raise InvalidNameError(what="user_id", name="", reason=no_user())
         return checked_name("user_id", user_id), checked_name("session_id", session_id)
 
     def _object(self, name: str) -> PickableObject:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, SupportsFloat, TypeVar
 
-from copick_core.errors import InvalidDataError, ReadOnlyError, closest
+from copick_core.errors import InvalidDataError, ReadOnlyError, closest, copy_first
 from copick_core.tree.keys import AnnotationKey, Key, voxel_size_key
 from copick_core.tree.names import spellings
 
@@ -23,9 +23,6 @@ A = TypeVar("A", bound=AnnotationKey)
 
 #: Session of everything that a tool made, by convention.
 TOOL_SESSION = "0"
-
-#: How to change something read-only.
-COPY_FIRST = "Make a copy in the overlay with new_…(…, exist_ok=True)."
 
 
 class Entity(Generic[K]):
@@ -66,10 +63,10 @@ class Entity(Generic[K]):
         """Name of the layer that the entity lives in."""
         return None
 
-    def _check_writable(self, way_out: str = COPY_FIRST) -> None:
+    def _check_writable(self, way_out: str | None = None) -> None:
         """Refuse if the entity is read-only."""
         if self.read_only:
-            reason = f"it lives in layer {self.layer!r}, which never changes. {way_out}"
+            reason = f"it lives in layer {self.layer!r}, which never changes. {way_out or copy_first()}"
             raise ReadOnlyError(subject=self._key, reason=reason)
 
     def _check_deletable(self) -> None:

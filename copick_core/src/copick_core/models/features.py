@@ -95,11 +95,15 @@ class CopickFeatures(Volume[FeaturesKey]):
         """
         import numpy as np
 
-        from copick_core.errors import AlreadyExistsError, InvalidDataError
+        from copick_core.errors import AlreadyExistsError, InvalidDataError, by_caller
         from copick_core.volumes import ome
 
         if not overwrite and self._is_stored():
-            raise AlreadyExistsError(key=self._key, layer=self.layer, way_out="Pass overwrite=True to replace it.")
+            raise AlreadyExistsError(
+                key=self._key,
+                layer=self.layer,
+                way_out=by_caller("Pass overwrite=True to replace it.", "Pass --if-exists replace to replace it."),
+            )
         data = np.asanyarray(data)
         layout = self._format(format)
         if data.ndim in (3, 4):

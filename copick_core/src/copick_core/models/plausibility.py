@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
-from copick_core.errors import InvalidDataError, LevelNotFoundError
+from copick_core.errors import InvalidDataError, LevelNotFoundError, by_caller
 from copick_core.tree.keys import TomogramKey
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def complain(entity: Entity[Any], root: CopickRoot, strict: bool, what: str, rea
         raise InvalidDataError(source=entity.key, reason=f"{reason} (refused because strict is set)", index=index)
     if (entity.key, what) not in root._complained:
         root._complained.add((entity.key, what))
-        warn_caller(f"{entity.key}: {reason}. Check the data; strict=True refuses such.")
+        refuse = by_caller("strict=True refuses such", "copick-core config set strict true refuses such")
+        warn_caller(f"{entity.key}: {reason}. Check the data; {refuse}.")
 
 
 def is_strict(root: CopickRoot, strict: bool | None) -> bool:

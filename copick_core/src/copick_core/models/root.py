@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from copick_core.callers import warn_caller
-from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
+from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError, by_caller
 from copick_core.models.children import Children
 from copick_core.models.entity import check_flags, check_metadata, count
 from copick_core.models.object import CopickObject
@@ -231,7 +231,9 @@ class CopickRoot:
         fields: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         existing = self.get_object(name)
         if existing is not None and not exist_ok:
-            raise AlreadyExistsError(key=existing.key, way_out="Pass exist_ok=True to update it.")
+            raise AlreadyExistsError(
+                key=existing.key, way_out=by_caller("Pass exist_ok=True to update it.", "Choose another name.")
+            )
         others = {o.label: o.name for o in self.pickable_objects if o.name != name and o.label is not None}
         before: dict[str, Any] = {"name": name, "label": max(others, default=0) + 1}
         if existing is not None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from copick_core.errors import AlreadyExistsError
+from copick_core.errors import AlreadyExistsError, by_caller
 from copick_core.models.children import Children
 from copick_core.models.entity import SizeFilter, check_flags, check_metadata, count, wanted_sizes
 from copick_core.models.filaments_of_run import FilamentsOfRun
@@ -150,8 +150,12 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
     def _existing(self, found: Sequence[E], exist_ok: bool) -> E:
         """What ``new_…`` gives for a key that is taken: the writable one, else a writable copy, else the one there is."""
         if not exist_ok:
-            way_out = {"way_out": "It is empty: pass exist_ok=True to continue it."} if _is_empty(found[0]) else {}
-            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer, **way_out)
+            way_out = None
+            if _is_empty(found[0]):
+                way_out = by_caller(
+                    "It is empty: pass exist_ok=True to continue it.", "It is empty: pass --if-exists replace to replace it."
+                )
+            raise AlreadyExistsError(key=found[0].key, layer=found[0].layer, way_out=way_out)
         writable = [h for h in found if not h.read_only]
         if not writable:
             return self._writable_copy(found[-1])

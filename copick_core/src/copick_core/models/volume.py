@@ -12,7 +12,15 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack
 
-from copick_core.errors import BeingReplacedError, ConflictError, CopickError, InvalidDataError, LevelNotFoundError, closest
+from copick_core.errors import (
+    BeingReplacedError,
+    ConflictError,
+    CopickError,
+    InvalidDataError,
+    LevelNotFoundError,
+    by_caller,
+    closest,
+)
 from copick_core.layers.revisions import changes, note_change
 from copick_core.models.entity import Entity, K
 
@@ -421,7 +429,8 @@ class Volume(Entity[K]):
                 layer=self.layer or "",
                 expected=expected,
                 found=found,
-                way_out="Call refresh() on the handle; what you meant to change may be gone.",
+                way_out=f"{by_caller('Call refresh() on the handle', 'Run the command again')}; "
+                "what you meant to change may be gone.",
             )
 
     def _write_volume(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, redacted
+from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, by_caller, redacted
 from copick_core.opening.files import digest, parse_json, read, write
 from copick_core.opening.locations import folder_of, place_of
 from copick_core.opening.validation import validated
@@ -65,7 +65,9 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
                 layer=redacted(name),
                 expected=None if known is None else digest(known),  # the files may hold secrets
                 found=None if found is None else digest(found),
-                way_out="Open it again and make your change there, or pass overwrite=True.",
+                way_out=by_caller(
+                    "Open it again and make your change there, or pass overwrite=True.", "Run the command again."
+                ),
             )
 
     try:

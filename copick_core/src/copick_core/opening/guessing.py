@@ -10,7 +10,7 @@ from typing import Any
 
 from copick_core import plugins
 from copick_core.callers import warn_caller
-from copick_core.errors import ConfigError, ConfigNotFoundError, PluginError, redacted
+from copick_core.errors import ConfigError, ConfigNotFoundError, PluginError, by_caller, redacted
 from copick_core.opening.files import parse_json, read
 from copick_core.opening.locations import is_remote, local_path
 
@@ -84,17 +84,19 @@ def guessed(name: str) -> dict[str, Any]:
     raise ConfigError(
         source=name,
         reason=f"it is no configuration, and no installed backend can open it ({'; '.join(said) or 'none of them guesses'}). "
-        "Open a config file, or write one for a new project: copick-core new-config TYPE, or in Python "
-        "copick_core.new_config(config, overlay_root).",
+        "Open a config file, or write one for a new project: "
+        f"{by_caller('copick_core.new_config(config, overlay_root)', 'copick-core new-config TYPE')}.",
     )
 
 
 def warn_of_guess(name: str, config_type: str, objects: list[str]) -> None:
     """Warn that a project was opened without a configuration."""
+    command = f"copick-core config show -c {redacted(name)} > config.json"
+    write = by_caller('root.save_config("config.json")', command)
     has = f"the objects that were found there: {', '.join(objects)}" if objects else "no objects: none were found there"
     warn_caller(
-        f'Write a config for {redacted(name)} with root.save_config("config.json"), and check its objects: there was none, so '
-        f"it was opened as {config_type!r} with {has}. Labels and colors are made up."
+        f"Write a config for {redacted(name)} with {write}, and check its objects: there was none, so it was "
+        f"opened as {config_type!r} with {has}. Labels and colors are made up."
     )
 
 

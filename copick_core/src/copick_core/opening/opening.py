@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from copick_core import plugins
-from copick_core.errors import ConfigError, ConfigNotFoundError, redacted
+from copick_core.errors import ConfigError, ConfigNotFoundError, by_caller, redacted
 from copick_core.opening.config_types import backend_for, config_type_of
 from copick_core.opening.files import parse_json, read
 from copick_core.opening.locations import folder_of, place_of
@@ -146,10 +146,11 @@ def write_new(
 
     name = os.fspath(path)
     if not overwrite and _exists(name):
-        raise FileExistsError(
-            f"{redacted(name)} exists. Open it with copick_core.open, name another file, or replace it "
-            "(--force, overwrite=True)."
+        way_out = by_caller(
+            "Open it with copick_core.open, name another file, or replace it (overwrite=True).",
+            "Name another file, or replace it with --force.",
         )
+        raise FileExistsError(f"{redacted(name)} exists. {way_out}")
     content = {"name": "copick project", "description": "", "version": __version__, "pickable_objects": [], **make()}
     objects = content["pickable_objects"] = [dict(obj) for obj in content["pickable_objects"]]
     label = max((obj.get("label") or 0 for obj in objects), default=0)

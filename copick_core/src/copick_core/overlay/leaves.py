@@ -16,7 +16,6 @@ from copick_core.models import (
     CopickPicks,
     CopickSegmentation,
 )
-from copick_core.models.entity import COPY_FIRST
 from copick_core.models.volume import NOTHING_OPEN
 from copick_core.overlay.stored import Leaf, LeafVolume, of_kind, reopened
 from copick_core.tree.keys import (
@@ -349,7 +348,7 @@ class CopickObjectOverlay(CopickObject):
                 stamp_volume(store, provenance)
         self._holder = overlay
 
-    def _check_writable(self, way_out: str = COPY_FIRST) -> None:
+    def _check_writable(self, way_out: str | None = None) -> None:
         if self._find() is None:
             self.root._writable(self._key)
         super()._check_writable(way_out)

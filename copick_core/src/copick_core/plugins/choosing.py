@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from copick_core.errors import PluginError, UnknownFormatError
+from copick_core.errors import PluginError, UnknownFormatError, by_caller
 from copick_core.plugins import packed
 from copick_core.plugins.discovery import formats
 from copick_core.plugins.known import install_line, known
@@ -82,7 +82,9 @@ def format_that_writes(path: str, kind: str, name: str | None = None) -> Format:
         raise _unknown(path, kind, reads=False)
     if len(claimants) > 1:
         names = " and ".join(repr(f.name) for f in claimants)
-        reason = f"the formats {names} have its suffix; choose one with file_format={claimants[0].name!r}"
+        first = claimants[0].name
+        choose = by_caller(f"file_format={first!r}", f"--format {first}")
+        reason = f"the formats {names} have its suffix; choose one with {choose}"
         raise _claimed(path, kind, claimants, reason)
     return claimants[0]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from copick_core.errors import CopickError, InvalidDataError
+from copick_core.errors import CopickError, InvalidDataError, by_caller
 from copick_core.plugins.choosing import format_that_writes, function_of
 from copick_core.plugins.format_functions import Frame
 from copick_core.projects.annotation_contents import CONTENTS
@@ -83,7 +83,7 @@ def export_annotations(
         mixed = [*kinds.values()] if len(kinds) > 1 else part
         if len(mixed) > 1 and (name == "mesh" or (len(kinds) > 1 and not options.get("merge"))):
             shown = " and ".join(str(address_of(entity.key)) for entity in mixed[:2])
-            way_out = "" if name == "mesh" else ", or pass merge=True"
+            way_out = "" if name == "mesh" else f", or pass {by_caller('merge=True', '--merge')}"
             field = "{run}, {object}" if name == "mesh" else "{object}"
             reason = f"would mix {shown}; put {field}, {{user}} or {{session}} into the path{way_out}"
             raise InvalidDataError(source=target, reason=reason)

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from copick_core import __version__
-from copick_core.errors import AlreadyExistsError, CopickError, InvalidDataError, InvalidNameError, UnknownObjectError
+from copick_core.errors import (
+    AlreadyExistsError,
+    CopickError,
+    InvalidDataError,
+    InvalidNameError,
+    UnknownObjectError,
+    by_caller,
+    no_user,
+)
 from copick_core.layers.provenance import recording
 from copick_core.plugins.choosing import format_that_reads, function_of
 from copick_core.plugins.format_functions import Frame
@@ -91,8 +99,7 @@ def import_annotations(
     naming = RunNames(options.get("run_regex"), options.get("run_prefix", ""), options.get("run_names") or {})
     user_id = user_id or root.config.user_id
     if not user_id:
-        reason = "pass one, or set user_id in the configuration or on the root"
-        raise InvalidNameError(what="user_id", name="", reason=reason)
+        raise InvalidNameError(what="user_id", name="", reason=no_user())
     user = checked_name("user_id", user_id)
     session_id = checked_name("session_id", session_id)
     paths = [os.fspath(files)] if isinstance(files, str | os.PathLike) else [os.fspath(path) for path in files]
@@ -210,17 +217,23 @@ def _item(
     run = find_run(root, name)
     if run is None and not create_runs:
         reason = f"its {content.size(table)} {content.parts} belong to run {name!r}, which the project does not have"
-        raise InvalidDataError(
-            source=path, reason=f"{reason}; name runs with run_regex or run_names, or pass create_runs=True"
+        way_out = by_caller(
+            "name runs with run_regex or run_names, or pass create_runs=True",
+            "name runs with --run-regex or --run-name, or pass --create-runs",
         )
+        raise InvalidDataError(source=path, reason=f"{reason}; {way_out}")
     if run is None:
         check_run_name(name)
     wanted = object_name or table.object_name
     if not wanted:
-        raise InvalidDataError(source=path, reason="names no object; pass object_name")
+        raise InvalidDataError(source=path, reason=f"names no object; pass {by_caller('object_name', '--object')}")
     if root.get_object(wanted) is None:
         raise UnknownObjectError(name=wanted, known=[obj.name for obj in root.pickable_objects])
     return _Item(path, name if run is None else run.name, wanted, table, content.size(table))
+
+
+def _replacing() -> str:
+    return by_caller("exist_ok=True", "--if-exists replace")
 
 
 def _planned(
@@ -234,7 +247,7 @@ def _planned(
     if found and options.get("resume") and content.size(content.table(found[-1])) == n:
         return Transfer(item.file, item.run, entity, "skipped", n)
     if found and not options.get("resume") and not options.get("exist_ok"):
-        return Transfer(item.file, item.run, entity, "failed", n, "exists already; pass exist_ok=True to replace it")
+        return Transfer(item.file, item.run, entity, "failed", n, f"exists already; pass {_replacing()} to replace it")
     return Transfer(item.file, item.run, entity, "planned", n)
 
 
@@ -262,7 +275,7 @@ def _store(
             ):
                 entity = content.store(run, (item.object_name, session_id, user, replace), item.table)
         except AlreadyExistsError as error:
-            reason = str(AlreadyExistsError(key=error.key, layer=error.layer, way_out="Pass exist_ok=True to replace it."))
+            reason = str(AlreadyExistsError(key=error.key, layer=error.layer, way_out=f"Pass {_replacing()} to replace it."))
             rows.append(Transfer(item.file, run.name, None, "failed", n, reason))
             continue
         except (CopickError, OSError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING, cast
 
-from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError
+from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError, by_caller
 from copick_core.layers.revisions import ANY, note_change
 from copick_core.layers.staged import PARTIAL
 from copick_core.tree.keys import (
@@ -353,7 +353,8 @@ def _is_there(source: Layer, key: Key, target: Layer, target_key: Key, overwrite
     if overwrite or not target.exists(target_key):
         return False
     if key.kind in FILE_KINDS and target.read(target_key) != source.read(key):
-        way_out = "It has other content than the source's; pass overwrite=True (--if-exists replace) to replace it."
+        replace = by_caller("overwrite=True", "--if-exists replace")
+        way_out = f"It has other content than the source's; pass {replace} to replace it."
         raise AlreadyExistsError(key=target_key, layer=target.name, way_out=way_out)
     return True
 
@@ -363,8 +364,8 @@ def _verify(source: Layer, key: Key, target: Layer, target_key: Key) -> None:
     if not same_content(source, key, target, target_key):
         raise InvalidDataError(
             source=target_key,
-            reason=f"the copy in layer {target.name!r} differs from the original; copy it again with overwrite=True "
-            "(--if-exists replace)",
+            reason=f"the copy in layer {target.name!r} differs from the original; copy it again with "
+            f"{by_caller('overwrite=True', '--if-exists replace')}",
         )
 
 

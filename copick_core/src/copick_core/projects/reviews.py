@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError, closest
+from copick_core.errors import ConflictError, InvalidDataError, NotFoundError, ReadOnlyError, by_caller, closest
 from copick_core.layers.records import ATTEMPTS, read_document, record_source, write_document
 from copick_core.layers.revisions import Revision
 from copick_core.tree.keys import RunKey
@@ -247,7 +247,11 @@ class Reviews:
             self._root._pickable_object(object_name)
         user = by or self._root.user_id
         if not user:
-            raise InvalidDataError(source="the review", reason="nobody sets it: pass by=, or set user_id in the configuration")
+            way_out = by_caller(
+                "pass by=, or set user_id in the configuration",
+                "pass --by NAME, or set one: copick-core config set user_id NAME",
+            )
+            raise InvalidDataError(source="the review", reason=f"nobody sets it: {way_out}")
         return user
 
     def _names(self, runs: Iterable[str] | None) -> list[str]:
@@ -309,7 +313,10 @@ class Reviews:
 
     def _conflict(self, run: str, object_name: str | None, expected: object, found: object) -> ConflictError:
         what = f"review of {object_name!r} in {RunKey(run)}" if object_name else f"review of {RunKey(run)}"
-        way_out = "Read it again with root.reviews.get(), and set it anew, or pass overwrite=True."
+        way_out = by_caller(
+            "Read it again with root.reviews.get(), and set it anew, or pass overwrite=True.",
+            "Look at it again with copick-core ls --state, and set it anew.",
+        )
         overlay = self._root._writable(RunKey(run)).name
         return ConflictError(key=what, layer=overlay, expected=expected or {}, found=found or {}, way_out=way_out)
 

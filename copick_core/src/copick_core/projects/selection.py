@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
+from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError, by_caller
 from copick_core.projects.listing import columns, kind_of, list_all
 from copick_core.tree.addresses import Address, address_of, key_of, parse
 from copick_core.tree.keys import (
@@ -150,7 +150,9 @@ class Selection:
         """
         if len(self.kinds) != 1:
             names = ", ".join(repr(kind.value) for kind in self.kinds)
-            raise InvalidDataError(source=f"address {str(self.address)!r}", reason=f"it can mean {names}; pass one as kind=")
+            raise InvalidDataError(
+                source=f"address {str(self.address)!r}", reason=f"it can mean {names}; pass one as {_by_kind()}"
+            )
         return columns(self.kinds[0], self.rows())
 
     def map(self, function: Callable[[Entity[Any]], R]) -> dict[str, R]:
@@ -183,9 +185,7 @@ class Selection:
         rows = self.rows()
         if len({key.kind for key, _ in rows}) > 1:
             shown = _shown([key for key, _ in rows])
-            reason = (
-                f"it matches entities of several kinds, so nothing was {refused}. Choose one kind (kind=, --kind): {shown}"
-            )
+            reason = f"it matches entities of several kinds, so nothing was {refused}. Choose one kind ({_by_kind()}): {shown}"
             raise AddressError(address=str(self.address), position=None, reason=reason)
         return rows
 
@@ -211,6 +211,10 @@ class Selection:
                 continue
             deleted.append(handle.key)
         return deleted
+
+
+def _by_kind() -> str:
+    return by_caller("kind=", "--kind")
 
 
 def entity(root: CopickRootOverlay, address: Address | str, kind: Kind | str | None = None) -> Entity[Any]:

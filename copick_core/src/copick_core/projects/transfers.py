@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from copick_core.callers import warn_caller
-from copick_core.errors import AlreadyExistsError, CopickError, InvalidDataError
+from copick_core.errors import AlreadyExistsError, CopickError, InvalidDataError, by_caller
 from copick_core.plugins.format_functions import Frame
 from copick_core.projects.runs import map_runs
 from copick_core.tree.addresses import address_of
@@ -259,7 +259,7 @@ def state_before(target: str, overwrite: bool, resume: bool, dry_run: bool) -> t
     if resume and exists:
         return "skipped", None
     if exists and not overwrite:
-        return "failed", f"{target} exists; pass overwrite=True to replace it"
+        return "failed", f"{target} exists; pass {_replacing()} to replace it"
     return ("planned" if dry_run else "done"), None
 
 
@@ -301,9 +301,13 @@ def new_file(path: str, overwrite: bool, resume: bool = False) -> Iterator[str]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _replacing() -> str:
+    return by_caller("overwrite=True", "--if-exists replace")
+
+
 def _check_new(path: str, overwrite: bool) -> None:
     if os.path.exists(path) and not overwrite:
-        raise AlreadyExistsError(key=path, way_out="Pass overwrite=True to replace it.")
+        raise AlreadyExistsError(key=path, way_out=f"Pass {_replacing()} to replace it.")
 
 
 def _check_replaceable(new: str, folder: str) -> None:

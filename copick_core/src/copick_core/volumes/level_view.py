@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, by_caller
 from copick_core.volumes import chunk_parts
 from copick_core.volumes.free_memory import check_fits
 from copick_core.volumes.image import Image, spatial
@@ -176,7 +176,7 @@ def _order(array: Array[Any], image: Image | None, channels: bool, source: str) 
         wanted = "(channel, z, y, x)" if channels else "(z, y, x)"
         raise InvalidDataError(
             source=source,
-            reason=f"it has the axis {what}, where {wanted} is wanted. Store each part in a volume of its own; array() and "
-            "zarr() give what is stored",
+            reason=f"it has the axis {what}, where {wanted} is wanted. Store each part in a volume of its own"
+            f"{by_caller('; array() and zarr() give what is stored', '')}",
         )
     return (*kept, *space)

@@ -43,14 +43,8 @@ workers_options = stacked(
 
 #: How arguments that errors name are given on the command line.
 _IN_OPTIONS = [
-    (r"\b(?:exist_ok|overwrite)=True\b", "--if-exists replace"),
-    (r"\bmerge=True\b", "--merge"),
-    (r"\bcreate_runs=True\b", "--create-runs"),
-    (r"\bfile_format='([^']*)'", r"--format \1"),
     (r"\brun_regex or run_names\b", "--run-regex or --run-name"),
     (r"(?<!-)\brun_regex\b", "--run-regex"),
-    (r"\bpass object_name\b", "pass --object"),
-    (r"\bset user_id in\b", "set it by --user, or in"),
 ]
 
 

@@ -13,6 +13,7 @@ from copick_core.cli.parameters import examples, json_option, project_option
 from copick_core.cli.words import count
 from copick_core.plugins import known
 from copick_tools.commands.options import opened
+from copick_tools.shells import SHELLS, completion_script
 
 
 @examples(
@@ -139,36 +140,13 @@ def config_check(config: str, as_json: bool) -> None:
     click.echo("The config is valid.")
 
 
-#: After a run comes what is in it: bash adds no space there.
-_GOES_ON = """
-_copick_core_goes_on() {
-    _copick_core_completion "$@"
-    if [[ ${COMPREPLY[0]} == */ ]]; then compopt -o nospace 2> /dev/null; fi
-    return 0
-}
-complete -o nosort -F _copick_core_goes_on copick-core
-"""
-
-
 @examples(
     'eval "$(copick-core completion bash)"',
     'eval "$(copick-core completion zsh)"',
     "copick-core completion fish | source",
 )
 @click.command
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print the script that makes a shell complete commands, options and addresses; load it where your shell starts."""
-    from click.shell_completion import get_completion_class
-
-    from copick_core.__main__ import COMPLETE
-    from copick_core.cli.frame import command_line
-
-    made = get_completion_class(shell)
-    if made is None:
-        raise click.UsageError(f"there is no completion for {shell}")
-    if shell == "bash":  # or addresses would be completed from their last colon on
-        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//[:@]/}")
-    click.echo(made(command_line, {}, "copick-core", COMPLETE).source())
-    if shell == "bash":
-        click.echo(_GOES_ON)
+    click.echo(completion_script(shell), nl=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from copick_tools.converting import Conversion, Target
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-#: What errors say to callers in Python, and to those who type.
-_IN_OPTIONS, _WAY_OUT = re.compile(r"Pass exist_ok=True to \w+ it\."), "Pass --if-exists replace to replace it."
 
 
 @click.group(name="convert")
@@ -106,7 +102,6 @@ def _target(given: dict[str, Any]) -> Target:
 
 
 def _show(context: click.Context, rows: list[Conversion], as_json: bool) -> None:
-    rows = [dataclasses.replace(row, error=row.error and _IN_OPTIONS.sub(_WAY_OUT, row.error)) for row in rows]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
     else:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from copick_core.errors import InvalidDataError, NotPicklableError, WorkerLostError
+from copick_core.errors import InvalidDataError, NotPicklableError, WorkerLostError, by_caller
 from copick_core.projects.runs.worker import Job, Outcome, ready, start_worker, unpacked, work_on, work_on_sent
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Pool:
         pass
 
 
+def _with_threads() -> str:
+    return by_caller('executor="thread"', "--executor thread")
+
+
 class _Threads(Pool):
     """Threads of this process, which share the project."""
 
@@ -101,7 +105,7 @@ class _Sending(Pool):
         try:
             project = dumps(root)  # before the function, so that it is clear what cannot be pickled
         except NotPicklableError as error:
-            reason = f'{error.reason} Threads can work on it: executor="thread".'
+            reason = f"{error.reason} Threads can work on it: {_with_threads()}."
             raise NotPicklableError(subject=error.subject, reason=reason) from None
         del project
         self._job = Job(uuid.uuid4().hex, self._sendable((root, function), f"Function {_name_of(function)}"))
@@ -110,7 +114,7 @@ class _Sending(Pool):
         try:
             return self._dumps(content)
         except Exception as error:
-            way_out = 'Define it at the top level of a module, or use executor="thread".'
+            way_out = f"Define it at the top level of a module, or use {_with_threads()}."
             raise NotPicklableError(subject=subject, reason=f"{error}. {way_out}") from error
 
     def submit(self, batch: Sequence[tuple[str, Mapping[str, Any]]]) -> Future[Any]:
@@ -212,7 +216,7 @@ def _dumps_for(function: Callable[..., Any], context: BaseContext) -> Callable[[
             raise NotPicklableError(
                 subject=f"Function {_name_of(inner)}",
                 reason="it is defined in a notebook or console, where other processes cannot import it. Define it in a "
-                'module, run `pip install cloudpickle`, or use executor="thread".',
+                f"module, run `pip install cloudpickle`, or use {_with_threads()}.",
             ) from None
         return pickle.dumps
     dumps: Callable[[Any], bytes] = cloudpickle.dumps
