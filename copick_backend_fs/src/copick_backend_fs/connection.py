@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from copick_backend_fs.config import Limits
 from copick_backend_fs.live import Live, Slots, hang_up, is_alive, is_broken_connection
 from copick_backend_fs.secrets import without_secrets
-from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, redacted
+from copick_core.errors import ConfigError, MissingDependencyError, UnreachableError, by_caller, redacted
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -259,7 +259,8 @@ class Connection:
         began, renewals = time.monotonic(), self._renewals
         if self._given_up is not None and began < self._given_up[0]:
             left = self._given_up[0] - began
-            reason = f"{self._given_up[1]} a moment ago; it is asked again in {left:.0f} seconds, or after reconnect()"
+            again = by_caller(", or after reconnect()", "")
+            reason = f"{self._given_up[1]} a moment ago; it is asked again in {left:.0f} seconds{again}"
             raise UnreachableError(location=self.url, reason=reason, field=self._limits.field)
         try:
             yield began

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from copick_backend_portal.errors import PortalError, PortalQueryError, PortalUnreachableError, PortalWarning
 from copick_backend_portal.queries import PARTS, RUNS, Query, Row
 from copick_core.callers import warn_caller
+from copick_core.errors import by_caller
 
 if TYPE_CHECKING:
     from copick_backend_portal.connection import Connection, Gaps
@@ -202,7 +203,9 @@ class PortalIndex:
     def _warn_of_stale(self, error: PortalError) -> None:
         if not self._warned_stale:
             self._warned_stale = True
-            warn_caller(f"{error} What was kept on disk earlier is used; reconnect() asks again.", PortalWarning)
+            warn_caller(
+                f"{error} What was kept on disk earlier is used{by_caller('; reconnect() asks again', '')}.", PortalWarning
+            )
 
 
 def _question(part: str, runs: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from copick_backend_portal.names import PORTAL_USER
 from copick_backend_portal.queries import Row
 from copick_backend_portal.rows import Objects, PortalAnnotation, PortalTomogram, annotated, spacings, tomograms
 from copick_core.callers import warn_caller
-from copick_core.errors import NotFoundError, redacted
+from copick_core.errors import NotFoundError, by_caller, redacted
 from copick_core.layers import Layer
 from copick_core.layers.layer import PartialListing
 from copick_core.tree.keys import (
@@ -231,7 +231,8 @@ class PortalLayer(Layer):
             raise error
         if not self._is_offline:
             self._is_offline = True
-            warn_caller(f"{error} Only the overlay is listed until refresh() or reconnect().", PortalWarning)
+            until = by_caller(" until refresh() or reconnect()", "")
+            warn_caller(f"{error} Only the overlay is listed{until}.", PortalWarning)
 
     # ------------------------------------------------------------------ the layer
 

@@ -10,7 +10,7 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_backend_volume.staging import is_held, lock, open_lock
 from copick_backend_volume.status import JobStatus
-from copick_core.errors import ConflictError, CopickError, InvalidDataError
+from copick_core.errors import ConflictError, CopickError, InvalidDataError, by_caller
 from copick_core.tree.keys import RunKey
 
 
@@ -51,7 +51,7 @@ def claimed(
             possible = ", ".join(sorted(s.name for s in starts))
             reason = f"it is {now}; {working.name} starts from {possible}"
             if before in (working, failed):
-                reason += ". If nothing works on it any more, pass retry=True (--retry)"
+                reason += f". If nothing works on it any more, pass {by_caller('retry=True', '--retry')}"
             raise InvalidDataError(source=f"job {job_id!r}", reason=reason)
         store.update(job_id, status=working, expected=before, force=again)
         try:

@@ -16,7 +16,7 @@ from copick_backend_volume.records import Job, RecoverableJob
 from copick_backend_volume.status import JobStatus
 from copick_backend_volume.training import TrainingPair, training_pairs
 from copick_backend_volume.uploads import Finding, UploadReport, preflight
-from copick_core.errors import AlreadyExistsError, ConfigError, InvalidDataError, NotFoundError
+from copick_core.errors import AlreadyExistsError, ConfigError, InvalidDataError, NotFoundError, by_caller
 from copick_core.overlay import CopickMeshOverlay, CopickRootOverlay, CopickRunOverlay, CopickSegmentationOverlay
 from copick_core.tree.keys import RunKey
 
@@ -343,7 +343,8 @@ class CopickRunVolume(CopickRunOverlay):
         if segmentation is None and ids:
             return ids[-1]
         if segmentation is not None and wanted is None:
-            reason = "it is in the overlay; publish_segmentation() puts it into the volume"
+            publish = by_caller("publish_segmentation()", "copick-core volume publish")
+            reason = f"it is in the overlay; {publish} puts it into the volume"
             raise InvalidDataError(source=f"segmentation of job {self.name!r}", reason=reason)
         if wanted is None or wanted not in ids:
             what = "segmentation" if wanted is None else f"segmentation {wanted!r}"

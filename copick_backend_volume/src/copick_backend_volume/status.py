@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, by_caller
 
 
 class JobStatus(Enum):
@@ -92,5 +92,6 @@ def check_transition(job_id: str, present: JobStatus | None, wanted: JobStatus) 
     if wanted not in allowed:
         now = "an unknown status" if present is None else present.name
         then = ", ".join(sorted(s.name for s in allowed)) or "nothing"
-        reason = f"{wanted.name} cannot follow {now}; possible: {then}. Pass force=True (--force) to repair a stuck job"
+        force = by_caller("force=True", "--force")
+        reason = f"{wanted.name} cannot follow {now}; possible: {then}. Pass {force} to repair a stuck job"
         raise InvalidDataError(source=f"job {job_id!r}", reason=reason)
