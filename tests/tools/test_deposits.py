@@ -17,6 +17,7 @@ from copick_core.tree.keys import Kind, PicksKey
 from copick_tools.deposits import deposit, plan_deposit
 from support.objects import OBJECTS
 from tools.conftest import changed, contents, fill, stored
+from tools.test_kills import Killed, die, stop
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_what_is_there_already_is_replaced_only_if_asked(local, folder, copy):
     deposit(local, folder, copy=not copy)
     before, there = held(local), links(folder)
 
-    with pytest.raises(AlreadyExistsError, match="--if-exists"):
+    with pytest.raises(AlreadyExistsError, match="choose if_exists='skip' or 'replace'"):
         plan_deposit(local, folder, copy=copy)
     assert plan_deposit(local, folder, copy=copy, if_exists="skip").changes == []
     assert links(folder) == there
@@ -135,14 +136,14 @@ def test_a_link_that_leads_nowhere_is_replaced(local, folder):
 
 @pytest.mark.parametrize("make_root", ["memory", "s3"], indirect=True)
 def test_what_lies_in_no_local_folder_is_copied_and_not_linked(project, folder):
-    with pytest.raises(InvalidDataError, match=r"in no local folder, so it cannot be linked; copy instead \(--copy\)"):
+    with pytest.raises(InvalidDataError, match=r"in no local folder, so it cannot be linked; copy instead \(copy=True\)"):
         plan_deposit(project, folder)
     assert not folder.exists()
     assert deposit(project, folder, copy=True).keys
 
 
 def test_links_are_refused_in_a_bucket(local):
-    with pytest.raises(InvalidDataError, match=r"links can only be made in a local folder.*copy instead \(--copy\)"):
+    with pytest.raises(InvalidDataError, match=r"links can only be made in a local folder.*copy instead \(copy=True\)"):
         plan_deposit(local, "memory://deposit")
 
 
@@ -169,16 +170,15 @@ def test_editing_picks_of_a_deposit_keeps_those_of_the_project(local, folder):
     assert local.entity("TS_1/ribosome:bob/1", "picks").numpy()[0].tolist() == [[2.0, 2.0, 3.0]]
 
 
-def _deposit_and_die(config, folder, copy, changes):
-    root = copick_core.open(config)
-    plan, left = plan_deposit(root, folder, copy=copy), changes
-    layer = type(root.layers.overlay)
+def _deposit_and_die(config, folder, copy, changes, death=die):
+    plan, left = plan_deposit(copick_core.open(config), folder, copy=copy), changes
+    layer = plan.steps[0].target
 
     def dying(original):
         def call(*args, **kwargs):
             nonlocal left
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                death()
             left -= 1
             return original(*args, **kwargs)
 
@@ -203,6 +203,20 @@ def test_a_killed_deposit_loses_nothing_and_goes_on_when_called_again(local, pro
     assert held(local) == before
     assert held(deposited(folder)).items() <= before.items()
     deposit(local, folder, copy=copy, verify=True)
+    assert held(deposited(folder)) == before
+
+
+@pytest.mark.parametrize("make_root", ["memory", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("changes", [0, 1, 3, 6])
+def test_a_killed_deposit_of_what_lies_elsewhere_loses_nothing_and_goes_on(project, folder, changes):
+    before = held(project)
+
+    with pytest.raises(Killed):
+        _deposit_and_die(project.config.model_dump(), folder, True, changes, stop)
+
+    assert held(project) == before
+    assert held(deposited(folder)).items() <= before.items()
+    deposit(project, folder, copy=True, verify=True)
     assert held(deposited(folder)) == before
 
 

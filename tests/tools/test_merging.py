@@ -62,7 +62,7 @@ def test_a_merge_replaces_nothing_unless_asked(picked):
     merge(selection, "*:merged/1", 10)
     before = contents(picked)
 
-    with pytest.raises(AlreadyExistsError, match="--if-exists"):
+    with pytest.raises(AlreadyExistsError, match="choose if_exists='skip' or 'replace'"):
         merge(selection, "*:merged/1", 1)
     assert merge(selection, "*:merged/1", 1, if_exists="skip").keys == set()
     assert contents(picked) == before

@@ -98,7 +98,7 @@ def test_a_target_name_that_would_be_sanitised_is_refused(project):
 def test_a_target_that_exists_with_other_content_is_an_error_and_nothing_is_copied(project):
     before = contents(project)
 
-    with pytest.raises(AlreadyExistsError, match="--if-exists"):
+    with pytest.raises(AlreadyExistsError, match="choose if_exists='skip' or 'replace'"):
         copy(project.select("*/ribosome:alice/1", "picks"), "ribosome:bob/1")
 
     assert contents(project) == before

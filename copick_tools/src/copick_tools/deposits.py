@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from copick_core.errors import AddressError, ConflictError, InvalidDataError
+from copick_core.errors import AddressError, ConflictError, InvalidDataError, by_caller
 from copick_core.layers.path_layer import PathLayer
 from copick_core.layers.revisions import note_change
 from copick_core.layers.staged import staged_name
@@ -223,6 +223,10 @@ def _portal_prefix(root: CopickRootOverlay, run: str) -> str:
     return f"{dataset}_{name}_" if dataset is not None and name is not None else ""
 
 
+def _copying() -> str:
+    return by_caller("copy instead (copy=True)", "copy instead (--copy)")
+
+
 def _linked(transfer: Transfer) -> Step:
     """A link in place of a copy.
 
@@ -232,11 +236,11 @@ def _linked(transfer: Transfer) -> Step:
     original = transfer.layer.location(transfer.key)
     files = transfer.layer.unwrap(PathLayer)  # type: ignore[type-abstract]
     if files is None or original is None or not os.path.exists(original):
-        reason = f"layer {transfer.layer.name!r} keeps it in no local folder, so it cannot be linked; copy instead (--copy)"
+        reason = f"layer {transfer.layer.name!r} keeps it in no local folder, so it cannot be linked; {_copying()}"
         raise InvalidDataError(source=transfer.key, reason=reason)
     path = transfer.target.location(transfer.target_key)
     if path is None or not os.path.isabs(path):
-        reason = f"links can only be made in a local folder, not at {path}; copy instead (--copy)"
+        reason = f"links can only be made in a local folder, not at {path}; {_copying()}"
         raise InvalidDataError(source="target", reason=reason)
     original = os.path.abspath(original)
     return Link(transfer.layer, transfer.key, transfer.target, transfer.target_key, original, path, transfer.changes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import InvalidDataError, by_caller
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,6 +130,10 @@ def plane_across(name: Literal["z", "y", "x"], shape: tuple[int, ...], voxel_siz
     return Plane(name, np.eye(3)[[columns, rows, depth]], np.zeros(3), box, voxel_size)
 
 
+def _another() -> str:
+    return by_caller("plane='z'", "--plane z")
+
+
 def plane_of(positions: NDArray[np.float64], shape: tuple[int, ...], voxel_size: float) -> Plane:
     """The plane that lies nearest to picks: the sum of the squares of their distances is smallest.
 
@@ -141,7 +145,7 @@ def plane_of(positions: NDArray[np.float64], shape: tuple[int, ...], voxel_size:
     Raises:
         InvalidDataError: There are fewer than three picks, they lie on a line, or their plane misses the tomogram.
     """
-    reason = "fewer than three picks, or picks on a line, have no plane; draw another one (--plane z)"
+    reason = f"fewer than three picks, or picks on a line, have no plane; draw another one ({_another()})"
     if len(positions) < 3:
         raise InvalidDataError(source="picks", reason=reason)
     centre = positions.mean(axis=0)
@@ -157,7 +161,7 @@ def plane_of(positions: NDArray[np.float64], shape: tuple[int, ...], voxel_size:
     axes = np.array([columns, rows if rows[np.argmax(np.abs(rows))] > 0 else -rows, normal])
     corners = _section(centre, normal, (np.array(shape[::-1]) - 1) * voxel_size)
     if not len(corners):
-        raise InvalidDataError(source="picks", reason="their plane misses the tomogram; draw another one (--plane z)")
+        raise InvalidDataError(source="picks", reason=f"their plane misses the tomogram; draw another one ({_another()})")
     inside = (corners - centre) @ axes[:2].T
     low = inside.min(axis=0)
     columns_rows = np.floor((inside.max(axis=0) - low) / voxel_size).astype(int) + 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError, in_python
+from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError, by_caller, in_python
 from copick_core.layers.provenance import RECORD, Recording, described_input, mark_of, recording
 from copick_core.layers.records import change_document, read_document
 from copick_core.projects.runs import map_runs
@@ -308,7 +308,8 @@ def _note_call(root: CopickRootOverlay, run: str, name: str, arguments: dict[str
 def _calls_of(root: CopickRootOverlay, run: str) -> dict[str, Any]:
     overlay = root._writable(RunKey(run))
     if not overlay.keeps_records:
-        reason = f"layer {overlay.name!r} keeps no records of what was run. Leave out if_needed (--if-needed)."
+        option = by_caller("if_needed", "--if-needed")
+        reason = f"layer {overlay.name!r} keeps no records of what was run. Leave out {option}."
         raise ReadOnlyError(subject=f"The provenance of {RunKey(run)}", reason=reason)
     return dict(read_document(overlay, RunKey(run), RECORD)[0].get("calls", {}))
 
