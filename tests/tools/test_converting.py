@@ -113,13 +113,16 @@ def test_what_exists_is_replaced_only_where_that_is_asked_for(root, capsys):
     assert main([*words, "--if-exists", "replace"]) == 0
 
 
-def test_what_is_made_says_of_what(root):
+def test_what_is_made_says_of_what_and_how(root):
     root.get_run("TS_1").new_picks("ribosome", "1", positions=[[120, 100, 80]])
 
-    main(["convert", "segmentation-from-picks", "ribosome:ana/1"])
+    main(["convert", "segmentation-from-picks", "ribosome:ana/1", "--radius", "30"])
 
     (made,) = again(root).get_segmentations(name="ribosome")
-    assert "TS_1/ribosome:ana/1" in json.dumps(provenance_of(made.run.root.layers.overlay, made.key))
+    provenance = provenance_of(made.run.root.layers.overlay, made.key)
+    assert "TS_1/ribosome:ana/1" in json.dumps(provenance)
+    assert provenance["function"] == "copick_tools.converting:segmentations_from"
+    assert provenance["arguments"] == {"kind": "picks", "radius": 30.0}
 
 
 def test_an_address_that_matches_nothing_is_an_error(root, capsys):

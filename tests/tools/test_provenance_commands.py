@@ -95,9 +95,25 @@ def test_show_prints_what_made_an_entity(local, capsys):
     assert lines[1] == "             from picks TS_1/ribosome:merged/1"
     assert lines[2].startswith("made with    copick-core merge 0.1.0 by alice at ")
     assert lines[3:] == [
-        "             distance=60.0, at_least=1",
+        "             copick_tools.merging:merge, distance=60.0, at_least=1",
         "             from picks TS_1/ribosome:alice/1",
         "             from picks TS_1/ribosome:bob/1",
+    ]
+
+
+def test_show_prints_how_a_file_was_imported(local, tmp_path, capsys):
+    (tmp_path / "TS_1.csv").write_text("x,y,z\n1,2,3\n")
+    words = ["--session", "1", "--object", "ribosome", "--user", "file", "--format", "csv"]
+    assert main(["import", "picks", str(tmp_path / "TS_1.csv"), *words]) == 0
+    capsys.readouterr()
+
+    main(["show", "TS_1/ribosome:file/1", "--kind", "picks"])
+    lines = capsys.readouterr().out.splitlines()
+
+    made = next(number for number, line in enumerate(lines) if line.startswith("made with"))
+    assert lines[made + 1 : made + 3] == [
+        "             copick_core.projects.annotation_files:import_picks, file_format=csv",
+        f"             from {tmp_path / 'TS_1.csv'}",
     ]
 
 

@@ -77,7 +77,8 @@ def meshes_from_segmentations(
         return source.run.new_mesh(declared.name, target.session_id, target.user_id, exist_ok=target.exist_ok, mesh=mesh)
 
     entities = root.select(address, "segmentation")
-    return _convert(root, entities, target, "meshes_from_segmentations", make)
+    arguments = {"reduction": reduction, "max_error": max_error}
+    return _convert(root, entities, target, "meshes_from_segmentations", arguments, make)
 
 
 def segmentations_from(
@@ -124,7 +125,9 @@ def segmentations_from(
         made.from_numpy(labels)
         return made
 
-    return _convert(root, root.select(address, kind), target, f"segmentations_from_{kind}", make)
+    given = {"voxel_size": voxel_size, "tomo_type": tomo_type, "radius": radius}
+    arguments = {"kind": kind, **{name: value for name, value in given.items() if value is not None}}
+    return _convert(root, root.select(address, kind), target, "segmentations_from", arguments, make)
 
 
 def _convert(
@@ -132,6 +135,7 @@ def _convert(
     entities: Iterable[Any],
     target: Target,
     function: str,
+    arguments: dict[str, Any],
     make: Callable[[Any, PickableObject], Any],
 ) -> list[Conversion]:
     rows: list[Conversion] = []
@@ -150,6 +154,7 @@ def _convert(
                 function=f"copick_tools.converting:{function}",
                 version=copick_tools.__version__,
                 by=root.config.user_id,
+                arguments=arguments,
             ):
                 made = make(source, declared)
         except (CopickError, OSError) as error:

@@ -115,7 +115,10 @@ def import_annotations(
         for run in by_run:
             if root.get_run(run) is None:
                 root.new_run(run)
-    common = {"name": name, "names": (session_id, user), **{k: options.get(k, False) for k in ("exist_ok", "resume")}}
+    given = {k: v for k in ("voxel_size", "tomo_type", "file_format") if (v := options.get(k)) is not None}
+    given |= {k: v if isinstance(v, str | int | float) else str(v) for k, v in (options.get("read_options") or {}).items()}
+    common = {"name": name, "names": (session_id, user), "arguments": given}
+    common |= {k: options.get(k, False) for k in ("exist_ok", "resume")}
     mapped = map_runs(
         _store, root, [*by_run], executor=options.get("executor", "thread"), workers=options.get("workers"), collect=True,
         progress=options.get("progress"), run_args={run: {"items": part, **common} for run, part in by_run.items()},
@@ -252,7 +255,14 @@ def _planned(
 
 
 def _store(
-    run: CopickRun, *, name: str, items: list[_Item], names: tuple[str, str], exist_ok: bool, resume: bool
+    run: CopickRun,
+    *,
+    name: str,
+    items: list[_Item],
+    names: tuple[str, str],
+    arguments: dict[str, Any],
+    exist_ok: bool,
+    resume: bool,
 ) -> list[Transfer]:
     """Store the tables of one run."""
     content = CONTENTS[name]
@@ -271,6 +281,7 @@ def _store(
                 function=f"copick_core.projects.annotation_files:import_{KINDS[Kind(content.kind)].plural}",
                 version=__version__,
                 by=run.config.user_id,
+                arguments=arguments,
                 inputs=[{"file": os.path.abspath(item.file)}],
             ):
                 entity = content.store(run, (item.object_name, session_id, user, replace), item.table)

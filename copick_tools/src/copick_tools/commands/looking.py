@@ -213,8 +213,9 @@ def _history(provenance: dict[str, Any] | None) -> list[str]:
         made = " ".join(str(provenance[name]) for name in ("tool", "version") if name in provenance)
         whose = f" by {provenance['by']}" if provenance.get("by") else ""
         lines.append(f"{'made with':<12} {made}{whose} at {provenance.get('at', '-')}")
-        if arguments := provenance.get("arguments"):
-            lines.append(f"{'':<12} {', '.join(f'{name}={value}' for name, value in arguments.items())}")
+        called = [provenance["function"]] if "function" in provenance else []
+        called += [f"{name}={value}" for name, value in (provenance.get("arguments") or {}).items()]
+        lines += [f"{'':<12} {', '.join(called)}"] if called else []
         inputs = provenance.get("inputs", ())
         lines += [f"{'':<12} from {one.get('file') or ' '.join((one['kind'], one['address']))}" for one in inputs]
         provenance = provenance.get("original")
@@ -246,7 +247,8 @@ def described(entity: Any) -> dict[str, Any]:
     facts["provenance"] = provenance_of(layer, key)
     if key.kind in FILE_KINDS:
         data, revision = layer.read_revised(key)
-        facts |= {"bytes": len(data), "revision": str(revision)}
+        token = "-".join(map(str, revision)) if isinstance(revision, tuple) else str(revision)
+        facts |= {"bytes": len(data), "revision": token}
         if hasattr(entity, "points"):
             facts["points"] = len(entity.points)
     if key.kind in VOLUME_KINDS:
