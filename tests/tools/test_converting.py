@@ -127,4 +127,4 @@ def test_what_is_made_says_of_what_and_how(root):
 
 def test_an_address_that_matches_nothing_is_an_error(root, capsys):
     assert main(["convert", "segmentation-from-mesh", "membrane:nobody/1"]) == 1
-    assert "nothing matches" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: address 'membrane:nobody/1': nothing matches it\n"

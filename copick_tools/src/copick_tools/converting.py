@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,9 +75,8 @@ def meshes_from_segmentations(
         mesh = mesh_from_segmentation(source, label, reduction=reduction, max_error=max_error)
         return source.run.new_mesh(declared.name, target.session_id, target.user_id, exist_ok=target.exist_ok, mesh=mesh)
 
-    entities = root.select(address, "segmentation")
     arguments = {"reduction": reduction, "max_error": max_error}
-    return _convert(root, entities, target, "meshes_from_segmentations", arguments, make)
+    return _convert(root, address, "segmentation", target, "meshes_from_segmentations", arguments, make)
 
 
 def segmentations_from(
@@ -127,19 +125,20 @@ def segmentations_from(
 
     given = {"voxel_size": voxel_size, "tomo_type": tomo_type, "radius": radius}
     arguments = {"kind": kind, **{name: value for name, value in given.items() if value is not None}}
-    return _convert(root, root.select(address, kind), target, "segmentations_from", arguments, make)
+    return _convert(root, address, kind, target, "segmentations_from", arguments, make)
 
 
 def _convert(
     root: CopickRootOverlay,
-    entities: Iterable[Any],
+    text: str,
+    kind: str,
     target: Target,
     function: str,
     arguments: dict[str, Any],
     make: Callable[[Any, PickableObject], Any],
 ) -> list[Conversion]:
     rows: list[Conversion] = []
-    for source in {entity.key: entity for entity in entities}.values():
+    for source in {entity.key: entity for entity in root.select(text, kind)}.values():
         address = str(address_of(source.key))
         try:
             name = target.object_name or getattr(source.key, "object_name", None) or source.key.name
@@ -162,5 +161,5 @@ def _convert(
             continue
         rows.append(Conversion(address, str(address_of(made.key)), "done"))
     if not rows:
-        raise InvalidDataError(source=os.fspath(function), reason="nothing matches the address")
+        raise InvalidDataError(source=f"address {text!r}", reason="nothing matches it")
     return rows
