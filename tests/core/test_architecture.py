@@ -175,7 +175,7 @@ FILAMENTS = {
     "copick_core.projects.annotation_files",
     "copick_core.overlay",
     "copick_core.overlay.leaves",
-    "copick_backend_fs.filesystem",
+    "copick_backend_fs.entities",
     "copick_backend_fs.guess",
 }
 

@@ -1,120 +1,51 @@
-"""The hierarchy on file systems: what :mod:`copick_core.overlay` has, and where each entity lies.
-
-These classes add nothing but paths, which :mod:`copick_backend_fs.places` has.
-"""
+"""Projects on file systems; :mod:`copick_backend_fs.entities` has what is in them, which can be imported from here too."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_backend_fs.opening import open_layers
-from copick_backend_fs.places import Placed, PlacedFile, PlacedRoot, files_of
-from copick_core.overlay import (
-    CopickFeaturesOverlay,
-    CopickFilamentsOverlay,
-    CopickMeshOverlay,
-    CopickObjectOverlay,
-    CopickPicksOverlay,
-    CopickRootOverlay,
-    CopickRunOverlay,
-    CopickSegmentationOverlay,
-    CopickTomogramOverlay,
-    CopickVoxelSpacingOverlay,
-)
+from copick_backend_fs.places import PlacedRoot
+from copick_core import deferred
+from copick_core.overlay import CopickRootOverlay
 
 if TYPE_CHECKING:
-    from copick_backend_fs.places import FilesLayer
-    from copick_core.layers import Layers
-    from copick_core.tree.schema import (
-        CopickFeaturesMeta,
-        CopickMeshMeta,
-        CopickRunMeta,
-        CopickSegmentationMeta,
-        CopickTomogramMeta,
-        CopickVoxelSpacingMeta,
-        PickableObject,
+    from copick_backend_fs.entities import (
+        CopickFeaturesFSSpec,
+        CopickFilamentsFSSpec,
+        CopickMeshFSSpec,
+        CopickObjectFSSpec,
+        CopickPicksFSSpec,
+        CopickRunFSSpec,
+        CopickSegmentationFSSpec,
+        CopickTomogramFSSpec,
+        CopickVoxelSpacingFSSpec,
     )
+    from copick_core.layers import Layers
+    from copick_core.tree.schema import CopickRunMeta, PickableObject
+
+__all__ = [
+    "CopickFeaturesFSSpec",
+    "CopickFilamentsFSSpec",
+    "CopickMeshFSSpec",
+    "CopickObjectFSSpec",
+    "CopickPicksFSSpec",
+    "CopickRootFSSpec",
+    "CopickRunFSSpec",
+    "CopickSegmentationFSSpec",
+    "CopickTomogramFSSpec",
+    "CopickVoxelSpacingFSSpec",
+]
+
+_ENTITIES = "copick_backend_fs.entities"
+_HOMES = dict.fromkeys(__all__, _ENTITIES)  # imported when they are used: opening a project needs none of them
 
 
-class CopickPicksFSSpec(PlacedFile, CopickPicksOverlay):
-    """Picks on a file system."""
-
-    __slots__ = ()
-
-
-class CopickMeshFSSpec(PlacedFile, CopickMeshOverlay):
-    """A mesh on a file system."""
-
-    __slots__ = ()
-
-
-class CopickFilamentsFSSpec(PlacedFile, CopickFilamentsOverlay):
-    """Filaments on a file system."""
-
-    __slots__ = ()
-
-
-class CopickSegmentationFSSpec(Placed, CopickSegmentationOverlay):
-    """A segmentation on a file system."""
-
-    __slots__ = ()
-
-
-class CopickFeaturesFSSpec(Placed, CopickFeaturesOverlay):
-    """A feature map on a file system."""
-
-    __slots__ = ()
-
-
-class CopickObjectFSSpec(Placed, CopickObjectOverlay):
-    """An object on a file system; its paths are those of its density map."""
-
-    __slots__ = ()
-
-    def _home(self) -> FilesLayer | None:
-        return files_of(self._find()) or super()._home()
-
-
-class CopickTomogramFSSpec(Placed, CopickTomogramOverlay):
-    """A tomogram on a file system."""
-
-    __slots__ = ()
-
-    def _feature_factory(self) -> tuple[type[CopickFeaturesFSSpec], type[CopickFeaturesMeta]]:
-        return CopickFeaturesFSSpec, super()._feature_factory()[1]
-
-
-class CopickVoxelSpacingFSSpec(Placed, CopickVoxelSpacingOverlay):
-    """A voxel spacing on a file system."""
-
-    __slots__ = ()
-
-    def _tomogram_factory(self) -> tuple[type[CopickTomogramFSSpec], type[CopickTomogramMeta]]:
-        return CopickTomogramFSSpec, super()._tomogram_factory()[1]
-
-
-class CopickRunFSSpec(Placed, CopickRunOverlay):
-    """A run on a file system."""
-
-    __slots__ = ()
-
-    def _voxel_spacing_factory(self) -> tuple[type[CopickVoxelSpacingFSSpec], type[CopickVoxelSpacingMeta]]:
-        return CopickVoxelSpacingFSSpec, super()._voxel_spacing_factory()[1]
-
-    def _picks_factory(self) -> type[CopickPicksFSSpec]:
-        return CopickPicksFSSpec
-
-    def _mesh_factory(self) -> tuple[type[CopickMeshFSSpec], type[CopickMeshMeta]]:
-        return CopickMeshFSSpec, super()._mesh_factory()[1]
-
-    def _filaments_factory(self) -> type[CopickFilamentsFSSpec]:
-        return CopickFilamentsFSSpec
-
-    def _segmentation_factory(self) -> tuple[type[CopickSegmentationFSSpec], type[CopickSegmentationMeta]]:
-        return CopickSegmentationFSSpec, super()._segmentation_factory()[1]
+def __getattr__(name: str) -> Any:
+    return deferred(__name__, _HOMES, name)
 
 
 class CopickRootFSSpec(PlacedRoot, CopickRootOverlay):
@@ -141,7 +72,11 @@ class CopickRootFSSpec(PlacedRoot, CopickRootOverlay):
         return cls(CopickConfigFSSpec.from_file(path))
 
     def _run_factory(self) -> tuple[type[CopickRunFSSpec], type[CopickRunMeta]]:
+        from copick_backend_fs.entities import CopickRunFSSpec
+
         return CopickRunFSSpec, super()._run_factory()[1]
 
     def _object_factory(self) -> tuple[type[CopickObjectFSSpec], type[PickableObject]]:
+        from copick_backend_fs.entities import CopickObjectFSSpec
+
         return CopickObjectFSSpec, super()._object_factory()[1]

@@ -11,8 +11,6 @@ from copick_core.callers import warn_caller
 from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError, by_caller
 from copick_core.models.children import Children
 from copick_core.models.entity import check_flags, check_metadata, count
-from copick_core.models.object import CopickObject
-from copick_core.models.run import CopickRun
 from copick_core.tree.keys import RunKey
 from copick_core.tree.names import check_run_name, checked_name, sanitize_name
 from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
@@ -20,7 +18,9 @@ from copick_core.tree.schema import CopickConfig, CopickRunMeta, PickableObject
 if TYPE_CHECKING:
     import os
 
+    from copick_core.models.object import CopickObject
     from copick_core.models.plausibility import Sizes
+    from copick_core.models.run import CopickRun
     from copick_core.tree.filament_spec import FilamentSpec
     from copick_core.tree.keys import Key, ParentKey
     from copick_core.volumes.chunk_cache import ChunkCache
@@ -155,6 +155,8 @@ class CopickRoot:
 
     def _run_factory(self) -> tuple[type[CopickRun], type[CopickRunMeta]]:
         """Classes of runs and of their metadata."""
+        from copick_core.models.run import CopickRun
+
         return CopickRun, CopickRunMeta
 
     # ------------------------------------------------------------------ objects
@@ -284,6 +286,8 @@ class CopickRoot:
 
     def _object_factory(self) -> tuple[type[CopickObject], type[PickableObject]]:
         """Classes of objects and of their entries in the configuration."""
+        from copick_core.models.object import CopickObject
+
         return CopickObject, PickableObject
 
     # ------------------------------------------------------------------ the project itself

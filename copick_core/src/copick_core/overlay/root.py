@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakValueDictionary
 
 from copick_core.errors import ConflictError, InvalidDataError, NotPicklableError, ReadOnlyError
-from copick_core.models import (
-    CopickObject,
-    CopickRoot,
-    CopickRun,
-)
+from copick_core.models.root import CopickRoot
 from copick_core.overlay.combining import combined, parts
-from copick_core.overlay.containers import CopickRunOverlay
-from copick_core.overlay.leaves import (
-    CopickObjectOverlay,
-)
 from copick_core.tree.keys import (
     ROOT,
     Key,
@@ -34,6 +26,10 @@ if TYPE_CHECKING:
 
     from copick_core.layers import Layer, Layers
     from copick_core.models.entity import Entity
+    from copick_core.models.object import CopickObject
+    from copick_core.models.run import CopickRun
+    from copick_core.overlay.containers import CopickRunOverlay
+    from copick_core.overlay.leaves import CopickObjectOverlay
     from copick_core.projects.doctor import Found
     from copick_core.projects.reviews import Reviews
     from copick_core.projects.selection import Selection
@@ -359,6 +355,8 @@ class CopickRootOverlay(CopickRoot):
 
     def _replace_object(self, obj: CopickObject, meta: PickableObject) -> None:
         """Update an object's entry; a map that only a static layer has is copied into the overlay, as for all entities."""
+        from copick_core.overlay.leaves import CopickObjectOverlay
+
         super()._replace_object(obj, meta)
         holder = obj._find() if isinstance(obj, CopickObjectOverlay) else None
         if holder is not None and holder.read_only and not self.read_only:
@@ -385,10 +383,14 @@ class CopickRootOverlay(CopickRoot):
 
     def _run_factory(self) -> tuple[type[CopickRunOverlay], type[CopickRunMeta]]:
         """Classes of runs and of their metadata."""
+        from copick_core.overlay.containers import CopickRunOverlay
+
         return CopickRunOverlay, super()._run_factory()[1]
 
     def _object_factory(self) -> tuple[type[CopickObjectOverlay], type[PickableObject]]:
         """Classes of objects and of their entries in the configuration."""
+        from copick_core.overlay.leaves import CopickObjectOverlay
+
         return CopickObjectOverlay, super()._object_factory()[1]
 
     def __reduce__(self) -> tuple[Any, ...]:

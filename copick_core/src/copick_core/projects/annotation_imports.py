@@ -115,9 +115,12 @@ def import_annotations(
         for run in by_run:
             if root.get_run(run) is None:
                 root.new_run(run)
-    given = {k: v for k in ("voxel_size", "tomo_type", "file_format") if (v := options.get(k)) is not None}
-    given |= {k: v if isinstance(v, str | int | float) else str(v) for k, v in (options.get("read_options") or {}).items()}
-    common = {"name": name, "names": (session_id, user), "arguments": given}
+    given: dict[str, Any] = {name: options.get(name) for name in ("voxel_size", "tomo_type", "file_format")}
+    given |= {
+        name: v if isinstance(v, str | int | float) else str(v) for name, v in (options.get("read_options") or {}).items()
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    common: dict[str, Any] = {"name": name, "names": (session_id, user), "arguments": given}
     common |= {k: options.get(k, False) for k in ("exist_ok", "resume")}
     mapped = map_runs(
         _store, root, [*by_run], executor=options.get("executor", "thread"), workers=options.get("workers"), collect=True,
