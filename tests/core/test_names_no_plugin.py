@@ -53,7 +53,7 @@ PATTERN = re.compile(
 )
 #: Where a word, or a name, means something else: the file, the text, and what it means.
 MEANINGS = {
-    ("__main__.py", "gc"): "Python's garbage collector",
+    ("cli/quick.py", "gc"): "Python's garbage collector",
     ("cli/foreign.py", "convert"): "a group of copick that others bring commands to",
     ("picks/collector.py", "gc"): "Python's garbage collector",
     ("volumes/free_memory.py", "memory"): "the controller of control groups",
