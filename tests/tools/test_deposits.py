@@ -172,7 +172,7 @@ def test_editing_picks_of_a_deposit_keeps_those_of_the_project(local, folder):
 
 def _deposit_and_die(config, folder, copy, changes, death=die):
     plan, left = plan_deposit(copick_core.open(config), folder, copy=copy), changes
-    layer = plan.steps[0].target
+    layer = next(step.target for step in plan.steps if hasattr(step, "target"))
 
     def dying(original):
         def call(*args, **kwargs):
@@ -186,8 +186,11 @@ def _deposit_and_die(config, folder, copy, changes, death=die):
 
     for name in ("write", "ensure", "replace_zarr"):
         setattr(layer, name, dying(getattr(layer, name)))
-    os.symlink = dying(os.symlink)
-    plan.run()
+    symlink, os.symlink = os.symlink, dying(os.symlink)
+    try:
+        plan.run()
+    finally:
+        os.symlink = symlink
 
 
 @pytest.mark.parametrize("copy", [False, True])

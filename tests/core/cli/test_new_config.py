@@ -121,10 +121,7 @@ def test_a_file_that_exists_is_kept_without_force(tmp_path, capsys):
 
     assert main(["new-config", "memory"]) == 1
 
-    assert capsys.readouterr().err == (
-        "error: config.json exists. Open it with copick_core.open, name another file, or replace it "
-        "(--force, overwrite=True).\n"
-    )
+    assert capsys.readouterr().err == ("error: config.json exists. Name another file, or replace it with --force.\n")
     assert (tmp_path / "config.json").read_text() == "mine"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import copick_core.overlay.leaves  # noqa: F401 - makes its classes those of their kinds
 from copick_core.errors import ConflictError
 from copick_core.models import CopickRun, CopickTomogram, CopickVoxelSpacing
 from copick_core.models.children import Children
