@@ -13,8 +13,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from copick_core.errors import at_command_line
-
 #: The variable through which a shell asks for completions; click's own protocol.
 COMPLETE = "_COPICK_CORE_COMPLETE"
 
@@ -47,7 +45,7 @@ def _main(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A console without Å or box lines shows ? instead of failing.
     try:
-        with _plain_warnings(), at_command_line():
+        with _plain_warnings():
             code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -6,12 +6,14 @@ A command's module is imported when the command is called. Only the plugin modul
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from copick_core import __version__
 from copick_core.cli import foreign
 from copick_core.cli.own import COMMANDS
-from copick_core.errors import PluginError, closest
+from copick_core.errors import PluginError, at_command_line, closest
 from copick_core.plugins import commands, install_line, known
 
 #: The commands of the framework. No plugin can take their place, or break them by claiming their names.
@@ -48,6 +50,11 @@ class CommandLine(click.Group):
             names = {*self.list_commands(ctx), *known()["commands"]}
             raise click.UsageError(f"There is no command {name!r}.{closest(name, names)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors and warnings name commands and options meanwhile."""
+        with at_command_line():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their summaries; a broken one is listed with the cause."""
