@@ -128,3 +128,12 @@ def test_what_is_found_is_passed_on_unless_a_wrapper_has_lists_of_its_own():
     assert Noting(inner).find_columns(Kind.RUN, {}) == [["TS_1"]]
     assert Hiding(inner).find(Kind.RUN, {}) is None
     assert Noting(Hiding(inner)).find_columns(Kind.RUN, {}) is None
+
+
+def test_what_a_layer_lacks_is_told_with_its_name_and_the_wrapper(inner):
+    layer = Noting(inner)
+
+    with pytest.raises(AttributeError, match="'Noting' object has no attribute '_nothing'") as caught:
+        _ = layer._nothing
+
+    assert (caught.value.name, caught.value.obj) == ("_nothing", layer)

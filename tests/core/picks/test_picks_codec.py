@@ -684,3 +684,14 @@ def test_threads_pause_and_resume_the_collector_one_after_another():
     assert not gc.isenabled()
     assert waits_for(collector._lock, lambda: pause.__exit__(None, None, None))
     assert gc.isenabled()
+
+
+CODECS = {
+    "decode": lambda: decode(picks_file([]), "a"),
+    "encode": lambda: encode(from_arrays([[1.0, 2.0, 3.0]], header=HEADER, source="a")),
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_points_are_read_and_written_while_the_collector_is_paused(codec):
+    assert waits_for(collector._lock, CODECS[codec])
