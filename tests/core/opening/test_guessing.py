@@ -12,6 +12,7 @@ import copick_core
 from copick_core import plugins
 from copick_core.errors import ConfigError, ConfigNotFoundError
 from copick_core.layers import Layers
+from copick_core.opening.guessing import config_file_at
 from copick_core.plugins import Backend
 from copick_core.tree.schema import CopickConfig
 
@@ -188,3 +189,58 @@ def test_a_misspelt_path_is_a_config_that_is_not_found(tmp_path, name):
 def test_a_misspelt_url_is_a_config_that_is_not_found():
     with pytest.raises(ConfigNotFoundError):
         copick_core.open("memory://nothing/at/all")
+
+
+def test_a_backend_that_cannot_be_loaded_hides_no_other_and_is_told_where_none_can_open_a_place(folder, monkeypatch, tmp_path):
+    from copick_core import plugins
+    from copick_core.errors import BackendError
+
+    look = plugins.backends.look
+
+    def broken(name):
+        if name == "memory":
+            raise BackendError(config_type=name, distributions=["theirs"], reason="it is only a test")
+        return look(name)
+
+    monkeypatch.setattr(plugins.backends, "look", broken)
+    (tmp_path / "nothing").mkdir()
+
+    assert [run.name for run in opened(folder).runs] == ["TS_1"]
+    message = error_of(tmp_path / "nothing")
+    assert "memory: broken, it is only a test" in message
+    assert "filesystem: nothing of its own there" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "is_config"),
+    [
+        ('{"config_type": "memory"}', True),
+        ('\ufeff \n{"config_type": "memory"}', True),
+        ("", True),
+        ("[1]", True),
+        ("x", False),
+    ],
+)
+def test_a_file_without_a_suffix_is_a_config_if_it_begins_like_json(tmp_path, text, is_config):
+    (tmp_path / "mine").write_text(text)
+
+    assert config_file_at(str(tmp_path / "mine")) == (str(tmp_path / "mine") if is_config else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_config"),
+    [
+        ({"config_type": "memory"}, True),
+        ({"config_type": 5}, False),
+        ({"pickable_objects": [], "overlay_root": "x"}, True),
+        ({"pickable_objects": []}, False),
+        ({"overlay_root": "x"}, False),
+        ([], False),
+        ("{", False),
+    ],
+)
+def test_a_json_file_of_a_folder_is_a_config_if_it_names_a_backend_or_objects_and_a_place(tmp_path, content, is_config):
+    (tmp_path / "a.JSON").write_text(content if isinstance(content, str) else json.dumps(content))
+    (tmp_path / "b.json").mkdir()
+
+    assert config_file_at(str(tmp_path)) == (str(tmp_path / "a.JSON") if is_config else None)

@@ -259,3 +259,41 @@ def test_a_broken_wrapper_is_told_with_its_cause_and_distribution(install, tmp_p
 
     assert "wrappers[0]: Wrapper 'broken' (from broken-wrapper) cannot be used" in message
     assert reason in message
+
+
+def stacked(tmp_path, *wrappers, static=1, overlay=True):
+    parts = [{**project(tmp_path / f"s{n}"), "layer_name": f"lab{n}"} for n in range(static)]
+    mine = {"config_type": "memory", "layer_name": "mine"} if overlay else None
+    return {"config_type": "stack", "overlay": mine, "static": parts, "wrappers": [*wrappers]}
+
+
+def test_the_only_static_layer_and_the_overlay_go_by_these_names_too(tmp_path):
+    root = copick_core.open(stacked(tmp_path, wrapper("s", layer="static"), wrapper("o", layer=["overlay", "mine"])))
+
+    assert [(layer.name, tags(layer)) for layer in root.layers.all] == [("lab0", ["s"]), ("mine", ["o"])]
+
+
+@pytest.mark.parametrize(
+    ("options", "layer", "there"),
+    [({"static": 2}, "static", "'lab0', 'lab1', 'mine'"), ({"overlay": False, "static": 2}, "overlay", "'lab0', 'lab1'")],
+)
+def test_a_name_that_could_mean_several_layers_or_none_is_refused(tmp_path, options, layer, there):
+    message = error_of(stacked(tmp_path, wrapper(layer=layer), **options))
+
+    assert f"wrappers[0].layer: there is no layer {layer!r}; there are {there}" in message
+
+
+def test_of_a_wrapper_without_options_every_option_is_refused(install, tmp_path):
+    install("plain-wrapper", "copick.wrappers", "broken", BROKEN.format(wrap="lambda layer, options: layer"))
+
+    message = error_of(project(tmp_path, {"name": "broken", "tag": "a"}))
+
+    assert "wrappers[0].tag: wrapper 'broken' has no such option (it has none)." in message
+    assert "Did you mean" not in message
+
+
+def test_an_option_that_is_set_already_is_not_what_was_meant(tmp_path):
+    message = error_of(project(tmp_path, {"name": "tagged", "tag": "a", "tga": "a"}))
+
+    assert "wrappers[0].tga: wrapper 'tagged' has no such option (it has file, password, size, tag)." in message
+    assert "Did you mean" not in message

@@ -176,9 +176,7 @@ def _chosen(layers: Layers, choice: Any, path: str) -> list[Layer]:
         if not named and name == "overlay" and layers.overlay is not None:
             named = [layers.overlay]
         if not named:
-            raise ConfigError(
-                source="<config>", reason=f"{path}.{LAYER}: there is no layer {name!r}; there are {names or 'none'}"
-            )
+            raise ConfigError(source="<config>", reason=f"{path}.{LAYER}: there is no layer {name!r}; there are {names}")
         found += [layer for layer in named if layer not in found]
     return found
 
