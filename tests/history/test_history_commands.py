@@ -157,3 +157,172 @@ def test_gc_tells_as_json_which_commits_go(root: CopickRootIcechunk, capsys: Any
     assert found["deleted"] is False
     assert {*found["commits"]} == older
     assert {"objects", "bytes"} <= {*found}
+
+
+# ----------------------------------------------------------------------------------------------------- what is printed
+
+
+def printed(capsys: Any, *words: str) -> str:
+    """What a command prints; its exit code goes unseen."""
+    capsys.readouterr()
+    main([*words])
+    return str(capsys.readouterr().out)
+
+
+def test_log_prints_a_line_for_each_commit_with_its_tag_and_what_several_entities_became(
+    root: CopickRootIcechunk, capsys: Any
+) -> None:
+    root.new_run("TS_0")
+    root.new_tag("monday")
+    with root.transaction("much"):
+        for number in range(1, 8):
+            root.new_run(f"TS_{number}")
+    much, first = root.history()
+
+    lines = printed(capsys, "log").splitlines()
+
+    assert lines[0] == f"{much.id[:8]}  {much.time.astimezone():%Y-%m-%d %H:%M}  alice: much"
+    assert lines[1:7] == [*(f"            added run 'TS_{n}'" for n in range(1, 6)), "            … and 2 more"]
+    assert lines[7:] == [f"{first.id[:8]}  {first.time.astimezone():%Y-%m-%d %H:%M}  alice: add run 'TS_0'  [monday]"]
+    assert printed(capsys, "log", "-n", "1").splitlines() == lines[:7]
+
+
+def test_diff_and_restore_print_every_entity(root: CopickRootIcechunk, capsys: Any) -> None:
+    root.new_run("TS_0")
+    root.new_tag("before")
+    for number in range(1, 8):
+        root.new_run(f"TS_{number}")
+    changes = [f"added run 'TS_{number}'" for number in range(1, 8)]
+
+    assert printed(capsys, "diff", "before").splitlines() == changes
+    assert printed(capsys, "restore", "--all", "--as-of", "before").splitlines() == [
+        line.replace("added", "removed") for line in changes
+    ]
+    assert printed(capsys, "restore", "--all", "--as-of", "before") == "Nothing differs.\n"
+
+
+def test_diff_tells_as_json_how_points_differ(root: CopickRootIcechunk, capsys: Any) -> None:
+    stored = picks(root, "TS_1", "alice", 0)
+    root.new_tag("before")
+    stored.from_numpy([[10, 0, 0], [900, 0, 0]])
+
+    (change,) = facts(capsys, "diff", "before")
+
+    assert (change["what"], change["address"]) == ("changed", "TS_1/ribosome:alice/1")
+    assert change["points"] == {"added": [[900, 0, 0]], "moved": [[[0, 0, 0], [10, 0, 0]]], "removed": []}
+
+
+def test_a_restored_entity_has_the_message_that_was_given(root: CopickRootIcechunk, capsys: Any) -> None:
+    stored = picks(root, "TS_1", "alice", 0)
+    root.new_tag("before")
+    stored.from_numpy([[10, 0, 0]])
+
+    printed(capsys, "restore", "TS_1/", "--as-of", "before", "-m", "undo")
+
+    assert messages(root)[0] == "alice: undo"
+    assert printed(capsys, "restore", "--all", "--as-of", "before") == "Nothing differs.\n"
+
+
+def test_tags_and_branches_are_printed_with_their_commits(root: CopickRootIcechunk, capsys: Any) -> None:
+    root.new_run("TS_1")
+    first = root.history()[0].id
+    root.new_run("TS_2")
+    newest = root.history()[0].id
+
+    assert printed(capsys, "tag", "monday", "--at", first) == ""
+    assert printed(capsys, "branch", "new", "trial", "--at", "monday") == ""
+
+    assert printed(capsys, "tag") == f"{first[:8]}  monday\n"
+    assert printed(capsys, "branch", "list") == f"* {newest[:8]}  main\n  {first[:8]}  trial\n"
+    assert "delete" in printed(capsys, "branch")
+    assert printed(capsys, "branch", "delete", "trial") == ""
+    assert {*root.branches()} == {"main"}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["restore", "--as-of", "monday"], "name either ADDRESS or --all"),
+        (["restore", "TS_1/", "--all", "--as-of", "monday"], "name either ADDRESS or --all"),
+        (["tag", "--delete"], "name the tag"),
+        (["tag", "--at", "monday"], "name the tag"),
+    ],
+)
+def test_what_is_not_named_or_named_twice_is_asked_for(
+    root: CopickRootIcechunk, capsys: Any, words: list[str], complaint: str
+) -> None:
+    root.new_run("TS_1")
+    root.new_tag("monday")
+
+    assert main(words) == 2
+
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_project_without_a_history_is_named(tmp_path: Path, capsys: Any) -> None:
+    plain = tmp_path / "plain.json"
+    plain.write_text(json.dumps({"config_type": "filesystem", "overlay_root": str(tmp_path / "o"), "pickable_objects": []}))
+
+    assert main(["log", "-c", str(plain)]) == 2
+
+    assert f'the project of {plain} has no history: its writable layer is not of "config_type": "icechunk"' in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+@pytest.mark.parametrize(("prefer", "shown"), [(None, ""), ("ours", ": ours is taken"), ("theirs", ": theirs is taken")])
+def test_merge_prints_what_it_takes_combines_and_prefers(
+    root: CopickRootIcechunk, capsys: Any, prefer: str | None, shown: str
+) -> None:
+    stored, other = picks(root, "TS_1", "alice", 0), picks(root, "TS_1", "bob", 0)
+    root.new_branch("trial")
+    theirs = root.on_branch("trial")
+    for project, x in ((root, 10), (theirs, 20)):
+        project.get_run("TS_1").get_picks(user_id="alice")[0].from_numpy([[x, 0, 0]])
+        project.get_run("TS_1").get_picks(user_id="bob")[0].from_numpy([[0, 0, 0], [x * 100, 0, 0]])
+    theirs.new_run("TS_2")
+
+    words = ["branch", "merge", "trial", *([] if prefer is None else ["--prefer", prefer])]
+    lines = printed(capsys, *words, *(["--dry-run"] if prefer is None else [])).splitlines()
+
+    key = "picks 'ribosome' of {}/1 in run 'TS_1'".format
+    taken = ["added run 'TS_2'", *([f"changed {key('alice')}"] if prefer == "theirs" else [])]
+    assert lines == [*sorted(taken, reverse=True), f"combined {key('bob')}", f"conflict {key('alice')}{shown}"] or lines == [
+        *sorted(taken),
+        f"combined {key('bob')}",
+        f"conflict {key('alice')}{shown}",
+    ]
+    stored.refresh()
+    other.refresh()
+    assert stored.numpy()[0][0, 0] == (20 if prefer == "theirs" else 10)
+    assert len(other.numpy()[0]) == (2 if prefer is None else 3)
+
+
+def test_gc_says_that_garbage_goes_or_is_there(root: CopickRootIcechunk, capsys: Any) -> None:
+    picks(root, "TS_1", "alice", 1).from_numpy([[2, 0, 0]])
+
+    assert printed(capsys, "gc", "--older-than", "2100-01-01").endswith("bytes) are garbage already\n")
+    assert printed(capsys, "gc", "--older-than", "2100-01-01", "--delete").endswith("bytes) deleted\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["log"],
+        ["diff", "monday"],
+        ["restore", "--all", "--as-of", "monday"],
+        ["tag"],
+        ["branch", "list"],
+        ["gc", "--older-than", "2000-01-01"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_json_is_indented_by_two(root: CopickRootIcechunk, capsys: Any, words: list[str]) -> None:
+    root.new_run("TS_1")
+    root.new_tag("monday")
+    root.new_run("TS_2")
+
+    out = printed(capsys, *words, "--json")
+
+    assert out == json.dumps(json.loads(out), indent=2) + "\n"
+    assert out.count("\n") > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from copick_backend_icechunk.tree import Tree
@@ -84,11 +84,3 @@ def merged(first: Changes, second: Changes) -> dict[str, Sign]:
         else:
             both[path] = sign
     return both
-
-
-def counted(changes: Changes) -> Iterator[str]:
-    """How many entities were added, changed and removed, for messages."""
-    for sign, word in (("+", "added"), ("~", "changed"), ("-", "removed")):
-        number = sum(found == sign for found in changes.values())
-        if number:
-            yield f"{number} {word}"

@@ -386,10 +386,9 @@ class PortalLayer(Layer):
         """
         import hashlib
 
-        with self._lock:
-            if not self._is_compared:
-                self._is_compared = True
-                self._forget_all(ask_again=True)
+        if not self._is_compared:
+            self._is_compared = True
+            self._forget_all(ask_again=True)
         if self._is_offline:
             return None
         try:
@@ -500,12 +499,12 @@ class PortalLayer(Layer):
 
     def reconnect(self) -> None:
         """Drop connections and everything remembered, also what is fresh on disk; the next call asks the portal."""
-        with self._lock:
-            self._forget_all(ask_again=True)
-            self._connection = self._files = None
+        self._forget_all(ask_again=True, disconnect=True)
 
-    def _forget_all(self, *, ask_again: bool) -> None:
+    def _forget_all(self, *, ask_again: bool, disconnect: bool = False) -> None:
         with self._lock:
+            if disconnect:
+                self._connection = self._files = None
             # Forgetting twice in a row must not undo the wish to ask again.
             self._ask_again = ask_again or (self._ask_again and self._index is None)
             self._index = None

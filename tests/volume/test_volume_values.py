@@ -1,0 +1,175 @@
+"""Values of a volume as pure functions read them: configurations, entries of the database, notes."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from copick_backend_volume.config import CopickConfigVolume
+from copick_backend_volume.database import is_as_new, joined, later_than, merged, parse, salvage, undone, updated_at
+from copick_backend_volume.records import parse_job
+from copick_backend_volume.uploads import UploadReport
+
+
+def config(**fields):
+    return CopickConfigVolume(volume_root="volume", pickable_objects=[], **fields)
+
+
+# ------------------------------------------------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"tomo_type": "a b"}, "'a b' has invalid characters; use 'a-b'"),
+        ({"labels": {1: {"name": "a b"}}}, "object name 'a b' has invalid characters; use 'a-b'"),
+        ({"labels": {0: {"name": "a"}}}, r"label 0 is not possible: 1 to 2\^63 - 1 are"),
+        ({"labels": {1 << 63: {"name": "a"}}}, "is not possible"),
+        ({"labels": {1: {"name": "a"}, 2: {"name": "a"}}}, "several values are named 'a'; an object has one label"),
+        ({"labels": {1: {"name": "a", "color": (0, 0, 0, 256)}}}, "less than or equal to 255"),
+        ({"labels": {1: {"name": "a", "color": (-1, 0, 0, 0)}}}, "greater than or equal to 0"),
+        ({"voxel_size": 0}, "voxel size 0.0 of voxel_size must be a positive number"),
+        ({"voxel_size": float("inf")}, "must be a positive number"),
+        ({"job_voxel_sizes": {"CC7651": -1}}, "voxel size -1.0 of CC7651 must be a positive number"),
+        ({"voxel_size_unit": "ell"}, "ell"),
+        ({"mesh_downsample": 0}, "greater than or equal to 1"),
+        ({"overlay_root": "o", "overlay": {"config_type": "memory"}}, "overlay_root and overlay are two overlays; give one"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(fields, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        config(**fields)
+
+
+def test_the_least_and_the_greatest_values_can_be():
+    label = {"name": "a", "color": (0, 255, 0, 255)}
+    found = config(labels={1: label, (1 << 63) - 1: {"name": "b"}}, mesh_downsample=1, voxel_size=1e-3)
+
+    assert found.labels[1].color == (0, 255, 0, 255)
+    assert found.labels[(1 << 63) - 1].color == (230, 200, 120, 255)
+
+
+def test_a_volume_is_read_only_and_shows_what_is_whole_and_what_has_lost_its_entry():
+    found = config()
+
+    assert (found.write_back, found.hide_incomplete, found.include_orphans) == (False, True, True)
+    assert (found.tomo_type, found.voxel_size, found.voxel_size_unit, found.mesh_downsample) == ("raw", None, "angstrom", None)
+    assert (found.job_voxel_sizes, found.labels, found.overlay_fs_args) == ({}, {}, {})
+
+
+def test_what_may_hold_secrets_is_not_shown():
+    assert "hush" not in repr(
+        config(overlay_fs_args={"key": "hush"}, overlay={"config_type": "memory", "token": "hush"}, overlay_root=None)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- entries
+
+EARLY, LATE = "2024-07-05T16:24:13", "2024-07-05T16:24:14"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"a": {"status": "X"}}', {"a": {"status": "X"}}),
+        (b'{"a": {"status": "X"}, "b": {"status": "Y"}, "c": {"st', {"a": {"status": "X"}, "b": {"status": "Y"}}),
+        (b'{"a": {"status": "X", "cut', {}),
+        (b'{"cut": {"no": , "b": {"status": "Y"}', {"b": {"status": "Y"}}),
+        (b'x"a": {"other": 1}, "b": {"status": "Y"}', {"b": {"status": "Y"}}),
+        (b'x"a\\q": {"status": "X"}, "b": {"status": "Y"}', {"b": {"status": "Y"}}),
+        (b"\xff", {}),
+    ],
+)
+def test_every_whole_entry_of_a_torn_file_is_saved(data, expected):
+    assert salvage(data) == expected
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"[" * 100_000])
+def test_a_file_that_holds_no_object_is_torn(data):
+    assert parse(data) is None
+
+
+def test_an_entry_that_tells_no_time_is_as_old_as_can_be():
+    assert updated_at({}) == updated_at({"last_updated_at": "yesterday"}) == datetime.min
+    assert updated_at({"last_updated_at": f"{EARLY}+02:00"}) == datetime.fromisoformat(EARLY)
+
+
+def test_a_change_is_never_earlier_than_what_it_changes():
+    ahead = datetime.now() + timedelta(days=1)
+
+    assert later_than({"last_updated_at": ahead.isoformat()}) == ahead.isoformat()
+    assert datetime.fromisoformat(later_than({"last_updated_at": EARLY})) > datetime.fromisoformat(EARLY)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ({"last_updated_at": EARLY, "a": 1}, True),
+        ({"last_updated_at": LATE}, True),
+        ({"last_updated_at": EARLY, "a": 2}, False),
+        ({"last_updated_at": "2024-07-05T16:24:12"}, False),
+        ("text", False),
+    ],
+)
+def test_an_entry_is_as_new_if_it_is_ours_or_later(stored, expected):
+    assert is_as_new(stored, {"last_updated_at": EARLY, "a": 1}) is expected
+
+
+def test_changes_of_others_are_taken_and_asked_about_where_both_changed_an_entry():
+    base = {"same": {"a": 0}, "theirs": {"a": 0}, "ours": {"a": 0}, "both": {"a": 0}, "text": {"a": 0}}
+    ours = {**base, "ours": {"a": 1}, "both": {"a": 1}, "text": {"a": 1}}
+    theirs = {**base, "theirs": {"a": 2}, "both": {"a": 2}, "text": "2", "new": {"a": 2}}
+    asked = []
+
+    def resolve(*question):
+        asked.append(question)
+        return {"a": 3}
+
+    found = merged(ours, base, theirs, resolve)
+
+    assert asked == [("both", {"a": 0}, {"a": 1}, {"a": 2})]
+    assert found == {"same": {"a": 0}, "theirs": {"a": 2}, "ours": {"a": 1}, "both": {"a": 3}, "text": "2", "new": {"a": 2}}
+    assert merged(ours, base, None, resolve) is merged(ours, base, dict(base), resolve) is ours
+
+
+@pytest.mark.parametrize("ours_is_later", [True, False])
+def test_of_two_changes_of_an_entry_each_field_is_as_its_writer_left_it(ours_is_later):
+    before = {"a": 0, "b": 0, "both": 0, "last_updated_at": "2024-07-05T16:24:12"}
+    ours = {**before, "a": 1, "both": 1, "last_updated_at": LATE if ours_is_later else EARLY}
+    theirs = {**before, "b": 2, "both": 2, "new": 2, "last_updated_at": EARLY if ours_is_later else LATE}
+
+    found = joined(before, ours, theirs)
+
+    assert found == {"a": 1, "b": 2, "both": 1 if ours_is_later else 2, "new": 2, "last_updated_at": LATE}
+    assert joined("text", ours, theirs)["both"] == (1 if ours_is_later else 2)
+
+
+def test_of_changes_at_the_same_time_ours_is_the_later_one():
+    assert joined({}, {"a": 1, "last_updated_at": EARLY}, {"a": 2, "last_updated_at": EARLY})["a"] == 1
+
+
+def test_fields_that_another_writer_has_put_back_are_known():
+    before, ours = {"a": 0, "b": 0, "c": 0, "last_updated_at": EARLY}, {"a": 1, "b": 1, "c": 0, "last_updated_at": LATE}
+
+    assert undone(before, ours, {"a": 0, "b": 2, "c": 3, "last_updated_at": EARLY}) == {"a": 1}
+    assert undone(before, ours, dict(ours)) == undone(before, ours, "text") == {}
+    assert undone(None, {"a": 1}, {"b": 1}) == {"a": 1}
+
+
+def test_what_is_wrong_with_an_entry_is_told_field_by_field():
+    entry = {"status": "MELTING", "created_at": EARLY, "shape": [1, 2], "current_job_progress": "half"}
+
+    found = parse_job("CC7651", entry)
+
+    assert (
+        found.problem
+        == "status 'MELTING' cannot be read; current_job_progress 'half' cannot be read; shape [1, 2] cannot be read"
+    )
+    assert (found.status, found.status_text, found.progress, found.shape) == (None, "MELTING", None, None)
+    assert parse_job("CC7651", 3).problem == "its entry is no object but int"
+
+
+def test_a_report_without_slices_tells_no_shape_type_or_size():
+    report = UploadReport("CC7651", (), (), ())
+
+    assert (report.shape_zyx, report.dtype, report.spacing_zyx, report.source_type) == (None, None, None, "image_stack")
+    assert report.ok
