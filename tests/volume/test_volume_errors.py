@@ -422,7 +422,7 @@ def test_an_overlay_that_cannot_be_written_or_lies_in_the_volume_is_named(volume
     assert raised.value.source == "<dict>, overlay"
     with pytest.raises(ConfigError, match="is inside the volume") as inside:
         copick_core.open({**config, "overlay_root": str(volume.root / "mine")})
-    assert inside.value.source == "<config>"
+    assert inside.value.source == "<dict>"
     assert copick_core.open({**config, "overlay_root": str(tmp_path / "mine")}).volume_layer.overlay_root == str(
         tmp_path / "mine"
     )
