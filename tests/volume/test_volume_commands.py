@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -354,3 +355,259 @@ def test_mistakes_are_one_line_with_the_way_out_and_nothing_is_changed(volume, s
     assert told.startswith("error: ")
     assert says in told
     assert tree_hash(volume.root) == before
+
+
+# What is printed, word by word
+
+
+def published(say, tmp_path, *words, dtype=np.int8, value=3):
+    write_mrc(tmp_path / "labels.mrc", np.full((12, 40, 30), value, dtype))
+    return say("publish", "labels.mrc", "--job", JOB, "--tool", "ana", *words)
+
+
+def test_jobs_are_listed_line_by_line(volume, say):
+    (volume.root / "chunks" / "0FF0FF").mkdir()
+
+    assert say("jobs")[1].splitlines() == [
+        "0FF0FF    (not in the database)                -  -",
+        "12E345    UPLOADING                            -  2024-07-07 16:24:13  Half uploaded",
+        "4F09A2    CONVERTED                      9x17x25  2024-07-06 17:24:14  Egg, scan 2",
+        "CC7651    MESHED                        12x40x30  2024-07-05 16:35:11  Burrow",
+    ]
+
+
+def test_a_volume_without_jobs_says_so(tmp_path, volume, say):
+    shutil.rmtree(volume.root)
+    (volume.root / "chunks").mkdir(parents=True)
+
+    assert say("jobs") == (0, "", "there are no jobs in volume\n")
+    assert say("jobs", "--json")[1] == "[]\n"
+
+
+def test_all_that_is_known_of_a_job_is_listed_name_by_name(volume, say):
+    told = json.loads(say("jobs", "--job", "12E345", "--json")[1])
+    lines = say("jobs", "--job", "12E345")[1].splitlines()
+
+    assert told["uploads"] == ["part0.png", "part1.png", "part2.png"]
+    assert (told["voxel_size"], told["latest_mesh"], told["models"]) == (None, None, [])
+    assert lines[:3] == [
+        "job                   12E345",
+        "title                 Half uploaded",
+        "status                UPLOADING",
+    ]
+    assert "uploads               part0.png, part1.png, part2.png" in lines
+    assert "models                -" in lines
+    assert "voxel_size            -" in lines
+    assert lines[-1].startswith("bytes                 uploads ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["jobs"],
+        ["jobs", "--job", JOB],
+        ["restore"],
+        ["cleanup", "--yes"],
+        ["convert"],
+        ["doctor"],
+        ["rename", "x", "--job", JOB],
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_json_is_indented_by_two(volume, say, words):
+    out = say(*words, "--json")[1]
+
+    assert out == json.dumps(json.loads(out), indent=2) + "\n"
+
+
+def test_a_publication_keeps_labels_or_makes_them_one_value(volume, tmp_path, say):
+    values = []
+    for words in ([], ["--value", 7], ["--keep-labels"]):
+        assert published(say, tmp_path, *words)[0] == 0
+        values.append(run_of(volume).latest_segmentation.numpy().max())
+
+    assert values == [255, 7, 3]
+
+
+def test_a_publication_is_of_a_tool_unless_a_person_made_it(volume, tmp_path, say):
+    published(say, tmp_path)
+    by_tool = run_of(volume).latest_segmentation.from_tool
+    told = json.loads(published(say, tmp_path, "--person", "--json")[1])
+
+    assert (by_tool, run_of(volume).latest_segmentation.from_tool) == (True, False)
+    assert told == {
+        "job": JOB,
+        "segmentation": run_of(volume).latest_segmentation.session_id,
+        "object": "label-255",
+        "tool": "ana",
+    }
+
+
+def test_training_pairs_are_told_as_json_with_their_labels(volume, tmp_path, say):
+    write_mrc(tmp_path / "masks.mrc", np.full((12, 40, 30), 3, np.int8))
+
+    told = json.loads(say("annotate", "masks.mrc", "--job", JOB, "--slice", 3, "--keep-labels", "--json")[1])
+    say("annotate", "masks.mrc", "--job", JOB, "--slice", 4, "--value", 9)
+
+    kept, made = run_of(volume).training_pairs()[-2:]
+    assert told == {"job": JOB, "pairs": [kept.id]}
+    assert (kept.mask.max(), made.mask.max()) == (3, 9)
+
+
+def test_a_mesh_is_made_as_it_is_told(volume, say, monkeypatch):
+    given = {}
+
+    def mesh(self, segmentation=None, **options):
+        given.update(options, segmentation=segmentation)
+        return []
+
+    monkeypatch.setattr("copick_backend_volume.root.CopickRunVolume.mesh", mesh)
+    say("mesh", "--job", JOB, "--segmentation", OLD, "--reduction", 3, "--max-error", 2, "--downsample", 4, "--retry")
+    progress = given.pop("progress")
+    first = dict(given)
+    say("mesh", "--job", JOB)
+
+    assert first == {"segmentation": OLD, "reduction": 3.0, "max_error": 2.0, "downsample": 4, "retry": True}
+    assert (given["segmentation"], given["reduction"], given["max_error"]) == (None, None, None)
+    assert (given["downsample"], given["retry"]) == (1, False)
+    assert callable(progress)
+
+
+def test_a_mesh_is_told_line_by_line(volume, say):
+    assert say("mesh", "--job", JOB, "--reduction", 1)[1] == f"{JOB}: label-255 of segmentation {LATEST}\n"
+
+
+def test_an_upload_that_is_planned_is_told_as_json(volume, tmp_path, say):
+    folder = slices(tmp_path)
+
+    told = json.loads(say("upload", folder, "--title", "Egg", "--dry-run", "--json")[1])
+    changed = say(
+        "upload", folder, "--job", "12E345", "--delete", "part1.png", "--replace", "part2.png", "x.png", "--dry-run"
+    )[1]
+
+    assert told == {"job": None, "title": "Egg", "changes": ["add 4 files"]}
+    assert changed == "would delete part1.png, replace part2.png by x.png, add 4 files of job 12E345\n"
+
+
+def test_an_upload_goes_on_until_it_is_finished(volume, tmp_path, say):
+    folder = slices(tmp_path)
+
+    code, out, _ = say("upload", folder, "--no-finish", "--title", "Egg")
+    job = out.split(":")[0]
+    assert (code, out) == (0, f"{job}: 4 files, UPLOADING\n")
+    done = json.loads(say("upload", "--job", job, "--delete", "egg_3.png", "--yes", "--json")[1])
+
+    assert done == {"job": job, "status": "UPLOADED", "files": [], "changes": ["delete egg_3.png"]}
+
+
+def test_an_upload_that_would_be_spoilt_is_finished_by_force(volume, tmp_path, say):
+    folder = slices(tmp_path)
+    (folder / "egg_2.png").write_bytes(b"no image")
+
+    code, _, told = say("upload", folder)
+    job = told.split("--job ")[1].split()[0]
+    way_out = f'copick-core volume upload "volume" --job {job} --replace NAME FILE, --delete NAME or --force'
+    assert (code, f"Job {job} stays UPLOADING; go on with {way_out}" in told) == (1, True)
+    assert say("upload", "--job", job, "--force")[:2] == (0, f"{job}: UPLOADED\n")
+
+
+@pytest.mark.parametrize("size", ["x", "1,2", "1,2,3,4"])
+def test_a_voxel_size_is_one_number_or_three(volume, tmp_path, say, size):
+    code, _, told = say("upload", slices(tmp_path), "--voxel-size", size)
+
+    assert code == 2
+    assert f"'{size}' is neither one number nor three, Z,Y,X, in angstrom" in " ".join(told.replace("│", " ").split())
+
+
+def test_what_cannot_be_converted_is_told_and_the_others_are_converted(volume, tmp_path, say):
+    say("upload", slices(tmp_path), "--title", "Egg")
+    (job,) = {*json.loads((volume.root / "jobs.json").read_text())} - {JOB, "4F09A2", "12E345"}
+
+    code, out, told = say("convert", "--job", JOB, "--job", job)
+
+    assert (code, out) == (1, f"{job}: shape (z, y, x) (4, 6, 5)\n")
+    assert told.startswith(f"error: {JOB}: ")
+    assert say("convert")[:2] == (0, "nothing is UPLOADED\n")
+    rows = json.loads(say("convert", "--job", JOB, "--json")[1])
+    assert [(row["job"], "CONVERTING starts from UPLOADED" in row["error"]) for row in rows] == [(JOB, True)]
+    assert say("convert", "--retry")[0] == 2
+
+
+def test_a_job_whose_copy_is_taken_away_meanwhile_is_restored_from_its_folders(volume, say, monkeypatch):
+    from copick_core.errors import NotFoundError
+
+    lose(volume, JOB)
+
+    def gone(self, job_id):
+        raise NotFoundError(key=job_id, layer="volume")
+
+    monkeypatch.setattr("copick_backend_volume.root.CopickRootVolume.restore_job", gone)
+
+    assert say("restore", "--json")[1] == (
+        json.dumps([{"job": JOB, "from": f"{volume.root}/jobs.json.1720200000.25", "status": "MESHED"}], indent=2) + "\n"
+    )
+
+
+def test_a_job_that_has_folders_only_is_told_in_a_dry_run(volume, say):
+    lose(volume, JOB, copy=False)
+
+    assert say("restore", "--orphans", "--dry-run")[1] == f"would restore {JOB} from its folders\n"
+    assert say("restore", "--job", JOB, "--dry-run", "--json")[1] == (
+        json.dumps([{"job": JOB, "from": "its folders"}], indent=2) + "\n"
+    )
+
+
+def test_a_job_is_changed_and_told_as_json(volume, say):
+    renamed = json.loads(say("rename", "Den", "--job", JOB, "--json")[1])
+    set_back = json.loads(say("set-status", "annotated", "--job", JOB, "--json")[1])
+
+    assert (renamed["title"], renamed["status"]) == ("Den", "MESHED")
+    assert (set_back["title"], set_back["status"]) == ("Den", "ANNOTATED")
+
+
+def test_a_cleanup_lists_what_it_deletes_with_its_size_and_reason(volume, say):
+    (volume.root / "download_cache").mkdir()
+    (volume.root / "download_cache" / "a.zip").write_bytes(b"x" * 2000)
+
+    lines = say("cleanup", "--dry-run")[1].splitlines()
+    told = json.loads(say("cleanup", "--dry-run", "--json")[1])
+
+    place, why = f"{volume.root}/download_cache", "the app makes its downloads again"
+    assert lines == [f"caches         -            2.0 kB  {place} ({why})", "would delete 2.0 kB"]
+    row = {"part": "caches", "job": None, "path": place, "bytes": 2000, "why": why}
+    assert told == {"deleted": False, "bytes": 2000, "removals": [row]}
+    assert say("cleanup", "--yes")[1].splitlines() == [lines[0], "deleted 2.0 kB"]
+    assert say("cleanup", "--yes")[1] == "deleted 0 bytes\n"
+
+
+def test_a_cleanup_is_of_the_jobs_and_keeps_as_many_segmentations_as_it_is_told(volume, say):
+    def planned(*words):
+        told = json.loads(say("cleanup", "--segmentations", "--uploads", "--dry-run", "--json", *words)[1])
+        return {(row["part"], row["job"]) for row in told["removals"]}
+
+    every = {("segmentations", JOB), ("uploads", JOB), ("uploads", "4F09A2")}
+    assert planned() == every
+    assert planned("--keep", 2) == every - {("segmentations", JOB)}
+    assert planned("--job", "4F09A2") == {("uploads", "4F09A2")}
+
+
+def test_the_doctor_counts_errors_and_warnings_and_its_exit_code_says_whether_there_are_any(volume, say):
+    assert say("doctor") == (0, "0 errors, 0 warnings\n", "")
+    (volume.root / "chunks" / "4F09A2" / "0.0.0").unlink()
+    (volume.root / "chunks" / "0FF0FF").mkdir()
+
+    code, out, _ = say("doctor")
+    found = json.loads(say("doctor", "--json")[1])
+
+    assert code == 1
+    assert out.splitlines()[0].startswith("error    4F09A2    incomplete-image: 1 chunks of the image are missing")
+    assert out.splitlines()[-1] == "1 error, 1 warning"
+    assert len(found) == 2
+
+
+def test_a_job_is_stuck_after_as_many_hours_as_the_doctor_is_told(volume, say):
+    volume.job(JOB, "TRAINING")
+    volume.save()
+
+    assert "stuck" in say("doctor")[1]
+    assert "stuck" not in say("doctor", "--stuck-hours", 1e9)[1]
