@@ -299,3 +299,132 @@ def test_another_process_can_add_values_to_a_new_volume(opened: Callable[..., An
         assert open_level(store)[:4].tolist() == np.full((4, 4, 4), 3).tolist()
 
     assert np.unique(open_level(opened().zarr(TOMOGRAM))[...]).tolist() == [1, 3]
+
+
+# ------------------------------------------------------------------------------------------- the store of a new volume
+
+
+def listed(names: Any) -> list[str]:
+    from zarr.core.sync import sync
+
+    async def collected() -> list[str]:
+        return [name async for name in names]
+
+    return sync(collected())
+
+
+def test_a_new_volume_shows_what_it_holds_back_beside_what_is_stored(opened: Callable[..., Any], server: S3Server) -> None:
+    from zarr.abc.store import RangeByteRequest
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    prototype = default_buffer_prototype()
+    put = prototype.buffer.from_bytes
+    with opened().replace_zarr(TOMOGRAM) as store:
+        for name, data in ((".zattrs", b"{}"), ("0/.zarray", b"0123456789"), ("0/0", b"12"), ("0x/1", b"3")):
+            sync(store.set(name, put(data)))
+        server.forget()
+
+        assert sync(store.get("0/.zarray", prototype, RangeByteRequest(2, 5))).to_bytes() == b"234"
+        assert sync(store.get(".zattrs")).to_bytes() == b"{}"
+        assert sync(store.get(".zgroup")) is None
+        assert [sync(store.exists(name)) for name in (".zattrs", "0/.zarray", ".zgroup", "0/0", "0/1")] == [
+            *[True, True, False],
+            *[True, False],
+        ]
+        assert sync(store.getsize("0/.zarray")) == 10
+        assert [sync(store.is_empty(prefix)) for prefix in ("", "0", "0/", "0x", "1")] == [False, False, False, False, True]
+        assert server.requests == {}
+
+        assert sync(store.getsize("0/0")) == 2
+        assert sorted(listed(store.list())) == [".zattrs", "0/.zarray", "0/0", "0x/1"]
+        assert sorted(listed(store.list_prefix("0/"))) == ["0/.zarray", "0/0"]
+        assert listed(store.list_dir("")) == [".zattrs", "0", "0x"]
+        assert listed(store.list_dir("0")) == listed(store.list_dir("0/")) == [".zarray", "0"]
+
+        sync(store.delete(".zattrs"))
+        sync(store.delete("0x/1"))
+        assert sorted(listed(store.list())) == ["0/.zarray", "0/0"]
+        sync(store.delete_dir("0"))
+        assert listed(store.list()) == []
+        write(store)
+
+    assert (open_level(opened().zarr(TOMOGRAM))[...] == 1).all()
+
+
+def test_a_new_volume_that_is_only_read_refuses_every_change(opened: Callable[..., Any]) -> None:
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    value = default_buffer_prototype().buffer.from_bytes(b"{}")
+    with opened().replace_zarr(TOMOGRAM) as store:
+        write(store)
+        reader = store.with_read_only(True)
+
+        assert (reader.read_only, store.read_only, reader.with_read_only().read_only) == (True, False, False)
+        assert listed(reader.list()) == listed(store.list())
+        for name in (".zattrs", "0/0"):
+            for call in (lambda name=name: reader.set(name, value), lambda name=name: reader.delete(name)):
+                with pytest.raises(ValueError, match="read-only"):
+                    sync(call())
+        with pytest.raises(ValueError, match="read-only"):
+            sync(reader.delete_dir("0"))
+
+
+def test_a_record_is_renewed_by_one_thread_at_a_time_and_only_when_it_is_due(opened: Callable[..., Any]) -> None:
+    from support.locks import waits_for
+
+    with opened().replace_zarr(TOMOGRAM) as store:
+        write(store)
+        maker = store._making
+        before = maker._record
+        maker.renew()
+        unchanged = maker._record
+
+        assert waits_for(maker._renewing, maker.renew)
+        maker.renew(after=0.0)
+
+        assert unchanged is before
+        assert maker._record.renewed > before.renewed
+        assert not maker.is_due
+
+
+def test_a_volume_that_was_made_just_before_the_record_stood_is_replaced(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = making.Making._take
+
+    def overtaken(self: Any, record: Any) -> None:
+        monkeypatch.setattr(making.Making, "_take", take)
+        fill(opened(), 1)
+        take(self, record)
+
+    monkeypatch.setattr(making.Making, "_take", overtaken)
+    fill(opened(), 2)
+
+    assert np.unique(open_level(opened().zarr(TOMOGRAM))[...]).tolist() == [2]
+    assert not [key for key in server.keys("lab") if records.PREFIX in key]
+
+
+def test_who_cannot_look_after_its_record_stands_leaves_the_record_to_others(
+    opened: Callable[..., Any], server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = opened()
+    take = making.Making._take
+
+    def then_refused(self: Any, record: Any) -> None:
+        take(self, record)
+        monkeypatch.setattr(type(layer._files), "exists", _refused)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(making.Making, "_take", then_refused)
+        with pytest.raises(PermissionError):
+            fill(layer, 1)
+    monkeypatch.undo()
+
+    fill(opened(), 2)
+    assert np.unique(open_level(opened().zarr(TOMOGRAM))[...]).tolist() == [2]
+
+
+async def _refused(self: Any, live: Any, path: str, *, folder: bool) -> bool:
+    raise PermissionError(path)
