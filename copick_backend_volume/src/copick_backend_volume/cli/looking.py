@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @examples("copick-core volume doctor volume", "copick-core volume doctor volume --repair")
 @click.command
 @click.argument("path")
-@click.option("--stuck-hours", type=float, help="Hours without an update that count as stuck.")
+@click.option("--stuck-hours", type=float, metavar="HOURS", help="Time without an update that counts as stuck; 6 by default.")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended without guessing, after asking.")
 @click.option("-y", "--yes", is_flag=True, help="With --repair: do not ask.")
 @json_option
