@@ -41,7 +41,6 @@ class ReversedStore(Store):
         self.folder = folder
         self.voxel_size = voxel_size
         self.name = name
-        self._is_open = True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ReversedStore) and self._identity == other._identity
