@@ -334,7 +334,7 @@ def test_a_new_volume_shows_what_it_holds_back_beside_what_is_stored(opened: Cal
         ]
         assert sync(store.getsize("0/.zarray")) == 10
         assert [sync(store.is_empty(prefix)) for prefix in ("", "0", "0/", "0x", "1")] == [False, False, False, False, True]
-        assert server.requests == {}
+        assert not server.requests
 
         assert sync(store.getsize("0/0")) == 2
         assert sorted(listed(store.list())) == [".zattrs", "0/.zarray", "0/0", "0x/1"]

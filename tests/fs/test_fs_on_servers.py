@@ -180,6 +180,7 @@ def test_an_open_file_is_stored_whole_wherever_it_stands(asked: Asked) -> None:
     assert asked("list_folder", asked.at("d")) == {"a": False}
 
 
+@only(*BUCKETS)
 def test_several_files_are_written_and_copied_at_once(asked: Asked) -> None:
     asked("write_all", {asked.at("d/a"): b"1", asked.at("d/b"): b"2"})
     asked.put(e__x=b"")
@@ -459,18 +460,16 @@ def test_a_lock_is_held_by_one_writer_after_the_other(asked: Asked) -> None:
 
 
 @only("ssh")
-@pytest.mark.parametrize("error", [KeyError, asyncio.CancelledError])
-def test_a_lock_is_given_up_after_an_error(asked: Asked, error: type[BaseException]) -> None:
+def test_a_lock_is_given_up_after_an_error(asked: Asked) -> None:
     asked.put(d__a=b"")
 
     async def fail(live: Live) -> None:
         async with locked(live, asked.at("d/a"), Owner(), asked.files.create):
-            raise error
+            raise KeyError
 
-    with pytest.raises(BaseException) as raised:
+    with pytest.raises(KeyError):
         asked.run(fail)
 
-    assert issubclass(raised.type, error) or "ancelled" in raised.typename
     assert asked("list_folder", asked.at("d")) == {"a": False}
 
 

@@ -46,7 +46,7 @@ WRITES: list[Callable[[CopickRootIcechunk], object]] = [
     lambda root: volume(root),
     lambda root: volume(root),
     lambda root: volume(root).new_features("edges").from_numpy(np.ones((4, 4, 4), "f4")),
-    lambda root: volume(root).set_region(np.zeros((2, 2, 2), "f4")),
+    lambda root: volume(root).set_region(np.zeros((4, 4, 4), "f4")),
     lambda root: volume(root, "denoised"),
     lambda root: volume(root).delete(),
     lambda root: root.get_run("TS_1").delete_picks(user_id="bob"),

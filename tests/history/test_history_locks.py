@@ -18,8 +18,9 @@ from copick_backend_icechunk.root import CopickRootIcechunk
 from copick_core.errors import ConflictError
 from copick_core.layers.atomic import locked
 from copick_core.tree.keys import PicksKey, RunKey, TomogramKey
-from support.histories import picks
 from support.locks import waits_after, waits_for
+
+PICKS = PicksKey("TS_1", "ribosome", "alice", "1")
 
 
 def tomogram(root: CopickRootIcechunk) -> Any:
@@ -55,13 +56,13 @@ def test_what_a_branch_knows_is_changed_by_one_thread_at_a_time(root: CopickRoot
     assert waits_for(commits._lock, lambda: OF_A_BRANCH[call](commits))
 
 
-@pytest.mark.parametrize("call", ["view", "examine"])
-def test_a_newer_commit_is_shown_by_one_thread_at_a_time(root: CopickRootIcechunk, call: str) -> None:
+@pytest.mark.parametrize(("call", "before"), [("view", "_tip"), ("examine", "repository")])
+def test_a_newer_commit_is_shown_by_one_thread_at_a_time(root: CopickRootIcechunk, call: str, before: str) -> None:
     root.new_run("TS_1")
     commits = root.history_layer.commits
     commits.stale = True
 
-    assert waits_after("_tip", commits, commits._lock, getattr(commits, call))
+    assert waits_after(before, commits, commits._lock, getattr(commits, call))
 
 
 def test_a_transaction_begins_while_no_other_does(root: CopickRootIcechunk) -> None:
@@ -98,12 +99,12 @@ def test_a_snapshot_is_inspected_once(root: CopickRootIcechunk, config: dict[str
 def test_regions_of_one_volume_are_changed_by_one_thread_at_a_time(root: CopickRootIcechunk) -> None:
     stored = tomogram(root)
     layer = root.history_layer
-    stored.set_region(np.ones((2, 2, 2), "f4"))
+    stored.set_region(np.ones((8, 8, 8), "f4"))
 
     (lock,) = layer._volume_locks.values()
 
-    assert waits_for(lock, lambda: stored.set_region(np.ones((2, 2, 2), "f4")))
-    assert waits_for(layer._lock, lambda: stored.set_region(np.ones((2, 2, 2), "f4")))
+    assert waits_for(lock, lambda: stored.set_region(np.ones((8, 8, 8), "f4")))
+    assert waits_for(layer._lock, lambda: stored.set_region(np.ones((8, 8, 8), "f4")))
 
 
 # ---------------------------------------------------------------------------------------------------- between processes
@@ -112,7 +113,7 @@ def test_regions_of_one_volume_are_changed_by_one_thread_at_a_time(root: CopickR
 COMMITTING: dict[str, Callable[[CopickRootIcechunk], object]] = {
     "a file": lambda root: root.new_run("TS_2"),
     "a volume": tomogram,
-    "a region": lambda root: root.get_run("TS_1").voxel_spacings[0].tomograms[0].set_region(np.ones((2, 2, 2), "f4")),
+    "a region": lambda root: root.get_run("TS_1").voxel_spacings[0].tomograms[0].set_region(np.ones((8, 8, 8), "f4")),
     "a transaction": write_in_transaction,
     "expiry": lambda root: root.expire(datetime.now() + timedelta(days=1)),
 }
@@ -190,7 +191,7 @@ def test_who_is_always_overtaken_gives_up_and_says_so(
     monkeypatch.setattr("copick_backend_icechunk.commits._TRIES", 3)
     monkeypatch.setattr(root.history_layer.commits, "_store", overtaken)
     calls: dict[str, tuple[Callable[[], object], object]] = {
-        "a file": (lambda: picks(root, "TS_1", "alice", 1), PicksKey("TS_1", "ribosome", "alice", "1")),
+        "a file": (lambda: root.history_layer.write(PICKS, b"{}"), PICKS),
         "a volume": (lambda: stored.from_numpy(np.ones((8, 8, 8))), TomogramKey("TS_1", 10.0, "wbp")),
         "a transaction": (lambda: write_in_transaction(root), RunKey("TS_9")),
     }

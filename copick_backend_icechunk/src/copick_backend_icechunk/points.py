@@ -68,8 +68,8 @@ def brought_together(base: bytes | None, ours: bytes, theirs: bytes) -> bytes | 
     here = Counter(map(_text, mine))
     there = Counter(map(_text, other))
     result = list(mine)
-    gone = kept - there
-    for text, number in (gone & here).items():  # removed or moved by them, untouched by us
+    gone = kept - there - (kept - here)  # what both removed alike is gone once
+    for text, number in gone.items():
         for _ in range(number):
             result.remove(next(point for point in result if _text(point) == text))
     new = there - kept - (here - kept)  # what both added alike is there once
