@@ -22,6 +22,7 @@ from zarr.core.sync import sync
 import copick_core
 from copick_backend_fs import live as asking
 from copick_backend_fs import mounts, records
+from copick_backend_fs.bucket_layer import _seconds
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection, server
 from copick_backend_fs.files import PreconditionFailedError, together
@@ -29,12 +30,12 @@ from copick_backend_fs.guess import _in_archive, _location_of, _spread, guess
 from copick_backend_fs.layer import open_layer
 from copick_backend_fs.live import Live, _as_usual, do, hang_up, in_time, is_alive, refusal_of
 from copick_backend_fs.records import LEASE, UNREADABLE, Record, decode, record_of, volume_of
-from copick_backend_fs.remote import _seconds
 from copick_backend_fs.secrets import without_secrets
 from copick_backend_fs.store_arguments import translate
-from copick_backend_fs.volumes import LocalVolume, RemoteVolume, limits
+from copick_backend_fs.volumes import LocalVolume, RemoteVolume
 from copick_backend_fs.writers import host, is_dead, started
 from copick_core.errors import ConfigError, UnreachableError
+from copick_core.layers.byte_ranges import limits
 from copick_core.tree.keys import PicksKey, RunKey
 from support.objects import OBJECTS
 
