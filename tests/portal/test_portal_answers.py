@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -110,25 +111,36 @@ def test_the_innermost_cause_of_a_system_is_what_is_told():
     assert _short(chain(RuntimeError("POST secret: it failed: twice"), OSError("x"))) == "it failed: twice"
 
 
-def test_a_mesh_that_cannot_be_read_is_named(root, monkeypatch):
+@pytest.fixture
+def stl(root, monkeypatch):
+    """A mesh that the portal has as STL, and what its file holds."""
     layer = root.layers.static[0]
-    (mesh,) = [m for m in root.get_run("501").meshes if layer.annotation(m.key).file["format"] != "glb"][:1]
-    monkeypatch.setattr(type(layer.files), "read", lambda self, path: b"no mesh")
-
-    with pytest.raises(InvalidDataError, match=r"not a readable \w+ mesh") as raised:
-        layer.load_mesh(mesh.key)
-
-    assert raised.value.source == mesh.key
+    mesh = root.get_run("501").meshes[0]
+    layer.annotation(mesh.key).file["format"] = "stl"
+    content = {"data": trimesh.creation.box().export(file_type="stl")}
+    monkeypatch.setattr(type(layer.files), "read", lambda self, path: content["data"])
+    return layer, mesh.key, content
 
 
-def test_a_mesh_of_another_format_is_read_as_glb(root):
-    import io
+def test_a_mesh_that_cannot_be_read_is_named(stl):
+    layer, key, content = stl
+    content["data"] = b"no mesh"
 
-    layer = root.layers.static[0]
-    for mesh in root.get_run("501").meshes:
-        read = trimesh.load_scene(io.BytesIO(layer.read(mesh.key)), file_type="glb")
-        assert len(read.geometry) == 1
-        assert layer.read_revised(mesh.key) == (layer.read(mesh.key), ("portal", int(mesh.session_id)))
+    with pytest.raises(InvalidDataError, match="not a readable stl mesh") as raised:
+        layer.load_mesh(key)
+
+    assert raised.value.source == key
+
+
+def test_a_mesh_of_another_format_is_read_as_glb(stl):
+    layer, key, _ = stl
+    loaded, revision = layer.load_mesh(key)
+
+    read = trimesh.load_scene(io.BytesIO(layer.read(key)), file_type="glb")
+
+    assert revision == layer.revision(key) == ("portal", int(key.session_id))
+    assert read.bounds.tolist() == loaded.bounds.tolist() == [[-0.5] * 3, [0.5] * 3]
+    assert len(next(iter(loaded.geometry.values())).vertices) == 36  # as they are stored
 
 
 # -------------------------------------------------------------------------------------------------------------- offline
