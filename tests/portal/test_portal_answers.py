@@ -125,8 +125,9 @@ def stl(root, monkeypatch):
 def test_a_mesh_that_cannot_be_read_is_named(stl):
     layer, key, content = stl
     content["data"] = b"no mesh"
+    layer.annotation(key).file["format"] = "ply"
 
-    with pytest.raises(InvalidDataError, match="not a readable stl mesh") as raised:
+    with pytest.raises(InvalidDataError, match="not a readable ply mesh") as raised:
         layer.load_mesh(key)
 
     assert raised.value.source == key
