@@ -240,7 +240,7 @@ REFUSED = {
         lambda r: run(r).set_status("UPLOADED"),
         f"job {JOB!r}",
         "UPLOADED cannot follow MESHED; possible: ANNOTATED, MESHING, MESHING_QUEUED, SEGMENTED, TRAINING, TRAINING_QUEUED. "
-        "Pass force=True (--force) to repair a stuck job",
+        "Pass force=True to repair a stuck job",
     ),
     "labels that are no whole numbers": (
         lambda r: _whole(np.array([1.5]), "a.mrc"),
@@ -354,7 +354,7 @@ def test_a_job_that_nobody_may_work_on_any_more_names_the_way_to_take_it_over(ro
 
     assert raised.value.source == f"job {JOB!r}"
     assert raised.value.reason == (
-        "it is MESHING; MESHING starts from MESHED. If nothing works on it any more, pass retry=True (--retry)"
+        "it is MESHING; MESHING starts from MESHED. If nothing works on it any more, pass retry=True"
     )
     assert not os.path.exists(root.volume.claim(JOB))
 
