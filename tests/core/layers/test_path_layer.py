@@ -239,3 +239,38 @@ def test_remembered_listings_change_under_their_lock(call):
     layer = DictPathLayer()
 
     assert waits_for(layer._shared_lock, lambda: LOCKED[call](layer))
+
+
+class Undeletable(DictPathLayer):
+    """Deletes nothing that is staged."""
+
+    def delete_path(self, path):
+        if is_staged(path.rpartition("/")[2]):
+            raise PermissionError("denied")
+        super().delete_path(path)
+
+
+def test_what_was_staged_and_cannot_be_deleted_hides_no_error_and_is_logged(caplog):
+    layer = Undeletable()
+
+    def fail(store):
+        samples.write_volume(store, samples.volume())
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"), layer.replace_zarr(KEY) as store:
+        fail(store)
+
+    assert "could not be removed: denied" in caplog.text
+    assert not layer.exists(KEY)
+
+
+def test_what_dead_writers_have_left_and_nobody_can_delete_keeps_no_volume_from_being_stored(caplog):
+    layer = Undeletable()
+    layer.disk.files[f"{PLACE}/.staged-1-{0:032x}/0"] = (b"", 1)
+
+    replace(layer, KEY)
+
+    assert layer.exists(KEY)
+    assert caplog.text.count("could not be removed: denied") == 1
+    replace(layer, KEY)
+    assert caplog.text.count("could not be removed: denied") == 1  # once for each folder

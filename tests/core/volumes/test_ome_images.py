@@ -471,3 +471,34 @@ def test_levels_of_a_store_without_metadata_are_its_arrays(tmp_path: Path) -> No
 
     assert levels(store) == ["a"]
     assert open_level(store, "a").shape == (2, 2, 2)
+
+
+def test_arrays_of_two_axes_without_metadata_are_refused_with_the_numbers_of_their_axes(tmp_path: Path) -> None:
+    config, path = project(tmp_path)
+    zarr.open_group(path, mode="w", zarr_format=2).create_array("0", shape=(4, 5), dtype="f4")
+
+    with pytest.raises(InvalidDataError, match=r"it has no axes z, y and x, but 0 \(4\), 1 \(5\)"):
+        entity(config).numpy()
+
+
+def test_leading_axes_without_metadata_are_refused_by_their_number(tmp_path: Path) -> None:
+    config, path = project(tmp_path)
+    zarr.open_group(path, mode="w", zarr_format=2).create_array("0", shape=(2, 3, 4, 5, 6), dtype="f4")
+
+    with pytest.raises(InvalidDataError, match=r"it has the axis '0' of 2 entries, '1' of 3 entries, where \(z, y, x\)"):
+        entity(config).numpy()
+
+
+def test_a_panoptic_segmentation_of_one_channel_keeps_that_axis(tmp_path: Path) -> None:
+    config, path = project(tmp_path, "panoptic")
+    foreign(path, np.ones((1, 1, 4, 5, 6), "u2"), "tczyx")
+
+    assert entity(config, "panoptic").numpy().shape == (1, 4, 5, 6)
+
+
+def test_a_panoptic_segmentation_of_too_many_axes_says_what_is_wanted(tmp_path: Path) -> None:
+    config, path = project(tmp_path, "panoptic")
+    foreign(path, np.ones((3, 2, 4, 5, 6), "u2"), "tczyx")
+
+    with pytest.raises(InvalidDataError, match=r"'t' of 3 entries, 'c' of 2 entries, where \(channel, z, y, x\) is wanted"):
+        entity(config, "panoptic").numpy()
