@@ -329,3 +329,45 @@ def test_features_take_chunks_shards_and_metadata(tmp_path: Path) -> None:
     assert features.array().chunks == (1, 2, 2, 2)
     ome = zarr.open_group(features.zarr(), mode="r").attrs["ome"]
     assert ome["multiscales"][0]["metadata"] == {"model": "x"}
+
+
+# ------------------------------------------------------------------------------------------------------------------ limits
+
+
+@pytest.mark.parametrize(("shard", "voxels"), [((8, 8, 8), 8 * 8 * 6), ((16, 16, 8), 12 * 9 * 6)])
+def test_a_shard_is_large_by_the_voxels_that_it_has_in_the_array(
+    monkeypatch: pytest.MonkeyPatch, shard: Any, voxels: int
+) -> None:
+    array = sharded(MemoryStore(), (12, 9, 6), shards=shard)
+    monkeypatch.setattr(shards, "LARGE_BYTES", 4 * voxels)
+    write_region(array, np.s_[0, 0, 0], 6)  # without a word
+
+    monkeypatch.setattr(shards, "LARGE_BYTES", 4 * voxels - 1)
+    with pytest.warns(UserWarning, match=r"region of '0' writes whole shards again, of 0\.0 GiB of voxels each") as caught:
+        write_region(array, np.s_[0, 0, 0], 6)
+    write_region(array, np.s_[0:0, 0, 0], 6)  # nothing is written, so nothing is said
+
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_the_size_of_a_shard_is_told_in_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = sharded(MemoryStore(), (2048, 1024, 512), chunks=(1024, 1024, 512), shards=(2048, 1024, 512))
+
+    with pytest.warns(UserWarning, match=r"of 4\.0 GiB of voxels each"), pytest.raises(ZeroDivisionError):
+        shards.change(array, [slice(0, 1, 1)] * 3, lambda target: 1 // 0)
+
+
+def test_a_level_in_one_shard_is_warned_of_or_refused_from_its_limit_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, form = np.ones((4, 5, 6), "f4"), VolumeFormat(3, shards="level", chunks=(4, 5, 6))
+    monkeypatch.setattr(chunks, "_LARGE_SHARD", data.nbytes)
+    write_volume(MemoryStore(), data, 1.0, levels=1, format=form)  # without a word
+
+    monkeypatch.setattr(chunks, "_LARGE_SHARD", data.nbytes - 1)
+    with pytest.warns(UserWarning, match=r"Level '0' is one file of 0 GB of voxels; format=\"ome-0.5\" writes") as caught:
+        write_volume(MemoryStore(), data, 1.0, levels=1, format=form)
+    assert [warning.filename for warning in caught] == [__file__]
+
+    monkeypatch.setattr(chunks, "_SHARD_LIMIT", data.nbytes)
+    with pytest.raises(InvalidDataError, match=f"its one shard would hold {data.nbytes} bytes of voxels") as refused:
+        write_volume(MemoryStore(), data, 1.0, levels=1, format=form)
+    assert refused.value.source == "level '0'"

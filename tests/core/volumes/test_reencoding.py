@@ -145,3 +145,23 @@ def test_of_nothing_there_is_no_copy() -> None:
 
     assert reencode(MemoryStore(), target, V3) is False
     assert same_volume(target, MemoryStore())
+
+
+@pytest.mark.parametrize(("target", "names"), [(V3, ("z", "y", "x")), (SHARDED, ("z", "y", "x")), (V2, None)])
+def test_names_of_axes_stay_where_the_format_has_them(target: VolumeFormat, names: object) -> None:
+    copy = MemoryStore()
+
+    reencode(volume(V3), copy, target)
+
+    assert getattr(open_level(copy).metadata, "dimension_names", None) == names
+
+
+def test_the_layout_is_that_of_the_target_format() -> None:
+    copy = MemoryStore()
+
+    reencode(volume(V2), copy, VolumeFormat(zarr_format=3, chunks=4, shards=8, key_encoding="v2", compressor="zstd"))
+
+    array = open_level(copy)
+    assert (array.chunks, array.shards) == ((4, 4, 4), (8, 8, 8))
+    assert array.metadata.encode_chunk_key((0, 1, 2)) == "0/1/2"
+    assert "zstd" in str(array.metadata.codecs).lower()

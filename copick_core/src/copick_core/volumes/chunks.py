@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.volumes.format import VolumeFormat
 from copick_core.volumes.levels import expect_numcodecs
@@ -106,7 +106,7 @@ class LevelWriter:
             reason = f"its one shard would hold {size} bytes of voxels, and has to stay below 5 TB; {way_out}"
             raise InvalidDataError(source=f"level {name!r}", reason=reason)
         if size > _LARGE_SHARD:
-            warnings.warn(f"Level {name!r} is one file of {size / 1e9:.0f} GB of voxels; {way_out}.", stacklevel=2)
+            warn_caller(f"Level {name!r} is one file of {size / 1e9:.0f} GB of voxels; {way_out}.")
 
     def __enter__(self) -> Self:
         return self

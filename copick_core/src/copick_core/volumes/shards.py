@@ -13,7 +13,6 @@ import os
 import tempfile
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Self, cast
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from copick_core.callers import warn_caller
 from copick_core.errors import InvalidDataError
 from copick_core.volumes.chunk_parts import in_files, pieces
 from copick_core.volumes.workers import cores
@@ -238,10 +238,9 @@ def change(array: Array[Any], boxes: Sequence[slice], values: Values) -> None:
         shards.setdefault(tuple(i // n for i, n in zip(piece[0], codec.grid, strict=True)), []).append(piece)
     size = math.prod(min(s, n) for s, n in zip(array.shards or array.chunks, array.shape, strict=True)) * array.dtype.itemsize
     if shards and size > LARGE_BYTES:
-        warnings.warn(
+        warn_caller(
             f"Changing a region of {array.path!r} writes whole shards again, of {size / 2**30:.1f} GiB of voxels each. "
-            'Write the volume with format="ome-0.5" (bounded shards) if its regions change often.',
-            stacklevel=2,
+            'Write the volume with format="ome-0.5" (bounded shards) if its regions change often.'
         )
     for number, found in shards.items():
         _rewrite(array, codec, number, found, values)
