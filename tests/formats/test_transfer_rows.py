@@ -8,6 +8,7 @@ import os
 import mrcfile
 import numpy as np
 import pytest
+import trimesh
 
 import copick_core
 from copick_core.errors import InvalidDataError, InvalidNameError
@@ -220,6 +221,19 @@ def test_files_that_would_mix_annotations_are_refused_with_two_of_them(root, tmp
     )
     merged = copick_core.export_picks(root, "TS_*/*", tmp_path / "{run}.csv", merge=True)
     assert [row.state for row in merged.rows] == ["done"] * 4
+
+
+def test_meshes_of_two_runs_never_share_a_file(root, tmp_path):
+    for name in ("TS_1", "TS_2", "TS_3"):
+        root.new_run(name).new_mesh("membrane", "1", mesh=trimesh.creation.box())
+
+    with pytest.raises(InvalidDataError) as caught:
+        copick_core.export_meshes(root, "membrane", tmp_path / "a.stl", merge=True)
+
+    assert (caught.value.source, caught.value.reason) == (
+        str(tmp_path / "a.stl"),
+        "would mix TS_1/membrane:ana/1 and TS_2/membrane:ana/1; put {run}, {object}, {user} or {session} into the path",
+    )
 
 
 def test_one_object_of_many_runs_may_share_a_file(root, tmp_path):

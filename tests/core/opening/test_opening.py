@@ -418,3 +418,24 @@ def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     first.save_config(path)
     second.save_config(path, overwrite=True)
     assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "actin"]
+
+
+def test_a_config_that_cannot_be_read_says_why(tmp_path):
+    (tmp_path / "config.json").mkdir()
+
+    with pytest.raises(ConfigError) as caught:
+        copick_core.from_file(tmp_path / "config.json")
+
+    assert caught.value.reason == "it cannot be read: Is a directory"
+
+
+def test_an_error_of_a_url_that_has_no_number_says_what_its_library_says(monkeypatch):
+    def fail(*args):
+        raise OSError("no route to https://me:secret@host")
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", fail)
+
+    with pytest.raises(ConfigError) as caught:
+        copick_core.from_file("memory://configs/c.json")
+
+    assert caught.value.reason == "it cannot be read: no route to https://me:***@host"

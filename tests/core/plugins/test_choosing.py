@@ -306,3 +306,20 @@ def test_a_format_that_was_chosen_lists_tomograms_if_it_reads_lists_and_no_volum
     chosen = [format_that_lists("missing", name) for name in ("list", "both", "volume")]
 
     assert [record and record.name for record in chosen] == ["list", None, None]
+
+
+def test_where_a_format_has_no_options_that_is_said(register, tmp_path):
+    register("plain", (".one",), reads={"volume": lambda path: None})
+
+    with pytest.raises(TypeError, match=r"'plain' has no option 'fill' for a volume; it has none\."):
+        read_volume(file(tmp_path / "a.one", b""), fill=7)
+
+
+def test_why_a_format_cannot_tell_what_is_its_own_is_logged(register, tmp_path, caplog):
+    register("frail", (), sniff=lambda path, head: 1 / 0, reads={"tomograms": print})
+
+    assert format_that_lists(file(tmp_path / "a", b"")) is None
+
+    (record,) = caplog.records
+    assert "Format 'frail' cannot tell whether" in record.message
+    assert record.exc_info[0] is ZeroDivisionError
