@@ -22,7 +22,7 @@ WINGS = {
     "picks": {"tree"},
     "filaments": set(),
     "layers": {"tree", "picks", "meshes", "callers"},
-    "volumes": {"tree", "layers", "plugins"},
+    "volumes": {"tree", "layers", "plugins", "callers"},
     "plugins": {"layers", "tree"},
     "models": {"tree", "layers", "picks", "filaments", "meshes", "volumes", "callers"},
     "projects": {"tree", "layers", "picks", "volumes", "plugins", "callers"},
