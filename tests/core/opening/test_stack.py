@@ -207,3 +207,17 @@ def test_objects_of_layers_stay_out_of_the_file_until_they_are_changed(place, tm
 
     saved = json.loads((tmp_path / "stack.json").read_text())
     assert [obj["name"] for obj in saved["pickable_objects"]] == ["membrane", "actin"]
+
+
+def test_places_of_parts_that_are_not_there_any_more_keep_no_stack_from_being_saved(place, tmp_path):
+    place("a")
+    parts = [{"config_type": "filesystem", "overlay_root": "a"}, {"config_type": "filesystem", "overlay_root": "b"}]
+    (tmp_path / "s.json").write_text(json.dumps(stack({"config_type": "filesystem", "overlay_root": "o"}, *parts)))
+    root = copick_core.open(tmp_path / "s.json")
+    root.config.static = root.config.static[:1]
+    root.config.overlay = None
+
+    root.save_config(tmp_path / "s.json")
+
+    saved = json.loads((tmp_path / "s.json").read_text())
+    assert (saved["static"], saved["overlay"]) == (parts[:1], None)

@@ -695,3 +695,13 @@ CODECS = {
 @pytest.mark.parametrize("codec", CODECS)
 def test_points_are_read_and_written_while_the_collector_is_paused(codec):
     assert waits_for(collector._lock, CODECS[codec])
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="long doubles are doubles here")
+def test_a_number_beyond_float64_is_refused_without_a_warning():
+    huge = np.array([[1, 2, 3], [4, 5, np.finfo(np.longdouble).max]], np.longdouble)
+
+    with pytest.raises(InvalidDataError, match="positions must be finite") as caught:
+        from_arrays(huge, header=HEADER, source="a")
+
+    assert caught.value.index == 1

@@ -118,6 +118,39 @@ def test_a_run_that_cannot_be_listed_hides_no_other(place, config):
     assert ids(doctor(root)) == ["staged-leftover", "unlisted-folder", "unreadable-name"]
 
 
+def test_features_without_a_tomogram_are_no_problem_where_a_layer_cannot_tell_whether_it_has_that(place, config):
+    spacing = place / "data" / "ExperimentRuns" / "TS_1" / "VoxelSpacing10.000"
+    (spacing / "wbp_sobel_features.zarr").mkdir(parents=True)
+    (spacing / "wbp_sobel_features.zarr" / ".zattrs").write_text("{}")
+    root = copick_core.from_file(config)
+    assert "orphan-features" in ids(doctor(root))
+
+    class Silent(WrapperLayer):
+        def exists(self, key):
+            raise ConnectionError("gone")
+
+        def problems(self):
+            return []
+
+    root.layers = type(root.layers)(static=[Silent(root.layers.overlay)], overlay=root.layers.overlay)
+
+    assert ids(doctor(root)) == ["staged-leftover", "unreadable-name"]
+
+
+def test_an_error_without_words_is_told_by_its_kind(config):
+    root = copick_core.from_file(config)
+
+    class Failing(WrapperLayer):
+        def problems(self):
+            raise TimeoutError
+
+    root.layers = type(root.layers)(static=[Failing(root.layers.overlay)])
+
+    (found,) = doctor(root)
+    assert found.problem.message == "it cannot be examined: TimeoutError"
+    assert (found.layer, found.problem.place, found.problem.severity) == ("overlay", "layer 'overlay'", "error")
+
+
 def test_a_wrapper_passes_problems_on(config):
     root = copick_core.from_file(config)
 

@@ -228,6 +228,31 @@ def test_what_is_made_while_prefetch_asks_storage_stays(root, monkeypatch):
     assert made[0] in run.picks
 
 
+class Answers(dict):
+    """Notes of each answer that is dropped whether the lock of the children that it is about was held."""
+
+    def __init__(self, lock):
+        super().__init__()
+        self.lock, self.held = lock, []
+
+    def pop(self, question, *default):
+        if question in self and question[1] is Kind.PICKS:
+            self.held.append(self.lock._is_owned())
+        return super().pop(question, *default)
+
+
+def test_whether_children_were_made_meanwhile_is_looked_at_under_their_lock(root):
+    fill(root)
+    root.refresh()
+    run = root.get_run("TS_1")
+    assert run.get_picks("ribosome", "alice", "1")
+    root._prefetched = answers = Answers(run._picks_children.lock)
+
+    root.prefetch(["picks"])
+
+    assert answers.held[0] is True
+
+
 def test_prefetch_asks_static_layers_nothing_that_the_configuration_says():
     layer = MadeUpLayer(3)
     config = CopickConfigFSSpec(

@@ -201,8 +201,7 @@ def _is_label(slab: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.ones(slab.shape, np.bool_)
     valid: npt.NDArray[np.bool_] = slab >= 0
     if slab.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            valid &= np.isfinite(slab) & (slab == np.floor(slab))
+        valid &= np.isfinite(slab) & (slab == np.floor(slab))
     return valid
 
 
