@@ -394,3 +394,15 @@ def test_a_change_of_the_database_is_seen_at_once(generated, root, run):
     for status in ("ANNOTATED", "CONVERTED", "ANNOTATED", "CONVERTED"):
         app_sets(generated, status=f"JobStatus.{status}", last_updated_at="2024-07-05T16:35:11")
         assert run.job.status is JobStatus[status]
+
+
+def test_a_job_that_the_app_loses_right_after_it_was_written_is_changed_as_it_was_written(generated, root):
+    store = root.volume_layer.jobs
+    store.update(JOB, name="Den")
+    path = generated.root / "jobs.json"
+    path.write_text(json.dumps({job: entry for job, entry in json.loads(path.read_text()).items() if job != JOB}))
+
+    found = store.update(JOB, progress=0.5)
+
+    assert (found.name, found.progress) == ("Den", 0.5)
+    assert json.loads(path.read_text())[JOB]["name"] == "Den"
