@@ -60,7 +60,7 @@ def execute(job: Job) -> Numbers:
     command_line = [job.python, "-c", program, *arguments]
     variables = environment(python_path=job.system != REFERENCE)
     done = subprocess.run(command_line, capture_output=True, text=True, check=True, env=variables)
-    numbers: Numbers = {"seconds": time.perf_counter() - start, "processor s": round(_processor_seconds() - before, 2)}
+    numbers: Numbers = {"seconds": time.perf_counter() - start, "processor s": round(_processor_seconds() - before, 3)}
     numbers |= _facts(job.python, program, *arguments)
     listed = [line.rstrip("/") for line in done.stdout.splitlines() if line.startswith("TS_")]
     return {**numbers, "check": listed} if listed else numbers

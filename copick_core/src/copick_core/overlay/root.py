@@ -176,10 +176,14 @@ class CopickRootOverlay(CopickRoot):
             >>> for picks in root.select("TS_*/ribosome:alice/1", kind="picks"):  # doctest: +SKIP
             ...     print(picks.run.name, len(picks.points))
         """
-        from copick_core.layers.contents import Content
         from copick_core.projects.selection import Selection
 
-        return Selection(self, address, kind, Content(min_points, max_points, label))
+        content = None
+        if (min_points, max_points, label) != (None, None, None):
+            from copick_core.layers.contents import Content
+
+            content = Content(min_points, max_points, label)
+        return Selection(self, address, kind, content)
 
     def entity(self, address: Address | str, kind: Kind | str | None = None) -> Entity[Any]:
         """The one entity that an address names; of several layers the overlay's, as that is what a user edits.
