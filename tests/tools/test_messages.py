@@ -35,6 +35,11 @@ def project(project_config, tmp_path, monkeypatch):
         ("review set TS_1/virus done", "Add it with: copick-core add object virus"),
         ("import picks TS_1.csv --session 9 --object virus", "copick-core add object virus"),
         ("import picks TS_1.csv --session 1 --object ribosome", "--if-exists replace"),
+        pytest.param(
+            "import picks TS_1.csv --session 1 --object ribosome --executor process",
+            "--if-exists replace",
+            marks=pytest.mark.slow,
+        ),
         ("import picks TS_1.csv --session 9", "--object"),
         ("cp TS_1/ribosome:alice/1 *:bob/1 --kind picks", "--if-exists skip or replace"),
         ("merge TS_2/ribosome:*/1 *:carol/2 --distance 9", "--if-exists skip or replace"),

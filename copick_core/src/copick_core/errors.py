@@ -50,7 +50,12 @@ def by_caller(python: str, command: str) -> str:
         python: With names of functions and arguments.
         command: The same with commands and options.
     """
-    return command if _is_command_line and not _calls_python.get() else python
+    return command if is_at_command_line() else python
+
+
+def is_at_command_line() -> bool:
+    """Whether :func:`by_caller` gives the words for the command line here."""
+    return _is_command_line and not _calls_python.get()
 
 
 def no_user() -> str:

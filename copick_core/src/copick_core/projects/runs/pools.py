@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from copick_core.errors import InvalidDataError, NotPicklableError, WorkerLostError, by_caller
+from copick_core.errors import (
+    InvalidDataError,
+    NotPicklableError,
+    WorkerLostError,
+    at_command_line,
+    by_caller,
+    is_at_command_line,
+)
 from copick_core.projects.runs.worker import Job, Outcome, ready, start_worker, unpacked, work_on, work_on_sent
 
 if TYPE_CHECKING:
@@ -88,6 +95,17 @@ class _Threads(Pool):
             self._executor.shutdown(cancel_futures=True)
 
 
+class _AtCommandLine:
+    """A function whose messages are for the command line in other processes too."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        with at_command_line():
+            return self.function(*args, **options)
+
+
 class _Sending(Pool):
     """An executor of somebody else, whose workers are other processes."""
 
@@ -108,7 +126,8 @@ class _Sending(Pool):
             reason = f"{error.reason} Threads can work on it: {_with_threads()}."
             raise NotPicklableError(subject=error.subject, reason=reason) from None
         del project
-        self._job = Job(uuid.uuid4().hex, self._sendable((root, function), f"Function {_name_of(function)}"))
+        called = _AtCommandLine(function) if is_at_command_line() else function
+        self._job = Job(uuid.uuid4().hex, self._sendable((root, called), f"Function {_name_of(function)}"))
 
     def _sendable(self, content: Any, subject: str) -> bytes:
         try:
