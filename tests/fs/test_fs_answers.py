@@ -816,3 +816,36 @@ def test_a_location_that_cannot_be_written_or_is_spelt_otherwise_says_how(url: s
         open_layer("overlay", url)
 
     assert (raised.value.source, raised.value.reason) == (url, reason)
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("what", ["connecting", "asking beside", "hanging up"])
+def test_no_thread_that_waits_for_a_server_keeps_a_process_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    answered = threading.Event()
+    before = {*threading.enumerate()}
+
+    def wait(*args: Any) -> None:
+        answered.wait(20)
+
+    if what == "connecting":
+        connection = Connection(f"file://{tmp_path}", {}, Limits(seconds=0.15))
+        monkeypatch.setattr(connection, "_connect", wait)
+        with pytest.raises(UnreachableError, match="no answer in time"):
+            connection.live  # noqa: B018 - connecting is what fails
+    else:
+        fs = SFTPFileSystem()
+        monkeypatch.setattr(fs, "info", wait)
+        fs.client = SimpleNamespace(close=wait)
+        if what == "asking beside":
+            assert not asyncio.run(is_alive(live_of(fs), 0.05))
+        else:
+            hang_up(live_of(fs))
+    waiting = {*threading.enumerate()} - before
+    answered.set()
+
+    assert waiting
+    assert all(thread.daemon for thread in waiting)

@@ -491,3 +491,23 @@ def test_a_layer_that_is_sent_to_another_process_goes_offline_as_here(root):
 
     assert isinstance(sent, PortalLayer)
     assert (sent.name, sent.offline_ok, sent.read_only) == ("portal", True, True)
+
+
+def test_files_that_cannot_be_reached_are_told_from_those_that_are_refused():
+    from copick_backend_portal.errors import PortalFilesError
+    from copick_backend_portal.store import _reaching
+
+    with pytest.raises(PortalFilesError) as raised, _reaching("s3://lab/a"):
+        raise ConnectionResetError("reset")
+    with pytest.raises(FileNotFoundError), _reaching("s3://lab/a"):
+        raise FileNotFoundError("a")
+
+    assert (raised.value.query, raised.value.url, raised.value.reason) == ("file", "s3://lab/a", "reset")
+
+
+def test_the_package_has_the_names_that_it_lists_and_no_others():
+    import copick_backend_portal as portal
+
+    assert all(getattr(portal, name) is not None for name in portal.__all__)
+    with pytest.raises(AttributeError, match="module 'copick_backend_portal' has no attribute 'Nothing'"):
+        portal.Nothing  # noqa: B018 - looking is what fails
