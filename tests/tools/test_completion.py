@@ -128,6 +128,8 @@ bindkey '^X' note
         ("copick-core ls TS_1/ribosome:a", "copick-core ls TS_1/ribosome:alice/1 "),
         ("copick-core ls TS_1/ribo", "copick-core ls TS_1/ribosome:"),
         ("copick-core ls lam", "copick-core ls lamella,\\ 2/"),
+        ("copick-core ls --ki", "copick-core ls --kind "),
+        ("copick-core ls 'TS_1/ribosome:a", "copick-core ls 'TS_1/ribosome:alice/1' "),
     ],
 )
 def test_a_zsh_completes_commands_and_addresses(project, tmp_path, typed, line):
