@@ -274,3 +274,17 @@ def test_what_dead_writers_have_left_and_nobody_can_delete_keeps_no_volume_from_
     assert caplog.text.count("could not be removed: denied") == 1
     replace(layer, KEY)
     assert caplog.text.count("could not be removed: denied") == 1  # once for each folder
+
+
+def test_forgetting_a_run_forgets_what_is_below_it_and_nothing_else():
+    layer = DictPathLayer()
+    for run in ("TS_1", "TS_11"):
+        layer.ensure(VoxelSpacingKey(run, 10.0))
+    spacings = [VoxelSpacingKey(run, 10.0) for run in ("TS_1", "TS_11")]
+    layer.list_many(Kind.TOMOGRAM, spacings)
+    plant = {f"ExperimentRuns/{key.run}/VoxelSpacing10.000/wbp.zarr/.zattrs": (b"{}", 0) for key in spacings}
+    layer.disk.files.update(plant)
+
+    layer.forget(RunKey("TS_1"))
+
+    assert [len([*layer.list(Kind.TOMOGRAM, key)]) for key in spacings] == [1, 0]

@@ -77,6 +77,8 @@ class PathLayer(Layer):
         self.name = name
         self.read_only = read_only
         self._shared: dict[str, Listing] = {}
+        #: Folders in folders, as far as listings below them are remembered: projects have too many to look at each.
+        self._below: dict[str, set[str]] = {}
         self._shared_lock = threading.Lock()
         self._forgotten = 0
         self._swept: set[str] = set()
@@ -262,6 +264,10 @@ class PathLayer(Layer):
             # What was listed before somebody forgot or wrote may be out of date already.
             if self._forgotten == forgotten:
                 self._shared.update(listed)
+                for path in listed:
+                    while above := path.rpartition("/")[0]:
+                        self._below.setdefault(above, set()).add(path)
+                        path = above
 
     def _all_keys(self, kind: Kind, parent: ParentKey, folders: Sequence[str], listed: Mapping[str, Listing]) -> Sequence[Key]:
         """Read the listings of some folders."""
@@ -404,12 +410,14 @@ class PathLayer(Layer):
             self._forgotten += 1
             if "" in paths:
                 self._shared.clear()
+                self._below.clear()
                 return
-            for path in paths:
+            dropped = [*paths]
+            while dropped:
+                path = dropped.pop()
                 self._shared.pop(path, None)
                 if below:
-                    for known in [p for p in self._shared if p.startswith(f"{path}/")]:
-                        del self._shared[known]
+                    dropped += self._below.pop(path, ())
 
     def _forget_around(self, key: Key) -> None:
         """Drop the remembered listings that a write or delete of an entity has made out of date."""

@@ -27,12 +27,17 @@ def _columns(kind: Kind) -> tuple[str, ...]:
 
 #: Columns of the fields of a key, in their order, by kind.
 FIELDS = {kind: _columns(kind) for kind in Kind}
+#: Rows of keys without their fields, and where in the row each field comes, by kind.
+_START = {kind: [kind.value, *(_EMPTY.get(column, "") for column in COLUMNS[1:])] for kind in Kind}
+_PLACES = {kind: [COLUMNS.index(column) for column in FIELDS[kind]] for kind in Kind}
 
 
 def row_of(key: Key) -> tuple[Any, ...]:
     """The values of :data:`COLUMNS` for a key."""
-    values = dict(zip(FIELDS[key.kind], key[:-1], strict=True))
-    return (key.kind.value, *(values.get(column, _EMPTY.get(column, "")) for column in COLUMNS[1:]))
+    row: list[Any] = [*_START[key.kind]]
+    for place, value in zip(_PLACES[key.kind], key, strict=False):  # the last item of a key is its kind
+        row[place] = value
+    return tuple(row)
 
 
 def keys_of(kind: Kind, rows: Sequence[tuple[Any, ...]]) -> list[Key]:
