@@ -123,6 +123,23 @@ def test_a_file_is_moved_aside_where_a_server_does_not_rename_over_it(
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_what_somebody_else_deletes_meanwhile_is_deleted(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "v" / name).mkdir(parents=True)
+        (tmp_path / "v" / name / "x").write_bytes(b"")
+    (tmp_path / "v" / "c").write_bytes(b"")
+    listed = live.fs.ls
+
+    def with_ghosts(path: str, **options: Any) -> Any:
+        ghosts = [{"name": f"{path}/gone", "type": "directory"}, {"name": f"{path}/lost", "type": "file"}]
+        return [*ghosts, *listed(path, **options)]
+
+    monkeypatch.setattr(live.fs, "ls", with_ghosts)
+    asyncio.run(live.files.delete(live, str(tmp_path / "v")))
+
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_said_to_be_moved_and_is_still_there_is_an_error(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

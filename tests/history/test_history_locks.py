@@ -203,3 +203,13 @@ def test_who_is_always_overtaken_gives_up_and_says_so(
     assert len(tried) == 3
     assert (error.key, error.layer, error.expected, error.found) == (calls[kind][1], str(tmp_path / "history"), None, None)
     assert "Others committed 3 times meanwhile; try again." in str(error)
+
+
+def test_a_repository_that_is_whole_shows_what_it_showed_before(root: CopickRootIcechunk) -> None:
+    commits = root.history_layer.commits
+    before_there_is_one = commits.examine()
+    root.new_run("TS_1")
+    shown = commits.view()
+
+    assert (before_there_is_one, commits.examine()) == (False, False)
+    assert commits.view() is shown

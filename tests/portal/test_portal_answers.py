@@ -389,6 +389,15 @@ def test_a_lock_is_released_after_an_error_and_one_of_another_is_not(tmp_path):
     assert lock.exists()
 
 
+def test_a_lock_that_somebody_took_for_a_dead_ones_may_be_gone_at_the_end(tmp_path):
+    kept = cache(tmp_path)
+
+    with kept.asking("q"):
+        (tmp_path / f".{kept._name('q')}.lock").unlink()
+
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_lock_that_vanishes_while_it_is_looked_at_is_taken(tmp_path):
     kept = cache(tmp_path, patience=20)
     lock = tmp_path / f".{kept._name('q')}.lock"

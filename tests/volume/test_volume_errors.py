@@ -579,8 +579,10 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(zips, "_MOST_MEMBERS", 2)
     assert problem() == "it would unpack to 3 files and 3 bytes, which is no stack of images"
     monkeypatch.setattr(zips, "_MOST_MEMBERS", 3)
-    monkeypatch.setattr(zips, "_SMALL", 2)
     monkeypatch.setattr(zips, "_EXPANSION", 0)
+    monkeypatch.setattr(zips, "_SMALL", 3)
+    assert problem() is None
+    monkeypatch.setattr(zips, "_SMALL", 2)
     assert problem() == "it would unpack to 3 files and 3 bytes, which is no stack of images"
     monkeypatch.setattr(zips, "_EXPANSION", 1)
     assert problem() is None

@@ -94,6 +94,15 @@ def test_an_id_whose_place_is_taken_by_a_file_is_passed_over(root, volume):
     assert root.volume_layer.jobs.create("x", lambda: next(ids)).id == "BBBBBB"
 
 
+def test_who_may_give_no_files_away_changes_the_database_all_the_same(root, monkeypatch):
+    def refuse(descriptor, user, group):
+        raise PermissionError("only root may")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+
+    assert root.get_run(JOB).rename("Den").name == "Den"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_the_database_stays_its_owners_with_its_mode(root, volume):
     path = volume.root / "jobs.json"
@@ -275,3 +284,51 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_is_gone_at_the_end(monkeypatch):
     assert "slice/s" in drawn.text
     assert drawn.text.endswith("\r")
     assert other.text == ""
+
+
+def test_a_bar_goes_on_by_what_is_done_since(monkeypatch):
+    steps = []
+    monkeypatch.setattr("tqdm.tqdm.update", lambda self, n: (steps.append((n, self.total)), setattr(self, "n", self.n + n)))
+
+    with bar("converting", "slice") as progress:
+        for done in (1, 3, 4):
+            progress(done, 4)
+
+    assert steps == [(1, 4), (2, 4), (1, 4)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["upload", "volume", "volume/uploads/12E345", "--title", "x"],
+        ["convert", "volume", "--job", "4F09A2"],
+        ["annotate", "volume", "labels.mrc", "--job", JOB, "--slice", "3"],
+        ["publish", "volume", "labels.mrc", "--job", JOB, "--tool", "x"],
+        ["mesh", "volume", "--job", JOB, "--reduction", "1"],
+        ["doctor", "volume"],
+        ["cleanup", "volume", "--segmentations", "--yes"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_each_command_that_takes_long_shows_how_far_it_is(volume, tmp_path, monkeypatch, words):
+    from copick_core.__main__ import main
+    from support.volume_files import write_mrc
+
+    shown = []
+
+    @contextlib.contextmanager
+    def recorded(title, unit):
+        yield lambda done, total: shown.append((done, total))
+
+    volume.job("4F09A2", "UPLOADED")
+    volume.save()
+    write_mrc(tmp_path / "labels.mrc", np.ones((12, 40, 30), np.int8))
+    monkeypatch.chdir(tmp_path)
+    for module in ("looking", "making", "mending"):
+        monkeypatch.setattr(f"copick_backend_volume.cli.{module}.bar", recorded)
+
+    main(["volume", *words])
+
+    done, total = shown[-1]
+    assert done == total == max(step for step, _ in shown) > 0
+    assert shown[0][0] == 1
