@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pickle
+import sys
 import threading
 import time
 import zipfile
@@ -660,6 +661,12 @@ def test_accounts_of_azure_are_translated(args: dict[str, Any], config: dict[str
     assert (found.store, found.config) == ("AzureStore", {"account_name": "mine", **config})
     assert translate("az://lab", {**args}) is None
     assert translate("az://lab", {"account_name": "mine", **args, "more": 1}) is None
+
+
+def test_without_botocore_nobody_looks_up_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+
+    assert translate("s3://lab", {"endpoint_url": "https://s3.lab.org"}) is None
 
 
 def test_a_store_waits_and_repeats_as_it_is_told() -> None:

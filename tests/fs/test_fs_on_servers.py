@@ -290,6 +290,18 @@ def test_a_mark_makes_another_version_of_equal_objects(asked: Asked) -> None:
     assert asked.files.keeps_writers_apart
 
 
+@only("az", "s3")
+def test_a_large_file_is_written_on_condition_and_marked_too(asked: Asked) -> None:
+    content = bytes(12 * 2**20)
+    asked("write_if", asked.at("d/a"), content, None)
+    asked("write_marked", asked.at("d/b"), content, "mark")
+
+    with pytest.raises(PreconditionFailedError):
+        asked("write_if", asked.at("d/a"), content, None)
+    assert asked("size", asked.at("d/a")) == asked("size", asked.at("d/b")) == len(content)
+    assert asked("version", asked.at("d/b"))[-1] == "mark"
+
+
 @only(*BUCKETS)
 def test_a_bucket_that_is_misspelt_is_named(asked: Asked) -> None:
     bucket = "no-such-bucket"

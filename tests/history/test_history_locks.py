@@ -213,3 +213,31 @@ def test_a_repository_that_is_whole_shows_what_it_showed_before(root: CopickRoot
 
     assert (before_there_is_one, commits.examine()) == (False, False)
     assert commits.view() is shown
+
+
+@pytest.mark.parametrize("kind", ["a file", "a volume", "a transaction"])
+def test_who_is_overtaken_once_tries_again(root: CopickRootIcechunk, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    stored = tomogram(root)
+    commits = root.history_layer.commits
+    store, tried = commits._store, []
+
+    def overtaken_once(*args: Any) -> str:
+        tried.append(1)
+        if len(tried) == 1:
+            raise icechunk.ConflictError("a", "b")
+        return store(*args)
+
+    monkeypatch.setattr(commits, "_store", overtaken_once)
+    calls: dict[str, Callable[[], object]] = {
+        "a file": lambda: root.history_layer.write(PICKS, b"{}"),
+        "a volume": lambda: stored.from_numpy(np.ones((8, 8, 8), "f4"), levels=1),
+        "a transaction": lambda: write_in_transaction(root),
+    }
+    before = len(root.history())
+
+    calls[kind]()
+
+    assert (len(tried), len(root.history())) == (2, before + 1)
+    assert commits.view().tree is not None
+    found = {"a file": root.history_layer.exists(PICKS), "a transaction": root.history_layer.exists(RunKey("TS_9"))}
+    assert found.get(kind, stored.numpy().min() == 1)

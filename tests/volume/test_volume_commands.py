@@ -513,6 +513,12 @@ def test_an_upload_that_would_be_spoilt_is_finished_by_force(volume, tmp_path, s
     assert say("upload", "--job", job, "--force")[:2] == (0, f"{job}: UPLOADED\n")
 
 
+def test_one_voxel_size_is_that_of_all_axes(volume, tmp_path, say):
+    job = json.loads(say("upload", slices(tmp_path), "--voxel-size", "13.5", "--json")[1])["job"]
+
+    assert run_of(volume, job).voxel_size_info.zyx == (13.5, 13.5, 13.5)
+
+
 @pytest.mark.parametrize("size", ["x", "1,2", "1,2,3,4"])
 def test_a_voxel_size_is_one_number_or_three(volume, tmp_path, say, size):
     code, _, told = say("upload", slices(tmp_path), "--voxel-size", size)

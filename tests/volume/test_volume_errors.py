@@ -1,5 +1,6 @@
 """Every error of a volume names what it is about, where that is, and what helps."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -29,6 +30,7 @@ from copick_core.errors import (
 )
 from copick_core.tree.keys import MeshKey, RunKey, SegmentationKey, TomogramKey, VoxelSpacingKey
 from support import volume_generator
+from support.locks import waits_for
 from support.volumes import open_volume
 
 JOB, OLD, LATEST = "CC7651", "1720196800", "1720196900"
@@ -675,3 +677,39 @@ def test_bytes_are_told_for_people(size, shown):
     from copick_backend_volume.cli.frame import bytes_text
 
     assert bytes_text(size) == shown
+
+
+# ----------------------------------------------------------------------------------------------------------- one at a time
+
+
+@contextlib.contextmanager
+def database_locked(root):
+    """Hold the lock of the database, as a writer of another process does."""
+    import fcntl
+
+    with open(f"{root.volume.database}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+#: Calls that wait while another process writes the database.
+WAITING = {
+    "a new job": lambda r: r.new_job("x"),
+    "an adopted job": lambda r: r.adopt_job("0FF0FF"),
+    "a restored job": lambda r: r.restore_job(JOB),
+    "a renamed job": lambda r: run(r).rename("x"),
+    "more slices": lambda r: run(r, "12E345").add_slices(labels((1, 20, 24)).astype("u1")),
+    "fewer slices": lambda r: run(r, "12E345").delete_upload("part1.png"),
+    "a clean-up": lambda r: r.clean_up(r.plan_cleanup(["segmentations"])),
+    "a publication": lambda r: run(r).publish_segmentation(labels(), "tool"),
+}
+
+
+@pytest.mark.parametrize("call", WAITING)
+def test_who_needs_the_database_to_stay_as_it_is_waits_for_other_writers(root, volume, call):
+    if call == "an adopted job":
+        (volume.root / "chunks" / "0FF0FF").mkdir()
+    if call == "a publication":  # of a job that does not rest, so that its status is not set afterwards
+        run(root).set_status("DONE", force=True)
+
+    assert waits_for(database_locked(root), lambda: WAITING[call](root))
