@@ -14,8 +14,12 @@ import zarr
 import copick
 
 
-def configs(folder):
-    """The configurations of file system projects whose overlay exists."""
+def projects(folder):
+    """File system projects whose overlay exists: their place, and their configuration.
+
+    Where no test leaves a configuration, one is made up for every folder of a project.
+    """
+    found = False
     for path in sorted(folder.rglob("*.json")):
         if any(part.endswith(".zarr") for part in path.parts) or "Picks" in path.parts:
             continue
@@ -28,7 +32,11 @@ def configs(folder):
         overlay = str(config.get("overlay_root", ""))
         place = Path(overlay.removeprefix("local://").removeprefix("file://"))
         if overlay and "://" not in str(place) and place.is_absolute() and place.is_dir():
-            yield path
+            found = True
+            yield path, path.read_text()
+    for runs in [] if found else sorted(folder.rglob("ExperimentRuns")):
+        config = {"config_type": "filesystem", "pickable_objects": [], "overlay_root": f"local://{runs.parent.resolve()}"}
+        yield runs.parent, json.dumps(config | {"overlay_fs_args": {}})
 
 
 def has_map(entity):
@@ -61,10 +69,10 @@ def entities(root):
 
 def main(folder, out):
     found = {"projects": 0, "entities": 0, "failures": []}
-    for path in configs(folder):
+    for path, config in projects(folder):
         where = str(path.relative_to(folder))
         try:
-            for name, read in entities(copick.from_file(str(path))):
+            for name, read in entities(copick.from_string(config)):
                 found["entities"] += 1
                 try:
                     read()
