@@ -45,6 +45,7 @@ def test_what_was_forgotten_is_asked_for_again(children):
     first = children.add(handle())
     assert children.known(first.key, "overlay") is first
     assert children.all(lambda: [first]) == [first]
+    assert children.known(first.key, "overlay") is first
 
     children.forget()
 
