@@ -196,3 +196,21 @@ def test_zeroing_a_region_of_labels_reads_back_as_zero() -> None:
     write_region(open_level(store), (slice(0, 4),), 0)
 
     assert open_level(store)[:].sum() == 4 * 64
+
+
+@pytest.mark.parametrize("kind", ["mean", "nearest"])
+@pytest.mark.parametrize("form", [VolumeFormat(chunks=4), VolumeFormat(3, chunks=4, shards=8)], ids=["chunks", "shards"])
+def test_several_channels_are_updated_at_once(form: VolumeFormat, kind: Any) -> None:
+    before = np.arange(3 * 9 * 8 * 10, dtype="i4").reshape(3, 9, 8, 10)
+    after = before.copy()
+    after[:, 2:7, 1:] += 10_000
+    store, expected = MemoryStore(), MemoryStore()
+    for target, data in ((store, before), (expected, after)):
+        write_volume(target, data, 1.0, levels=3, kind=kind, axes="czyx", format=form)
+    levels = [open_level(store, str(level)) for level in range(3)]
+
+    write_region(levels[0], np.s_[:, 2:7, 1:], after[:, 2:7, 1:])
+    update_levels(levels, np.s_[:, 2:7, 1:], kind)
+
+    for level in range(3):
+        np.testing.assert_array_equal(levels[level][...], open_level(expected, str(level))[...])
