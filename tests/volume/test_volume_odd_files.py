@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import struct
 import sys
 
@@ -18,6 +19,7 @@ from copick_backend_volume.sources import Opener
 from copick_backend_volume.training import TrainingPair
 from copick_backend_volume.uploads import Upload, dicom_spacing, read_slice
 from copick_core.errors import InvalidDataError
+from copick_core.tree.keys import ROOT, Kind
 from support import volume_generator
 from support.volumes import open_volume
 
@@ -332,3 +334,31 @@ def test_each_command_that_takes_long_shows_how_far_it_is(volume, tmp_path, monk
     done, total = shown[-1]
     assert done == total == max(step for step, _ in shown) > 0
     assert shown[0][0] == 1
+
+
+# Values
+
+
+def test_the_values_of_a_segmentation_are_those_of_its_models_masks_or_else_of_its_chunks(volume):
+    volume.segmentation(JOB, "1760000000", np.full((12, 40, 30), 7, np.uint64))
+    volume.segmentation(JOB, "1760000100", np.full((12, 40, 30), 7, np.uint64))
+    volume.model(JOB, "1760000100")
+    layer = open_volume(volume.root).volume_layer
+
+    assert layer.values(JOB, "1760000000") == [7]
+    assert layer.values(JOB, "1760000100") == [255]  # as the masks say that the model was trained on
+
+
+def test_the_values_of_a_segmentation_are_read_again_when_it_is_another_one_or_somebody_forgets(volume):
+    volume.segmentation(JOB, "1760000000", np.full((12, 40, 30), 7, np.uint64))
+    layer = open_volume(volume.root).volume_layer
+    first = layer.values(JOB, "1760000000")
+    known = layer.values(JOB, "1760000000")
+    shutil.rmtree(volume.root / "segmented" / JOB / "1760000000.zarr")
+    volume.segmentation(JOB, "1760000000", np.full((12, 40, 30), 9, np.uint64))
+
+    assert first is known
+    assert layer.values(JOB, "1760000000") == [9]
+    again = layer.values(JOB, "1760000000")
+    layer.forget(next(iter(layer.list(Kind.RUN, ROOT))).parent)
+    assert layer.values(JOB, "1760000000") is not again
