@@ -157,9 +157,9 @@ class OpenPage:
 
     def click(self, x: float, y: float, *keys: str, button: str = "left", point: str | None = None) -> None:
         """Click on the slice, at a pixel of :meth:`pixels`, while keys are held; on a point if its id is given."""
-        place = self.point_at(x, y, point)
         for key in keys:
             self.page.keyboard.down(key)
+        place = self.point_at(x, y, point)  # last: nothing may happen between this and the click
         self.page.mouse.click(*place, button=button)
         for key in keys:
             self.page.keyboard.up(key)
