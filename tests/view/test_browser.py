@@ -324,9 +324,9 @@ def test_a_layer_is_hidden_by_its_box(opened):
 def test_a_key_takes_back_the_last_change(opened):
     session = opened.open("TS_1")
     opened.look(session, (300.0, 200.0, 100.0), 8)
-    for x in (400, 450):
-        opened.click(x, 200, "Control")
-    opened.until(lambda: session.panel()["unsaved"] == {"ribosome": "2 added"})
+    for number in (1, 2):  # what is clicked while the mouse does not rest is one change
+        opened.click(350 + 50 * number, 200, "Control")
+        opened.until(lambda number=number: session.panel()["unsaved"] == {"ribosome": f"{number} added"})
 
     opened.page.keyboard.press("Control+z")
 
