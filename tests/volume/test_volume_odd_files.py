@@ -96,11 +96,12 @@ def test_an_id_whose_place_is_taken_by_a_file_is_passed_over(root, volume):
     assert root.volume_layer.jobs.create("x", lambda: next(ids)).id == "BBBBBB"
 
 
-def test_who_may_give_no_files_away_changes_the_database_all_the_same(root, monkeypatch):
-    def refuse(descriptor, user, group):
-        raise PermissionError("only root may")
+@pytest.mark.parametrize("call", ["fchown", "ftruncate"])
+def test_who_may_give_no_files_away_or_only_read_the_lock_changes_the_database_all_the_same(root, monkeypatch, call):
+    def refuse(*args):
+        raise PermissionError(call)
 
-    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, call, refuse)
 
     assert root.get_run(JOB).rename("Den").name == "Den"
 
