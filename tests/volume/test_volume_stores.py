@@ -363,7 +363,7 @@ def test_what_the_dead_have_left_stays_for_a_week(volume):
     write_synced(file, b"")
     os.mkdir(folder)
     left = []
-    for age in (6, 8):
+    for age in (6.9, 7.1):
         for path in (file, folder):
             os.utime(path, (time.time() - age * 24 * 3600,) * 2)
         staging.sweep(volume)
