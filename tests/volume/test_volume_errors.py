@@ -713,3 +713,10 @@ def test_who_needs_the_database_to_stay_as_it_is_waits_for_other_writers(root, v
         run(root).set_status("DONE", force=True)
 
     assert waits_for(database_locked(root), lambda: WAITING[call](root))
+
+
+def test_a_source_is_shown_with_the_zip_and_the_folders_that_it_lies_in():
+    packed_file, plain = zips.Source("up/b.zip", "c\\d/e.png", 1), zips.Source("up/a.png", None, 1)
+
+    assert (packed_file.name, packed_file.base_name) == ("b.zip/c\\d/e.png", "e.png")
+    assert (plain.name, plain.base_name) == ("a.png", "a.png")
