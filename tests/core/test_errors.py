@@ -153,7 +153,7 @@ def said():
         ),
         (
             E.BeingReplacedError(key="k", layer="l", since=4e9, way_out="Look."),
-            "k is being replaced in layer 'l' since 0 s. Look.",
+            "k is being replaced in layer 'l' (for 0 s now). Look.",
             {"key": "k", "layer": "l", "expected": None, "found": None, "since": 4e9},
         ),
         (
@@ -163,7 +163,7 @@ def said():
         ),
         (
             E.AddressError(address="a:b:c", position=3, reason="r"),
-            "'a:b:c' is no address: r.\n  a:b:c\n     ^",
+            "'a:b:c' is not an address: r.\n  a:b:c\n     ^",
             {"address": "a:b:c", "position": 3, "reason": "r"},
         ),
         (
@@ -173,7 +173,7 @@ def said():
         ),
         (
             E.AddressError(address=5, position=0, reason="r"),
-            "5 is no address: r.",
+            "5 is not an address: r.",
             {"address": 5, "position": 0, "reason": "r"},
         ),
         (
@@ -388,7 +388,7 @@ def test_of_runs_that_failed_five_are_told_and_the_traceback_of_the_first(number
 def test_a_replacement_is_told_with_the_seconds_since_it_began(monkeypatch):
     monkeypatch.setattr("time.time", lambda: 1000.0)
 
-    assert " since 40 s. " in str(errors.BeingReplacedError(key="k", layer="l", since=960.0))
+    assert " (for 40 s now). " in str(errors.BeingReplacedError(key="k", layer="l", since=960.0))
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,14 @@ MEANINGS = {
     ("volumes/free_memory.py", "memory"): "the controller of control groups",
     ("projects/annotation_exports.py", "merge"): "an argument",
     ("projects/annotation_files.py", "merge"): "an argument",
-    ("testing/samples.py", "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc"): "a file that is no entity",
-    ("testing/samples.py", "ExperimentRuns/TS_1/Segmentations/10.000_me_1_ribo.mrc"): "a file that is no entity",
-    ("testing/samples.py", "Objects/ribo.mrc"): "a file that is no entity",
+    ("testing/samples.py", "ExperimentRuns/TS_1/VoxelSpacing10.000/wbp.mrc"): "a file that is not an entity",
+    ("testing/samples.py", "ExperimentRuns/TS_1/Segmentations/10.000_me_1_ribo.mrc"): "a file that is not an entity",
+    ("testing/samples.py", "Objects/ribo.mrc"): "a file that is not an entity",
 }
 
 
 def texts(path: Path):
-    """Texts and imported modules of a file's code; docstrings are no code."""
+    """Texts and imported modules of a file's code; docstrings are not code."""
     tree = ast.parse(path.read_text())
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

@@ -180,7 +180,7 @@ def test_every_broken_plugin_is_told_by_the_distribution_that_has_it(python, bro
         "copick: the command 'ended' of broken-tool cannot be loaded: SystemExit: no display",
         "copick: the command 'lost' of broken-tool cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
         "copick: the command 'nameless' of broken-tool has no name",
-        "copick: the entry point 'odd' of broken-tool is no click command: 3",
+        "copick: the entry point 'odd' of broken-tool is not a click command: 3",
     ]
 
 

@@ -1,4 +1,4 @@
-"""TIFF files: voxel sizes, byte orders, what is no volume."""
+"""TIFF files: voxel sizes, byte orders, what is not a volume."""
 
 from __future__ import annotations
 

@@ -314,7 +314,7 @@ def test_the_row_of_a_tomogram_has_its_file_run_address_and_voxels(root, tmp_pat
         ({"levels": 0}, "levels", "0 is less than 1"),
         ({"dtype": "float"}, None, None),
         ({"dtype": "foo"}, "dtype", "there is no type 'foo'"),
-        ({"run_regex": "("}, "run_regex", "'(' is no regular expression"),
+        ({"run_regex": "("}, "run_regex", "'(' is not a regular expression"),
     ],
 )
 def test_an_argument_that_makes_no_tomogram_is_named_before_a_run_is_made(root, tmp_path, options, source, reason):

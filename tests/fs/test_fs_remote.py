@@ -1,4 +1,4 @@
-"""Layers over fsspec that are no bucket: archives, servers, and what happens when a connection breaks."""
+"""Layers over fsspec other than buckets: archives, servers, and what happens when a connection breaks."""
 
 from __future__ import annotations
 

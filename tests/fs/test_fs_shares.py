@@ -1,4 +1,4 @@
-"""Local folders that are no plain Linux disk: shares that refuse calls, inode numbers that change, pipes among the files."""
+"""Local folders on other than a plain Linux disk: shares that refuse calls, changing inode numbers, pipes among the files."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ def test_the_beginning_of_an_id_of_another_branch_or_tag_is_known(root: CopickRo
     commit = root.branches()["trial"]
 
     assert [run.name for run in root.as_of(commit[:8]).runs] == ["TS_1", "TS_2"]
-    with pytest.raises(InvalidDataError, match="it is no tag"):
+    with pytest.raises(InvalidDataError, match="it is not a tag"):
         root.as_of("0" * 20)
 
 

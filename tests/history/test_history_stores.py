@@ -122,7 +122,7 @@ def picks_key() -> Any:
 
 def test_names_that_zarr_v3_does_not_have_are_refused_and_missing(volume: Volume) -> None:
     for name in (".zattrs", "0/0.0.0"):
-        with pytest.raises(ValueError, match=f"'{name}' is no name of zarr v3"):
+        with pytest.raises(ValueError, match=f"'{name}' is not a name of zarr v3"):
             sync(volume.set(name, buffer(b"{}")))
         assert not sync(volume.exists(name))
         assert sync(volume.get(name)) is None

@@ -14,7 +14,7 @@ import pytest
 TEXT = (Path(__file__).parents[2] / "docs" / "from-copick-1.md").read_text(encoding="utf-8")
 MOVED = re.findall(r"^\| (`copick\..*?) \| (.*?) \|$", TEXT, re.M)
 MISSING = TEXT.split("## Not here", 1)[1].split("## Every name", 1)[0]
-#: What the reference publishes: positional parameters of the methods of its classes, and nothing for what is no method.
+#: What the reference publishes: positional parameters of the methods of its classes, and nothing for what is not a method.
 SURFACE = """
 import inspect, json
 from copick.impl import filesystem

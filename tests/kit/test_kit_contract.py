@@ -1,4 +1,4 @@
-"""A contract sentence stands in a docstring and in the kit, or it is no contract."""
+"""A contract sentence stands in a docstring and in the kit, or it is not a contract."""
 
 import inspect
 import re

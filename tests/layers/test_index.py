@@ -369,7 +369,7 @@ def segmentations(config):
 
 
 def runs_of(selection):
-    return [key.run for key in selection.keys()]  # noqa: SIM118 - a selection is no dict
+    return [key.run for key in selection.keys()]  # noqa: SIM118 - a selection is not a dict
 
 
 def counted(config):

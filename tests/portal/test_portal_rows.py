@@ -268,7 +268,7 @@ def test_values_are_compared_by_what_they_mean(field, value, expected):
     assert _comparable(field, value) == expected
 
 
-@pytest.mark.parametrize(("value", "why"), [("monday", "'monday' is no ISO 8601 date"), (7, "7 is no date")])
+@pytest.mark.parametrize(("value", "why"), [("monday", "'monday' is not an ISO 8601 date"), (7, "7 is not a date")])
 def test_a_value_that_is_no_date_is_named(value, why):
     with pytest.raises(InvalidDataError, match=f"release_date: {why}") as raised:
         _comparable("release_date", value)

@@ -18,7 +18,7 @@ OWN_DIFFERS: tuple[tuple[str, str], ...] = (
     (r"::test_add_tomogram_run_regex_no_match\[", "a file that is left out is an error here, and an exit code"),
     (r"::test_object_name_with_type_suffix_warns\[", "a name with the suffix of a type is unambiguous here, so nothing warns"),
     (r"::test_add_picks_em_basic\[", "reads a motive list with rows and columns exchanged, which TOM does not write"),
-    (r"::test_add_panoptic_segmentation_from_tiff\[", "a TIFF file of four dimensions is no volume here"),
+    (r"::test_add_panoptic_segmentation_from_tiff\[", "a TIFF file of four dimensions is not a volume here"),
     (r"::test_mrc_keeps_labels\[.*300", "labels that are unsigned are written as such (MRC mode 6)"),
     (r"::test_em_keeps_large_labels\[", "labels above 2^24 are written as 64-bit floats, which hold them too"),
     (r"TestSyncMeshes::test_sync_meshes_basic\[", "a mesh is a scene, also when it was made of one body"),

@@ -269,4 +269,4 @@ def test_a_folder_to_keep_that_is_not_empty_is_refused_before_anything_is_comput
 
         out, err = capsys.readouterr()
         assert out == ""
-        assert err == f"error: --keep {taken}: this exists, and is no empty folder; name a new one\n"
+        assert err == f"error: --keep {taken}: this exists, and is not an empty folder; name a new one\n"

@@ -128,9 +128,9 @@ REFUSED = {
     "chunks without a voxel": (
         lambda r: run(r).convert(chunks=(4, 0, 4)),
         "chunks",
-        "(4, 0, 4) is no shape (x, y, z) of a chunk",
+        "(4, 0, 4) is not a shape (x, y, z) of a chunk",
     ),
-    "chunks of two axes": (lambda r: run(r).convert(chunks=(4, 4)), "chunks", "(4, 4) is no shape (x, y, z) of a chunk"),
+    "chunks of two axes": (lambda r: run(r).convert(chunks=(4, 4)), "chunks", "(4, 4) is not a shape (x, y, z) of a chunk"),
     "a segmentation without an image": (
         lambda r: run(r, "12E345").publish_segmentation(labels(), "tool"),
         "segmentation for job '12E345'",
@@ -205,12 +205,12 @@ REFUSED = {
     "masks of another shape": (
         lambda r: run(r).add_training_pairs(labels((1, 2, 3)), [1]),
         MASKS,
-        "shape (1, 2, 3) of uint8 are no labels of the image's (12, 40, 30) (z, y, x)",
+        "shape (1, 2, 3) of uint8 are not labels of the image's (12, 40, 30) (z, y, x)",
     ),
     "masks that are real": (
         lambda r: run(r).add_training_pairs(labels(dtype="f4"), [1]),
         MASKS,
-        "shape (12, 40, 30) of float32 are no labels of the image's (12, 40, 30) (z, y, x)",
+        "shape (12, 40, 30) of float32 are not labels of the image's (12, 40, 30) (z, y, x)",
     ),
     "masks of no slice": (lambda r: run(r).add_training_pairs(labels(), []), MASKS, "slices [] are not between 0 and 11"),
     "masks below the image": (
@@ -244,7 +244,7 @@ REFUSED = {
         "UPLOADED cannot follow MESHED; possible: ANNOTATED, MESHING, MESHING_QUEUED, SEGMENTED, TRAINING, TRAINING_QUEUED. "
         "Pass force=True to repair a stuck job",
     ),
-    "labels that are no whole numbers": (
+    "labels that are not whole numbers": (
         lambda r: _whole(np.array([1.5]), "a.mrc"),
         "a.mrc",
         "labels are whole numbers, and it holds others",
@@ -546,7 +546,7 @@ def test_what_leads_nowhere_or_holds_nothing_is_named(tmp_path):
         stack_of(tmp_path / "none.png")
     for name, reason in (
         ("empty", "the folder has no file that could be a slice"),
-        ("broken.zip", "it is no zip that can be used"),
+        ("broken.zip", "it is not a zip that can be used"),
     ):
         with pytest.raises(InvalidDataError) as raised:
             stack_of(tmp_path / name)
@@ -579,13 +579,13 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(zips, "_MOST_MEMBERS", 3)
     assert problem() is None
     monkeypatch.setattr(zips, "_MOST_MEMBERS", 2)
-    assert problem() == "it would unpack to 3 files and 3 bytes, which is no stack of images"
+    assert problem() == "it would unpack to 3 files and 3 bytes, which is not a stack of images"
     monkeypatch.setattr(zips, "_MOST_MEMBERS", 3)
     monkeypatch.setattr(zips, "_EXPANSION", 0)
     monkeypatch.setattr(zips, "_SMALL", 3)
     assert problem() is None
     monkeypatch.setattr(zips, "_SMALL", 2)
-    assert problem() == "it would unpack to 3 files and 3 bytes, which is no stack of images"
+    assert problem() == "it would unpack to 3 files and 3 bytes, which is not a stack of images"
     monkeypatch.setattr(zips, "_EXPANSION", 1)
     assert problem() is None
 

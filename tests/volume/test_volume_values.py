@@ -165,7 +165,7 @@ def test_what_is_wrong_with_an_entry_is_told_field_by_field():
         == "status 'MELTING' cannot be read; current_job_progress 'half' cannot be read; shape [1, 2] cannot be read"
     )
     assert (found.status, found.status_text, found.progress, found.shape) == (None, "MELTING", None, None)
-    assert parse_job("CC7651", 3).problem == "its entry is no object but int"
+    assert parse_job("CC7651", 3).problem == "its entry is not an object but int"
 
 
 def test_a_report_without_slices_tells_no_shape_type_or_size():

@@ -148,7 +148,7 @@ class BucketFiles(RemoteFiles):
             raise FileNotFoundError(path)
 
     async def _delete_folder(self, live: Live, path: str, below: Sequence[str]) -> None:
-        """Delete a folder, of which all objects below it are given: metadata first, so that half of it is no volume."""
+        """Delete a folder, of which all objects below it are given: metadata first, so that half of it is not a volume."""
         documents = [name for name in below if is_metadata(name)]
         documents.sort(key=lambda name: (name.count("/"), name))
         others = [name for name in below if not is_metadata(name)]

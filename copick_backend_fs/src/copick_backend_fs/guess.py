@@ -41,7 +41,7 @@ def guess(path: str) -> dict[str, Any] | None:
 
 
 def _location_of(path: str) -> str | None:
-    """The location as the backend takes it; None for a local file that is no archive, and where nothing is."""
+    """The location as the backend takes it; None for a local file that is not an archive, and where nothing is."""
     local = local_path(path)
     if local is None:
         return f"zip://::{path}" if path.lower().endswith(".zip") and "::" not in path else path

@@ -69,7 +69,7 @@ class LocalVolume(LocalStore):
         return await super().get(key, prototype, byte_range)
 
     async def getsize(self, key: str) -> int:
-        """Size of a value in bytes; a folder is no value.
+        """Size of a value in bytes; a folder is not a value.
 
         Raises:
             FileNotFoundError: There is no such value.

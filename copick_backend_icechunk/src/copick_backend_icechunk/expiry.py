@@ -47,7 +47,7 @@ def expire(commits: Committer, older_than: datetime, *, dry_run: bool) -> Expiry
 
 
 def expired(repository: icechunk.Repository, moment: datetime) -> frozenset[str]:
-    """The commits that expiry forgets: those before a time which are no tip of a branch or a tag, nor the empty beginning."""
+    """The commits that expiry forgets: those before a time, but for tips of branches and tags and the empty beginning."""
     tips = {repository.lookup_branch(name) for name in repository.list_branches()}
     tips |= {repository.lookup_tag(name) for name in repository.list_tags()}
     return frozenset(

@@ -122,7 +122,7 @@ class CopickRootIcechunk(CopickRootOverlay):
             limit: Only so many, the newest ones: older ones are not read then.
 
         Raises:
-            AddressError: The text is no address.
+            AddressError: The text is not an address.
         """
         return self.history_layer.commits.log(_address(address), limit)
 
@@ -171,7 +171,7 @@ class CopickRootIcechunk(CopickRootOverlay):
             What was changed.
 
         Raises:
-            AddressError: The text is no address.
+            AddressError: The text is not an address.
             ConflictError: Somebody else changed one of the entities meanwhile.
             InvalidDataError: There is no such snapshot.
             ReadOnlyError: The project cannot be written to.

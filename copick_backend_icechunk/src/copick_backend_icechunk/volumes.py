@@ -170,7 +170,7 @@ class Volume(Store):
         if not isinstance(value, Buffer):
             raise TypeError(f"a zarr store takes buffers, not {type(value).__name__}")
         if not is_zarr_key(key):
-            raise ValueError(f"{key!r} is no name of zarr v3, and volumes with a history are stored in zarr v3 only")
+            raise ValueError(f"{key!r} is not a name of zarr v3, and volumes with a history are stored in zarr v3 only")
         data = value.to_bytes()
 
         async def make(store: IcechunkStore) -> None:

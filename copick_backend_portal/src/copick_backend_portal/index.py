@@ -95,7 +95,7 @@ class PortalIndex:
         return self._runs
 
     def run(self, name: str) -> Row | None:
-        """The run of a name; no query is needed to know that a name is no portal id."""
+        """The run of a name; no query is needed to know that a name is not a portal id."""
         return self.runs().get(name) if name.isascii() and name.isdigit() else None
 
     # ------------------------------------------------------------------ parts

@@ -205,9 +205,9 @@ def _comparable(field: str, value: Any) -> Any:
         try:
             value = datetime.datetime.fromisoformat(value)
         except ValueError as error:
-            raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is no ISO 8601 date") from error
+            raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is not an ISO 8601 date") from error
     if isinstance(value, datetime.datetime):
         return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
     if isinstance(value, datetime.date):
         return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
-    raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is no date")
+    raise InvalidDataError(source="portal_meta_query", reason=f"{field}: {value!r} is not a date")

@@ -26,7 +26,7 @@ def decode_points(data: bytes, voxel_size: float, header: Mapping[str, Any], sou
         Points in angstrom; ``xyz_rotation_matrix`` becomes the rotation, ``instance_id`` the instance.
 
     Raises:
-        InvalidDataError: A line is no point; tells which.
+        InvalidDataError: A line is not a point; tells which.
     """
     import numpy as np
 

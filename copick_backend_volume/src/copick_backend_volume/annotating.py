@@ -69,7 +69,7 @@ def add_training_pairs(
     if image is None or image.missing():
         raise InvalidDataError(source=source, reason="the job has no complete image")
     if tuple(labels.shape) != image.shape_zyx or np.dtype(labels.dtype).kind not in "bui":
-        reason = f"shape {tuple(labels.shape)} of {labels.dtype} are no labels of the image's {image.shape_zyx} (z, y, x)"
+        reason = f"shape {tuple(labels.shape)} of {labels.dtype} are not labels of the image's {image.shape_zyx} (z, y, x)"
         raise InvalidDataError(source=source, reason=reason)
     wanted = sorted({int(z) for z in slices})
     if not wanted or wanted[0] < 0 or wanted[-1] >= image.shape[2]:

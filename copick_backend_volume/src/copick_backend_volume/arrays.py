@@ -139,7 +139,7 @@ def open_array(folder: str) -> StoredArray | None:
     """Open an array; None where there is none.
 
     Raises:
-        InvalidDataError: There is one that is no three-dimensional zarr v2 array.
+        InvalidDataError: There is one that is not a three-dimensional zarr v2 array.
     """
     path = os.path.join(folder, ARRAY_FILE)
     try:

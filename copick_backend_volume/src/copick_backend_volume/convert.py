@@ -60,7 +60,7 @@ def convert(
         MissingDependencyError: The uploads are DICOM, and the extra ``dicom`` is not installed.
     """
     if len(chunks) != 3 or min(chunks) < 1:
-        raise InvalidDataError(source="chunks", reason=f"{tuple(chunks)} is no shape (x, y, z) of a chunk")
+        raise InvalidDataError(source="chunks", reason=f"{tuple(chunks)} is not a shape (x, y, z) of a chunk")
     if store.job(job_id).status is JobStatus.UPLOADING:  # what is added while the report is made would not be in it
         raise InvalidDataError(source=f"job {job_id!r}", reason="it is UPLOADING; finish_upload() comes before")
     report = preflight(volume, job_id)

@@ -42,7 +42,7 @@ def damaged_chunks(array: StoredArray) -> list[str]:
 
 
 def broken_json(volume: Volume, job: str) -> Iterator[tuple[str, str]]:
-    """Paths of descriptions of models and of training pairs that are no object of JSON, and why."""
+    """Paths of descriptions of models and of training pairs that are not JSON objects, and why."""
     for kind, prefix in (("models", ""), ("training", "meta")):
         folder = volume.folder(kind, job)
         for name, is_folder in sorted(entries(folder)) if volume.has(kind, job) else ():

@@ -69,7 +69,7 @@ def examine(
         found.append(Finding("torn-database", "error", f"{volume.database}: {torn}", None, (volume.database,)))
         document, jobs = {}, {job: Job(job) for job in sorted(volume.job_folders())}
     unsafe = [name for name in document if not is_job_id(name)]
-    found += [Finding("unsafe-id", "error", f"job id {name!r} is no name of a folder") for name in unsafe]
+    found += [Finding("unsafe-id", "error", f"job id {name!r} is not a name of a folder") for name in unsafe]
     found += [Finding("link" if os.path.islink(p) else "odd-place", "error", why, None, (p,)) for p, why in odd_places(volume)]
     if not document and not any(os.path.isdir(os.path.join(volume.root, kind)) for kind in JOB_FOLDERS):
         message = f"{volume.root} has neither jobs.json nor any of the folders of a volume; is it the right one?"

@@ -151,7 +151,7 @@ class JobStore:
         """The whole file, as written; waits while it is torn, and never moves or changes it.
 
         Raises:
-            InvalidDataError: It has been torn for :attr:`patience` seconds, or it is no object of JSON.
+            InvalidDataError: It has been torn for :attr:`patience` seconds, or it is not an object of JSON.
         """
         content = self._content()
         if content.problem is not None:

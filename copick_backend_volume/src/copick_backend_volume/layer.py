@@ -65,7 +65,7 @@ class VoxelSize:
         source: What told it: ``"config"``, ``"chunks"``, ``"overlay"``, ``"upload"``, ``"dicom"`` or
             ``"default"``.
         calibrated: Whether anything told it. Otherwise lengths are voxels.
-        zyx: Size along (z, y, x) in angstrom, where the source of the upload tells it. Of voxels that are no cubes,
+        zyx: Size along (z, y, x) in angstrom, where the source of the upload tells it. Of voxels that are not cubes,
             ``angstrom`` is not taken from it.
     """
 
@@ -102,7 +102,7 @@ class VolumeLayer(Layer):
         """List the entities of a kind below a parent."""
         if kind is Kind.RUN and isinstance(parent, RootKey):
             jobs = self.jobs.jobs().values()
-            # A job that only has a folder because the database is torn has a problem, and is no orphan.
+            # A job that only has a folder because the database is torn has a problem, and is not an orphan.
             return [RunKey(job.id) for job in jobs if job.in_database or job.problem or self.config.include_orphans]
         if isinstance(parent, RunKey):
             listings: dict[Kind, Callable[[str], Iterator[Key]]] = {
@@ -173,7 +173,7 @@ class VolumeLayer(Layer):
         MRC, or who uploaded), or the configuration for all jobs; the first of these that tells.
 
         Raises:
-            InvalidDataError: One of them is no positive number, or its unit is unknown.
+            InvalidDataError: One of them is not a positive number, or its unit is unknown.
         """
         from copick_core.volumes.multiscales import to_angstrom
 
@@ -409,7 +409,7 @@ def _json_or_none(path: str) -> Mapping[str, Any] | None:
     """An object of JSON in a file; None where the file is missing, or holds none.
 
     Raises:
-        InvalidDataError: It is no JSON.
+        InvalidDataError: It is not JSON.
     """
     try:
         with open(path, "rb") as file:

@@ -27,7 +27,7 @@ def open_layers(config: CopickConfigVolume) -> Layers:
     """Open the volume, and the overlay over it; objects for the volume's values are added to the configuration.
 
     Raises:
-        ConfigError: The volume is no folder, or the overlay's configuration is not valid.
+        ConfigError: The volume is not a folder, or the overlay's configuration is not valid.
     """
     root = local_folder(config.volume_root)
     if root is None or not os.path.isdir(root):

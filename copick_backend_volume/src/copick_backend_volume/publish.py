@@ -71,7 +71,7 @@ def publish_segmentation(
         Its id.
 
     Raises:
-        InvalidDataError: Its shape is not that of the image, it has labels that are no unsigned integers, the job has no
+        InvalidDataError: Its shape is not that of the image, it has labels that are not unsigned integers, the job has no
             complete image, or somebody converts it.
         ConflictError: The latest id lies more than 5 s in the future: the clocks of two computers differ.
     """

@@ -68,7 +68,7 @@ class RecoverableJob:
 def parse_job(job_id: str, entry: Any) -> Job:
     """Read one entry; whatever is wrong with it degrades this job only."""
     if not isinstance(entry, dict):
-        return Job(job_id, problem=f"its entry is no object but {type(entry).__name__}")
+        return Job(job_id, problem=f"its entry is not an object but {type(entry).__name__}")
     problems: list[str] = []
 
     def read(name: str, convert: Callable[[Any], Any], optional: bool = False) -> Any:

@@ -367,7 +367,7 @@ class CopickRunVolume(CopickRunOverlay):
 
         Raises:
             InvalidDataError: It may not follow.
-            ValueError: It is no status.
+            ValueError: It is not a status.
         """
         wanted = JobStatus.parse(status) if isinstance(status, str) else status
         return self._store.update(self.name, status=wanted, force=force)

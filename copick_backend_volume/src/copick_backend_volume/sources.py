@@ -84,7 +84,7 @@ def _members(path: str) -> list[Source]:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     total = sum(info.file_size for info in infos)
     if len(infos) > _MOST_MEMBERS or total > max(_SMALL, _EXPANSION * os.path.getsize(path)):
-        raise ValueError(f"it would unpack to {len(infos)} files and {total} bytes, which is no stack of images")
+        raise ValueError(f"it would unpack to {len(infos)} files and {total} bytes, which is not a stack of images")
     return [Source(path, info.filename, info.file_size, _member_problem(info)) for info in infos]
 
 

@@ -1,6 +1,6 @@
 """What is uploaded in one call: arrays, images, folders and zips of them, TIFFs of several pages, and volume files.
 
-Whatever is no file of one slice is split into slices, in types that the app reads right. Files keep their names as the app
+Whatever is not a file of one slice is split into slices, in types that the app reads right. Files keep their names as the app
 would store them.
 """
 
@@ -125,7 +125,7 @@ def _of_zip(path: Path) -> Stack:
     """A zip as it is, if its text order is the order of the numbers in it; else its files, in that order."""
     found, problems = sources([str(path)])
     if problems:
-        raise InvalidDataError(source=str(path), reason=f"it is no zip that can be used ({next(iter(problems.values()))})")
+        raise InvalidDataError(source=str(path), reason=f"it is not a zip that can be used ({next(iter(problems.values()))})")
     members = [source for source in found if not source.is_junk]
     ordered = sorted(members, key=lambda source: natural_order(source.base_name))
     if [s.base_name for s in ordered] == [s.base_name for s in members]:

@@ -35,7 +35,7 @@ class JobStatus(Enum):
         """Read a status as any version of the app writes it: ``"JobStatus.MESHED"``, ``"MESHED"`` or ``"meshed"``.
 
         Raises:
-            ValueError: It is no status that we know.
+            ValueError: It is not a status that we know.
         """
         try:
             return cls[str(text).removeprefix("JobStatus.").upper()]

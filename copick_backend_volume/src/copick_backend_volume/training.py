@@ -59,7 +59,7 @@ class TrainingPair:
 
     @property
     def place_zyx(self) -> tuple[int, slice, slice] | None:
-        """Index of the annotated slice in the tomogram, None where it is not known; padding is no part of it."""
+        """Index of the annotated slice in the tomogram, None where it is not known; padding is not part of it."""
         place = self._place()
         return None if place is None else place[0]
 

@@ -274,7 +274,7 @@ class _Findings:
             groups.append(("same-position", "warning", "where another DICOM slice is too", _at_one_place(dicom)))
             odd = [s.name for s in dicom if s.dicom and s.dicom.spacing and not s.dicom.is_isotropic]
             groups.append(
-                ("anisotropic", "warning", "voxels that are no cubes; see voxel_size_info.zyx, and give job_voxel_sizes", odd)
+                ("anisotropic", "warning", "voxels that are not cubes; see voxel_size_info.zyx, and give job_voxel_sizes", odd)
             )
         for code, severity, message, files in groups:
             if files:
@@ -337,7 +337,7 @@ def _decode(file: BinaryIO, name: str) -> tuple[NDArray[Any], int, DicomHeader |
     else:
         pixels, pages = _read_image(file)
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
-        raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are no image")
+        raise ValueError(f"shape {pixels.shape} and type {pixels.dtype} are not an image")
     return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), pages, header
 
 

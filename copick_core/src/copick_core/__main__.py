@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # It was closed (`>&-`): writing to nobody is no error.
+        if stream is None:  # It was closed (`>&-`): writing to nobody is not an error.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (as long as the process)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A console without Å or box lines shows ? instead of failing.

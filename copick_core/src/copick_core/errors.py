@@ -10,7 +10,7 @@ from them::
     ├── ConflictError            RuntimeError        somebody else stored in the meantime
     │   └── BeingReplacedError   RuntimeError        a volume that somebody is replacing at this moment
     ├── InvalidNameError         ValueError          a name that no file could hold safely
-    ├── AddressError             ValueError          text that is no address of entities, or of several where one is wanted
+    ├── AddressError             ValueError          text that is not an address of entities, or of several where one is wanted
     ├── UnknownObjectError       ValueError          an object name that the config does not list
     ├── InvalidDataError         ValueError          values or bytes that must not be, or cannot be, stored or read
     │   └── UnknownFormatError   LookupError         a file that no installed format reads, or that several claim
@@ -275,7 +275,7 @@ class InvalidNameError(CopickError, ValueError):
 
 
 class AddressError(CopickError, ValueError):
-    """Text that is no address, or an address that does not mean what is wanted.
+    """Text that is not an address, or an address that does not mean what is wanted.
 
     Attributes:
         address: The text.
@@ -289,7 +289,7 @@ class AddressError(CopickError, ValueError):
 
     def __init__(self, *, address: Any, position: int | None, reason: str) -> None:
         pointer = f"\n  {address}\n  {' ' * position}^" if isinstance(address, str) and position is not None else ""
-        problem = f"Address {address!r} cannot be used" if position is None else f"{address!r} is no address"
+        problem = f"Address {address!r} cannot be used" if position is None else f"{address!r} is not an address"
         super().__init__(f"{problem}: {reason}.{pointer}", address=address, position=position, reason=reason)
 
 
@@ -330,7 +330,7 @@ class BeingReplacedError(ConflictError):
     def __init__(self, *, key: Any, layer: str, since: float | None = None, way_out: str | None = None) -> None:
         import time
 
-        ago = "" if since is None else f" since {max(0, time.time() - since):.0f} s"
+        ago = "" if since is None else f" (for {max(0, time.time() - since):.0f} s now)"
         way_out = way_out or "Try again when the other writer has finished."
         CopickError.__init__(
             self,

@@ -94,7 +94,7 @@ _JSON_BEGINS = 20
 
 
 def extras_of(data: bytes) -> dict[str, Any]:
-    """The extras of the asset of a GLB file: what programs say of it that is no geometry (glTF 2.0, section 3.2)."""
+    """The extras of the asset of a GLB file: what programs say of it that is not geometry (glTF 2.0, section 3.2)."""
     extras = _document(data).get("asset", {}).get("extras", {})
     return extras if isinstance(extras, dict) else {}
 

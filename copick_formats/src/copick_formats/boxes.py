@@ -95,7 +95,7 @@ def read_eman2(path: str, *, frame: Frames, class_number: int | None = None) -> 
     by_class: dict[int, list[list[float]]] = {}
     for row, box in enumerate(boxes, 1):
         if not isinstance(box, list) or len(box) < 3:
-            raise InvalidDataError(source=path, reason=f"row {row}: {box!r:.60} is no box", index=row - 1)
+            raise InvalidDataError(source=path, reason=f"row {row}: {box!r:.60} is not a box", index=row - 1)
         for name, value in zip("xyz", box, strict=False):
             if not _is_finite(value):
                 raise bad_cell(path, row, name, str(value))

@@ -47,7 +47,7 @@ class Cells(Sequence[str]):
         """All cells as numbers.
 
         Raises:
-            ValueError: A cell is no number.
+            ValueError: A cell is not a number.
         """
         return np.fromiter(map(float, self._bytes()), np.float64, self._length)
 
@@ -87,7 +87,7 @@ class Cells(Sequence[str]):
 
 def bad_cell(path: str, row: int, column: str, value: str) -> InvalidDataError:
     """The error for a cell; rows count from 1, without what stands above the table."""
-    what = "is empty" if not value.strip() else f"holds {value!r:.60}, which is no finite number"
+    what = "is empty" if not value.strip() else f"holds {value!r:.60}, which is not a finite number"
     return InvalidDataError(source=path, reason=f"row {row}, column {column}: the cell {what}", index=row - 1)
 
 
@@ -123,7 +123,7 @@ def integers(path: str, column: str, values: Sequence[str]) -> npt.NDArray[np.in
     wrong = (array != np.floor(array)) | (array < 0) | (array >= 2**63)
     if wrong.any():
         index = int(np.argmax(wrong))
-        reason = f"row {index + 1}, column {column}: {values[index]!r} is no integer from 0 on"
+        reason = f"row {index + 1}, column {column}: {values[index]!r} is not an integer from 0 on"
         raise InvalidDataError(source=path, reason=reason, index=index)
     return array.astype(np.int64)
 
@@ -168,7 +168,7 @@ def voxel_size_of(path: str, frame: Frames, run: str | None, given: float | None
     """
     if given is not None:
         if not given > 0 or not np.isfinite(given):
-            raise InvalidDataError(source=path, reason=f"the voxel size {given} is no positive number")
+            raise InvalidDataError(source=path, reason=f"the voxel size {given} is not a positive number")
         return given
     known = frame(run)
     if known is None:

@@ -183,7 +183,7 @@ def _annotations(path: str, types: Sequence[str], what: str, name: str | None = 
     """The region and content of each annotation of some types (and a name or id), and what it is called in errors."""
     regions = json_object(path).get("regions")
     if not isinstance(regions, list):
-        raise InvalidDataError(source=path, reason="is no CETS dataset: it has no regions")
+        raise InvalidDataError(source=path, reason="is not a CETS dataset: it has no regions")
     others: dict[str, None] = {}
     count = chosen = 0
     for number, region in enumerate(regions):

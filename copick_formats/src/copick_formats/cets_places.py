@@ -111,7 +111,7 @@ def array_in(path: str, holder: Json, key: str, name: str, *shapes: tuple[int | 
     try:
         array: npt.NDArray[np.float64] = np.array(holder.get(key), np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InvalidDataError(source=path, reason=f"{name}: {key} is no array of numbers") from error
+        raise InvalidDataError(source=path, reason=f"{name}: {key} is not an array of numbers") from error
     if not any(_fits(array.shape, shape) for shape in shapes):
         expected = " or ".join(" x ".join("n" if n is None else str(n) for n in shape) for shape in shapes)
         raise InvalidDataError(source=path, reason=f"{name}: {key} has the shape {array.shape}, not {expected}")

@@ -55,8 +55,8 @@ def write_cets(path: str, tables: Iterable[PicksTable], *, frame: Frames, rotati
         What CETS has no place for.
 
     Raises:
-        InvalidDataError: The size of a run's tomogram is not known, a transform is no rotation, or there are orientations and
-            ``rotation`` does not say how to write them.
+        InvalidDataError: The size of a run's tomogram is not known, a transform is not a rotation, or there are orientations
+            and ``rotation`` does not say how to write them.
     """
     tables = [*tables]
     regions = _Regions(path, frame)
@@ -167,8 +167,8 @@ def write_cets_volume(
         mask_format: ``"mrc"``, or ``"ome-zarr"``, which holds labels of every type.
 
     Raises:
-        InvalidDataError: It is no segmentation, there is no run, the voxel size is not known, or no type of the mask's format
-            holds the values without change.
+        InvalidDataError: It is not a segmentation, there is no run, the voxel size is not known, or no type of the mask's
+            format holds the values without change.
     """
     from copick_formats.volume_writing import write_mrc, write_ome_zarr
 

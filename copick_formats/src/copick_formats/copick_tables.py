@@ -60,7 +60,7 @@ def read_csv(path: str, *, frame: Frames, run_column: str = "run_name") -> Itera
                     raise InvalidDataError(source=path, reason=reason, index=number - 1)
                 content.append(row)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidDataError(source=path, reason=f"is no readable table: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a readable table: {error}") from error
     columns = {name: [row[index] for row in content] for index, name in enumerate(names)}
     yield from _tables(path, columns, run_column)
 
@@ -189,7 +189,7 @@ def read_parquet(path: str, *, frame: Frames, run_column: str = "run_name") -> I
         run_column: Column with the name of the run.
 
     Raises:
-        InvalidDataError: It is no Parquet file, a column is missing, or a value is not finite.
+        InvalidDataError: It is not a Parquet file, a column is missing, or a value is not finite.
         MissingDependencyError: pyarrow is not installed.
     """
     parquet = _pyarrow()
@@ -201,7 +201,7 @@ def read_parquet(path: str, *, frame: Frames, run_column: str = "run_name") -> I
     except (FileNotFoundError, PermissionError):
         raise
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:  # OSError is also that of a damaged file
-        raise InvalidDataError(source=path, reason=f"is no readable Parquet file: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a readable Parquet file: {error}") from error
     yield from _tables(path, columns, run_column)
 
 
@@ -261,7 +261,7 @@ def _write_parquet(
             both = {**others, **content}
             values += both[name].tolist() if name in both else [None] * len(content["x"])
         try:
-            columns[name] = pyarrow.array(values, from_pandas=True)  # NaN is no value
+            columns[name] = pyarrow.array(values, from_pandas=True)  # NaN is not a value
         except pyarrow.ArrowException as error:
             raise InvalidDataError(source=path, reason=f"column {name}: {error}") from error
     parquet.write_table(pyarrow.table(columns), path)

@@ -186,7 +186,7 @@ def write_dynamo_filaments(
         What a Dynamo table has no column for.
 
     Raises:
-        InvalidDataError: As for particles, or the spacing is no positive number.
+        InvalidDataError: As for particles, or the spacing is not a positive number.
     """
     tables = [*tables]
     made = [points_of(table, spacing) for table in tables]
@@ -222,7 +222,7 @@ def write_dynamo(
         What a Dynamo table has no column for.
 
     Raises:
-        InvalidDataError: A run has no number, its voxel size is not known, or a transform is no rotation.
+        InvalidDataError: A run has no number, its voxel size is not known, or a transform is not a rotation.
     """
     tables = [*tables]
     width = 41 if any(name in table.columns for table in tables for name in NAMES[35:]) else 35
@@ -266,7 +266,7 @@ def _columns(path: str) -> dict[str, Sequence[str]]:
         with open(path, encoding="utf-8") as file:
             rows = [cells for line in file if (cells := line.split())]
     except UnicodeDecodeError as error:
-        raise InvalidDataError(source=path, reason=f"is no text file: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not text file: {error}") from error
     if not rows:
         return {name: [] for name in NAMES[:35]}
     width = len(rows[0])

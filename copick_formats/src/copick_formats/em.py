@@ -35,11 +35,11 @@ def read_em(path: str) -> VolumeSource:
     """Open an EM file, which may be packed by gzip or bzip2.
 
     Raises:
-        InvalidDataError: It is no EM file, is cut off, or its voxels are complex.
+        InvalidDataError: It is not an EM file, is cut off, or its voxels are complex.
     """
     header = header_of(path, _HEADER)
     if header[0] not in _BIG_ENDIAN or header[3] not in _DTYPES:
-        raise InvalidDataError(source=path, reason="is no readable EM file: its header names no known machine or data type")
+        raise InvalidDataError(source=path, reason="is not a readable EM file: its header names no known machine or data type")
     shape, dtype = _content(header)
     return raw_volume(path, _HEADER, shape, dtype)
 

@@ -67,7 +67,7 @@ def read_imod(
         object_number: The object to read, counted from 1; all by default.
 
     Raises:
-        InvalidDataError: It is no model, is cut off, has no such object, or a coordinate is not finite.
+        InvalidDataError: It is not a model, is cut off, has no such object, or a coordinate is not finite.
     """
     model = read_model(path)
     for item in _objects(path, model.objects, object_number):
@@ -138,7 +138,7 @@ def read_imod_filaments(
         closed = f"; the contours of {', '.join(skipped)} are closed or scattered points" if skipped else ""
         raise InvalidDataError(source=path, reason=f"has no open contours{closed}")
     if skipped:
-        warn_caller(f"{path}: contours of {', '.join(skipped)} are closed or scattered points, which are no filaments.")
+        warn_caller(f"{path}: contours of {', '.join(skipped)} are closed or scattered points, which are not filaments.")
     if lost:
         warn_caller(f"{path}: sizes of points differ within a contour; filaments have no place for them.")
     yield from tables

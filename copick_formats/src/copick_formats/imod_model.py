@@ -104,11 +104,11 @@ def read_model(path: str) -> Model:
     """Read a model.
 
     Raises:
-        InvalidDataError: It is no model, is cut off, or a coordinate is not finite.
+        InvalidDataError: It is not a model, is cut off, or a coordinate is not finite.
     """
     reader = _Reader(path)
     if reader.take(8) != MAGIC:
-        raise InvalidDataError(source=path, reason="is no IMOD model of version 1.2")
+        raise InvalidDataError(source=path, reason="is not an IMOD model of version 1.2")
     header = reader.unpack(_HEADER)
     x_scale, z_scale, pixel, units = header[13], header[15], header[21], header[22]
     size = pixel * x_scale * _ANGSTROM[units] if units in _ANGSTROM else None
@@ -160,7 +160,7 @@ def triangles(path: str, vertices: Floats, commands: npt.NDArray[np.int32]) -> t
         Vertices (m, 3), and triangles (k, 3) as indices of them.
 
     Raises:
-        InvalidDataError: The list draws something else than triangles, or one has an index that is no vertex.
+        InvalidDataError: The list draws something else than triangles, or one has an index that is not a vertex.
     """
     faces: list[npt.NDArray[np.int64]] = []
     at = 0
@@ -174,7 +174,9 @@ def triangles(path: str, vertices: Floats, commands: npt.NDArray[np.int32]) -> t
         indices = commands[at + 1 : later[0]].astype(np.int64)
         indices = indices[1::2] if command == _PAIRS else indices
         if len(indices) % 3 or (len(indices) and not 0 <= indices.min() <= indices.max() < len(vertices)):
-            raise InvalidDataError(source=path, reason="a mesh is damaged: an index is no vertex, or a triangle is not whole")
+            raise InvalidDataError(
+                source=path, reason="a mesh is damaged: an index is not a vertex, or a triangle is not whole"
+            )
         faces.append(indices.reshape(-1, 3))
         at = int(later[0]) + 1
     every = np.concatenate(faces) if faces else np.zeros((0, 3), np.int64)

@@ -96,7 +96,7 @@ def read_mesh(path: str, file_type: str, scale: float) -> Geometry:
     except (FileNotFoundError, PermissionError, MemoryError):
         raise
     except Exception as error:  # of a damaged file trimesh raises whatever its parser meets
-        raise InvalidDataError(source=path, reason=f"is no readable {file_type.upper()} file: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a readable {file_type.upper()} file: {error}") from error
     parts = [*mesh.geometry.values()] if isinstance(mesh, trimesh.Scene) else [mesh]
     if not any(len(getattr(part, "faces", ())) for part in parts):
         raise InvalidDataError(source=path, reason="holds no triangles")

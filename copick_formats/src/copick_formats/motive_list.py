@@ -109,7 +109,7 @@ def read_motive_list(
     if (wrong := (tomograms != np.round(tomograms)) | (tomograms < 0)).any():
         index = int(np.argmax(wrong))
         raise InvalidDataError(
-            source=path, reason=f"particle {index + 1}: tomogram {tomograms[index]} is no number", index=index
+            source=path, reason=f"particle {index + 1}: tomogram {tomograms[index]} is not a number", index=index
         )
     for number, which in groups([str(int(value)) for value in tomograms.tolist()]):
         part = rows[:, which]
@@ -136,7 +136,7 @@ def write_motive_list(
         What a motive list has no column for.
 
     Raises:
-        InvalidDataError: A run has no number, its voxel size is not known, a transform is no rotation, or a column holds text.
+        InvalidDataError: A run has no number or no known voxel size, a transform is not a rotation, or a column holds text.
     """
     tables = [*tables]
     parts = [np.empty((_ROWS, 0))]
@@ -177,7 +177,7 @@ def read_stopgap(path: str, *, frame: Frames, voxel_size: float | None = None, d
     """
     columns = columns_with(path, "motl_idx")
     if missing := [name for name in _STOPGAP if name in _STOPGAP_INTERPRETED and name not in columns]:
-        raise InvalidDataError(source=path, reason=f"is no STOPGAP motive list: it has no column {missing[0]}")
+        raise InvalidDataError(source=path, reason=f"is not a STOPGAP motive list: it has no column {missing[0]}")
     cells = {name: numbers(path, name, columns[name]) for name in _STOPGAP if name in _STOPGAP_INTERPRETED}
     names = names_beside(path, doc)
     for number, rows in groups([*map(str, integers(path, "tomo_num", columns["tomo_num"]).tolist())]):
@@ -207,7 +207,7 @@ def write_stopgap(
         What a motive list has no column for.
 
     Raises:
-        InvalidDataError: A run has no number, its voxel size is not known, or a transform is no rotation.
+        InvalidDataError: A run has no number, its voxel size is not known, or a transform is not a rotation.
     """
     tables = [*tables]
     lines: list[str] = []
@@ -269,7 +269,7 @@ def _rows(path: str) -> Floats:
         elif x == 1 and y == _ROWS:  # a list of one particle, turned
             content = volume.data[..., 0].T
         else:
-            reason = f"is no motive list: its sizes x, y, z are {x}, {y}, {z}, and x is not {_ROWS}"
+            reason = f"is not a motive list: its sizes x, y, z are {x}, {y}, {z}, and x is not {_ROWS}"
             raise InvalidDataError(source=path, reason=reason)
     with np.errstate(invalid="ignore"):  # of NaN, which is refused below
         rows = np.asarray(content, np.float64)

@@ -35,7 +35,7 @@ def read_mrc(path: str) -> VolumeSource:
     Columns, rows and sections are turned to z, y, x as mapc, mapr and maps say, while they are read.
 
     Raises:
-        InvalidDataError: It is no MRC file, is cut off, holds several volumes, or its mode is none of real numbers.
+        InvalidDataError: It is not an MRC file, is cut off, holds several volumes, or its mode is none of real numbers.
     """
     header = _header(path)
     shape = (int(header.nz), int(header.ny), int(header.nx))
@@ -66,7 +66,7 @@ def _header(path: str) -> Any:
         try:
             found = MrcInterpreter(io.BytesIO(without_extended), permissive=True, header_only=True).header
         except ValueError as error:
-            raise InvalidDataError(source=path, reason=f"is no readable MRC file: {error}") from error
+            raise InvalidDataError(source=path, reason=f"is not a readable MRC file: {error}") from error
     for note in notes:
         logger.warning("%s: %s", path, note.message)
     dtype = HEADER_DTYPE.newbyteorder(found.dtype["mode"].byteorder)

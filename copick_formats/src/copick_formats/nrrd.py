@@ -48,7 +48,7 @@ def read_nrrd(path: str) -> VolumeSource:
     """Open an NRRD file whose voxels are plain, or packed by gzip or bzip2.
 
     Raises:
-        InvalidDataError: It is no NRRD file, is cut off, has other than three axes or turned ones, or keeps its voxels in
+        InvalidDataError: It is not an NRRD file, is cut off, has other than three axes or turned ones, or keeps its voxels in
             another file.
     """
     fields, offset = _header(path)
@@ -70,7 +70,7 @@ def read_nrrd(path: str) -> VolumeSource:
         reason = f"its encoding is {encoding!r}{skips}, which is not read; save it as raw or gzip"
         raise InvalidDataError(source=path, reason=reason)
     if min(z, y, x) < 1:
-        raise InvalidDataError(source=path, reason=f"is no volume: its sizes are {x}, {y} and {z}")
+        raise InvalidDataError(source=path, reason=f"is not a volume: its sizes are {x}, {y} and {z}")
     file = _unpacked(path, offset, encoding, z * y * x * dtype.itemsize)
     try:
         return RawSource(path, file, 0, (z, y, x), dtype, sizes)
@@ -84,7 +84,7 @@ def _header(path: str) -> tuple[dict[str, str], int]:
     with open(path, "rb") as file:
         head = file.read(_HEADER)
     if not is_nrrd(path, head):
-        raise InvalidDataError(source=path, reason="is no NRRD file: its first line does not say so")
+        raise InvalidDataError(source=path, reason="is not an NRRD file: its first line does not say so")
     end = re.search(rb"\r?\n\r?\n", head)
     if end is None:
         raise InvalidDataError(source=path, reason="its header has no end")

@@ -23,12 +23,12 @@ def read_listed_tomograms(path: str) -> list[ListedTomogram]:
     """Read the tomograms of a list; files count from its folder.
 
     Raises:
-        InvalidDataError: A line has no number or no name, a number occurs twice, or it is no text.
+        InvalidDataError: A line has no number or no name, a number occurs twice, or it is not text.
     """
     try:
         files = [*_files(path).values()]
     except UnicodeDecodeError as error:
-        raise InvalidDataError(source=path, reason=f"is no list of tomograms: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a list of tomograms: {error}") from error
     if not files:
         raise InvalidDataError(source=path, reason="lists no tomograms")
     return [ListedTomogram(os.path.join(os.path.dirname(path), file)) for file in files]
@@ -44,7 +44,7 @@ def _files(path: str) -> dict[int, str]:
                 continue
             if not number.isdigit() or not name.strip() or int(number) in names:
                 raise InvalidDataError(
-                    source=path, reason=f"line {row}: {line.strip()!r:.60} is no new number and name", index=row - 1
+                    source=path, reason=f"line {row}: {line.strip()!r:.60} is not a new number and name", index=row - 1
                 )
             names[int(number)] = name.strip()
     return names

@@ -103,13 +103,13 @@ def points_of(
         further: Further columns, with an entry for each filament.
 
     Returns:
-        The points, with ids, scores, and metadata as columns; and the names of metadata that are no column.
+        The points, with ids, scores, and metadata as columns; and the names of metadata that are not columns.
 
     Raises:
-        InvalidDataError: The spacing is no positive number.
+        InvalidDataError: The spacing is not a positive number.
     """
     if spacing is not None and not 0 < spacing < float("inf"):
-        raise InvalidDataError(source="spacing", reason=f"{spacing} is no positive number")
+        raise InvalidDataError(source="spacing", reason=f"{spacing} is not a positive number")
     parts = [_along(np.asarray(polyline, float), spacing) for polyline in table.polylines]
     counts = [len(points) for points, _, _ in parts]
     n = sum(counts)

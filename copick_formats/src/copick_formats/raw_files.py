@@ -21,7 +21,9 @@ def header_of(path: str, size: int) -> bytes:
     """
     header = packed.head(path, size)
     if len(header) < size:
-        raise InvalidDataError(source=path, reason=f"is no readable file: it has {len(header)} bytes, its header alone {size}")
+        raise InvalidDataError(
+            source=path, reason=f"is not a readable file: it has {len(header)} bytes, its header alone {size}"
+        )
     return header
 
 

@@ -65,7 +65,7 @@ def write_relion_filaments(
         What STAR files of RELION have no column for.
 
     Raises:
-        InvalidDataError: As for particles, or the spacing is no positive number.
+        InvalidDataError: As for particles, or the spacing is not a positive number.
     """
     points: list[PicksTable] = []
     lacking: dict[str, None] = {}

@@ -37,7 +37,7 @@ def with_helical_columns(path: str, table: PicksTable, mode: str) -> PicksTable:
         mode: ``"frame"`` or ``"pose"``.
 
     Raises:
-        InvalidDataError: A point belongs to no filament, or a transform is no rotation.
+        InvalidDataError: A point belongs to no filament, or a transform is not a rotation.
     """
     n = len(table.positions)
     ids = np.zeros(n, np.int64) if table.instance_ids is None else np.asarray(table.instance_ids)

@@ -33,7 +33,7 @@ def read_tomograms(path: str) -> Mapping[str, Frame]:
     writes that of the camera, and a binning, which have nothing to do with coordinates.
 
     Raises:
-        InvalidDataError: It is no tomograms.star, or a cell is no positive number.
+        InvalidDataError: It is not a tomograms.star, or a cell is no positive number.
     """
     for block in read_star(path):
         if "rlnTomoName" not in block.columns or _SIZES[0] not in block.columns:
@@ -48,7 +48,7 @@ def read_tomograms(path: str) -> Mapping[str, Frame]:
                 raise InvalidDataError(source=path, reason=f"row {index + 1}: a size of {name} is not positive", index=index)
             frames[name] = Frame((int(z), int(y), int(x)), size)
         return frames
-    raise InvalidDataError(source=path, reason="has no block with rlnTomoName and rlnTomoSizeX, so it is no tomograms.star")
+    raise InvalidDataError(source=path, reason="has no block with rlnTomoName and rlnTomoSizeX, so it is not a tomograms.star")
 
 
 @click.option("--tomogram", type=click.Choice([*_FILES]), help="Which of the tomograms of a tilt series.")

@@ -94,7 +94,7 @@ def write_relion(
         Nothing: a STAR file has a place for every column.
 
     Raises:
-        InvalidDataError: A run has no name, its centre or pixel size is not known, or a transform is no rotation.
+        InvalidDataError: A run has no name, its centre or pixel size is not known, or a transform is not a rotation.
     """
     chosen = (coordinates, pixel_size, tomograms, optics, centre, helical, half_sets)
     _write(path, [*tables], frame, *chosen)

@@ -77,7 +77,7 @@ def rotations_in(source: str, transforms: npt.NDArray[Any] | None, n: int) -> Fl
     """The rotations of transforms (n, 3, 3), identities where there are none.
 
     Raises:
-        InvalidDataError: One is no rotation: it scales, shears or mirrors, which no file of angles can hold.
+        InvalidDataError: One is not a rotation: it scales, shears or mirrors, which no file of angles can hold.
     """
     from copick_core.errors import InvalidDataError
 
@@ -88,6 +88,6 @@ def rotations_in(source: str, transforms: npt.NDArray[Any] | None, n: int) -> Fl
     wrong |= np.linalg.det(rotations) < 0
     if wrong.any():
         index = int(np.argmax(wrong))
-        reason = "the transform is no rotation, so it cannot be written as angles"
+        reason = "the transform is not a rotation, so it cannot be written as angles"
         raise InvalidDataError(source=f"{source}: point {index}", reason=reason, index=index)
     return rotations

@@ -37,7 +37,7 @@ def read_star(path: str) -> list[Block]:
     """Read all blocks. Long loops are read in parts: gemmi takes several times the file's size for its cells.
 
     Raises:
-        InvalidDataError: It is no STAR file: a row is cut off, a block occurs twice.
+        InvalidDataError: It is not a STAR file: a row is cut off, a block occurs twice.
     """
     from gemmi import cif
 
@@ -48,7 +48,7 @@ def read_star(path: str) -> list[Block]:
     except InvalidDataError:
         raise
     except (ValueError, RuntimeError) as error:  # also of text that is not UTF-8, which gemmi finds when it is asked for
-        raise InvalidDataError(source=path, reason=f"is no readable STAR file: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a readable STAR file: {error}") from error
 
 
 def columns_with(path: str, label: str) -> Mapping[str, Sequence[str]]:

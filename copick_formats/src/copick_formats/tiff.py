@@ -34,7 +34,7 @@ def read_tiff(path: str, *, series: int | None = None) -> VolumeSource:
         series: Which of several series, from 0 on. Pages that differ in size or type are different series.
 
     Raises:
-        InvalidDataError: It is no TIFF file, is cut off, holds no volume, or several series of which none is chosen.
+        InvalidDataError: It is not a TIFF file, is cut off, holds no volume, or several series of which none is chosen.
         MissingDependencyError: It is compressed in a way that needs the extra ``copick-formats[tiff]``.
     """
     import tifffile
@@ -46,7 +46,7 @@ def read_tiff(path: str, *, series: int | None = None) -> VolumeSource:
     except MemoryError:
         raise
     except Exception as error:  # of a damaged file tifffile raises whatever its parser meets
-        raise InvalidDataError(source=path, reason=f"is no readable TIFF file: {error}") from error
+        raise InvalidDataError(source=path, reason=f"is not a readable TIFF file: {error}") from error
     try:
         check_chain(path, tiff)
         source = _volume(path, tifffile, tiff, series)
@@ -55,7 +55,7 @@ def read_tiff(path: str, *, series: int | None = None) -> VolumeSource:
         raise
     except Exception as error:
         tiff.close()
-        reason = f"is no readable TIFF file ({type(error).__name__}: {error})"
+        reason = f"is not a readable TIFF file ({type(error).__name__}: {error})"
         raise InvalidDataError(source=path, reason=reason) from error
     if not isinstance(source, PagedSource):
         tiff.close()
@@ -114,7 +114,7 @@ def _volume(path: str, tifffile: ModuleType, tiff: Any, number: int | None) -> V
     if len(shape) == 2:
         shape = (1, *shape)
     if len(shape) != 3 or "S" in series.axes or series.dtype is None:
-        raise InvalidDataError(source=path, reason=f"is no volume: its axes {series.axes} have sizes {tuple(series.shape)}")
+        raise InvalidDataError(source=path, reason=f"is not a volume: its axes {series.axes} have sizes {tuple(series.shape)}")
     sizes = _voxel_sizes(tifffile, tiff, number)
     if series.dataoffset is not None:
         return RawSource(path, path, series.dataoffset, shape, series.dtype.newbyteorder(tiff.byteorder), sizes)

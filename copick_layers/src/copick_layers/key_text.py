@@ -22,4 +22,4 @@ def text_key(text: str) -> Key:
         kind, *fields = json.loads(text)
         return KEY_CLASSES[Kind(kind)](*fields)
     except TypeError as error:
-        raise ValueError(f"{text!r} is no key") from error
+        raise ValueError(f"{text!r} is not a key") from error

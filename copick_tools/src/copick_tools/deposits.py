@@ -205,7 +205,7 @@ def _names(root: CopickRootOverlay, runs: set[str], prefix: str | None, regex: s
     try:
         pattern = re.compile(regex) if regex is not None else None
     except re.error as error:
-        raise InvalidDataError(source=f"run_regex {regex!r}", reason=f"it is no regular expression: {error}") from error
+        raise InvalidDataError(source=f"run_regex {regex!r}", reason=f"it is not a regular expression: {error}") from error
     names = {}
     for run in sorted(runs):
         found = pattern.search(run) if pattern is not None else None

@@ -30,14 +30,14 @@ def replacing() -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """One entity that is changed, or one file that is no entity.
+    """One entity that is changed, or one file that is not an entity.
 
     Attributes:
         action: What happens to it.
         key: The entity; None for a file that is none.
         layer: Name of the layer.
         project: Name of the project, where a plan changes another one than it reads.
-        path: Path of the file in the layer, if it is no entity.
+        path: Path of the file in the layer, if it is not an entity.
     """
 
     action: Action
@@ -118,7 +118,7 @@ class Report:
 
     @property
     def paths(self) -> set[str]:
-        """The files that are no entities and were changed."""
+        """The files that are not entities and were changed."""
         return {change.path for change in self.done if change.key is None}
 
     def __str__(self) -> str:
@@ -165,7 +165,7 @@ class Plan:
 
     @property
     def paths(self) -> set[str]:
-        """The files that are no entities and will be changed."""
+        """The files that are not entities and will be changed."""
         return {change.path for change in self.changes if change.key is None}
 
     def run(self, *, verify: bool = False, progress: Progress | None = None) -> Report:

@@ -43,7 +43,7 @@ class DeleteEmpty(Deletion):
 
 @dataclass(frozen=True)
 class Remove:
-    """Deletes a file or a folder that is no entity."""
+    """Deletes a file or a folder that is not an entity."""
 
     removal: Removal
     changes: tuple[Change, ...]

@@ -351,7 +351,7 @@ def _done_in(report: str | os.PathLike[str] | None, function: str, arguments: Ma
         except ValueError:
             continue  # the last line of a run that was killed
     if not rows or {"function": function, "arguments": arguments} != rows[0]:
-        reason = f"it is no report of {function} with these arguments; name another file"
+        reason = f"it is not a report of {function} with these arguments; name another file"
         raise InvalidDataError(source=str(report), reason=reason)
     return {(row["kind"], row["address"]) for row in rows[1:] if row.get("state") == "done"}
 

@@ -23,14 +23,14 @@ class Target:
     ``{feature}`` stand for the parts of the source, with the names of copick 1.x as well (``{object_name}``, ``{user_id}`` …).
 
     Raises:
-        AddressError: The text is no address, or has an unknown field or a pattern.
+        AddressError: The text is not an address, or has an unknown field or a pattern.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         for found in _FIELD.finditer(text):
             if _ALIASES.get(found[1], found[1]) not in ("run", "name", "user", "session", "feature"):
-                reason = f"{found[0]} is no field: {{run}}, {{name}}, {{user}}, {{session}} or {{feature}}"
+                reason = f"{found[0]} is not a field: {{run}}, {{name}}, {{user}}, {{session}} or {{feature}}"
                 raise AddressError(address=text, position=found.start(), reason=reason)
         self.address = parse(text)
         for part in ("run", "name", "user_id", "session_id", "voxel_size", "feature_type"):

@@ -80,7 +80,7 @@ class Patches:
         current_epoch: The epoch that ``[i]`` gives patches of.
 
     Raises:
-        AddressError: A text is no address, or cannot mean what is wanted.
+        AddressError: A text is not an address, or cannot mean what is wanted.
         InvalidDataError: No run has what is wanted, a run has several of it, or there is no such split.
     """
 

@@ -94,7 +94,7 @@ def test_a_broken_command_is_named_with_its_distribution_and_harms_no_other(inst
     assert main(["broken"]) == 1
     assert "(from broken) cannot be used: ModuleNotFoundError" in capsys.readouterr().err
     assert main(["number"]) == 1
-    assert "is no click command, but a int" in capsys.readouterr().err
+    assert "is not a click command, but a int" in capsys.readouterr().err
 
 
 def test_of_two_claimants_of_a_name_neither_is_run(install, capsys):
@@ -147,7 +147,7 @@ def test_a_broken_command_of_a_group_is_named_with_its_distribution_and_cause(in
 
     for name, reason in (
         ("twice", "(from first and second) cannot be used: several distributions bring it"),
-        ("number", "(from first) cannot be used: first_of_theirs:no_command is no click command, but a int"),
+        ("number", "(from first) cannot be used: first_of_theirs:no_command is not a click command, but a int"),
         ("missing", "(from first) cannot be used: AttributeError: "),
     ):
         assert main(["process", name]) == 1

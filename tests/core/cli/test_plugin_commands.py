@@ -156,7 +156,7 @@ def test_a_broken_plugin_is_listed_as_broken_and_the_others_work(site, capsys):
         ({"source": "import a_package_that_nobody_has"}, "No module named 'a_package_that_nobody_has'"),
         ({"version": 0}, "it was written for version 0 of the command interface"),
         ({"target": "greeting:nothing"}, "importing greeting:nothing failed"),
-        ({"target": "greeting:no_command"}, "greeting:no_command is no click command, but a int"),
+        ({"target": "greeting:no_command"}, "greeting:no_command is not a click command, but a int"),
     ],
 )
 def test_calling_a_broken_command_gives_the_cause_and_exits_with_1(site, capsys, plugin, cause):

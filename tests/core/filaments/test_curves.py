@@ -266,8 +266,8 @@ def test_a_bspline_without_length_is_refused():
         ([[1, 2], [3, 4]], r"points must have the shape \(n, 3\), not \(2, 2\)"),
         ([1, 2, 3], r"not \(3,\)"),
         ([[[1, 2, 3]]], r"not \(1, 1, 3\)"),
-        ([[1, 2], [3]], r"points are no array of shape \(n, 3\)"),
-        ([["a", 2, 3]], r"points are no array of shape \(n, 3\)"),
+        ([[1, 2], [3]], r"points are not an array of shape \(n, 3\)"),
+        ([["a", 2, 3]], r"points are not an array of shape \(n, 3\)"),
     ],
 )
 def test_what_are_no_points_is_refused_with_its_shape(points, reason):

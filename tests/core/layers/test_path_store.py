@@ -93,7 +93,7 @@ def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(store: PathSt
     for _ in range(2):
         run_async(store.delete("0/0/1"))
         run_async(store.delete_dir("10"))
-    run_async(store.delete("0"))  # a folder is no value
+    run_async(store.delete("0"))  # a folder is not a value
 
     assert set(run_async(listed(store.list()))) == {".zgroup", "0/.zarray"}
     for _ in range(2):

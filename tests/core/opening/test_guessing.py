@@ -162,7 +162,7 @@ def test_a_place_that_nobody_can_open_is_told_with_what_each_backend_found(tmp_p
 def test_a_file_that_is_no_config_is_told_in_the_same_way(tmp_path):
     (tmp_path / "tomogram.mrc").write_bytes(bytes(1024))
 
-    assert "no installed backend can open it" in error_of(tmp_path / "tomogram.mrc")
+    assert "no installed backend opens it" in error_of(tmp_path / "tomogram.mrc")
 
 
 def test_a_place_that_several_backends_can_open_is_refused_with_their_names(folder, register):

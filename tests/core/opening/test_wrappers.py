@@ -248,7 +248,7 @@ BROKEN = """
     ("wrap", "reason"),
     [
         ("lambda layer, options: 1 / 0", "making it failed: ZeroDivisionError"),
-        ("lambda layer, options: 'no layer'", "it made a str, which is no Layer"),
+        ("lambda layer, options: 'no layer'", "it made a str, which is not a Layer"),
         ("'nowhere.at.all:Layer'", "importing nowhere.at.all:Layer failed: ModuleNotFoundError"),
     ],
 )

@@ -211,5 +211,5 @@ def test_a_record_for_another_version_cannot_be_registered():
 
 
 def test_what_is_no_record_cannot_be_registered():
-    with pytest.raises(TypeError, match="'mine' is no Backend, Command, Format or LayerWrapper"):
+    with pytest.raises(TypeError, match="'mine' is not a Backend, Command, Format or LayerWrapper"):
         plugins.register("mine")

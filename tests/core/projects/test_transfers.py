@@ -79,7 +79,7 @@ def test_a_rule_that_gives_no_name_is_an_error_that_names_both(regex):
 
 
 def test_a_rule_that_is_no_regular_expression_is_refused_before_any_file():
-    with pytest.raises(InvalidDataError, match=r"'\(TS' is no regular expression") as caught:
+    with pytest.raises(InvalidDataError, match=r"'\(TS' is not a regular expression") as caught:
         RunNames("(TS")
 
     assert caught.value.source == "run_regex"

@@ -24,7 +24,7 @@ from copick_core.tree.keys import (
     voxel_size_key,
 )
 
-# Every name that sanitising lets through; the first character is no dot.
+# Every name that sanitising lets through; the first character is not a dot.
 names = st.text(st.sampled_from(string.ascii_letters + string.digits + "-.+()[]{}@~äβ ½"), min_size=1, max_size=12).filter(
     lambda s: s[0] != "." and " " not in s
 )

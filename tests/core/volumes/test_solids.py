@@ -142,10 +142,10 @@ def test_a_sphere_outside_labels_nothing():
 @pytest.mark.parametrize(
     ("radius", "label", "source", "reason"),
     [
-        (0, 1, "radius", "0 is no positive number"),
-        (-1, 1, "radius", "-1 is no positive number"),
-        (float("nan"), 1, "radius", "nan is no positive number"),
-        (float("inf"), 1, "radius", "inf is no positive number"),
+        (0, 1, "radius", "0 is not a positive number"),
+        (-1, 1, "radius", "-1 is not a positive number"),
+        (float("nan"), 1, "radius", "nan is not a positive number"),
+        (float("inf"), 1, "radius", "inf is not a positive number"),
         (10, 256, "label", "256 does not fit uint8"),
         (10, -1, "label", "-1 does not fit uint8"),
         (10, 1.5, "label", "1.5 does not fit uint8"),

@@ -170,8 +170,8 @@ def test_metadata_that_are_no_json_name_the_folder(tmp_path: Path, name: str, za
         ((1, 2, 3, 4), "f4", r"its shape is \(1, 2, 3, 4\)"),
         ((0, 2, 3), "f4", r"its shape is \(0, 2, 3\)"),
         ((2, 3, 0), "f4", r"its shape is \(2, 3, 0\)"),
-        ((2, 3, 4), "c8", "complex64 are no real numbers"),
-        ((2, 3, 4), "S3", "are no real numbers"),
+        ((2, 3, 4), "c8", "complex64 are not real numbers"),
+        ((2, 3, 4), "S3", "are not real numbers"),
     ],
 )
 def test_what_is_no_volume_of_real_numbers_is_refused_by_its_name(shape: Any, dtype: str, reason: str) -> None:

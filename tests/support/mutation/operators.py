@@ -263,7 +263,7 @@ def picked(text: str, read: Callable[[str], str]) -> tuple[list[Mutation], Seque
             continue
         mutation = Mutation(path, source.index(old), old, new, why)
         if not _compiles(mutation.applied(source)):
-            stale.append(f"{path} is no Python with {new!r} for {old!r} ({why})")
+            stale.append(f"{path} is not a Python with {new!r} for {old!r} ({why})")
             continue
         found.append(mutation)
     return found, stale

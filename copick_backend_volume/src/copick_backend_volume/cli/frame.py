@@ -38,8 +38,8 @@ def opened(path: str, *, write: bool = False) -> CopickRootVolume:
     """Open a volume by its folder.
 
     Raises:
-        NotADirectoryError: It is no folder.
-        ConfigError: It is no volume.
+        NotADirectoryError: It is not a folder.
+        ConfigError: It is not a volume.
     """
     from copick_backend_volume.config import CopickConfigVolume
     from copick_backend_volume.opening import open_layers

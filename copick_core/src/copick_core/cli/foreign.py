@@ -28,7 +28,7 @@ def command(name: str) -> click.Command | None:
     """A command or a group of commands; None if there is none of that name.
 
     Raises:
-        PluginError: It cannot be imported, is no click command, or two distributions claim its name.
+        PluginError: It cannot be imported, is not a click command, or two distributions claim its name.
     """
     group = _group_of(name)
     if group is not None and entry_points_of(group):
@@ -100,6 +100,6 @@ def _loaded(group: str, name: str) -> click.Command | None:
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(kind="command", name=name, distributions=distributions, reason=reason) from error
     if not isinstance(found, click.Command):
-        reason = f"{points[0].value} is no click command, but a {type(found).__name__}"
+        reason = f"{points[0].value} is not a click command, but a {type(found).__name__}"
         raise PluginError(kind="command", name=name, distributions=distributions, reason=reason)
     return found

@@ -38,7 +38,7 @@ class CommandLine(click.Group):
         target = (OWN.get(cmd_name) or commands.get(cmd_name)).command
         command = commands.resolve(cmd_name, target)
         if not isinstance(command, click.Command):
-            raise commands.unusable(cmd_name, f"{target} is no click command, but a {type(command).__name__}")
+            raise commands.unusable(cmd_name, f"{target} is not a click command, but a {type(command).__name__}")
         return foreign.extended(cmd_name, command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

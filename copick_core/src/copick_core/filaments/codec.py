@@ -21,14 +21,14 @@ def decode(data: bytes, source: str) -> CopickFilamentsFile:
         source: What the bytes are called in errors.
 
     Raises:
-        InvalidDataError: They are no JSON or no filaments file; ``index`` is the first filament at fault.
+        InvalidDataError: They are not JSON or no filaments file; ``index`` is the first filament at fault.
     """
     try:
         document = from_json(data)
     except ValueError as error:
         raise InvalidDataError(source=source, reason=f"not valid JSON: {error}") from error
     if type(document) is not dict:
-        raise InvalidDataError(source=source, reason="not a filaments file: the JSON is no object")
+        raise InvalidDataError(source=source, reason="not a filaments file: the JSON is not an object")
     if document.get("filaments", ()) is None:
         document["filaments"] = []
     return _validated(document, source)
@@ -64,7 +64,7 @@ def checked_filaments(filaments: Iterable[CopickFilament | Mapping[str, Any]], s
     """Filaments as a file may hold them; those that are models already stay the same objects.
 
     Raises:
-        InvalidDataError: One is no filament, or two have the same id; ``index`` is the first at fault.
+        InvalidDataError: One is not a filament, or two have the same id; ``index`` is the first at fault.
     """
     names = {"pickable_object_name": "", "user_id": "", "session_id": ""}
     return _validated({**names, "filaments": [*filaments]}, source).filaments
@@ -155,7 +155,7 @@ def _as_json(value: Any) -> Any:
     """NumPy's numbers and arrays, which users put into metadata."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} is no value of JSON")
+    raise TypeError(f"{type(value).__name__} is not a value of JSON")
 
 
 __all__ = ["checked_filaments", "decode", "encode", "evaluated", "filaments_of"]

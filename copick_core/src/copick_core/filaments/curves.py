@@ -105,7 +105,7 @@ def checked_points(points: npt.ArrayLike) -> FloatArray:
     try:
         array = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise _invalid(f"points are no array of shape (n, 3): {error}") from error
+        raise _invalid(f"points are not an array of shape (n, 3): {error}") from error
     if array.size == 0:
         array = array.reshape(0, 3)
     if array.ndim != 2 or array.shape[1] != 3:

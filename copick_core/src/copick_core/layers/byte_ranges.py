@@ -15,7 +15,7 @@ def limits(part: ByteRequest | None) -> tuple[int | None, int | None]:
         part: The request; None means the whole value.
 
     Raises:
-        TypeError: It is no request of zarr.
+        TypeError: It is not a request of zarr.
     """
     from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 

@@ -219,7 +219,7 @@ class Layer(ABC):
     def read_record(self, run: RunKey, name: str) -> tuple[bytes, Revision | None]:
         """Read a record of a run, with its revision.
 
-        A record is a small file about a run that is no entity, such as the states of its review: no listing shows it. By
+        A record is a small file about a run that is not an entity, such as the states of its review: no listing shows it. By
         default there is none, and none can be stored. A layer that keeps records overrides both methods and sets
         ``keeps_records``.
 

@@ -65,7 +65,7 @@ class PathLayer(Layer):
     2. Values are set in it. When copick-core fills a store (:func:`~copick_core.volumes.ome.write_volume`, copies of
        entities), it sets each value once, many at a time and in any order, and the documents of the root group (``.zgroup``,
        ``.zattrs``, ``zarr.json``: names without "/") last, one after another, when all other values are stored. (zarr sets
-       a ``zarr.json`` of an empty group before that.) A store without these documents is no volume. Users who fill a store
+       a ``zarr.json`` of an empty group before that.) A store without these documents is not a volume. Users who fill a store
        on their own may choose another order.
     3. :meth:`replace_folder` is called once, after the last value is stored. If step 2 or 3 fails, :meth:`delete_path`
        removes what was staged.
@@ -99,7 +99,7 @@ class PathLayer(Layer):
 
     @abstractmethod
     def path_exists(self, path: str, *, folder: bool) -> bool:
-        """Whether there is a file, or a folder, at a path now. A file is no folder, and a folder no file."""
+        """Whether there is a file, or a folder, at a path now. A file is not a folder, and a folder no file."""
 
     @abstractmethod
     def read_file(self, path: str) -> tuple[bytes, Revision | None]:
@@ -431,7 +431,7 @@ class PathLayer(Layer):
 
     def exists(self, key: Key) -> bool:
         """Whether an entity is stored now."""
-        # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is no tomogram.
+        # A foreign file may well lie where an odd key leads: "wbp_sobel_features" is not a tomogram.
         if not layout.is_listable(key):
             return False
         if not self.path_exists(layout.path(key), folder=layout.is_folder(key.kind)):

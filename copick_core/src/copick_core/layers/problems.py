@@ -27,7 +27,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Removal:
-    """How to delete a file or a folder that is no entity and that nobody reads.
+    """How to delete a file or a folder that is not an entity and that nobody reads.
 
     Attributes:
         path: Its path in the layer; folders end with ``/``.
@@ -49,8 +49,8 @@ class Problem:
         severity: ``"error"``: something is wrong, or cannot be read. ``"warning"``: look at it; nothing is lost by it.
         message: What it is, and what to do.
         repair: How to mend it; None where a person has to decide.
-        removal: How to delete it, where it is no entity and the layer is writable; for a person who decides that nobody needs
-            it (``copick-core prune``).
+        removal: How to delete it, where it is not an entity and the layer is writable; for a person who decides that nobody
+            needs it (``copick-core prune``).
     """
 
     id: str

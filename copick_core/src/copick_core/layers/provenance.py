@@ -50,7 +50,7 @@ class Recording:
     outputs: dict[Key, Layer] = field(default_factory=dict)
 
     def read(self, layer: Layer, key: Key) -> None:
-        """Note that an entity is read; what the function itself has stored is no input."""
+        """Note that an entity is read; what the function itself has stored is not an input."""
         if key not in self.outputs and (key, layer.name) not in self.inputs:
             self.inputs[key, layer.name] = mark_of(layer, key)
 

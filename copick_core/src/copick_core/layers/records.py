@@ -26,7 +26,7 @@ def read_document(layer: Layer, run: RunKey, name: str) -> tuple[dict[str, Any],
     """The document of a record, and its revision; an empty one where there is none.
 
     Raises:
-        InvalidDataError: What is stored is no JSON object.
+        InvalidDataError: What is stored is not a JSON object.
     """
     try:
         data, revision = layer.read_record(run, name)
@@ -62,7 +62,7 @@ def change_document(layer: Layer, run: RunKey, name: str, change: Callable[[dict
 
     Raises:
         ConflictError: Others changed it all the time.
-        InvalidDataError: What is stored is no JSON object.
+        InvalidDataError: What is stored is not a JSON object.
         ReadOnlyError: The layer is read-only.
     """
     for _ in range(ATTEMPTS):

@@ -157,7 +157,7 @@ def wanted(values: StringFilter) -> frozenset[str] | None:
     """Values that a string filter lets through, names as ``new_…`` takes them included; None for all.
 
     Raises:
-        InvalidDataError: A value is no string: nothing would pass, without a word.
+        InvalidDataError: A value is not a string: nothing would pass, without a word.
     """
     if values is None:
         return None

@@ -62,7 +62,7 @@ class CopickFilaments(HeadedFile[FilamentsKey, "CopickFilamentsFile"]):
         """The filaments; read when first asked for. Assigning replaces them in memory; :meth:`store` writes them.
 
         Raises:
-            InvalidDataError: What is assigned is no filament, or two have the same id.
+            InvalidDataError: What is assigned is not a filament, or two have the same id.
         """
         return self._content().filaments
 

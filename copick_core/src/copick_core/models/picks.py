@@ -106,7 +106,7 @@ class CopickPicks(HeadedFile[PicksKey, CopickPicksFile]):
             transforms: Transforms (n, 4, 4), last row 0, 0, 0, 1; identity by default.
             instance_ids: Instance ids (n,), integers from 0; 0 by default.
             scores: Scores (n,); 1 by default.
-            columns: Further columns by name, each (n,): numbers or text; none by default. NaN and None are no value.
+            columns: Further columns by name, each (n,): numbers or text; none by default. NaN and None are not values.
             strict: Refuse points outside of every tomogram of the run instead of warning of them; storage is asked for the
                 tomograms then. By default as the configuration says.
 

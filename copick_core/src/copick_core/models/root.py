@@ -103,7 +103,7 @@ class CopickRoot:
             **kwargs: Metadata of the handle, which nothing stores; if given, a run that does not exist is made.
 
         Raises:
-            InvalidNameError: The name is no string: a run's number would never be found, without a word.
+            InvalidNameError: The name is not a string: a run's number would never be found, without a word.
         """
         try:
             key = RunKey(check_run_name(name))
@@ -273,7 +273,7 @@ class CopickRoot:
         """An object of the configuration, by its name or what that is sanitised to, with a warning.
 
         Raises:
-            InvalidNameError: It is no name.
+            InvalidNameError: It is not a name.
             UnknownObjectError: There is none of that name.
         """
         objects = {meta.name: meta for meta in self.config.pickable_objects}

@@ -313,8 +313,8 @@ class CopickSegmentation(Volume[SegmentationKey], Annotation[SegmentationKey]):
             strict: Refuse labels that no object has, as :meth:`from_numpy` does.
 
         Raises:
-            InvalidDataError: A value would be changed by the stored type, or is no label of the project (panoptic), or coarser
-                levels that are to be updated have sizes that no pyramid has; nothing was written.
+            InvalidDataError: A value would be changed by the stored type, or is not a label of the project (panoptic), or
+                coarser levels that are to be updated have sizes that no pyramid has; nothing was written.
             ReadOnlyError: The segmentation is read-only.
             LevelNotFoundError: There is no such level.
             ConflictError: Another process has deleted the volume, or replaced it by one of another shape, type or chunking.

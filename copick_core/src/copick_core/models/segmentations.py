@@ -97,7 +97,7 @@ class SegmentationsOfRun(AnnotationsOfRun):
             **kwargs: Further metadata, of this handle only: nothing stores them.
 
         Raises:
-            UnknownObjectError: A binary or instance segmentation of something that is no object of the project.
+            UnknownObjectError: A binary or instance segmentation of something that is not an object of the project.
             AlreadyExistsError: It exists, and not ``exist_ok``.
             InvalidNameError: A name cannot be stored, or there is no user id.
             InvalidDataError: More than one type is set, or an argument is in the place of another.

@@ -190,7 +190,7 @@ class CopickTomogram(Parent, Volume[TomogramKey]):
                 ``compressor``, ``shards`` as in :meth:`from_numpy`.
 
         Raises:
-            InvalidDataError: The source cannot be read, its voxels are no cubes, or they are not of the size of the voxel
+            InvalidDataError: The source cannot be read, its voxels are not cubes, or they are not of the size of the voxel
                 spacing (the message names both sizes). A source that tells no size is taken to have that of the spacing.
             UnknownFormatError: No installed format reads the file; the message gives the line that installs one.
             ReadOnlyError: The tomogram is read-only.

@@ -16,7 +16,7 @@ def config_type_of(content: dict[str, Any], source: str) -> str:
     """The ``config_type`` of a file's content; one that is missing is filled in, with a warning.
 
     Raises:
-        ConfigError: It is no text.
+        ConfigError: It is not text.
     """
     config_type = content.get("config_type")
     if config_type is None:

@@ -101,7 +101,7 @@ def _remote(name: str) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def _reaching(name: str) -> Iterator[None]:
-    """Raise ConfigError for what is no OSError: the libraries of file systems bring errors of their own, such as botocore."""
+    """Raise ConfigError for what is not an OSError: libraries of file systems have errors of their own, as botocore does."""
     try:
         yield
     except OSError:

@@ -16,7 +16,7 @@ from copick_core.opening.locations import is_remote, local_path
 
 #: End of the name of a config file: as it is, with the query of a URL, or in front of the archive that it lies in.
 _JSON = re.compile(r"^[^?]*\.json($|\?|::)", re.IGNORECASE)
-#: A larger JSON file is no configuration that somebody has left in a project's folder.
+#: A larger JSON file is not a configuration that somebody has left in a project's folder.
 _LARGEST_CONFIG = 16 * 1024 * 1024
 
 
@@ -83,7 +83,7 @@ def guessed(name: str) -> dict[str, Any]:
         _check_is_there(name)
     raise ConfigError(
         source=name,
-        reason=f"it is no configuration, and no installed backend can open it ({'; '.join(said) or 'none of them guesses'}). "
+        reason=f"it is not a configuration, and no installed backend opens it ({'; '.join(said) or 'none of them guesses'}). "
         "Open a config file, or write one for a new project: "
         f"{by_caller('copick_core.new_config(config, overlay_root)', 'copick-core new-config TYPE')}.",
     )

@@ -190,7 +190,7 @@ def _wrap(record: LayerWrapper, layer: Layer, options: WrapperOptions, path: str
     except Exception as error:
         raise _broken(record, f"making it failed: {type(error).__name__}: {error}", path) from error
     if not isinstance(outer, Layer):
-        raise _broken(record, f"it made a {type(outer).__name__}, which is no Layer", path)
+        raise _broken(record, f"it made a {type(outer).__name__}, which is not a Layer", path)
     return outer
 
 

@@ -169,7 +169,7 @@ class CopickRootOverlay(CopickRoot):
             What can be iterated, counted, tabulated, mapped and deleted.
 
         Raises:
-            AddressError: The text is no address, or no entity of the wanted kind can have it, or its points or labels.
+            AddressError: The text is not an address, or no entity of the wanted kind can have it, or its points or labels.
             InvalidDataError: There is no such kind, or points and labels were asked for.
 
         Example:
@@ -200,7 +200,7 @@ class CopickRootOverlay(CopickRoot):
             The handle that the getters of the project return too.
 
         Raises:
-            AddressError: The text is no address, or matches several entities, which the message lists.
+            AddressError: The text is not an address, or matches several entities, which the message lists.
             InvalidDataError: There is no such kind.
             NotFoundError: There is no such entity.
 

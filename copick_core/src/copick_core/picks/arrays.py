@@ -95,7 +95,7 @@ def from_arrays(
         transforms: (N, 4, 4); None is the identity for each point.
         instance_ids: (N,) integers >= 0, floats without a fraction included; None is 0 for each point.
         scores: (N,); None is 1.0 for each point.
-        columns: Further columns by name, each (N,) values that JSON can hold; NaN and None are no value.
+        columns: Further columns by name, each (N,) values that JSON can hold; NaN and None are not values.
         header: The file's other keys: ``pickable_object_name``, ``user_id`` and ``session_id`` at least.
         source: What the picks are called in errors.
 
@@ -219,7 +219,7 @@ def _array(
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise invalid(f"{name} is no array of shape {expected}: {error}", source) from error
+        raise invalid(f"{name} is not an array of shape {expected}: {error}", source) from error
     if array.shape == (0,):
         array = array.reshape(0, *item)
     if array.ndim != 1 + len(item) or array.shape[1:] != item or (n is not None and len(array) != n):

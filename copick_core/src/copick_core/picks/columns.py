@@ -34,7 +34,7 @@ def checked_columns(columns: Mapping[str, Any] | None, n: int, source: str) -> C
         source: What the picks are called in errors.
 
     Raises:
-        InvalidDataError: A name is no text, a length differs, or a value can be no JSON.
+        InvalidDataError: A name is not text, a length differs, or a value can be no JSON.
     """
     checked: Columns = {}
     for name, values in (columns or {}).items():

@@ -49,7 +49,7 @@ def decode(data: bytes, source: str) -> PicksArrays:
         The arrays, which own their memory.
 
     Raises:
-        InvalidDataError: The bytes are no JSON or no picks file, a number is not finite, or the unit is unknown. The message
+        InvalidDataError: The bytes are not JSON or no picks file, a number is not finite, or the unit is unknown. The message
             names the source and, where there is one, the first point at fault.
     """
     data = data.removeprefix(_BYTE_ORDER_MARK)
@@ -126,18 +126,18 @@ def _decode_whole(data: bytes, source: str) -> PicksArrays:
     except ValueError as error:
         raise invalid(f"not valid JSON: {error}", source) from error
     if type(document) is not dict:
-        raise invalid("not a picks file: the JSON is no object", source)
+        raise invalid("not a picks file: the JSON is not an object", source)
     points = document.pop("points", None)
     header = checked_header(document, source)
     if points is None:
         points = []
     if type(points) is not list:
-        raise invalid("points is no list", source)
+        raise invalid("points is not a list", source)
     return _decode_points(points, header, source)
 
 
 def _decode_points(points: list[Any], header: dict[str, Any], source: str) -> PicksArrays:
-    _require_type(points, dict, "is no object", source)
+    _require_type(points, dict, "is not an object", source)
     locations = _column(points, "location", None)
     _require_type(locations, dict, "has no location with x, y and z", source)
     transforms = _column(points, "transformation_", np.eye(4).tolist())
@@ -192,7 +192,7 @@ def _floats(values: list[Any], per_point: int, name: str, source: str) -> FloatA
     # NumPy would read null, true and "1.5" as numbers.
     if not set(map(type, values)) <= {float, int}:
         index = next(i for i, value in enumerate(values) if type(value) not in (float, int))
-        raise invalid(f"{name} holds {values[index]!r:.40}, which is no number", source, index // per_point)
+        raise invalid(f"{name} holds {values[index]!r:.40}, which is not a number", source, index // per_point)
     try:
         return np.fromiter(values, np.float64, len(values))
     except OverflowError:

@@ -311,13 +311,13 @@ def register(record: Record) -> None:
 
     Raises:
         PluginError: It was written for another version of the interface, or another plugin has its name.
-        TypeError: It is no record.
+        TypeError: It is not a record.
     """
     for registry in REGISTRIES:
         if isinstance(record, registry._record_cls):
             registry.register(record)
             return
-    raise TypeError(f"{record!r} is no Backend, Command, Format or LayerWrapper")
+    raise TypeError(f"{record!r} is not a Backend, Command, Format or LayerWrapper")
 
 
 def reset() -> None:

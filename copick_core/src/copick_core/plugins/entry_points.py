@@ -1,7 +1,7 @@
 """Entry points of everything that is installed, read straight from the folders on ``sys.path``.
 
 importlib-metadata finds the same, and takes half of the time of ``copick-core --help`` for it: it imports the parsers of
-e-mails and of archives, and asks every distribution for its name. It still reads what is no folder, such as a zip file, and
+e-mails and of archives, and asks every distribution for its name. It still reads what is not a folder, such as a zip file, and
 tells the name and version of a distribution whose folder does not say them.
 """
 
@@ -75,7 +75,7 @@ class Installation:
 
 
 class _Elsewhere(Installation):
-    """A distribution that is no folder, or that a finder of its own brings."""
+    """A distribution that is not a folder, or that a finder of its own brings."""
 
     def __init__(self, distribution: Distribution) -> None:
         super().__init__("")
@@ -151,7 +151,7 @@ def _distributions() -> Iterator[tuple[str, Installation]]:
 
 
 def _in_archive(place: str) -> Iterable[Any]:
-    """What is installed in a place that is no folder."""
+    """What is installed in a place that is not a folder."""
     from importlib_metadata import distributions
 
     return distributions(path=[place])

@@ -69,7 +69,7 @@ def import_picks(
 
     Raises:
         ReadOnlyError: The project has no writable layer.
-        InvalidDataError: ``run_regex`` is no regular expression.
+        InvalidDataError: ``run_regex`` is not a regular expression.
         InvalidNameError: There is no user, or a name cannot be stored.
 
     Example:

@@ -91,7 +91,7 @@ def import_annotations(
 
     Raises:
         ReadOnlyError: The project has no writable layer.
-        InvalidDataError: ``run_regex`` is no regular expression.
+        InvalidDataError: ``run_regex`` is not a regular expression.
         InvalidNameError: There is no user, or a name cannot be stored.
     """
     content = CONTENTS[name]

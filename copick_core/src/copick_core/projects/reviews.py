@@ -102,7 +102,7 @@ class Reviews:
             The review; in the first state where nobody has set one.
 
         Raises:
-            InvalidDataError: What is stored is no reviews file.
+            InvalidDataError: What is stored is not a reviews file.
         """
         return self._applying(run, self._read(run), object_name)
 
@@ -113,7 +113,7 @@ class Reviews:
             runs: Names of runs; all of the project by default. Those without a review have an empty list.
 
         Raises:
-            InvalidDataError: What is stored is no reviews file.
+            InvalidDataError: What is stored is not a reviews file.
         """
         return {
             run: [self._review(run, name or None, entry) for name, entry in sorted(entries.items())]

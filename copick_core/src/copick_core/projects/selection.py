@@ -58,7 +58,7 @@ class Selection:
         kinds: The kinds that are looked for, in the order of :class:`~copick_core.tree.keys.Kind`.
 
     Raises:
-        AddressError: The text is no address, or no entity of the wanted kind can have it.
+        AddressError: The text is not an address, or no entity of the wanted kind can have it.
         InvalidDataError: There is no such kind.
     """
 

@@ -90,7 +90,7 @@ class RunNames:
                 re.compile(self.regex)
             except re.error as error:
                 raise InvalidDataError(
-                    source="run_regex", reason=f"{self.regex!r} is no regular expression: {error}"
+                    source="run_regex", reason=f"{self.regex!r} is not a regular expression: {error}"
                 ) from error
 
     def of(self, name: str) -> str:

@@ -93,7 +93,7 @@ def import_tomograms(
 
     Raises:
         ReadOnlyError: The project has no writable layer.
-        InvalidDataError: ``run_regex`` is no regular expression, or there is no such number of levels or type.
+        InvalidDataError: ``run_regex`` is not a regular expression, or there is no such number of levels or type.
     """
     if levels < 1:
         raise InvalidDataError(source="levels", reason=f"{levels} is less than 1")

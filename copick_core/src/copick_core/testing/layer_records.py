@@ -14,7 +14,7 @@ from copick_core.tree.keys import ROOT, Kind, RunKey
 READ = "Read a record of a run, with its revision."
 NONE = "By default there is none, and none can be stored."
 KEEPS = "A layer that keeps records overrides both methods and sets ``keeps_records``."
-HIDDEN = "A record is a small file about a run that is no entity, such as the states of its review: no listing shows it."
+HIDDEN = "A record is a small file about a run that is not an entity, such as the states of its review: no listing shows it."
 RUN_EXISTS = "The run exists afterwards."
 DELETED = "Deleting it deletes its records."
 ONLY_IF = "Write only if this is the revision that is stored (None: only if nothing is)."

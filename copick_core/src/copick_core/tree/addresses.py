@@ -188,7 +188,7 @@ def parse(text: str) -> Address:
     """Parse an address.
 
     Raises:
-        AddressError: It is no address; points at the character.
+        AddressError: It is not an address; points at the character.
 
     Example:
         >>> parse("TS_*/membrane:alice/*@10.0").kinds
@@ -353,7 +353,7 @@ class _Parser:
         except re.error as error:
             found = self.text.find(str(error.pattern))
             where = start if found < 0 else found
-            reason = f"{error.pattern!r} is no regular expression: {error.msg}"
+            reason = f"{error.pattern!r} is not a regular expression: {error.msg}"
             raise AddressError(address=self.text, position=where, reason=reason) from None
         except ValueError as error:
             raise AddressError(address=self.text, position=self.text.find("@") + 1, reason=str(error)) from None
@@ -381,7 +381,7 @@ def _size_test(text: str, syntax: Syntax) -> Callable[[float], bool]:
     if size is not None:
         return lambda value: value == size
     if syntax == "exact" or (syntax == "glob" and not _GLOB.search(text)):
-        raise ValueError(f"{text!r} is no voxel size in angstrom")
+        raise ValueError(f"{text!r} is not a voxel size in angstrom")
     test = _test(text, syntax)
     return lambda value: any(test(form) for form in {f"{value:.3f}", str(value), f"{value:g}"})
 

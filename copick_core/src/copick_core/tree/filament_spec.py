@@ -30,7 +30,7 @@ class FilamentSpec(BaseModel):
 
 
 def declared(metadata: dict[str, Any]) -> FilamentSpec | None:
-    """The declaration in an object's metadata, or None; what is no mapping under ``"copick"`` is somebody else's.
+    """The declaration in an object's metadata, or None; what is not a mapping under ``"copick"`` is somebody else's.
 
     Raises:
         pydantic.ValidationError: It is not possible.

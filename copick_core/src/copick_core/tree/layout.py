@@ -117,7 +117,7 @@ def is_hidden(name: str) -> bool:
 
 
 def record(run: RunKey, name: str) -> str:
-    """Path of a record of a run: a small file that is no entity, hidden from every listing, that of copick 1.x too."""
+    """Path of a record of a run: a small file that is not an entity, hidden from every listing, that of copick 1.x too."""
     return f"{path(run)}/.{name}.json"
 
 

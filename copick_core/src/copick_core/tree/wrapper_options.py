@@ -13,7 +13,7 @@ from copick_core.tree.schema import shown_fields
 class WrapperOptions(BaseModel):
     """Options of a layer wrapper: what a configuration may write beside its ``name`` and ``layer``.
 
-    Subclass it with one field for each option. An option that is no field is refused. Declare secrets with
+    Subclass it with one field for each option. An option that is not a field is refused. Declare secrets with
     ``Field(repr=False)``, and name the fields that hold a path or URL in ``location_fields``: a relative one starts at the
     configuration's folder, and no two layers may share the file, unless the field is in ``shared_fields`` too.
     """

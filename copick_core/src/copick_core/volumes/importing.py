@@ -75,7 +75,7 @@ def import_volume_into(
         The voxel size that was stored, in angstrom.
 
     Raises:
-        ValueError: (`InvalidDataError`) If no voxel size was given and the source tells none or voxels that are no cubes;
+        ValueError: (`InvalidDataError`) If no voxel size was given and the source tells none or voxels that are not cubes;
             and what `read_volume`, `orient` and `write_volume` raise.
     """
     with opened_volume(source, voxel_size=voxel_size) as whole:

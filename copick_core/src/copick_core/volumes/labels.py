@@ -54,7 +54,7 @@ def smallest_unsigned(
     high = 0
     first, *rest = origin or (0,)
     for start, slab in _slabs(array):
-        _refuse(slab, ~_is_label(slab), (first + start, *rest), "is no label: labels are whole numbers from 0 on", source)
+        _refuse(slab, ~_is_label(slab), (first + start, *rest), "is not a label: labels are whole numbers from 0 on", source)
         high = max(high, int(slab.max()))
     for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
         if np.dtype(dtype).itemsize >= np.dtype(floor).itemsize and high <= np.iinfo(dtype).max:

@@ -132,7 +132,7 @@ def voxel_size_of(store: Store, *, source: str = "OME metadata") -> float | None
         The size, or None if the volume has no OME metadata, no scale, or a scale without a unit.
 
     Raises:
-        ValueError: (`InvalidDataError`) If the sizes along z, y and x differ, or a unit is no unit of length.
+        ValueError: (`InvalidDataError`) If the sizes along z, y and x differ, or a unit is not a unit of length.
     """
     image = read_image(store, source=source)
     if image is None or not image.datasets or not image.axes:

@@ -50,7 +50,7 @@ def to_angstrom(length: float, unit: str) -> float:
         Angstrom, freed of the noise of binary fractions (1.052 nm is 10.52, not 10.520000000000001).
 
     Raises:
-        ValueError: (`InvalidDataError`) If the unit is no known unit of length.
+        ValueError: (`InvalidDataError`) If the unit is not a known unit of length.
     """
     factor = _ANGSTROM.get(unit)
     if factor is None:
@@ -101,7 +101,7 @@ def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
         The size along z.
 
     Raises:
-        ValueError: (`InvalidDataError`) If they differ by more than a thousandth, or are no positive numbers.
+        ValueError: (`InvalidDataError`) If they differ by more than a thousandth, or are not positive numbers.
     """
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         raise InvalidDataError(source=source, reason=f"voxel sizes (z, y, x) {tuple(sizes)} are not positive numbers")
@@ -114,7 +114,7 @@ def one_voxel_size(sizes: Sequence[float], source: Any) -> float:
 
 
 def clear(store: Store) -> None:
-    """Delete all that a store holds, metadata first: what an interrupted deletion leaves is no volume."""
+    """Delete all that a store holds, metadata first: what an interrupted deletion leaves is not a volume."""
     from zarr.core.sync import sync
 
     async def delete() -> None:

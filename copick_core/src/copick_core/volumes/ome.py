@@ -161,7 +161,7 @@ def write_bricks(
     progress: Progress | None = None,
     inspect: Inspect | None = None,
 ) -> None:
-    """Write a volume that is read piece by piece; `write_volume` for sources that are no arrays.
+    """Write a volume that is read piece by piece; `write_volume` for sources that are not arrays.
 
     Args:
         store: Where; all that it held is deleted.

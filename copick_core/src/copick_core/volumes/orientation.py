@@ -56,7 +56,7 @@ def orient(source: VolumeSource, transpose: str | Sequence[int] | None, flip: st
         The source itself if nothing is to be done.
 
     Raises:
-        ValueError: If these are no axes.
+        ValueError: If these are not axes.
     """
     axes = _axes(transpose, "transpose") if transpose else (0, 1, 2)
     if sorted(axes) != [0, 1, 2]:

@@ -84,6 +84,6 @@ def _open(path: str, voxel_size: float | None, file_format: str | None, options:
     except (CopickError, FileNotFoundError, PermissionError, MemoryError):
         raise
     except Exception as error:
-        reason = f"is no readable file of the format {chosen.name!r} ({type(error).__name__}: {error})"
+        reason = f"is not a readable file of the format {chosen.name!r} ({type(error).__name__}: {error})"
         raise InvalidDataError(source=path, reason=reason) from error
     return volume

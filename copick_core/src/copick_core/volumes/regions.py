@@ -59,7 +59,7 @@ def write_region(level: Array[Any] | LevelView, index: Index, data: npt.ArrayLik
 
     Raises:
         ValueError: If the shape does not fit, or (`InvalidDataError`) a value would be changed by an integer
-            level, or is no real number.
+            level, or is not a real number.
         IndexError: If an integer is outside.
     """
     level = as_stored(level)

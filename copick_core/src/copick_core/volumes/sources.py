@@ -1,7 +1,7 @@
 """What a volume is that can be read piece by piece, whatever it is stored in.
 
 Arrays are (z, y, x); voxel sizes are in angstrom and never guessed: a source that tells none has None, and one whose voxels
-are no cubes is refused.
+are not cubes is refused.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class VolumeSource(ABC):
         self.dtype = np.dtype(dtype)
         self.voxel_sizes = voxel_sizes
         if len(self.shape) != 3 or min(self.shape) < 1:
-            raise InvalidDataError(source=name, reason=f"is no volume (z, y, x): its shape is {self.shape}")
+            raise InvalidDataError(source=name, reason=f"is not a volume (z, y, x): its shape is {self.shape}")
         if self.dtype.kind not in "biuf":
-            raise InvalidDataError(source=name, reason=f"voxels of type {self.dtype} are no real numbers")
+            raise InvalidDataError(source=name, reason=f"voxels of type {self.dtype} are not real numbers")
 
     @property
     def voxel_size(self) -> float | None:

@@ -148,10 +148,10 @@ def segmentation_from_picks(
         spheres that reach out of the volume are cut off.
 
     Raises:
-        InvalidDataError: The radius is no positive number, or a label does not fit the data type.
+        InvalidDataError: The radius is not a positive number, or a label does not fit the data type.
     """
     if not 0 < radius < float("inf"):
-        raise InvalidDataError(source="radius", reason=f"{radius} is no positive number")
+        raise InvalidDataError(source="radius", reason=f"{radius} is not a positive number")
     positions = picks.full_positions() if hasattr(picks, "full_positions") else np.asarray(picks, np.float64).reshape(-1, 3)
     labels = np.broadcast_to(np.asarray(label), len(positions))
     for value in np.unique(labels).tolist():

@@ -16,7 +16,7 @@ _complained: set[EntryPoint] = set()
 def load_plugin_commands(entry_point: str = "main") -> list[tuple[click.Command, str]]:
     """The commands that are registered for a group.
 
-    One that cannot be imported, or is no command, is left out with one line on standard error.
+    One that cannot be imported, or is not a command, is left out with one line on standard error.
 
     Args:
         entry_point: One of :data:`PLUGIN_GROUPS`; others have no commands.
@@ -36,7 +36,7 @@ def load_plugin_commands(entry_point: str = "main") -> list[tuple[click.Command,
             _complain(entry, f"the command {entry.name!r} of {distribution} cannot be loaded: {type(error).__name__}: {error}")
             continue
         if not isinstance(command, click.Command):
-            _complain(entry, f"the entry point {entry.name!r} of {distribution} is no click command: {command!r}")
+            _complain(entry, f"the entry point {entry.name!r} of {distribution} is not a click command: {command!r}")
         elif not command.name:
             _complain(entry, f"the command {entry.name!r} of {distribution} has no name")
         else:

@@ -76,7 +76,7 @@ def rm(object_type: str, uri: str, config: str, run: str | None, dry_run: bool, 
 
     parts = parse_copick_uri(uri, object_type)
     if "?" in uri and object_type != "segmentation":
-        raise click.ClickException(f"'?' is no pattern in {uri!r}: use * or [ab].")
+        raise click.ClickException(f"'?' is not a pattern in {uri!r}: use * or [ab].")
     wide = is_wide(uri) or any(value == "*" for name, value in parts.items() if name not in ("object_type", "pattern_type"))
     if wide and not (force or dry_run):
         raise click.ClickException(f"{uri!r} is a pattern: look with --dry-run, then delete with --force.")

@@ -64,7 +64,7 @@ def mapping(text: str | None) -> dict[str, str] | None:
         return None
     pairs = [part.split(":", 1) for part in text.split(",")]
     if any(len(pair) != 2 for pair in pairs):
-        raise click.BadParameter(f"{text!r} is no list such as a:b,c:d")
+        raise click.BadParameter(f"{text!r} is not a list such as a:b,c:d")
     return {a.strip(): b.strip() for a, b in pairs}
 
 

@@ -146,7 +146,7 @@ def voxel_size_of(path: str, file_type: str | None = None) -> float:
 
 
 def volume_format(file_type: str | None) -> str | None:
-    # A zarr folder is known by what is in it, and is no file that a format reads.
+    # A zarr folder is known by what is in it, and is not a file that a format reads.
     return None if file_type in (None, "zarr") else VOLUME_FORMATS[{"map": "mrc"}.get(file_type, file_type.lower())]
 
 

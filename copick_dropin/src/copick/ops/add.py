@@ -333,7 +333,7 @@ def add_object_volume(root: CopickRoot, object_name: str, volume: Any, voxel_siz
     """Store the density map of an object.
 
     Raises:
-        ValueError: There is no such object, it is no particle, or the voxel size is missing.
+        ValueError: There is no such object, it is not a particle, or the voxel size is missing.
     """
     found = root.get_object(object_name)
     if found is None:

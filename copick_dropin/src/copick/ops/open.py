@@ -33,7 +33,7 @@ def from_file(path: str | os.PathLike[str]) -> CopickRoot:
         path: The JSON file.
 
     Raises:
-        ValueError: Its ``config_type`` is unknown, or it is no valid configuration.
+        ValueError: Its ``config_type`` is unknown, or it is not a valid configuration.
     """
     with open(path, encoding="utf-8") as file:
         return from_string(file.read())
@@ -46,7 +46,7 @@ def from_string(data: str) -> CopickRoot:
         data: JSON.
 
     Raises:
-        ValueError: Its ``config_type`` is unknown, or it is no valid configuration.
+        ValueError: Its ``config_type`` is unknown, or it is not a valid configuration.
     """
     content = json.loads(data)
     config_type = content.get("config_type")

@@ -43,7 +43,7 @@ def map_runs(
         Results by the names of runs.
 
     Raises:
-        ValueError: ``runs`` is no list of runs and names, ``run_args`` has another length, or ``parallelism`` is unknown.
+        ValueError: ``runs`` is not a list of runs and names, ``run_args`` has another length, or ``parallelism`` is unknown.
     """
     if parallelism not in ("thread", "process"):
         raise InvalidDataError(source="parallelism", reason=f"{parallelism!r} is neither 'thread' nor 'process'")

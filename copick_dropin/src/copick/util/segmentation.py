@@ -76,7 +76,7 @@ def parse_segmentation_store_name(store_name: str, directory: str = "Segmentatio
     """What the name of a segmentation's folder says; None for names of something else.
 
     Raises:
-        ValueError: It is no folder of segmentations.
+        ValueError: It is not a folder of segmentations.
     """
     if directory not in _FOLDERS.values():
         raise InvalidDataError(source=directory, reason=f"it is none of {', '.join(dict.fromkeys(_FOLDERS.values()))}")

@@ -185,7 +185,7 @@ def resolve_copick_objects(uri: str, root: CopickRoot, object_type: str, run_nam
         The entities, in the order of the project's runs.
 
     Raises:
-        ValueError: There is no such run, or it is no URI of that type.
+        ValueError: There is no such run, or it is not a URI of that type.
     """
     filters = parse_copick_uri(uri, object_type)
     del filters["object_type"]
@@ -262,7 +262,7 @@ def _matches_numeric_pattern(value: float | str, pattern: str, pattern_type: str
     """Whether a voxel size of a URI has a value."""
     try:
         return _test(pattern, pattern_type == "regex", "voxel_spacing")(value)
-    except ValueError:  # the value is no number
+    except ValueError:  # the value is not a number
         return _matches_pattern(str(value), pattern, pattern_type)
 
 

@@ -1,7 +1,7 @@
 """What an entry of the cache looks like as a file: a header in one line, then the bytes that were read.
 
 The header is JSON: the revision or version of what was read, the length of the bytes and the CRC-32 of each piece of them, and
-whether there were none (a chunk that is not stored). A file that is cut short or damaged is no entry.
+whether there were none (a chunk that is not stored). A file that is cut short or damaged is not an entry.
 """
 
 from __future__ import annotations

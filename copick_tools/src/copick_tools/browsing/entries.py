@@ -60,7 +60,7 @@ class Filter:
         text: Part of the names of runs, a pattern for them (``TS_*``), or an address (``TS_*/ribosome:alice``); empty for all.
 
     Raises:
-        AddressError: The text has a slash, and is no address.
+        AddressError: The text has a slash, and is not an address.
     """
 
     def __init__(self, text: str = "") -> None:

@@ -39,7 +39,7 @@ def _voxel_size(text: str) -> float:
     try:
         return voxel_size_key(float(text))
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no size in angstrom") from error
+        raise click.BadParameter(f"{text!r} is not a size in angstrom") from error
 
 
 @examples(
@@ -78,7 +78,7 @@ def demo(
     if voxel_size is not None and volume is None:
         raise ValueError("--voxel-size needs --volume: the synthetic volume has a voxel size of its own")
     if keep and os.path.exists(keep) and not (os.path.isdir(keep) and not os.listdir(keep)):
-        raise FileExistsError(f"--keep {keep}: this exists, and is no empty folder; name a new one")
+        raise FileExistsError(f"--keep {keep}: this exists, and is not an empty folder; name a new one")
     _new_content(backend)  # raises the error before anything is computed
     scene = _scene(volume, voxel_size, shown)
     shape = times(scene.density.shape)
@@ -135,7 +135,7 @@ def _viewer() -> click.Command:
         raise click.UsageError(f"--view needs the command view. Install it with: {install_line('commands', 'view')}")
     found = commands.resolve("view", commands.get("view").command)
     if not isinstance(found, click.Command):
-        raise commands.unusable("view", "it is no click command")
+        raise commands.unusable("view", "it is not a click command")
     return found
 
 

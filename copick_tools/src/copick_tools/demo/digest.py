@@ -32,7 +32,7 @@ def folder_digest(folder: str) -> Digest:
 
 
 def layer_digest(layer: Layer) -> Digest:
-    """Digests every entity of a layer: for places that are no folders."""
+    """Digests every entity of a layer: for places that are not folders."""
     return _digest(_layer_items(layer, None, ROOT))
 
 

@@ -39,7 +39,7 @@ def read(path: str | list[str]) -> list[LayerData]:
 
     Raises:
         NotFoundError: The address matches nothing.
-        AddressError: It is no address.
+        AddressError: It is not an address.
         InvalidDataError: There is no address, and the project has not one run only.
     """
     from copick_core import opening

@@ -31,7 +31,7 @@ def contrast(views: Sequence[LevelView]) -> tuple[float, float]:
         views: Levels (z, y, x), finest first.
 
     Returns:
-        Two different numbers, the smaller one first. Voxels that are no finite number are left out.
+        Two different numbers, the smaller one first. Voxels that are not finite numbers are left out.
     """
     ranges = [found for values in (_middle(views[0]), _overview(views[-1])) if (found := _range(values)) is not None]
     if not ranges:

@@ -2,7 +2,7 @@
 
 Neuroglancer's page sends its whole state with the generation that it last knew of, and drops what it has changed if that is
 not the newest one; answers and events that overtake each other even leave it with an old generation for good. So an older one
-is no error here: what the page changed since then is done to the state as it is now.
+is not an error here: what the page changed since then is done to the state as it is now.
 """
 
 from __future__ import annotations

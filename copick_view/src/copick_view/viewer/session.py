@@ -236,7 +236,7 @@ class RunSession:
         if (reason := self.editor.why_not()) is not None:
             self._tell(f"{listed.name} is read-only. {reason}")
         elif listed.object_name not in self.editor.own:
-            self._tell(f"{listed.name} is read-only: {listed.object_name} is no object that points can be given to.")
+            self._tell(f"{listed.name} is read-only: {listed.object_name} is not an object that points can be given to.")
         else:
             target = self.lists.own_name(listed.object_name)
             have = len(self.editor.own[listed.object_name].shown)
@@ -424,7 +424,7 @@ class RunSession:
         with self._lock:
             found = scenes.tomograms(self.root, self.run).get(address)
             if found is None:
-                raise InvalidDataError(source=address, reason=f"it is no tomogram of run {self.run!r}")
+                raise InvalidDataError(source=address, reason=f"it is not a tomogram of run {self.run!r}")
             now = self.scene.tomogram
             if (found.key, found.layer, first_level) == (now.key, now.layer, self.first_level):
                 return
