@@ -285,7 +285,7 @@ def test_what_cannot_be_said_is_not_written(tmp_path):
         (annotation("point_matrix_set_3D", matrix3D=[np.eye(3).tolist()] * 2, **IN_ANGSTROM), [TOMOGRAM], "give rotation"),
         (annotation(origin3D=[[1, 2]], **IN_ANGSTROM), [], "shape"),
         (annotation(origin3D=[[1, 2, float("nan")]], **IN_ANGSTROM), [], "row 1, origin3D"),
-        (annotation(origin3D="many", **IN_ANGSTROM), [], "no array"),
+        (annotation(origin3D="many", **IN_ANGSTROM), [], "not an array"),
         (annotation("segmentation_mask_3D"), [], "holds no points, but segmentation_mask_3d"),
     ],
 )

@@ -75,7 +75,7 @@ def test_another_row_can_hold_the_tomogram(tmp_path):
 def test_a_volume_is_no_list(tmp_path):
     emfile.write(tmp_path / "a.em", np.zeros((4, 5, 6), "f4"))
 
-    with pytest.raises(InvalidDataError, match="no motive list"):
+    with pytest.raises(InvalidDataError, match="not a motive list"):
         read(tmp_path / "a.em")
 
 

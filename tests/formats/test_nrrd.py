@@ -88,7 +88,7 @@ def test_axes_that_are_turned_or_flipped_are_refused(tmp_path, directions):
         (b"dimension: 3", b"dimension: 4", "4 axes"),
         (b"sizes: 6 5 4", b"sizes: 6 5", "header cannot be read"),
         (b"sizes: 6 5 4", b"sizes: 6 5 9", "cut off"),
-        (b"sizes: 6 5 4", b"sizes: 6 5 -4", "no volume"),
+        (b"sizes: 6 5 4", b"sizes: 6 5 -4", "not a volume"),
         (b"type: float", b"type: block", "'block'"),
         (b"endian: little", b"# nothing", "order of its bytes"),
         (b"encoding: raw", b"encoding: hex", "'hex'"),

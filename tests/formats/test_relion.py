@@ -240,7 +240,7 @@ def test_text_that_is_not_utf_8_is_refused(tmp_path):
     path = particles(tmp_path, "TS_1 1 2 3 1", GROUPED)
     path.write_bytes(path.read_bytes().replace(b"TS_1", b"TS_\xfb"))
 
-    with pytest.raises(InvalidDataError, match="no readable STAR file"):
+    with pytest.raises(InvalidDataError, match="not a readable STAR file"):
         read(path)
 
 
@@ -347,7 +347,7 @@ def test_what_is_no_rotation_is_not_written(tmp_path):
     one = table(3)
     one.transforms[1, :3, :3] *= 2
 
-    with pytest.raises(InvalidDataError, match=r"point 1.*no rotation"):
+    with pytest.raises(InvalidDataError, match=r"point 1.*not a rotation"):
         write(tmp_path / "a.star", [one], "relion")
 
 

@@ -75,7 +75,7 @@ def test_a_colour_image_is_no_volume(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((20, 30, 3), np.uint8), photometric="rgb")
 
-    with pytest.raises(InvalidDataError, match="no volume"):
+    with pytest.raises(InvalidDataError, match="not a volume"):
         read_volume(path)
 
 

@@ -55,7 +55,7 @@ def test_a_snapshot_that_does_not_exist_lists_the_tags(root: CopickRootIcechunk)
     root.new_run("TS_1")
     root.new_tag("first")
 
-    with pytest.raises(InvalidDataError, match=r"no tag \(first\)"):
+    with pytest.raises(InvalidDataError, match=r"not a tag \(first\)"):
         root.as_of("second")
     with pytest.raises(InvalidDataError, match="begins later"):
         root.as_of(datetime(2001, 1, 1))

@@ -93,7 +93,7 @@ def test_runs_are_renamed_and_what_holds_their_name_is_copied_with_the_new_one(l
     }
 
 
-@pytest.mark.parametrize(("regex", "refused"), [("x", "does not match"), ("(", "no regular expression")])
+@pytest.mark.parametrize(("regex", "refused"), [("x", "does not match"), ("(", "not a regular expression")])
 def test_a_regular_expression_that_fits_no_run_is_refused(local, folder, regex, refused):
     with pytest.raises(InvalidDataError, match=refused):
         plan_deposit(local, folder, run_regex=regex)

@@ -218,7 +218,7 @@ def test_a_report_of_another_function_is_refused(local, here):
     report = here / "done.jsonl"
     plan_run("my_tools:average", local, report=report).run(executor="thread", report=report)
 
-    with pytest.raises(InvalidDataError, match="no report of my_tools:fails"):
+    with pytest.raises(InvalidDataError, match="not a report of my_tools:fails"):
         plan_run("my_tools:fails", local, report=report)
 
 

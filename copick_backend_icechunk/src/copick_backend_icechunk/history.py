@@ -208,7 +208,7 @@ def resolve(repository: icechunk.Repository, branch: str, when: str | datetime) 
         moment = when if isinstance(when, datetime) else datetime.fromisoformat(text)
     except ValueError:
         tags = ", ".join(sorted(repository.list_tags())) or "none"
-        reason = f"it is not a tag ({tags}), no branch, no id of a commit and no time such as 2026-03-01T12:00"
+        reason = f"it is not a tag ({tags}), a branch, the id of a commit or a time such as 2026-03-01T12:00"
         raise InvalidDataError(source=text, reason=reason) from None
     moment = moment.astimezone(UTC)
     for info in repository.ancestry(branch=branch):

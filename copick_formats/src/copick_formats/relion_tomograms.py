@@ -33,7 +33,7 @@ def read_tomograms(path: str) -> Mapping[str, Frame]:
     writes that of the camera, and a binning, which have nothing to do with coordinates.
 
     Raises:
-        InvalidDataError: It is not a tomograms.star, or a cell is no positive number.
+        InvalidDataError: It is not a tomograms.star, or a cell is not a positive number.
     """
     for block in read_star(path):
         if "rlnTomoName" not in block.columns or _SIZES[0] not in block.columns:
