@@ -39,9 +39,16 @@ def return_what_cannot_be_sent(run):
     return lambda: run
 
 
+class LeavesButDoesNotArrive:
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
 class PickyError(Exception):
     def __init__(self, first, second):
         super().__init__(f"{first} {second}")
+        # Two arguments alone would do, but tblib, which distributed installs, sends such errors.
+        self.detail = LeavesButDoesNotArrive()
 
 
 def raise_what_cannot_be_sent(run):
