@@ -11,7 +11,8 @@ import pytest
 import copick_core
 from copick_core import plugins
 from copick_core.models import PickableObject
-from copick_core.tree.schema import CopickConfig, CopickPicksFile
+from copick_core.picks.schema import CopickPicksFile
+from copick_core.tree.schema import CopickConfig
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
