@@ -33,7 +33,8 @@ BUCKETS = ["az", "az over adlfs", "s3", "s3 over s3fs"]
 RENAMING = ["ssh", "smb"]
 DATA = b"0123456789"
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed SMB handle:ResourceWarning")
+# Two minutes of starting servers and asking them, most of which is not waiting.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed SMB handle:ResourceWarning")]
 
 
 class Asked:

@@ -57,7 +57,7 @@ def numbers(root: CopickRootIcechunk, user: str) -> set[float]:
     return found
 
 
-@pytest.mark.parametrize("writers", [2, 4])
+@pytest.mark.parametrize("writers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_killed_writers_leave_whole_transactions(root: CopickRootIcechunk, config: dict[str, Any], writers: int) -> None:
     for run in ("TS_1", "TS_2"):
         root.new_run(run)

@@ -60,6 +60,7 @@ def found(config: dict[str, Any]) -> dict[str, set[float]]:
     return values | {t.tomo_type: set(np.unique(t.numpy()).tolist()) for t in tomograms}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_picks, write_volume, write_many])
 def test_a_writer_killed_at_any_request_leaves_the_old_or_the_new(
     server: S3Server, config: dict[str, Any], write: Callable[[CopickRootIcechunk, int], None]

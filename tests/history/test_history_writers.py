@@ -49,7 +49,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str,
         yield {**fields, "overlay_root": "s3://lab/project", "storage_args": arguments}
 
 
-@pytest.mark.parametrize("writers", [2, 4])
+@pytest.mark.parametrize("writers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_writers_of_many_processes_lose_nothing(config: dict[str, Any], writers: int) -> None:
     root = copick_core.open({**config, "user_id": "reader"})
     root.new_run("TS_1").new_picks("ribosome", "1", "all", positions=[[0, 0, 9]])

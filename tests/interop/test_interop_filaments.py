@@ -12,7 +12,7 @@ import pytest
 from support import libraries
 from support.environments import IndexUnreachableError, python_with, reference_python
 
-pytestmark = [pytest.mark.reference]
+pytestmark = [pytest.mark.reference, pytest.mark.slow]
 
 SCRIPT = Path(libraries.__file__).with_name("reference_scripts") / "filaments.py"
 OURS = [sys.executable, "-W", "error", str(SCRIPT), "copick_core"]

@@ -20,7 +20,7 @@ class TestMemory(BackendTests):
 
 class TestMemoryFilesystem(BackendTests):
     process_bound = True
-    examples = 4  # fsspec copies its whole store in memory for each look
+    examples = 2  # fsspec copies its whole store in memory for each look
 
     def make_config(self, folder, name):
         return {"config_type": "filesystem", "overlay_root": f"memory://{folder}/{name}"}

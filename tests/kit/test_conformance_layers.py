@@ -107,7 +107,7 @@ class TestMemoryFilesystem(OnFsspec):
     url = "memory://"
     fs_args: dict = {}  # noqa: RUF012
     exclusive_writes = False
-    examples = 10  # fsspec copies its whole store in memory for each look
+    examples = 4  # fsspec copies its whole store in memory for each look
 
 
 class OnS3(OnFsspec):

@@ -350,6 +350,7 @@ def test_a_shard_is_large_by_the_voxels_that_it_has_in_the_array(
     assert [warning.filename for warning in caught] == [__file__]
 
 
+@pytest.mark.slow
 def test_the_size_of_a_shard_is_told_in_gib(monkeypatch: pytest.MonkeyPatch) -> None:
     array = sharded(MemoryStore(), (2048, 1024, 512), chunks=(1024, 1024, 512), shards=(2048, 1024, 512))
 
