@@ -17,7 +17,6 @@ WITHOUT_LIST = (
     "copick_core.errors",
     "copick_core.meshes",
     "copick_core.layers.path_layer",
-    "copick_core.picks.schema",
     "copick_core.tree.keys",
     "copick_core.tree.names",
     "copick_core.tree.schema",

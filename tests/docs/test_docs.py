@@ -11,8 +11,7 @@ import pytest
 import copick_core
 from copick_core import plugins
 from copick_core.models import PickableObject
-from copick_core.picks.schema import CopickPicksFile
-from copick_core.tree.schema import CopickConfig
+from copick_core.tree.schema import CopickConfig, CopickPicksFile
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()

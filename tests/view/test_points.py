@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from copick_core.picks.schema import CopickPoint
+from copick_core.tree.schema import CopickPoint
 from copick_view.viewer.points import as_annotations, centre, edited, stored_points
 
 

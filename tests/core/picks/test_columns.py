@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import copick_core
 from copick_core.errors import InvalidDataError, MissingDependencyError
 from copick_core.picks import arrays_of, decode, decoding, encode, from_arrays, points_of
-from copick_core.picks.schema import CopickPicksFile
+from copick_core.tree.schema import CopickPicksFile
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}
 COLUMNS = {

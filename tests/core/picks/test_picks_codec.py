@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from copick_core.errors import InvalidDataError
 from copick_core.picks import PicksArrays, collector, decode, decoding, encode, encoding, from_arrays
 from copick_core.picks.collector import collector_paused
-from copick_core.picks.schema import CopickPicksFile
+from copick_core.tree.schema import CopickPicksFile
 from support.locks import waits_for
 
 HEADER = {"pickable_object_name": "ribosome", "user_id": "ana", "session_id": "1"}

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from copick_core.models.segmentation import PANOPTIC_CHANNELS, CopickSegmentation
     from copick_core.models.tomogram import CopickTomogram
     from copick_core.models.voxel_spacing import CopickVoxelSpacing
-    from copick_core.picks.schema import CopickLocation, CopickPicksFile, CopickPoint
     from copick_core.tree.filament_spec import FilamentSpec
     from copick_core.tree.schema import (
         CopickConfig,
         CopickFeaturesMeta,
+        CopickLocation,
         CopickMeshMeta,
+        CopickPicksFile,
+        CopickPoint,
         CopickRunMeta,
         CopickSegmentationMeta,
         CopickTomogramMeta,
@@ -75,13 +77,13 @@ _HOMES = {
     "CopickFilamentCurve": "copick_core.filaments.values",
     "CopickFilaments": "copick_core.models.filaments",
     "CopickFilamentsFile": "copick_core.filaments.values",
-    "CopickLocation": "copick_core.picks.schema",
+    "CopickLocation": "copick_core.tree.schema",
     "CopickMesh": "copick_core.models.mesh",
     "CopickMeshMeta": "copick_core.tree.schema",
     "CopickObject": "copick_core.models.object",
     "CopickPicks": "copick_core.models.picks",
-    "CopickPicksFile": "copick_core.picks.schema",
-    "CopickPoint": "copick_core.picks.schema",
+    "CopickPicksFile": "copick_core.tree.schema",
+    "CopickPoint": "copick_core.tree.schema",
     "CopickRoot": "copick_core.models.root",
     "CopickRun": "copick_core.models.run",
     "CopickRunMeta": "copick_core.tree.schema",

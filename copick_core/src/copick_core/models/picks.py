@@ -10,8 +10,8 @@ from copick_core.layers.revisions import ANY
 from copick_core.models.annotation_file import HeadedFile
 from copick_core.models.annotations import AnnotationsOfRun
 from copick_core.models.entity import StringFilter, wanted
-from copick_core.picks.schema import CopickPicksFile, CopickPoint
 from copick_core.tree.keys import Kind, PicksKey
+from copick_core.tree.schema import CopickPicksFile, CopickPoint
 
 if TYPE_CHECKING:
     import numpy as np

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from copick_core.overlay.containers import CopickRunOverlay, CopickTomogramOverlay
     from copick_core.overlay.root import CopickRootOverlay
     from copick_core.picks import PicksArrays
-    from copick_core.picks.schema import CopickPicksFile
     from copick_core.tree.schema import (
         CopickConfig,
         CopickFeaturesMeta,
         CopickMeshMeta,
+        CopickPicksFile,
         CopickSegmentationMeta,
     )
 

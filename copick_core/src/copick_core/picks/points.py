@@ -8,7 +8,7 @@ from typing import Any
 from copick_core.errors import InvalidDataError
 from copick_core.picks.arrays import PicksArrays, checked_header, checked_picks, invalid
 from copick_core.picks.columns import KEY, Columns, columns_of, rows_of
-from copick_core.picks.schema import CopickLocation, CopickPoint
+from copick_core.tree.schema import CopickLocation, CopickPoint
 
 
 def points_of(arrays: PicksArrays) -> list[CopickPoint]:

@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows: drafts of all processes are offered
     fcntl = None  # type: ignore[assignment]
 
-from copick_core.picks.schema import CopickPoint
+from copick_core.tree.schema import CopickPoint
 from copick_view.viewer.points import Place, Points, centre, moved
 
 _SUFFIX = ".jsonl"

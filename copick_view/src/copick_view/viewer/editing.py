@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from copick_core.models import CopickPicks
     from copick_core.overlay import CopickRootOverlay
-    from copick_core.picks.schema import CopickPoint
+    from copick_core.tree.schema import CopickPoint
 
 #: What a write may raise: an error of ours, or of the system, such as a full disk.
 _FAILURES = (CopickError, OSError)

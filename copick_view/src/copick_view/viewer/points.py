@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from copick_core.picks.schema import CopickLocation, CopickPoint
+from copick_core.tree.schema import CopickLocation, CopickPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
