@@ -265,8 +265,9 @@ def test_a_project_without_a_history_is_named(tmp_path: Path, capsys: Any) -> No
 
     assert main(["log", "-c", str(plain)]) == 2
 
-    assert f'the project of {plain} has no history: its writable layer is not of "config_type": "icechunk"' in " ".join(
-        capsys.readouterr().err.split()
+    assert (
+        f'the project of {plain} has no history: only a writable layer with "config_type": "icechunk" keeps one'
+        in " ".join(capsys.readouterr().err.split())
     )
 
 

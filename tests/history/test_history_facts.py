@@ -291,7 +291,9 @@ def test_the_branch_of_a_project_and_the_main_one_are_not_deleted(root: CopickRo
     trial = root.on_branch("trial")
 
     for project, name in ((root, "main"), (trial, "main"), (trial, "trial")):
-        with pytest.raises(InvalidDataError, match="the project is on it, or it is the main one") as raised:
+        with pytest.raises(
+            InvalidDataError, match="it cannot be deleted, because the project is on it or it is main"
+        ) as raised:
             project.delete_branch(name)
         assert raised.value.source == f"branch {name!r}"
     root.delete_branch("trial")

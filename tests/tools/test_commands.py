@@ -295,7 +295,7 @@ def test_a_project_without_runs_says_so(tmp_path, capsys):
         (
             ["rm", "TS_1/ribosome:alice/1"],
             2,
-            "error: Nothing was deleted, because nobody can be asked here: pass --yes. Try: copick-core rm --help\n",
+            "error: Nothing was deleted, because there is no terminal to ask in: pass --yes. Try: copick-core rm --help\n",
         ),
     ],
 )

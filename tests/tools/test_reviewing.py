@@ -49,7 +49,7 @@ def test_next_exits_with_1_where_somebody_has_every_run(project, capsys):
 
     assert main(["review", "next"]) == 1
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "Somebody has every run.\n")
+    assert (printed.out, printed.err) == ("", "No run is left: all are taken or finished.\n")
 
 
 def test_summary_counts_runs_by_state(project, capsys):

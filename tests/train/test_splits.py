@@ -44,7 +44,7 @@ def test_assigning_moves_runs_between_splits(config: Path, capsys: Any) -> None:
     main(["split", "--assign", "train=TS_1,TS_2", "--assign", "test=TS_2"])
 
     assert splits(copick_core.open(config)) == {"train": ["TS_1"], "test": ["TS_2"]}
-    assert capsys.readouterr().out == "train: 1 runs: TS_1\ntest: 1 runs: TS_2\n"
+    assert capsys.readouterr().out == "train: 1 run: TS_1\ntest: 1 run: TS_2\n"
 
 
 def test_a_run_that_does_not_exist_is_not_assigned(config: Path, capsys: Any) -> None:

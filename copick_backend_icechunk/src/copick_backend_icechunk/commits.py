@@ -287,7 +287,9 @@ class Committer(Branch):
         """Delete a branch."""
         self.check_branch(name)
         if name in ("main", self.branch):
-            raise InvalidDataError(source=f"branch {name!r}", reason="the project is on it, or it is the main one")
+            raise InvalidDataError(
+                source=f"branch {name!r}", reason="it cannot be deleted, because the project is on it or it is main"
+            )
         self.existing().delete_branch(name)
 
     @answered

@@ -21,14 +21,15 @@ SHORT = 8
 #: Changes of a commit that are printed.
 _PRINTED = 5
 
-_WHEN = "A tag, a branch, the id of a commit or its beginning, or a time such as 2026-03-01T12:00."
+_MOMENT = "a tag, a branch, a commit id or its first characters, or a time such as 2026-03-01T12:00."
+_WHEN = f"A{_MOMENT[1:]}"
 
 
 @examples("copick-core log TS_001/ -n 5", "copick-core log 'TS_*/ribosome:alice/1' --json")
 @click.command
 @click.argument("address", required=False)
 @project_option
-@click.option("-n", "--number", type=click.IntRange(1), metavar="N", help="Only so many commits, the newest ones.")
+@click.option("-n", "--number", type=click.IntRange(1), metavar="N", help="List only the newest N commits.")
 @json_option
 def log(address: str | None, config: str, number: int | None, as_json: bool) -> None:
     """List the commits of a project, newest first; with ADDRESS those that changed what it matches."""
@@ -46,7 +47,7 @@ def log(address: str | None, config: str, number: int | None, as_json: bool) -> 
 
 
 @examples("copick-core diff monday", "copick-core diff monday 2026-03-01T12:00 --json")
-@click.command(help=f"List what changed from BEFORE to AFTER, or to the newest commit.\n\n{_WHEN}")
+@click.command(help=f"List what changed from BEFORE to AFTER, or to the newest commit.\n\nBEFORE and AFTER are each {_MOMENT}")
 @click.argument("before")
 @click.argument("after", required=False)
 @project_option
@@ -66,10 +67,10 @@ def diff(before: str, after: str | None, config: str, as_json: bool) -> None:
 @project_option
 @click.option("--as-of", "as_of", required=True, metavar="WHEN", help=_WHEN)
 @click.option("--all", "everything", is_flag=True, help="Restore the whole project.")
-@click.option("-m", "--message", metavar="TEXT", help="What to say of the commit.")
+@click.option("-m", "--message", metavar="TEXT", help="Message of the commit.")
 @json_option
 def restore(address: str | None, config: str, as_of: str, everything: bool, message: str | None, as_json: bool) -> None:
-    """Make what ADDRESS matches, and what lies below it, what it was, in one commit."""
+    """Restore what ADDRESS matches, and everything below it, to an earlier state, in one commit."""
     if (address is None) is not everything:
         raise click.UsageError("name either ADDRESS or --all")
     changes = opened(config).restore(address, as_of, message)
@@ -85,11 +86,11 @@ def restore(address: str | None, config: str, as_of: str, everything: bool, mess
 @click.command
 @click.argument("name", required=False)
 @project_option
-@click.option("--at", metavar="WHEN", help=f"What to tag; by default the newest commit. {_WHEN}")
+@click.option("--at", metavar="WHEN", help=f"What to tag; the newest commit by default. {_WHEN}")
 @click.option("--delete", is_flag=True, help="Delete the tag.")
 @json_option
 def tag(name: str | None, config: str, at: str | None, delete: bool, as_json: bool) -> None:
-    """List the tags, or give a commit the tag NAME, which stays."""
+    """List the tags, or give a commit the tag NAME; gc keeps tagged commits."""
     root = opened(config)
     if name is None:
         if delete or at:
@@ -113,7 +114,7 @@ def tag(name: str | None, config: str, at: str | None, delete: bool, as_json: bo
 def branch(context: click.Context) -> None:
     """List, make, delete and merge branches.
 
-    A project is on the branch that its config names: "branch", which is main where it is missing.
+    A project is on the branch that "branch" in its config names, main by default.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -138,7 +139,7 @@ def branch_list(config: str, as_json: bool) -> None:
 @branch.command("new")
 @click.argument("name")
 @project_option
-@click.option("--at", metavar="WHEN", help=f"Where it begins; by default at the newest commit. {_WHEN}")
+@click.option("--at", metavar="WHEN", help=f"Where the branch starts; the newest commit by default. {_WHEN}")
 @json_option
 def branch_new(name: str, config: str, at: str | None, as_json: bool) -> None:
     """Make the branch NAME."""
@@ -154,7 +155,7 @@ def branch_new(name: str, config: str, at: str | None, as_json: bool) -> None:
 @project_option
 @json_option
 def branch_delete(name: str, config: str, as_json: bool) -> None:
-    """Delete the branch NAME; what only it had goes with the next gc."""
+    """Delete the branch NAME; the next gc removes the commits that only it had."""
     opened(config).delete_branch(name)
     if as_json:
         click.echo(json.dumps({"branch": name, "commit": None}))
@@ -164,7 +165,11 @@ def branch_delete(name: str, config: str, as_json: bool) -> None:
 @branch.command("merge")
 @click.argument("name")
 @project_option
-@click.option("--prefer", type=click.Choice(["ours", "theirs"]), help="Whose version is taken of what both changed.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["ours", "theirs"]),
+    help="Version to keep where both changed an entity: ours is the project's branch, theirs is NAME.",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Only list what would be done, and the conflicts.")
 @json_option
 @click.pass_context
@@ -173,7 +178,7 @@ def branch_merge(
 ) -> None:
     """Bring what the branch NAME changed into the one that the project is on, in one commit.
 
-    Of picks that both changed, what either added, moved or removed stays so.
+    Picks that changed on both branches are merged point by point.
     """
     merge = opened(config).merge(name, prefer=prefer, dry_run=dry_run)
     if as_json:
@@ -199,7 +204,7 @@ def branch_merge(
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]),
     help="Local time, such as 2026-01-01 or 2026-01-01T12:00.",
 )
-@click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
+@click.option("--delete", is_flag=True, help="Delete them. Without this, only print what would be deleted.")
 @json_option
 def gc(config: str, older_than: datetime, delete: bool, as_json: bool) -> None:
     """Forget commits older than TIME, and delete what nothing refers to any more.
@@ -227,7 +232,7 @@ def opened(config: str) -> CopickRootIcechunk:
     root = opening.open(config)
     if not isinstance(root, CopickRootIcechunk):
         raise click.UsageError(
-            f'the project of {config} has no history: its writable layer is not of "config_type": "icechunk"'
+            f'the project of {config} has no history: only a writable layer with "config_type": "icechunk" keeps one'
         )
     return root
 

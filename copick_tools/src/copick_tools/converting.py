@@ -98,7 +98,7 @@ def segmentations_from(
         target: What the segmentations are called.
         voxel_size: Voxel size of the tomogram; the run's smallest by default.
         tomo_type: Type of the tomogram.
-        radius: Of the spheres, in angstrom; that of the object by default.
+        radius: Radius of the spheres, in angstrom; the object's by default.
     """
     import numpy as np
 
@@ -107,7 +107,9 @@ def segmentations_from(
     def make(source: Any, declared: PickableObject) -> Any:
         frame = frame_of(source.run, voxel_size, tomo_type)
         if frame is None:
-            raise InvalidDataError(source=source.run.key, reason="it has no such tomogram, so the volume's size is not known")
+            raise InvalidDataError(
+                source=source.run.key, reason="it has no such tomogram to take the segmentation's shape from"
+            )
         label = declared.label or 1
         dtype = np.uint8 if label < 1 << 8 else np.uint16 if label < 1 << 16 else np.uint32
         if kind == "mesh":
@@ -115,7 +117,9 @@ def segmentations_from(
         else:
             of_object = declared.radius if radius is None else radius
             if of_object is None:
-                raise InvalidDataError(source=source.key, reason=f"the object {declared.name!r} has no radius; give one")
+                raise InvalidDataError(
+                    source=source.key, reason=f"the object {declared.name!r} has no radius; pass one, or set it in the config"
+                )
             labels = segmentation_from_picks(source, frame.shape, frame.voxel_size, of_object, label, dtype)
         made = source.run.new_segmentation(
             frame.voxel_size, declared.name, target.session_id, user_id=target.user_id, exist_ok=target.exist_ok

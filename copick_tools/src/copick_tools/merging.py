@@ -104,7 +104,7 @@ def plan_merge(selection: Selection, target: str, distance: float, *, at_least: 
     plan = Plan("Merge", afterwards=root.refresh)
     for key, sources in targets.items():
         if key in sources or len({source.run for source in sources}) > 1:
-            reason = f"{key} would be one of its own sources, or of several runs; name a user and session of its own"
+            reason = f"{key} would be one of its own sources, or of several runs; choose a user and session that no source has"
             raise AddressError(address=target, position=None, reason=reason)
         root._pickable_object(key.object_name)
         layer = root._writable(key)

@@ -146,7 +146,7 @@ def plan_transfers(
         target = to._writable(target_key)
         if target_key in made:
             both = f"{made[target_key]} and {key} would both become {target_key}"
-            reason = f"{both}; keep them apart, as with {{user}} or {{session}}"
+            reason = f"{both}; keep them apart, for example with {{user}} or {{session}}"
             raise AddressError(address=text, position=None, reason=reason)
         made[target_key] = key
         if to is root and target_key == key and (layer is target or layer is None):

@@ -16,8 +16,14 @@ from copick_core.cli.parameters import examples, json_option, project_option
 )
 @click.command
 @project_option
-@click.option("--share", "shares", multiple=True, metavar="NAME=SHARE", help="Divide all runs at random; repeatable.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random order.")
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="Share of the runs that the split NAME gets, drawn at random; repeatable.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random order.")
 @click.option("--assign", "assigned", multiple=True, metavar="NAME=RUN,RUN", help="Put runs into a split; repeatable.")
 @click.option("--clear", is_flag=True, help="Remove all splits first.")
 @json_option
@@ -45,7 +51,8 @@ def split(config: str, shares: tuple[str, ...], seed: int, assigned: tuple[str, 
         click.echo(json.dumps(splits(root), indent=2))
         return
     for name, kept in splits(root).items():
-        click.echo(f"{name}: {len(kept)} runs: {' '.join(kept[:_SHOWN])}{' …' if len(kept) > _SHOWN else ''}")
+        number = f"{len(kept)} {'run' if len(kept) == 1 else 'runs'}"
+        click.echo(f"{name}: {number}: {' '.join(kept[:_SHOWN])}{' …' if len(kept) > _SHOWN else ''}")
 
 
 #: Runs of a split that are printed.

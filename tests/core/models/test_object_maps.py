@@ -60,7 +60,7 @@ def test_new_objects_get_the_next_label(root):
 
 @pytest.mark.parametrize("label", [7, "7", 7.0])
 def test_a_label_that_another_object_has_is_refused(root, label):
-    with pytest.raises(InvalidDataError, match="label 7 already exists: it is that of object 'proteasome'"):
+    with pytest.raises(InvalidDataError, match="label 7 already exists: it belongs to object 'proteasome'"):
         root.new_object("actin", False, label=label)
 
 

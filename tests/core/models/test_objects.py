@@ -54,7 +54,7 @@ def test_an_object_that_exists_is_refused_with_the_way_out(root):
 
 
 def test_a_label_of_another_object_is_refused_with_its_name(root):
-    with pytest.raises(InvalidDataError, match="label 2 already exists: it is that of object 'membrane'") as caught:
+    with pytest.raises(InvalidDataError, match="label 2 already exists: it belongs to object 'membrane'") as caught:
         root.new_object("actin", True, label=2)
 
     assert caught.value.source == "object 'actin'"

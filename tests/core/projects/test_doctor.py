@@ -256,7 +256,7 @@ def test_where_nobody_can_be_asked_nothing_is_repaired_and_the_option_is_named(p
     result = CliRunner().invoke(command, [str(config), "--repair"], input="")
 
     assert result.exit_code == 2
-    assert "pass --yes where nobody can be asked" in result.stderr
+    assert "pass --yes where there is no terminal to ask in" in result.stderr
     assert leftover.exists()
 
 

@@ -308,7 +308,7 @@ def test_of_many_matching_entities_five_are_listed_and_the_others_counted(root, 
         root.entity("TS_1/ribosome", kind="picks")
 
     reason = caught.value.reason
-    assert reason.startswith(f"one entity is wanted, and it matches {number}: ")
+    assert reason.startswith(f"it must match one entity, but it matches {number}: ")
     assert reason.count("picks 'ribosome' of alice/") == 5
     assert reason.endswith(more)
     assert ("more" in reason) is bool(more)

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 def job_option(command: F) -> F:
     """Give a command ``--job`` for the one job that it is about, as ``job``."""
-    return click.option("--job", required=True, metavar="ID", help="The job.")(command)
+    return click.option("--job", required=True, metavar="ID", help="Id of the job.")(command)
 
 
 def dry_run_option(command: F) -> F:
@@ -78,7 +78,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("nothing was deleted: pass --yes where nobody can be asked")
+        raise click.UsageError("nothing was deleted: pass --yes where there is no terminal to ask in")
     click.confirm(question, abort=True, err=True)
 
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command
 @project_argument
 @json_option
-@click.option("--contents", is_flag=True, help="Read annotations and segmentations too; may take long.")
-@click.option("--repair", "mend", is_flag=True, help="Mend what can be mended, after asking.")
+@click.option("--contents", is_flag=True, help="Read annotations and segmentations too, which may take long.")
+@click.option("--repair", "mend", is_flag=True, help="Repair what can be repaired, after asking.")
 @click.option("-y", "--yes", is_flag=True, help="With --repair: do not ask.")
 @click.pass_context
 def doctor(context: click.Context, config: str, as_json: bool, contents: bool, mend: bool, yes: bool) -> None:
     """Look for everything that is wrong in the project CONFIG: a config file, or a folder, an archive or a URL without one.
 
-    Changes nothing without --repair, which does only what is certain. The exit code is 1 if problems remain.
+    Changes nothing without --repair, which makes only safe changes. The exit code is 1 if problems remain.
     """
     from copick_core.opening import open as open_project
     from copick_core.projects.doctor import doctor as examine
@@ -72,7 +72,7 @@ def mended(found: list[Found], *, yes: bool) -> list[Found]:
         except click.Abort:
             if sys.stdin.isatty():
                 raise
-            raise click.UsageError("nothing was repaired: pass --yes where nobody can be asked") from None
+            raise click.UsageError("nothing was repaired: pass --yes where there is no terminal to ask in") from None
     if not yes:
         return found
     found = repair(found)

@@ -72,7 +72,7 @@ _TAKEN: dict[str, set[str]] = {"backend": {"stack"}, "command": set(), "format":
 @click.command
 @click.argument("kind", type=click.Choice(["backend", "command", "format", "wrapper"]))
 @click.argument("name")
-@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Where the package is made.")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder in which the package is made.")
 @click.option("--paths", is_flag=True, help="A backend for storage that keeps bytes under paths with slashes.")
 @json_option
 def new_plugin(kind: str, name: str, into: Path, paths: bool, as_json: bool) -> None:
@@ -87,7 +87,7 @@ def new_plugin(kind: str, name: str, into: Path, paths: bool, as_json: bool) -> 
     written = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     sys.stdout.write(json.dumps({"folder": str(folder), "files": written}, indent=2) if as_json else str(folder))
     sys.stdout.write("\n")
-    filled = "What fails says what to fill in." if kind == "backend" else "It works as it is; change it."
+    filled = "The tests that fail say what to fill in." if kind == "backend" else "It works as it is; change it."
     sys.stderr.write(f'Next: cd {folder}; pip install -e ".[test]"; pytest. {filled}\n')
 
 
@@ -129,7 +129,10 @@ def write_package(kind: str, name: str, into: Path, *, paths: bool = False) -> P
         "extras": skeleton.extras,
     }
     folder = into / package
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise FileExistsError(f"{folder} already exists. Remove it, or choose another folder.") from None
     for template in ("common", skeleton.template):
         for path, text in _templates(files("copick_core.cli") / "templates" / template):
             file = folder / Template(path).substitute(words)

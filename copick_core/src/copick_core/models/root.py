@@ -249,7 +249,7 @@ class CopickRoot:
         if label is not None and meta.label in others:
             raise InvalidDataError(
                 source=f"object {name!r}",
-                reason=f"label {meta.label} already exists: it is that of object {others[meta.label]!r}",
+                reason=f"label {meta.label} already exists: it belongs to object {others[meta.label]!r}",
             )
         self.config.check_object(meta)
         if existing is not None:

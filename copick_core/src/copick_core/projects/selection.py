@@ -237,7 +237,7 @@ def entity(root: CopickRootOverlay, address: Address | str, kind: Kind | str | N
             way_out="Check its spelling.",
         )
     if len(keys) > 1:
-        reason = f"one entity is wanted, and it matches {len(keys)}: {_shown(keys)}"
+        reason = f"it must match one entity, but it matches {len(keys)}: {_shown(keys)}"
         raise AddressError(address=str(selection.address), position=None, reason=reason)
     layers = [layer for key, layer in rows if key == keys[0]]
     return handle_of(root, keys[0], layers[-1])  # of several layers the overlay, which comes last: it is what a user edits

@@ -41,7 +41,7 @@ def index() -> None:
 @_describe
 @json_option
 def build(config: str, describe: bool, as_json: bool) -> None:
-    """List everything anew."""
+    """Build the index anew, listing the whole storage."""
     _updated(config, describe, as_json, everything=True)
 
 
@@ -51,7 +51,7 @@ def build(config: str, describe: bool, as_json: bool) -> None:
 @_describe
 @json_option
 def update(config: str, describe: bool, as_json: bool) -> None:
-    """Bring the index up to date, listing only what may have changed; goes on with a build that was cut off."""
+    """Bring the index up to date, listing only what may have changed; resumes a build that was interrupted."""
     _updated(config, describe, as_json, everything=False)
 
 
@@ -90,7 +90,7 @@ def check(context: click.Context, config: str, as_json: bool) -> None:
 @_config
 @json_option
 def info(config: str, as_json: bool) -> None:
-    """Print what the index knows, and as of when; the storage is not asked."""
+    """Print what the index knows, and how recent it is; does not read the storage."""
     facts = [{"layer": layer.name, **layer.index.facts()} for layer in _indexes(config)]
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -136,5 +136,7 @@ def _indexes(config: str) -> list[IndexLayer]:
     found = [layer.unwrap(IndexLayer) for layer in opening.open(config).layers.all]
     indexes = [layer for layer in found if layer is not None]
     if not indexes:
-        raise click.ClickException('No layer of this project has an index. Add {"name": "index", "path": …} to "wrappers".')
+        raise click.ClickException(
+            'No layer of this project has an index. Add {"name": "index", "path": …} to "wrappers" in its config.'
+        )
     return indexes

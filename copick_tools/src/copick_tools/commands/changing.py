@@ -114,7 +114,7 @@ def mv(
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @plan_options
 def rm(address: str, config: str, kind: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Delete what ADDRESS matches, after asking; of several kinds, nothing is deleted before you choose one with --kind."""
+    """Delete what ADDRESS matches, after asking; if it matches several kinds, choose one with --kind."""
     from copick_tools.deletions import plan_delete
 
     plan = plan_delete(opened(config).select(address, kind_of(kind)))
@@ -128,7 +128,7 @@ def _ask(plan: Plan, *, asked: bool) -> None:
         return
     click.echo(str(plan), err=True)
     if not sys.stdin.isatty():
-        raise click.UsageError("Nothing was deleted, because nobody can be asked here: pass --yes")
+        raise click.UsageError("Nothing was deleted, because there is no terminal to ask in: pass --yes")
     click.confirm("Delete?", abort=True, err=True)
 
 
@@ -145,7 +145,7 @@ def _ask(plan: Plan, *, asked: bool) -> None:
     multiple=True,
     help="Delete only empty picks, what crashed programs have left, or files with names that are not valid; repeatable.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask; unknown files only with --what unknown.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; delete unknown files only with --what unknown.")
 @plan_options
 def prune(address: str | None, config: str, what: tuple[Any, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
     """Delete from the overlay, after asking, what nobody needs: empty picks, leftovers and unknown files.
@@ -174,7 +174,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 def _map_option(what: str, of: str) -> Callable[[F], F]:
     """Give a command ``--map-…``: names that something has in the target."""
-    help_text = f"Name of {of} in the target; repeatable."
+    help_text = f"New name of {of} in the target; repeatable."
     return click.option(f"--map-{what}", f"{what}s", multiple=True, callback=_pairs, metavar="OLD=NEW", help=help_text)
 
 
@@ -191,7 +191,7 @@ def _map_option(what: str, of: str) -> Callable[[F], F]:
 @_map_option("object", "an object")
 @_map_option("user", "a user")
 @targets_option("skip")
-@click.option("--delete", is_flag=True, help="Delete what the target has and the project has not.")
+@click.option("--delete", is_flag=True, help="Delete from the target what the project does not have.")
 @click.option("--verify", is_flag=True, help="Compare every copy with its source, byte for byte.")
 @provenance_option
 @plan_options
@@ -210,9 +210,9 @@ def sync(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring everything that the target lacks, or what ADDRESS matches, into the project of TARGET_CONFIG.
+    """Copy what the target lacks, or only what ADDRESS matches, into the project of TARGET_CONFIG.
 
-    With --if-exists replace, what is different is replaced too. Nothing is deleted without --delete.
+    With --if-exists replace, entities that differ are replaced too. Nothing is deleted without --delete.
     """
     from copick_tools.transfers import plan_sync
 
@@ -261,11 +261,11 @@ def add_run(name: str, config: str, as_json: bool) -> None:
 @add.command("object")
 @click.argument("name")
 @project_option
-@click.option("--segmentation", is_flag=True, help="It is segmented, not picked.")
-@click.option("--label", type=int, help="Its value in segmentations; the next free one by default.")
-@click.option("--radius", type=float, metavar="ANGSTROM", help="Its radius.")
-@click.option("--pdb-id", metavar="ID", help="Its entry in the PDB.")
-@click.option("--emdb-id", metavar="ID", help="Its entry in the EMDB.")
+@click.option("--segmentation", is_flag=True, help="The object is segmented, not picked.")
+@click.option("--label", type=int, help="Its voxel value in segmentations; the next free one by default.")
+@click.option("--radius", type=float, metavar="ANGSTROM", help="Its radius, in angstrom.")
+@click.option("--pdb-id", metavar="ID", help="Its PDB entry.")
+@click.option("--emdb-id", metavar="ID", help="Its EMDB entry.")
 @json_option
 def add_object(
     name: str,
@@ -293,7 +293,13 @@ def add_object(
 @click.argument("address", type=ADDRESS)
 @click.argument("target", type=ADDRESS)
 @project_option
-@click.option("--distance", type=float, required=True, metavar="ANGSTROM", help="How far apart the same point may be.")
+@click.option(
+    "--distance",
+    type=float,
+    required=True,
+    metavar="ANGSTROM",
+    help="Largest distance between two points that count as the same.",
+)
 @click.option("--at-least", type=click.IntRange(1), default=1, show_default=True, help="Leave out points that fewer found.")
 @targets_option("fail")
 @plan_options

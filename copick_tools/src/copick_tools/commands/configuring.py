@@ -22,7 +22,7 @@ from copick_tools.shells import SHELLS, completion_script
 @click.command
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="Name of the project; that of the folder by default.")
-@click.option("--user-id", metavar="NAME", help="User whose annotations are made by default.")
+@click.option("--user-id", metavar="NAME", help="User that new annotations belong to by default.")
 @click.option("--object", "objects", multiple=True, metavar="NAME", help="An object that is picked; repeatable.")
 @json_option
 def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str, ...], as_json: bool) -> None:
@@ -43,8 +43,11 @@ def init(folder: Path, name: str | None, user_id: str | None, objects: tuple[str
         content["user_id"] = user_id
     path = folder / "config.json"
     folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+    except FileExistsError:
+        raise FileExistsError(f"{path} already exists. Name another folder.") from None
     click.echo(json.dumps({"config": str(path)}, indent=2) if as_json else str(path))
 
 
@@ -58,7 +61,7 @@ def config() -> None:
 )
 @config.command("show")
 @project_option
-@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as without it.")
+@click.option("--json", is_flag=True, expose_value=False, help="Changes nothing: the output is always JSON.")
 def config_show(config: str) -> None:
     """Print the config as JSON, without credentials."""
     click.echo(json.dumps(_without_credentials(opened(config).config.model_dump(mode="json", exclude_none=True)), indent=2))

@@ -20,7 +20,7 @@ from copick_tools.commands.options import ADDRESS, opened
 @click.command
 @click.argument("address", required=False, type=ADDRESS)
 @project_option
-@click.option("--run", "runs", multiple=True, metavar="RUN", help="A run; repeatable. All runs if none is named.")
+@click.option("--run", "runs", multiple=True, metavar="RUN", help="Draw this run; repeatable. All runs by default.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Only what this user made; repeatable.")
 @click.option(
     "--plane",
@@ -29,7 +29,7 @@ from copick_tools.commands.options import ADDRESS, opened
     show_default=True,
     help="The middle slice across an axis, or the plane that fits the picks best.",
 )
-@click.option("--side-by-side", is_flag=True, help="Draw the slice once for each user, beside each other.")
+@click.option("--side-by-side", is_flag=True, help="Draw the slice once for each user, side by side.")
 @as_of_option
 @click.option("-o", "--output", required=True, metavar="FILE", help="PNG for one run, HTML for all that are drawn.")
 @json_option
@@ -62,7 +62,7 @@ def render(
         click.echo(json.dumps(facts, indent=2) if as_json else f"{output}: {count(drawn, 'picture')}")
         return
     if address is None and len(runs) != 1:
-        raise click.UsageError("a PNG shows one run: name it with --run, or write an .html file")
+        raise click.UsageError("a picture shows one run: name it with --run, or write a page that ends in .html")
     made = picture(root, root.entity(address, "tomogram") if address else runs[0], **how)
     made.save(output, optimize=True)
     facts = {"file": output, "pictures": 1, "width": made.width, "height": made.height}

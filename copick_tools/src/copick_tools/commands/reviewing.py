@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from copick_core.projects.reviews import Review
 
 #: Give a command ``--by``.
-by_option = click.option("--by", metavar="NAME", help="User who sets it; that of the config by default.")
+by_option = click.option("--by", metavar="NAME", help="User who sets the state; the config's by default.")
 
 
 @click.group
@@ -31,13 +31,13 @@ def review() -> None:
 @click.argument("address", type=ADDRESS)
 @click.argument("state")
 @project_option
-@click.option("--note", default="", metavar="TEXT", help="Why.")
+@click.option("--note", default="", metavar="TEXT", help="Reason for the state.")
 @by_option
 @json_option
 def review_set(address: str, state: str, config: str, note: str, by: str | None, as_json: bool) -> None:
     """Set the state of the runs that ADDRESS matches, or with RUN/OBJECT that of one object in them.
 
-    States are open, taken, done, checked and rejected, if the config names no others as review_states.
+    States are open, taken, done, checked and rejected, unless "review_states" in the config lists others.
     """
     root = opened(config)
     runs, name = _meant(root, address)
@@ -61,7 +61,7 @@ def review_set(address: str, state: str, config: str, note: str, by: str | None,
 def review_next(address: str, config: str, by: str | None, as_json: bool) -> None:
     """Take the next run that nobody has, and print it; with RUN/OBJECT or OBJECT, take it for that object only.
 
-    Several people may ask at once: each gets another run. The exit code is 1 if somebody has every run.
+    Several people can do this at once: each gets a different run. The exit code is 1 if no run is left.
     """
     root = opened(config)
     runs, name = _meant(root, address)
@@ -71,7 +71,7 @@ def review_next(address: str, config: str, by: str | None, as_json: bool) -> Non
     elif taken is not None:
         click.echo(_line(taken))
     else:
-        click.echo("Somebody has every run.", err=True)
+        click.echo("No run is left: all are taken or finished.", err=True)
     if taken is None:
         click.get_current_context().exit(1)
 

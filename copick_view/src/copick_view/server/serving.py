@@ -76,7 +76,7 @@ class Server:
             self._socket = socket.create_server((host, port), family=family, backlog=_WAITING)
         except OSError as error:
             self._site.close()
-            reason = f"nobody can listen there: {error.strerror or error}"
+            reason = f"the server cannot listen there: {error.strerror or error}"
             raise InvalidDataError(source=f"port {port} of {host}", reason=reason) from error
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
