@@ -13,7 +13,7 @@ def copick_command() -> list[Command]:
     return [
         Command("log", 1, f"{_MODULE}:log", "list who changed what, and when, in a project with a history"),
         Command("diff", 1, f"{_MODULE}:diff", "list what differs between two moments of a project's history"),
-        Command("restore", 1, f"{_MODULE}:restore", "make entities what they were"),
+        Command("restore", 1, f"{_MODULE}:restore", "return entities to an earlier state"),
         Command("tag", 1, f"{_MODULE}:tag", "list, make and delete tags of a project's history"),
         Command("branch", 1, f"{_MODULE}:branch", "list, make, delete and merge branches of a project's history"),
         Command("gc", 1, f"{_MODULE}:gc", "forget old commits of a project's history, and free their space"),

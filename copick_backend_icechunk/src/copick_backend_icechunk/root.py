@@ -73,7 +73,7 @@ class CopickRootIcechunk(CopickRootOverlay):
         this project belong to it; other processes, and other projects of this process, commit on their own.
 
         Args:
-            message: What to say of the commit.
+            message: Message of the commit.
 
         Raises:
             ConflictError: Somebody else has changed one of the entities meanwhile. Nothing was written.
@@ -165,7 +165,7 @@ class CopickRootIcechunk(CopickRootOverlay):
         Args:
             address: What to restore, with all that lies below it; None for everything.
             as_of: The snapshot that it is taken from.
-            message: What to say of the commit.
+            message: Message of the commit.
 
         Returns:
             What was changed.

@@ -19,7 +19,7 @@ class Transaction:
     Args:
         view: A session that nobody else uses, with its tree.
         spare: Another session of the same snapshot, which stays clean: volumes are staged in forks of it.
-        message: What to say of the commit.
+        message: Message of the commit.
 
     Attributes:
         base: The snapshot that it began with.

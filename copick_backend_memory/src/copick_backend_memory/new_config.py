@@ -8,7 +8,11 @@ from typing import Any
 import click
 
 
-@click.option("--place", metavar="NAME", help="Place that all projects of a process with this name share. Default: a new one.")
+@click.option(
+    "--place",
+    metavar="NAME",
+    help="Name of a place: projects of one process that name the same one share it. Default: a new one.",
+)
 def new_config(place: str | None = None) -> dict[str, Any]:
     """Write the configuration of a project in the memory of the process that opens it."""
     return {"place": place or f"project-{uuid.uuid4().hex[:12]}"}

@@ -12,7 +12,7 @@ from copick_core.cli.parameters import examples, json_option, project_argument
 
 @click.group
 def portal_cache() -> None:
-    """Show or delete what a project keeps on disk of the portal; the portal is not asked."""
+    """Show or delete the data of the CryoET Data Portal that a project keeps on disk; does not connect to the portal."""
 
 
 @examples("copick-core portal-cache info config.json")
@@ -33,7 +33,7 @@ def info(config: str, as_json: bool) -> None:
 @examples("copick-core portal-cache clear config.json")
 @portal_cache.command
 @project_argument
-@click.option("--all", "everything", is_flag=True, help="Also what other projects keep in the same folders.")
+@click.option("--all", "everything", is_flag=True, help="Also delete what other projects keep in the same folders.")
 @json_option
 def clear(config: str, everything: bool, as_json: bool) -> None:
     """Delete what the project of the file CONFIG keeps on disk."""

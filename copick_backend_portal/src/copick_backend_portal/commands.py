@@ -12,5 +12,5 @@ def copick_command() -> Command:
         "portal-cache",
         api_version=1,
         command="copick_backend_portal.cache_command:portal_cache",
-        summary="show or delete what a project keeps on disk of the CryoET Data Portal",
+        summary="show or delete the portal data that a project keeps on disk",
     )

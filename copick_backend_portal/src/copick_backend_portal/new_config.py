@@ -12,7 +12,7 @@ from copick_core.cli.parameters import json_object
 
 @click.option("--dataset-id", "dataset_ids", type=int, multiple=True, help="A dataset; repeatable.")
 @click.option(
-    "--deposition-id", "deposition_ids", type=int, multiple=True, help="All datasets with something of a deposition."
+    "--deposition-id", "deposition_ids", type=int, multiple=True, help="All datasets with data of this deposition; repeatable."
 )
 @click.option("--overlay-root", metavar="LOCATION", help="Folder or URL to write to; without it the project is only read.")
 @click.option("--overlay-fs-args", type=json_object, metavar="JSON", help="Arguments of the overlay's fsspec filesystem.")
@@ -21,7 +21,7 @@ from copick_core.cli.parameters import json_object
 def new_config(
     dataset_ids: Sequence[int] = (), overlay_root: str | None = None, deposition_ids: Sequence[int] = (), **options: Any
 ) -> Mapping[str, Any]:
-    """Write the configuration of a project on datasets of the CryoET Data Portal, with an object for all that is annotated."""
+    """Write the configuration of a project on datasets of the CryoET Data Portal, with an object for all annotated things."""
     from copick_backend_portal.objects import datasets_of
     from copick_backend_portal.objects import new_config as configuration
 

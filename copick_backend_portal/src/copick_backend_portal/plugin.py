@@ -14,6 +14,6 @@ def copick_backend() -> Backend:
         config_cls="copick_backend_portal.config:CopickConfigCDP",
         open_layers="copick_backend_portal.opening:open_layers",
         root_cls="copick_backend_portal.entities:CopickRootCDP",
-        summary="Datasets of the CryoET Data Portal under an overlay of yours",
+        summary="Datasets of the CryoET Data Portal under your own overlay",
         new_config="copick_backend_portal.new_config:new_config",
     )

@@ -21,7 +21,7 @@ def _label(text: str) -> tuple[int, str]:
 @click.option("--overlay-root", metavar="LOCATION", help="Folder or URL to write to; without it the project is only read.")
 @click.option("--overlay-fs-args", type=json_object, metavar="JSON", help="Arguments of the overlay's fsspec filesystem.")
 @click.option("--tomo-type", metavar="NAME", help="Type that the image of a job is listed as.")
-@click.option("--voxel-size", type=float, metavar="SIZE", help="Voxel size of jobs that nothing else gives one.")
+@click.option("--voxel-size", type=float, metavar="SIZE", help="Voxel size of jobs that have none.")
 @click.option("--voxel-size-unit", metavar="UNIT", help="Unit of the voxel size, as OME-NGFF names it. Default: angstrom.")
 @click.option("--label", "labels", type=_label, metavar="VALUE=NAME", multiple=True, help="Name of a voxel value; repeatable.")
 @click.option("--mesh-downsample", type=int, metavar="N", help="Factor by which the app pooled labels before meshing.")

@@ -359,7 +359,7 @@ class CopickRunVolume(CopickRunOverlay):
         return request(self._volume, self._store, self.name, what, model_id)
 
     def set_status(self, status: JobStatus | str, *, force: bool = False) -> Job:
-        """Set the status, if it may follow the present one.
+        """Set the status, if the present one allows it.
 
         Args:
             status: The new one.

@@ -24,7 +24,7 @@ def is_cbox(path: str, head: bytes) -> bool:
     return b"_cbox_format_version" in head or b"data_cryolo" in head
 
 
-@click.option("--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default.")
+@click.option("--voxel-size", type=float, help="Voxel size that coordinates refer to, in angstrom; the tomogram's by default.")
 def read_cbox(path: str, *, frame: Frames, voxel_size: float | None = None) -> Iterator[PicksTable]:
     """Read boxes of a tomogram: their corners in x and y plus half their size, and their centres in z.
 

@@ -35,7 +35,7 @@ _MASKS = ("segmentation_mask_3d", "probability_map_3d")
 ORIGINS = ("corner", "centre")
 ROTATIONS = ("object-to-tomogram", "tomogram-to-object")
 
-_name_option = click.option("--name", help="Name or id of the annotation, where there are several such.")
+_name_option = click.option("--name", help="Name or id of the annotation, if the file has several.")
 _origin_option = click.option("--origin", type=click.Choice(ORIGINS), help="Where angstrom begin that no tomogram explains.")
 
 
@@ -44,7 +44,7 @@ def is_cets(path: str, head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and b'"regions"' in head
 
 
-@click.option("--rotation", type=click.Choice(ROTATIONS), help="What the rotation matrices of points turn into what.")
+@click.option("--rotation", type=click.Choice(ROTATIONS), help="Direction of the rotation matrices of points.")
 @_origin_option
 @_name_option
 def read_cets(

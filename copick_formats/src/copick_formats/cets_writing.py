@@ -41,7 +41,7 @@ _MESH_FORMATS = ["obj", "ply", "stl", "glb"]
 _MASK_SUFFIXES = {"mrc": ".mrc", "ome-zarr": ".zarr"}
 
 
-@click.option("--rotation", type=click.Choice(ROTATIONS), help="What the rotation matrices of points turn into what.")
+@click.option("--rotation", type=click.Choice(ROTATIONS), help="Direction of the rotation matrices of points.")
 def write_cets(path: str, tables: Iterable[PicksTable], *, frame: Frames, rotation: str | None = None) -> list[str]:
     """Write sets of points, with shifts applied.
 

@@ -72,7 +72,7 @@ _DEFAULTS = {"aligned": "1", "ftype": "1", "ymintilt": "-60", "ymaxtilt": "60"}
 
 
 _voxel_size = click.option(
-    "--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default."
+    "--voxel-size", type=float, help="Voxel size that coordinates refer to, in angstrom; the tomogram's by default."
 )
 _matlab = click.option("--matlab", is_flag=True, help="Coordinates count from 1.")
 _filament_column = click.option(

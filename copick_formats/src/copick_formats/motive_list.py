@@ -70,7 +70,7 @@ _STOPGAP_INTERPRETED = {
 _STOPGAP_DEFAULTS = {"object": "1", "halfset": "A", "class": "1"}
 
 _voxel_size = click.option(
-    "--voxel-size", type=float, help="Angstrom per voxel that coordinates count in; the tomogram's by default."
+    "--voxel-size", type=float, help="Voxel size that coordinates refer to, in angstrom; the tomogram's by default."
 )
 _read_options = stacked(
     _voxel_size,

@@ -25,7 +25,7 @@ from copick_tools.progress import progress
 @click.argument("target_config", metavar="DST_CONFIG")
 @click.option("--runs", "--run", multiple=True, metavar="RUN", help="Only this run; repeatable.")
 @click.option("--verify", is_flag=True, help="Compare every byte and every voxel afterwards.")
-@if_exists_option("fail", "replace", what="what the target has with other content")
+@if_exists_option("fail", "replace", what="entities that the target has with other content")
 @json_option
 def copy(source_config: str, target_config: str, runs: tuple[str, ...], verify: bool, if_exists: str, as_json: bool) -> None:
     """Copy a project into another one, of any backend.

@@ -45,6 +45,6 @@ def copick_command() -> list[Command]:
         Command("run", 1, f"{running}:run", "call a function for each run or entity, here or on a cluster"),
         Command("show", 1, f"{looking}:show", "print what is stored of an entity, and where"),
         Command("stats", 1, f"{looking}:stats", "count entities by run, object, user and session"),
-        Command("sync", 1, f"{changing}:sync", "bring what a project has into another one"),
+        Command("sync", 1, f"{changing}:sync", "bring another project up to date with this one"),
         Command("tree", 1, "copick_tools.tree:tree", "print a project as a tree, with the layer that holds each entity"),
     ]

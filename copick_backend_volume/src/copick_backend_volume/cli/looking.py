@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("path")
 @click.option("--stuck-hours", type=float, metavar="HOURS", help="Time without an update that counts as stuck; 6 by default.")
-@click.option("--repair", "mend", is_flag=True, help="Mend what can be mended without guessing, after asking.")
+@click.option("--repair", "mend", is_flag=True, help="Repair what can be repaired without guessing, after asking.")
 @click.option("-y", "--yes", is_flag=True, help="With --repair: do not ask.")
 @json_option
 @click.pass_context
@@ -65,7 +65,7 @@ def _show(found: list[Any]) -> None:
 @examples("copick-core volume jobs volume", "copick-core volume jobs volume --job CC7651 --json")
 @click.command
 @click.argument("path")
-@click.option("--job", metavar="ID", help="Everything about this job.")
+@click.option("--job", metavar="ID", help="Print everything about this job.")
 @json_option
 def jobs(path: str, job: str | None, as_json: bool) -> None:
     """List the jobs of the volume in folder PATH; changes nothing."""

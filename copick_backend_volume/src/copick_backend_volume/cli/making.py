@@ -58,10 +58,10 @@ def _voxel_size(ctx: click.Context, param: click.Parameter, text: str | None) ->
     multiple=True,
     nargs=2,
     metavar="NAME FILE",
-    help="With --job: replace one; repeatable.",
+    help="With --job: replace an uploaded file; repeatable.",
 )
-@click.option("--voxel-size", callback=_voxel_size, metavar="SIZE", help="In angstrom: one number, or Z,Y,X.")
-@click.option("--finish/--no-finish", default=True, help="Tell that all slices are there, so that they are converted.")
+@click.option("--voxel-size", callback=_voxel_size, metavar="SIZE", help="Voxel size in angstrom: one number, or Z,Y,X.")
+@click.option("--finish/--no-finish", default=True, help="Mark the upload as complete, so that it is converted.")
 @click.option("--force", is_flag=True, help="Finish also if conversion would spoil some slices.")
 @yes_option
 @dry_run_option
@@ -141,7 +141,7 @@ def _reopen(run: CopickRunVolume) -> None:
 @click.command
 @click.argument("path")
 @click.option("--job", multiple=True, metavar="ID", help="Only this job; repeatable. By default all UPLOADED.")
-@click.option("--retry", is_flag=True, help="With --job: also if it failed, or its process died.")
+@click.option("--retry", is_flag=True, help="With --job: convert it even if it failed before, or its process died.")
 @json_option
 @click.pass_context
 def convert(context: click.Context, path: str, job: tuple[str, ...], retry: bool, as_json: bool) -> None:
@@ -172,7 +172,11 @@ def convert(context: click.Context, path: str, job: tuple[str, ...], retry: bool
 
 
 _value_option = click.option(
-    "--value", type=click.IntRange(1), default=255, show_default=True, help="What every label becomes; the app knows 255."
+    "--value",
+    type=click.IntRange(1),
+    default=255,
+    show_default=True,
+    help="Value to write for every label; the app expects 255.",
 )
 _keep_labels_option = click.option("--keep-labels", is_flag=True, help="Keep the labels as they are.")
 _project_option = click.option(
@@ -188,8 +192,8 @@ _project_option = click.option(
 @click.argument("path")
 @click.argument("source")
 @job_option
-@click.option("--tool", required=True, metavar="NAME", help="What made it, or who; shown as the user.")
-@click.option("--person", is_flag=True, help="A person made it, no tool.")
+@click.option("--tool", required=True, metavar="NAME", help="Tool or person that made it; shown as the user.")
+@click.option("--person", is_flag=True, help="--tool names a person, not a tool.")
 @_value_option
 @_keep_labels_option
 @_project_option
@@ -261,7 +265,7 @@ def annotate(
 @click.option("--reduction", type=float, metavar="N", help="Simplify to one triangle in N; 50 by default, 1 keeps all.")
 @click.option("--max-error", type=float, metavar="VOXELS", help="How far simplification may move a surface; 10 by default.")
 @click.option("--downsample", type=int, default=1, metavar="N", help="Pool labels by this factor first.")
-@click.option("--retry", is_flag=True, help="Also if the process that meshed it died, or meshing failed.")
+@click.option("--retry", is_flag=True, help="Mesh it even if meshing failed before, or its process died.")
 @json_option
 def mesh(
     path: str,

@@ -29,13 +29,15 @@ _SAFE_PARTS = ("remains", "caches", "databases")
 @click.command
 @click.argument("path")
 @click.option("--job", "wanted", multiple=True, metavar="ID", help="Only this job; repeatable.")
-@click.option("--orphans", is_flag=True, help="Also jobs that have folders, but stand in no database and in no copy.")
+@click.option(
+    "--orphans", is_flag=True, help="Also restore jobs that have folders, but are in no database and no copy of one."
+)
 @dry_run_option
 @json_option
 def restore(path: str, wanted: tuple[str, ...], orphans: bool, dry_run: bool, as_json: bool) -> None:
     """Put jobs that the app has lost back into the database of the volume in folder PATH.
 
-    A torn database is kept beside the new one. Jobs that have folders only are entered with the status that these tell.
+    A torn database is kept beside the new one. Jobs that have only folders get the status that these suggest.
     """
     from copick_core.errors import NotFoundError
 
@@ -74,10 +76,10 @@ def restore(path: str, wanted: tuple[str, ...], orphans: bool, dry_run: bool, as
 @click.argument("path")
 @click.argument("status")
 @job_option
-@click.option("--force", is_flag=True, help="Set it in any case, to repair a job that is stuck.")
+@click.option("--force", is_flag=True, help="Set it in any case, to free a job that is stuck.")
 @json_option
 def set_status(path: str, status: str, job: str, force: bool, as_json: bool) -> None:
-    """Set the status of a job of the volume in folder PATH, if it may follow the present one."""
+    """Set the status of a job of the volume in folder PATH, if the present one allows it."""
     done = run_of(opened(path, write=True), job).set_status(status, force=force)
     if as_json:
         say_json(job_as_json(done))
@@ -106,10 +108,14 @@ def rename(path: str, title: str, job: str, as_json: bool) -> None:
 )
 @click.command
 @click.argument("path")
-@click.option("--job", "jobs", multiple=True, metavar="ID", help="Only of this job; repeatable.")
-@click.option("--segmentations", is_flag=True, help="All but the latest segmentations, with their meshes.")
-@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="Latest segmentations that stay.")
-@click.option("--uploads", is_flag=True, help="Uploads of jobs whose image is complete; it cannot be converted again then.")
+@click.option("--job", "jobs", multiple=True, metavar="ID", help="Clean up only this job; repeatable.")
+@click.option("--segmentations", is_flag=True, help="Also delete all but the latest segmentations, with their meshes.")
+@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="Number of latest segmentations to keep.")
+@click.option(
+    "--uploads",
+    is_flag=True,
+    help="Also delete uploads of jobs whose image is complete, which then cannot be converted again.",
+)
 @yes_option
 @dry_run_option
 @json_option
@@ -125,8 +131,8 @@ def cleanup(
 ) -> None:
     """Delete what the volume in folder PATH does not need any more, after asking.
 
-    That is what writers that died have left, downloads of the app, and copies of the database in which no job is lost; more
-    only where it is named. What somebody works on is left alone.
+    It deletes files left by crashed writers, downloads of the app, and copies of the database that hold no lost job; more only
+    with --segmentations or --uploads. What somebody is working on is kept.
     """
     root = opened(path, write=not dry_run)
     parts = {*_SAFE_PARTS, *(["segmentations"] if segmentations else []), *(["uploads"] if uploads else [])}

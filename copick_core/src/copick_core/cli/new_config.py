@@ -19,8 +19,8 @@ COMMON = (
     click.Option(["--force"], is_flag=True, help="Replace the file if it exists."),
     click.Option(["--name"], metavar="TEXT", help="Name of the project."),
     click.Option(["--description"], metavar="TEXT", help="Description of the project."),
-    click.Option(["--user-id"], metavar="NAME", help="User whose annotations are made by default."),
-    click.Option(["--session-id"], metavar="NAME", help="Session of that user."),
+    click.Option(["--user-id"], metavar="NAME", help="User that new annotations belong to by default."),
+    click.Option(["--session-id"], metavar="NAME", help="Session of new annotations by default."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
     click.Option(["--objects"], metavar="FILE", help="JSON file with the objects: a list of them, or a configuration."),
 )

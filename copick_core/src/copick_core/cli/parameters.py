@@ -42,7 +42,7 @@ def project_option(command: F) -> F:
         show_envvar=True,
         required=True,
         is_eager=True,
-        help="Config of the project, or a folder or URL.",
+        help="Config file of the project, or the project's folder or URL.",
     )(command)
 
 
@@ -55,10 +55,10 @@ def project_argument(command: F) -> F:
     def named(context: click.Context, param: click.Parameter, value: str | None) -> str:
         found = value or context.meta.get(_GIVEN)
         if not found:
-            raise click.UsageError("no project: name its CONFIG, here or with -c/--config or COPICK_CONFIG", context)
+            raise click.UsageError("No project is named. Pass CONFIG or -c/--config, or set COPICK_CONFIG.", context)
         return str(found)
 
-    help_text = "Names the project where CONFIG is left out."
+    help_text = "Config file of the project, if CONFIG is left out."
     how: dict[str, Any] = {"envvar": "COPICK_CONFIG", "show_envvar": True, "is_eager": True, "expose_value": False}
     option = click.option("-c", "--config", "named_config", metavar="FILE", callback=remember, help=help_text, **how)
     return option(click.argument("config", required=False, callback=named)(command))
@@ -66,9 +66,9 @@ def project_argument(command: F) -> F:
 
 def as_of_option(command: F) -> F:
     """Give a command ``--as-of``, as ``as_of``: the moment of a project's history that it shows."""
-    return click.option("--as-of", metavar="WHEN", help="Show it as it was: a tag, a commit or a time, if it has a history.")(
-        command
-    )
+    return click.option(
+        "--as-of", metavar="WHEN", help="Show an earlier state: a tag, a commit or a time. Needs a project with a history."
+    )(command)
 
 
 def json_option(command: F) -> F:

@@ -176,7 +176,7 @@ def import_filaments(
         root: The project.
         files: One file or several.
         session_id: Session of the new filaments.
-        object_name: Object of all; what the files name by default.
+        object_name: Object of the imported entities; by default, the one that the files name.
         user_id: User of the new filaments.
         **options: The other arguments of :func:`import_picks`.
 

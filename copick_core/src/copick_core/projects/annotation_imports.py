@@ -86,7 +86,7 @@ def import_annotations(
         root: The project.
         files: One file or several.
         made_by: Session and user of the new annotations.
-        object_name: Object of all; what the files name by default.
+        object_name: Object of the imported entities; by default, the one that the files name.
         options: The other arguments of :func:`~copick_core.import_picks`.
 
     Raises:

@@ -32,9 +32,9 @@ _common = stacked(
     as_json_option,
 )
 _of_annotations = stacked(
-    click.option("--voxel-size", type=float, help="Voxel size of the tomograms that coordinates count in."),
+    click.option("--voxel-size", type=float, help="Voxel size of the tomograms that coordinates refer to, in angstrom."),
     click.option("--tomo-type", help="Type of these tomograms."),
-    click.option("--merge", is_flag=True, help="Write what several objects, users or sessions have into one file."),
+    click.option("--merge", is_flag=True, help="Write several objects, users or sessions into one file."),
 )
 
 
@@ -87,7 +87,7 @@ def filaments(context: click.Context, /, **given: Any) -> None:
 @formats_option("mesh", "writes")
 @click.pass_context
 def meshes(context: click.Context, /, **given: Any) -> None:
-    """Export the meshes that ADDRESS matches to PATH, which names {run}.
+    """Export the meshes that ADDRESS matches to PATH, which contains {run}.
 
     The exit code is 1 if a file could not be written.
     """
@@ -104,7 +104,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 @formats_option("volume", "writes")
 @click.pass_context
 def volumes(context: click.Context, /, **given: Any) -> None:
-    """Export the volumes that ADDRESS matches to PATH, which names {run}.
+    """Export the volumes that ADDRESS matches to PATH, which contains {run}.
 
     The exit code is 1 if a file could not be written.
     """

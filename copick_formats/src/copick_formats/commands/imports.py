@@ -24,25 +24,27 @@ from copick_formats.options import stacked
 
 _arguments = stacked(click.argument("files", nargs=-1, required=True, type=click.Path(exists=True)), project_option)
 _common = stacked(
-    click.option("--run-regex", metavar="REGEX", help="The run is the first group, or all that matches, in a name."),
-    click.option("--run-prefix", default="", metavar="TEXT", help="Put in front of the names of runs."),
-    click.option("--run-name", "run_names", multiple=True, metavar="NAME=RUN", help="The run of a name; repeatable."),
+    click.option(
+        "--run-regex", metavar="REGEX", help="Pattern that finds the run in a name: its first group, or all that it matches."
+    ),
+    click.option("--run-prefix", default="", metavar="TEXT", help="Text to put before the names of runs."),
+    click.option("--run-name", "run_names", multiple=True, metavar="NAME=RUN", help="Run that a name stands for; repeatable."),
     click.option("--voxel-size", type=float, help="Voxel size of the tomograms, in angstrom."),
     format_option,
     options_argument,
-    if_exists_option("fail", "replace", what="what the project has already"),
-    click.option("--resume", is_flag=True, help="Leave out what was imported before."),
+    if_exists_option("fail", "replace", what="entities that the project has already"),
+    click.option("--resume", is_flag=True, help="Skip what was imported before."),
     dry_run_option,
     workers_options,
     as_json_option,
 )
 _of_annotations = stacked(
-    click.option("--session", "session_id", required=True, help="Session of what is imported."),
-    click.option("--object", "object_name", help="Object of all; what the files name by default."),
-    click.option("--user", "user_id", help="User of what is imported; that of the configuration by default."),
-    click.option("--create-runs", is_flag=True, help="Make runs that the project does not have."),
+    click.option("--session", "session_id", required=True, help="Session of the imported entities."),
+    click.option("--object", "object_name", help="Object of the imported entities; by default, the one that the files name."),
+    click.option("--user", "user_id", help="User of the imported entities; the config's by default."),
+    click.option("--create-runs", is_flag=True, help="Create runs that the project lacks."),
 )
-_tomo_type = click.option("--tomo-type", help="Type of the tomograms that coordinates count in.")
+_tomo_type = click.option("--tomo-type", help="Type of the tomograms that coordinates refer to.")
 
 
 @click.group(name="import")
@@ -64,7 +66,7 @@ def imports() -> None:
 def picks(context: click.Context, /, **given: Any) -> None:
     """Import points from FILES.
 
-    The exit code is 1 if a file or some of its points could not be imported; the rest is.
+    The exit code is 1 if a file or some of its points could not be imported; the rest is imported.
     """
     from copick_core.projects.annotation_files import import_picks
 
@@ -82,7 +84,7 @@ def picks(context: click.Context, /, **given: Any) -> None:
 def filaments(context: click.Context, /, **given: Any) -> None:
     """Import filaments from FILES.
 
-    The exit code is 1 if a file or some of its filaments could not be imported; the rest is.
+    The exit code is 1 if a file or some of its filaments could not be imported; the rest is imported.
     """
     from copick_core.projects.annotation_files import import_filaments
 
@@ -99,7 +101,7 @@ def filaments(context: click.Context, /, **given: Any) -> None:
 def meshes(context: click.Context, /, **given: Any) -> None:
     """Import meshes from FILES, one for each run.
 
-    The exit code is 1 if a file could not be imported; the others are.
+    The exit code is 1 if a file could not be imported; the others are imported.
     """
     from copick_core.projects.annotation_files import import_meshes
 
@@ -114,7 +116,7 @@ def meshes(context: click.Context, /, **given: Any) -> None:
 @_arguments
 @click.option("--type", "tomo_type", required=True, help="Type of the tomograms, such as wbp.")
 @click.option("--levels", default=3, show_default=True, help="Number of resolution levels.")
-@click.option("--dtype", default="float32", show_default=True, help="Type to store; 'file' for that of the file.")
+@click.option("--dtype", default="float32", show_default=True, help="Data type to store; 'file' keeps that of the file.")
 @_common
 @formats_option("volume", "reads", "tomograms")
 @click.pass_context
@@ -122,7 +124,7 @@ def tomograms(context: click.Context, /, **given: Any) -> None:
     """Import tomograms from FILES, one for each run.
 
     A file may also list tomograms, as a tomograms.star does. The exit code is 1 if a file could not be imported; the
-    others are.
+    others are imported.
     """
     from copick_core.projects.volume_files import import_tomograms
 

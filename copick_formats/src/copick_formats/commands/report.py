@@ -31,13 +31,17 @@ options_argument = click.option(
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON list with a row for each entity.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Only print what would be done.")
-format_option = click.option("--format", "file_format", metavar="NAME", help="Format of the files; found out by default.")
+format_option = click.option("--format", "file_format", metavar="NAME", help="Format of the files; detected by default.")
 
 workers_options = stacked(
     click.option(
-        "--executor", type=click.Choice(["thread", "process"]), default="thread", show_default=True, help="Who does the work."
+        "--executor",
+        type=click.Choice(["thread", "process"]),
+        default="thread",
+        show_default=True,
+        help="Work in threads or in processes.",
     ),
-    click.option("--workers", type=int, help="How many runs are worked on at the same time."),
+    click.option("--workers", type=int, help="Number of runs to work on at the same time."),
 )
 
 

@@ -24,9 +24,9 @@ _config = click.option(
     metavar="FILE",
     envvar="COPICK_CONFIG",
     show_envvar=True,
-    help="Config of the project, or a folder or URL.",
+    help="Config file of the project, or the project's folder or URL.",
 )
-_folder = click.option("--path", metavar="FOLDER", help="Folder of the cache; by default that of the project, or of the user.")
+_folder = click.option("--path", metavar="FOLDER", help="Folder of the cache; by default the project's, or else the user's.")
 
 
 @click.group
@@ -38,7 +38,7 @@ def cache() -> None:
 @cache.command
 @click.argument("address")
 @_config
-@click.option("--kind", help="The kind that the address means.")
+@click.option("--kind", help="Kind of entity, where the address can mean several.")
 @json_option
 def prefetch(address: str, config: str | None, kind: str | None, as_json: bool) -> None:
     """Read what ADDRESS matches into the cache: files, and all levels of volumes."""
@@ -64,7 +64,7 @@ def prefetch(address: str, config: str | None, kind: str | None, as_json: bool) 
 @_folder
 @json_option
 def info(config: str | None, path: str | None, as_json: bool) -> None:
-    """Print what the cache holds, by place."""
+    """Print what the cache holds, by storage location."""
     folders = _folders(config, path)
     facts = [
         {
@@ -88,10 +88,10 @@ def info(config: str | None, path: str | None, as_json: bool) -> None:
 @cache.command
 @_config
 @_folder
-@click.option("--all", "everything", is_flag=True, help="Also what other projects keep in the same folder.")
+@click.option("--all", "everything", is_flag=True, help="Also delete what other projects keep in the same folder.")
 @json_option
 def clear(config: str | None, path: str | None, everything: bool, as_json: bool) -> None:
-    """Delete what is kept for the places of the project; without -c, everything in the folder."""
+    """Delete what the cache keeps of the project; without -c, everything in the folder."""
     if config is None or path is not None or everything:
         cleared = sum(folder.clear() for folder in _folders(config, path))
     else:

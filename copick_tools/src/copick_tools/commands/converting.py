@@ -29,10 +29,10 @@ def _target_options(command: F) -> F:
     for option in (
         json_option,
         click.option("-n", "--dry-run", is_flag=True, help="Only print what would be made."),
-        if_exists_option("fail", "replace", what="what is there under the name of what is made"),
-        click.option("--session", "session_id", default="0", show_default=True, help="Session of what is made."),
-        click.option("--user", "user_id", help="User of what is made; that of the config by default."),
-        click.option("--object", "object_name", help="Object of what is made; that of the source by default."),
+        if_exists_option("fail", "replace", what="results that exist already"),
+        click.option("--session", "session_id", default="0", show_default=True, help="Session of the result."),
+        click.option("--user", "user_id", help="User of the result; the config's by default."),
+        click.option("--object", "object_name", help="Object of the result; the source's by default."),
     ):
         command = option(command)
     return command
@@ -40,16 +40,20 @@ def _target_options(command: F) -> F:
 
 def _volume_options(command: F) -> F:
     """Give a command the tomogram that says how large the volume is."""
-    command = click.option("--tomo-type", help="Type of the tomogram that the volume is as large as.")(command)
-    return click.option("--voxel-size", type=float, help="Its voxel size; the smallest of the run by default.")(command)
+    command = click.option("--tomo-type", help="Type of the tomogram whose shape the segmentation gets.")(command)
+    return click.option(
+        "--voxel-size", type=float, help="Voxel size of the segmentation, in angstrom; the run's smallest by default."
+    )(command)
 
 
 @examples("copick-core convert mesh-from-segmentation 'TS_*/membrane:alice/1@10.0' --reduction 10")
 @convert.command
 @click.argument("address", type=ADDRESS)
 @project_option
-@click.option("--reduction", type=float, default=1, show_default=True, help="Simplify to one triangle in so many.")
-@click.option("--max-error", type=float, default=1, show_default=True, help="How far that may move surfaces, in voxels.")
+@click.option("--reduction", type=float, default=1, show_default=True, help="Keep one triangle in this many.")
+@click.option(
+    "--max-error", type=float, default=1, show_default=True, help="How far simplification may move a surface, in voxels."
+)
 @_target_options
 @click.pass_context
 def mesh_from_segmentation(
@@ -78,7 +82,7 @@ def segmentation_from_mesh(context: click.Context, /, address: str, **given: Any
 @convert.command
 @click.argument("address", type=ADDRESS)
 @project_option
-@click.option("--radius", type=float, help="Of the spheres, in angstrom; that of the object by default.")
+@click.option("--radius", type=float, help="Radius of the spheres, in angstrom; the object's by default.")
 @_volume_options
 @_target_options
 @click.pass_context

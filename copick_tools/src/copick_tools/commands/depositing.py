@@ -17,12 +17,14 @@ from copick_tools.commands.options import ADDRESS, finish, kind_of, kind_option,
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...", type=ADDRESS)
 @project_option
 @kind_option
-@click.option("--copy", is_flag=True, help="Copy instead of linking, as what is not in local folders needs.")
+@click.option("--copy", is_flag=True, help="Copy instead of linking; needed for data that are not in local folders.")
 @click.option(
-    "--run-prefix", metavar="TEXT", help="What names of runs begin with; for runs of a portal, their dataset and name."
+    "--run-prefix",
+    metavar="TEXT",
+    help="Text to put before the names of runs; by default, for runs of a portal, their dataset and name.",
 )
 @click.option(
-    "--run-regex", metavar="REGEX", help="Keep of the names of runs only the first group of this, or all it matches."
+    "--run-regex", metavar="REGEX", help="Keep only a part of the names of runs: the first group, or all that this matches."
 )
 @targets_option("fail")
 @click.option("--verify", is_flag=True, help="Compare every link and every copy with its source, byte for byte.")
@@ -40,10 +42,10 @@ def deposit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make in FOLDER a tree of links to what each ADDRESS matches, or to all runs, as the CryoET Data Portal takes it.
+    """Make a tree of links in FOLDER to what each ADDRESS matches, or to all runs, in the layout of the CryoET Data Portal.
 
     Several deposits may go into one folder; links and copies that are right already are skipped. Where a run gets another
-    name, its picks and filaments are copied, since they hold the name.
+    name, its picks and filaments are copied, since they contain the name.
     """
     from copick_tools.deposits import CONTENTS, plan_deposit
 

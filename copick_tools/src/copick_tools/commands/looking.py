@@ -308,10 +308,16 @@ def stats(address: str, config: str, kind: str | None, points: bool, by: str | N
 @click.argument("truth", type=ADDRESS)
 @click.argument("prediction", type=ADDRESS)
 @project_option
-@click.option("--distance", type=float, required=True, metavar="ANGSTROM", help="How far apart the same point may be.")
+@click.option(
+    "--distance",
+    type=float,
+    required=True,
+    metavar="ANGSTROM",
+    help="Largest distance between two points that count as the same.",
+)
 @json_option
 def compare(truth: str, prediction: str, config: str, distance: float, as_json: bool) -> None:
-    """Compare the picks of the address PREDICTION with those of TRUTH, or two annotators, in each run and in all."""
+    """Compare the picks of the address PREDICTION with those of TRUTH, or two annotators, in each run and over all runs."""
     from copick_tools.comparing import compare as compared
 
     root = opened(config)

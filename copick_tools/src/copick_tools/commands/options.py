@@ -68,12 +68,12 @@ def plan_options(command: F) -> F:
 
 def targets_option(default: str) -> Callable[[F], F]:
     """Give a command with a plan ``--if-exists``."""
-    return if_exists_option("fail", "skip", "replace", "newer", what="targets that hold something else", default=default)
+    return if_exists_option("fail", "skip", "replace", "newer", what="targets that exist with other content", default=default)
 
 
 def provenance_option(command: F) -> F:
     """Give a command ``--no-provenance``."""
-    help_text = "Leave out the note in a hidden record of each run that says what made the copies, and from what."
+    help_text = "Do not record in each run what made the copies, and from what."
     return click.option("--no-provenance", "provenance", flag_value=False, default=True, type=bool, help=help_text)(command)
 
 

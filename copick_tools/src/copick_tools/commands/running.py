@@ -38,20 +38,31 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...", type=ADDRESS)
 @project_option
 @kind_option
-@click.option("--arg", "arguments", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Argument (JSON or text).")
+@click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    callback=_pairs,
+    metavar="NAME=VALUE",
+    help="Argument of the function, as JSON or text; repeatable.",
+)
 @click.option(
     "--executor",
     type=click.Choice(["process", "thread", "dask", "slurm"]),
     default="process",
     show_default=True,
-    help="What makes the calls.",
+    help="How to make the calls.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes, threads or jobs at once.")
 @click.option("--scheduler", metavar="ADDRESS", help="Scheduler of a dask cluster; a local one by default.")
-@click.option("--slurm", "slurm", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Parameter of the jobs.")
-@click.option("--jobs-folder", metavar="FOLDER", default="slurm-jobs", show_default=True, help="For logs of SLURM's jobs.")
-@click.option("--report", metavar="FILE", help="Gets a line for each call; what it says is done is left out.")
-@click.option("--if-needed", is_flag=True, help="Only where outputs are missing or what was read has changed.")
+@click.option(
+    "--slurm", "slurm", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Parameter of the SLURM jobs; repeatable."
+)
+@click.option(
+    "--jobs-folder", metavar="FOLDER", default="slurm-jobs", show_default=True, help="Folder for the logs of SLURM jobs."
+)
+@click.option("--report", metavar="FILE", help="Write a line for each call to FILE; skip the calls that it lists as done.")
+@click.option("--if-needed", is_flag=True, help="Call only where outputs are missing or inputs have changed.")
 @click.option("--plan", "only_plan", is_flag=True, help="Only print what would be run, and why.")
 @json_option
 def run(
@@ -72,7 +83,8 @@ def run(
 ) -> None:
     """Call FUNCTION(entity, ...) for each run, or for each entity that an ADDRESS matches.
 
-    What it stores carries its provenance. Modules of the working folder can be imported. The exit code is 1 if a call failed.
+    Entities that it stores record which function made them. Modules in the working folder can be imported. The exit code is
+    1 if a call failed.
     """
     from copick_tools.progress import progress
     from copick_tools.running import plan_run

@@ -52,7 +52,7 @@ def _voxel_size(text: str) -> float:
     "--voxel-size",
     type=_voxel_size,
     metavar="ANGSTROM",
-    help="Voxel size, if the file gives none or a wrong one.",
+    help="Voxel size, if the file has none or a wrong one.",
 )
 @click.option("--keep", metavar="DIR", help="Keep the project, its configs and the picture in this new folder.")
 @click.option("--backend", default=DEFAULT, metavar="TYPE", show_default=True, help="Storage to use: any installed type.")

@@ -20,10 +20,14 @@ from copick_core.cli.parameters import as_of_option, examples, project_option
     envvar="COPICK_SERVE_TOKEN",
     show_envvar=True,
     metavar="TOKEN",
-    help="What the address contains; a new one each time by default.",
+    help="Token in the address; a new one each time by default.",
 )
 @click.option(
-    "--allow-origin", "origins", multiple=True, metavar="ORIGIN", help="Let pages of another site read, * for all; repeatable."
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this site read the project, * for all sites; repeatable.",
 )
 @as_of_option
 def serve(config: str, host: str, port: int, token: str | None, origins: tuple[str, ...], as_of: str | None) -> None:

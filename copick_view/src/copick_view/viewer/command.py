@@ -15,8 +15,8 @@ from copick_core.cli.parameters import as_of_option, examples, project_option
 @click.command
 @click.argument("address", required=False)
 @project_option
-@click.option("--user", metavar="NAME", help="User who edits; that of the config by default.")
-@click.option("--session", metavar="ID", help="Session in which is edited; that of the config by default.")
+@click.option("--user", metavar="NAME", help="User who edits; the config's by default.")
+@click.option("--session", metavar="ID", help="Session to edit in; the config's by default.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), metavar="PORT", help="Port; any free one by default.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, or only print its address.")
 @as_of_option
@@ -26,7 +26,7 @@ def view(
     """See a project in the browser, and edit its picks.
 
     ADDRESS is a run, or a tomogram of one; without it the page shows all runs. The address of the page is printed; it has a
-    token, and only this machine can connect. Ctrl+C ends it; edits that were not stored are offered again at the next start.
+    token, and only this machine can connect. Ctrl+C ends it; unsaved edits are offered again at the next start.
     """
     from copick_core import opening
 

@@ -34,8 +34,8 @@ class PageServer:
         root: The project.
         port: Port; 0 for any that is free.
         token: What the path starts with; a new one by default.
-        user_id: User who edits; that of the config by default.
-        session_id: Session in which is edited; that of the config by default.
+        user_id: User who edits; the config's by default.
+        session_id: Session to edit in; the config's by default.
         drafts: Folder of drafts; that of the user by default.
 
     Attributes:
