@@ -80,6 +80,14 @@ def messages(browser):
     return [notification.message for notification in browser._notifications]
 
 
+def test_where_there_is_no_terminal_nothing_is_painted(config, capsys):
+    assert main(["browse", "-c", str(config)]) == 2
+
+    printed = capsys.readouterr()
+    assert "there is no terminal to browse in; copick-core tree and ls print what a project has" in printed.err
+    assert not printed.out
+
+
 def test_the_tree_shows_runs_and_in_them_what_is_stored_where_with_counts(config):
     async def test():
         async with browsing(config) as (browser, keys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from copick_core.cli.parameters import examples, project_option
@@ -30,4 +32,7 @@ def browse(address: str | None, config: str) -> None:
         raise MissingDependencyError(
             feature="Browsing in the terminal", install='pip install "copick-tools[browse]"'
         ) from error
-    Browser(opened(config), config, address or "").run()
+    root = opened(config)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("there is no terminal to browse in; copick-core tree and ls print what a project has")
+    Browser(root, config, address or "").run()
