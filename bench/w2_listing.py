@@ -28,6 +28,8 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
 
 def library(job: Job) -> Numbers:
     root = importlib.import_module(job.library).from_file(str(Path(job.folder, "config.json")))
+    if job.system == OURS:
+        listing_project.import_later()
     return _checked(job, *timed(lambda: listing_project.enumerate_project(root)))
 
 

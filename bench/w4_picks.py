@@ -48,7 +48,7 @@ def setup(folder: Path, sizes: Sizes) -> Iterator[None]:
 
 
 def library(job: Job) -> Numbers:
-    import_now("copick_core.picks", "copick_backend_fs.local_reading")
+    import_now("copick_core.picks", "copick_backend_fs.local_reading", "hashlib")
     if job.case == LOAD:
         picks = open_project(job.library, Path(job.folder)).get_run(RUN).get_picks("ribosome")[0]
         (positions, transforms, *_), numbers = timed(picks.numpy)
