@@ -33,10 +33,10 @@ CONCURRENCY = 64
 
 #: What is imported when it is first needed.
 _LATER = (
-    "copick_backend_fs.entities", "zarr.storage", "copick_core.volumes.ome", "copick_core.picks", "copick_core.projects.listing",
-    "copick_core.layers.partial", "copick_backend_fs.buckets", "copick_backend_fs.s3", "copick_backend_fs.object_store",
-    "copick_backend_fs.volumes", "copick_backend_fs.leftovers", "fsspec.asyn", "fsspec.implementations.chained",
-    "fsspec.implementations.local", "obstore.store", "multiprocessing.synchronize",
+    "copick_backend_fs.entities", "zarr.storage", "copick_core.volumes.ome", "copick_core.picks",
+    "copick_core.projects.listing", "copick_core.layers.partial", "copick_backend_fs.buckets", "copick_backend_fs.s3",
+    "copick_backend_fs.object_store", "copick_backend_fs.volumes", "copick_backend_fs.leftovers", "fsspec.asyn",
+    "fsspec.implementations.chained", "fsspec.implementations.local", "obstore.store", "multiprocessing.synchronize",
 )  # fmt: skip
 
 stub = S3Stub()
