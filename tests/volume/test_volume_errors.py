@@ -720,3 +720,12 @@ def test_a_source_is_shown_with_the_zip_and_the_folders_that_it_lies_in():
 
     assert (packed_file.name, packed_file.base_name) == ("b.zip/c\\d/e.png", "e.png")
     assert (plain.name, plain.base_name) == ("a.png", "a.png")
+
+
+@pytest.mark.parametrize("action", ["convert", "mesh"])
+def test_work_that_was_begun_is_not_taken_over_unless_that_is_asked_for(root, action):
+    status = {"convert": "CONVERTING", "mesh": "MESHING"}[action]
+    root.get_run(JOB).set_status(status, force=True)
+
+    with pytest.raises(InvalidDataError, match=f"it is {status}.*pass retry=True"):
+        getattr(root.get_run(JOB), action)()

@@ -14,6 +14,7 @@ from zarr.storage import LocalStore, MemoryStore
 from copick_core.errors import InvalidDataError, UnknownFormatError
 from copick_core.volumes.importing import import_volume_into
 from copick_core.volumes.ome import VolumeFormat, write_array, write_volume
+from copick_core.volumes.orientation import orient
 from copick_core.volumes.reading import read_volume
 from copick_core.volumes.sources import ArraySource, VolumeSource
 from support.volume_files import VOLUME
@@ -242,3 +243,12 @@ def test_metadata_that_make_no_sense_name_the_way_out_only_where_there_is_one(tm
     with pytest.raises(InvalidDataError, match="its metadata cannot be used") as caught:
         read_volume(path, voxel_size=10.0)
     assert "replaces the size" not in caught.value.reason
+
+
+def test_an_array_that_is_turned_around_is_as_free_of_cost_as_before():
+    array = np.zeros((2, 3, 4), np.float32)
+
+    turned, stored = (orient(ArraySource(data, "volume"), "2,1,0", "0") for data in (array, zarr.array(array)))
+
+    assert (turned.shape, turned.in_memory) == ((4, 3, 2), True)
+    assert not stored.in_memory

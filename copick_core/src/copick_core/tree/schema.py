@@ -62,7 +62,7 @@ class PickableObject(BaseModel):
         metadata: Anything else; the key ``"copick"`` is reserved, and ``metadata["copick"]["filament"]`` declares a filament.
     """
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     name: str
     is_particle: bool
