@@ -64,8 +64,8 @@ class CopickConfigFSSpec(CopickConfig):
     config_type: Literal["filesystem"] = "filesystem"
     overlay_root: _Location = None
     static_root: _Location = None
-    overlay_fs_args: _Arguments = Field(default_factory=dict, repr=False)
-    static_fs_args: _Arguments = Field(default_factory=dict, repr=False)
+    overlay_fs_args: _Arguments = Field(default={}, repr=False)
+    static_fs_args: _Arguments = Field(default={}, repr=False)
     obstore: bool = True
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
     offline_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0

@@ -166,3 +166,15 @@ def test_a_segmentation_has_one_type(flags):
 
     assert "not several of them" in reason_of(lambda: CopickSegmentationMeta(**names, **flags))
     assert CopickSegmentationMeta(**names, is_multilabel=False, is_instance=True).is_instance
+
+
+def test_configs_and_objects_share_no_defaults():
+    first, second = (CopickConfig(config_type="memory") for _ in range(2))
+    one, other = (PickableObject(name="ribosome", is_particle=True) for _ in range(2))
+
+    first.pickable_objects.append(one)
+    first.tomograms[10.0] = ["wbp"]
+    first.wrappers.append({"name": "log"})
+    one.metadata["source"] = "EMDB"
+
+    assert (second.pickable_objects, second.tomograms, second.wrappers, other.metadata) == ([], {}, [], {})

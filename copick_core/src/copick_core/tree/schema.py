@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
+# Defaults below are no factories: pydantic copies a default, and asks a factory for its signature, which takes a short command
+# a twentieth of its time.
+
 #: States of review of projects that name none: the first is that of what nobody has set, the second of what somebody has.
 REVIEW_STATES = ("open", "taken", "done", "checked", "rejected")
 
@@ -73,7 +76,7 @@ class PickableObject(BaseModel):
     identifier: str | None = Field(default=None, validation_alias=AliasChoices("identifier", "go_id"))
     map_threshold: float | None = None
     radius: float | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = {}
 
     @field_validator("name")
     @classmethod
@@ -200,12 +203,12 @@ class CopickConfig(BaseModel):
     name: str | None = "CoPick"
     description: str | None = "Let's CoPick!"
     version: str | None = "0.2.0"
-    pickable_objects: list[PickableObject] = Field(default_factory=list)
+    pickable_objects: list[PickableObject] = []
     user_id: _Id = None
     session_id: _Id = None
     runs: list[str] | None = None
     voxel_spacings: list[float] | None = None
-    tomograms: dict[float, list[str]] | None = Field(default_factory=dict)
+    tomograms: dict[float, list[str]] | None = {}
     format: Literal["copick-1", "copick-2", "ome-0.5"] | None = None
     zarr_format: Literal[2, 3] = 2
     chunks: tuple[int, int, int] = (128, 128, 128)
@@ -213,7 +216,7 @@ class CopickConfig(BaseModel):
     shards: tuple[int, int, int] | Literal["level"] | None = None
     chunk_cache_bytes: int = Field(default=0, ge=0)
     strict: bool = False
-    wrappers: list[dict[str, Any]] = Field(default_factory=list, repr=False)
+    wrappers: list[dict[str, Any]] = Field(default=[], repr=False)
     review_states: list[str] | None = None
 
     _folder: str | None = PrivateAttr(default=None)
