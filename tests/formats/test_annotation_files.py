@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import copick_core
 from copick_core.cli.frame import command_line
 from copick_core.errors import InvalidDataError, InvalidNameError
+from support.projects import project_in
 
 OBJECTS = [
     {"name": "microtubule", "is_particle": True, "metadata": {"copick": {"filament": {"polar": True}}}},
@@ -24,14 +25,7 @@ LINE = np.array([[0.0, 0, 0], [10, 0, 0], [20, 5, 0]])
 
 @pytest.fixture
 def root(tmp_path):
-    config = {
-        "config_type": "filesystem",
-        "overlay_root": str(tmp_path / "data"),
-        "user_id": "ana",
-        "pickable_objects": OBJECTS,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    root = copick_core.open(tmp_path / "config.json")
+    root = project_in(tmp_path, OBJECTS)
     for name in ("TS_1", "TS_2"):
         root.new_run(name).new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.zeros((20, 40, 30), "f4"), levels=1)
     return root

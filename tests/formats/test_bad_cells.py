@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 
 import emfile
@@ -15,6 +14,7 @@ import copick_core
 from copick_core.errors import InvalidDataError
 from copick_core.plugins.format_functions import PicksTable
 from support.points import read, table, write
+from support.projects import project_in
 
 RELION = ["rlnTomoName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ", "rlnPixelSize"]
 STOPGAP = [
@@ -79,14 +79,7 @@ TEXTS = {
 
 @pytest.fixture
 def root(tmp_path):
-    config = {
-        "config_type": "filesystem",
-        "overlay_root": str(tmp_path / "data"),
-        "user_id": "ana",
-        "pickable_objects": [{"name": "ribosome", "is_particle": True}],
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    root = copick_core.open(tmp_path / "config.json")
+    root = project_in(tmp_path, [{"name": "ribosome", "is_particle": True}])
     for name in ("TS_1", "1", "a"):
         root.new_run(name).new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.zeros((20, 40, 30), "f4"), levels=1)
     return root

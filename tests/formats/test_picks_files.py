@@ -18,6 +18,7 @@ from copick_core.picks import PicksArrays
 from copick_core.plugins import discovery
 from copick_core.plugins.format_functions import PicksTable
 from support.points import apart, centres, table, write
+from support.projects import project_in
 
 OBJECTS = [{"name": "ribosome", "is_particle": True}, {"name": "other", "is_particle": True}]
 CSV = "run_name,x,y,z,class\n"
@@ -25,14 +26,7 @@ CSV = "run_name,x,y,z,class\n"
 
 @pytest.fixture
 def root(tmp_path):
-    config = {
-        "config_type": "filesystem",
-        "overlay_root": str(tmp_path / "data"),
-        "user_id": "ana",
-        "pickable_objects": OBJECTS,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    root = copick_core.open(tmp_path / "config.json")
+    root = project_in(tmp_path, OBJECTS)
     for name in ("TS_1", "TS_2", "001"):
         root.new_run(name).new_voxel_spacing(10.0).new_tomogram("wbp").from_numpy(np.zeros((20, 40, 30), "f4"), levels=1)
     return root

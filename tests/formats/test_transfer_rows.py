@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import mrcfile
@@ -14,6 +13,7 @@ import copick_core
 from copick_core.errors import InvalidDataError, InvalidNameError
 from copick_core.layers.provenance import provenance_of
 from copick_core.volumes.reading import read_volume
+from support.projects import project_in
 
 OBJECTS = [
     {"name": "membrane", "is_particle": False, "label": 2},
@@ -24,14 +24,7 @@ OBJECTS = [
 
 @pytest.fixture
 def root(tmp_path):
-    config = {
-        "config_type": "filesystem",
-        "overlay_root": str(tmp_path / "data"),
-        "user_id": "ana",
-        "pickable_objects": OBJECTS,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    return copick_core.open(tmp_path / "config.json")
+    return project_in(tmp_path, OBJECTS)
 
 
 def csv(path, *rows, header="run_name,x,y,z"):
