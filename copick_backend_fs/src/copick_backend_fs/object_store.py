@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import errno
 import os
 import re
-import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from copick_backend_fs.buckets import MARK, BucketFiles, Page
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection, server
+from copick_backend_fs.ending import end_after_threads, request_of_obstore
 from copick_backend_fs.files import PIECE, PreconditionFailedError, together
 from copick_backend_fs.live import PAGE, Live, Slots
 from copick_backend_fs.store_arguments import StoreArguments, translate
@@ -88,7 +87,10 @@ class StoreConnection(Connection):
                     '"forkserver", or set "obstore": false',
                 )
             return self.plain.live
+        from fsspec.asyn import get_loop
+
         _started_by = os.getpid()
+        end_after_threads(get_loop())
         root = self.url.partition("://")[2]
         files = StoreFiles(arguments, self)
         return Live(None, root, Slots(arguments.connections, self), files, os.getpid())
@@ -348,26 +350,14 @@ class StoreFiles(BucketFiles):
 _UNANSWERED = re.compile(r"error sending request|operation timed out|error decoding response body", re.IGNORECASE)
 
 
-@cache
-def _end_slowly() -> None:
-    """Let this process wait a moment before Python ends.
-
-    After a request that failed, or that nobody waited for, threads of obstore still have Python objects to give back; those
-    that want to while Python ends abort the process.
-    """
-    atexit.register(time.sleep, 0.1)
-
-
 @contextmanager
 def _told_as_usual(path: str) -> Iterator[None]:
     """Raise the errors of obstore as those that every file system raises."""
     from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
     try:
-        yield
-    except asyncio.CancelledError:
-        _end_slowly()
-        raise
+        with request_of_obstore():
+            yield
     except (FileNotFoundError, GenericError, PermissionDeniedError, UnauthenticatedError) as error:
         reason = str(error).partition("\n\nDebug source")[0]
         if "NoSuchBucket" in reason or "NoSuchContainer" in reason or "ContainerNotFound" in reason:
@@ -376,7 +366,6 @@ def _told_as_usual(path: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise
         if _UNANSWERED.search(reason):
-            _end_slowly()
             raise ConnectionError("the server does not answer, or refuses connections") from error
         refused = not isinstance(error, GenericError) or re.search(r"status code: 40[13]\b", reason)
         raise (PermissionError if refused else OSError)(f"{path}: {reason}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from copick_backend_fs.connection import CONCURRENCY
+from copick_backend_fs.ending import for_threads
 
 #: Arguments that say how fsspec lists folders and opens files, which is not done here.
 _ABOUT_FSSPEC = {
@@ -91,7 +92,7 @@ class StoreArguments:
             # A chunk may take any time as long as something arrives.
             client_options={"connect_timeout": "5s", "read_timeout": "15s", "timeout": "1h", **self.client},
             retry_config={"max_retries": self.retries if retries is None else retries, "retry_timeout": timedelta(minutes=2)},
-            **({"credential_provider": self.credentials} if self.credentials else {}),
+            **({"credential_provider": for_threads(self.credentials)} if self.credentials else {}),
         )
 
 

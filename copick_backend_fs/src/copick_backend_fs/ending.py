@@ -1,0 +1,78 @@
+"""How a process ends that has used obstore: only after obstore's threads are done with Python.
+
+Such a thread calls Python for credentials, and to hand an answer over. In the midst of the latter the event loop wakes up, and
+who asked may be at the end of the program before the thread has Python's lock again. Python ends every thread that wants its
+lock then, and Rust, whose frames are on this thread's stack, aborts the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Seconds that the end of a process waits at most, and that it waits when a request was given up, whose thread asks Python
+#: whether it was, at a moment that nobody sees.
+_MOST, _GIVEN_UP = 1.0, 0.1
+
+#: How many threads of obstore are in Python, and the tasks that wait for an answer.
+_inside = 0
+_waiting: set[asyncio.Task[object] | None] = set()
+_was_given_up = False
+
+
+def for_threads(function: Callable[P, T]) -> Callable[P, T]:
+    """Take note of the threads that are in a function, which obstore's threads will call."""
+
+    @wraps(function)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> T:
+        global _inside
+        _inside += 1
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _inside -= 1  # the last step: Python lets no other thread run between it and the return to obstore
+
+    return counted
+
+
+@cache
+def end_after_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Let Python end only after the threads that answer requests of an event loop are done with it."""
+    loop.call_soon_threadsafe = for_threads(loop.call_soon_threadsafe)  # type: ignore[method-assign]
+    atexit.register(_end, loop, os.getpid())
+
+
+@contextmanager
+def request_of_obstore() -> Iterator[None]:
+    """Take note of a request that the running task waits for."""
+    global _was_given_up
+    task = asyncio.current_task()
+    _waiting.add(task)
+    try:
+        yield
+    except asyncio.CancelledError:
+        _was_given_up = True
+        raise
+    finally:
+        _waiting.discard(task)
+
+
+def _end(loop: asyncio.AbstractEventLoop, process: int) -> None:
+    if process != os.getpid():  # a forked child has none of the threads
+        return
+    last = time.monotonic() + _MOST
+    if _waiting:
+        loop.call_soon_threadsafe(lambda: [task.cancel() for task in _waiting if task])
+    while (_inside or _waiting) and time.monotonic() < last:
+        time.sleep(0.001)
+    if _was_given_up:
+        time.sleep(_GIVEN_UP)
