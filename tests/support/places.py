@@ -81,7 +81,7 @@ class Servers:
         server = self._running.get(cls)
         if server is None:
             folder = self._folder / cls.__name__.lower()
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # what is not installed is wanted by every test anew
             server = self._running[cls] = cls(folder)
             server.start()
         return server
