@@ -26,6 +26,7 @@ from copick_backend_fs.volumes import RemoteVolume
 from copick_backend_fs.writers import host
 from copick_core.layers.revisions import ANY
 from copick_core.layers.staged import aside_of
+from copick_core.tree.keys import Kind, RunKey
 from support.places import KINDS, Servers
 from support.servers import MissingServerError
 
@@ -289,6 +290,21 @@ def test_a_mark_makes_another_version_of_equal_objects(asked: Asked) -> None:
     assert asked("read_versioned", asked.at("d/b")) == (DATA, versions[-1])
     assert isinstance(asked.files, BucketFiles)
     assert asked.files.keeps_writers_apart
+
+
+@only(*BUCKETS)
+def test_whole_runs_are_listed_by_pages_where_the_server_begins_after_a_name(asked: Asked) -> None:
+    runs = [RunKey(f"TS_1{n:02}{end}") for n in range(10) for end in ("", "-b")]
+    for run in runs:
+        asked.put(**{f"ExperimentRuns__{run.name}__Picks__alice_1_ribosome.json": b"{}"})
+    before = asked.layer.requests
+
+    with asked.layer.listing_runs(runs):
+        found = asked.layer.list_many(Kind.PICKS, runs)
+        after = asked.layer.requests
+
+    assert [key.run for keys in found.values() for key in keys] == [run.name for run in runs]
+    assert after - before == (1 if asked.files.lists_after else len(runs))
 
 
 @only("az", "s3")

@@ -73,7 +73,7 @@ class BucketLayer(FsspecLayer):
         return getattr(self._ahead, "tree", None)
 
     def _walked(self, runs: Sequence[RunKey]) -> Tree | None:
-        if not runs or self._has_many_objects or not self._files.lists_after:
+        if not runs or self._has_many_objects or not self._files.lists_after or self._is_directory_bucket:
             return None
         from copick_backend_fs.walking import walk
 
@@ -84,6 +84,11 @@ class BucketLayer(FsspecLayer):
             return None  # the lists of folders tell which of them fails
         self._has_many_objects = tree.takes_more
         return tree
+
+    @property
+    def _is_directory_bucket(self) -> bool:
+        """Whether it is one of S3's directory buckets, which list in no order and after no name."""
+        return self.full_path("").partition("/")[0].endswith("--x-s3")
 
     def _asked(self, paths: Sequence[str]) -> dict[str, Listing]:
         """Listings of folders, of runs that are listed as wholes from what is known."""

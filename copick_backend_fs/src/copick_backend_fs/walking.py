@@ -4,6 +4,9 @@ A page has a thousand names, each with its revision. Where runs hold few objects
 would take four or five requests a run. Volumes of thousands of chunks fill pages; the rest of a volume is skipped, by asking
 for what comes after it. Where pages do not save half of the requests all the same, the walk ends, and the folders of the other
 runs are listed as usual.
+
+Servers that keep folders list "TS_1/Picks" before "TS_1-b", others after it, and some know no order at all. So no run is known
+of which nothing was found, and names that do not follow each other end the walk.
 """
 
 from __future__ import annotations
@@ -96,7 +99,17 @@ async def walk(live: Live, files: BucketFiles, folder: str, runs: Sequence[str])
     Returns:
         What is known: of all runs, or of the first of them where pages save too few requests.
     """
-    names = sorted(runs, key=lambda run: f"{run}/")
+    try:
+        return await _walked(live, files, folder, sorted(runs, key=lambda run: f"{run}/"))
+    except _DisorderError:
+        return Tree(takes_more=True)
+
+
+class _DisorderError(Exception):
+    """A server lists names in another order, or not after the name that it was given."""
+
+
+async def _walked(live: Live, files: BucketFiles, folder: str, names: Sequence[str]) -> Tree:
     tree = Tree()
     reading = _Reading(live, files, folder, tree)
     done, pages, after = await reading.read(names, _before(names[0]), most=_TRIED)
@@ -134,19 +147,25 @@ class _Reading:
             most: Pages after which one run is enough.
 
         Returns:
-            How many runs are known, how many pages that took, and the name after which to go on.
+            How many runs were passed, how many pages that took, and the name after which to go on.
+
+        Raises:
+            _DisorderError: The pages cannot be trusted.
         """
         tree, wanted, done, pages = self.tree, {*runs}, 0, 0
         while done < len(runs) and not (most and done and pages >= most):
             page = await self.files.page_after(self.live, self.folder, after)
             pages += 1
             for name, revision in page.names:
+                if name <= after:
+                    raise _DisorderError
+                after = name
                 if name.partition("/")[0] in wanted:
                     tree.note(name, revision)
-            first, last = done, page.names[-1][0] if page.names else ""
+            first, last = done, after
             while done < len(runs) and (page.is_last or _is_past(last, runs[done])):
                 done += 1
-            tree.runs.update(runs[first:done])
+            tree.runs.update(run for run in runs[first:done] if run in tree.folders)
             if done < len(runs):
                 after = _past(last) if last.startswith(f"{runs[done]}/") else _before(runs[done])
                 if _is_too_many(pages - _TOLERATED, tree, runs[: done + 1]):
@@ -172,7 +191,7 @@ def _before(run: str) -> str:
 def _past(name: str) -> str:
     """The name after which a listing goes on: that which was listed last, or the end of the volume that it lies in."""
     parts = name.split("/", 3)
-    return f"{'/'.join(parts[:3])}0" if len(parts) > 3 else name  # "0" follows "/"
+    return max(name, f"{'/'.join(parts[:3])}/~") if len(parts) > 3 else name  # no name of a volume begins with "~"
 
 
 def _add(listing: Listing, name: str, *, is_folder: bool) -> None:
