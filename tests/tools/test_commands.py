@@ -267,6 +267,23 @@ def test_an_address_that_matches_nothing_is_named(project, capsys, arguments):
     assert "Nothing matches 'TS_9/ribosome'." in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        ("TS_22/ribosome", " There is no run 'TS_22'. Did you mean 'TS_2'?"),
+        ("elsewhere/ribosome", " There is no run 'elsewhere'."),
+        ("ribosme:alice", " Did you mean 'ribosome'?"),
+        ("TS_1", " Did you mean the run, 'TS_1/'?"),
+        ("TS_1/ribosome:zoe", ""),
+        ("*/rib*:zoe", ""),
+    ],
+)
+def test_what_may_have_been_meant_is_said(project, capsys, address, hint):
+    assert main(["ls", address]) == 0
+
+    assert capsys.readouterr().err == f"Nothing matches '{address}'.{hint}\n"
+
+
 def test_a_project_without_runs_says_so(tmp_path, capsys):
     assert main(["init", str(tmp_path)]) == 0
     capsys.readouterr()

@@ -67,7 +67,7 @@ def cp(
     before = len(other.config.pickable_objects)
     selection = root.select(address, kind_of(kind))
     plan = plan_copy(selection, target, to=other, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
-    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify, address=address)
+    finish(plan, dry_run=dry_run, as_json=as_json, verify=verify, found=selection)
     if to:
         save_objects(other, to, before)
 
@@ -101,7 +101,7 @@ def mv(
 
     selection = opened(config).select(address, kind_of(kind))
     plan = plan_move(selection, target, if_exists=if_exists, provenance=provenance)  # type: ignore[arg-type]
-    finish(plan, dry_run=dry_run, as_json=as_json, address=address)
+    finish(plan, dry_run=dry_run, as_json=as_json, found=selection)
 
 
 @examples(
@@ -117,9 +117,10 @@ def rm(address: str, config: str, kind: str | None, yes: bool, dry_run: bool, as
     """Delete what ADDRESS matches, after asking; if it matches several kinds, choose one with --kind."""
     from copick_tools.deletions import plan_delete
 
-    plan = plan_delete(opened(config).select(address, kind_of(kind)))
+    selection = opened(config).select(address, kind_of(kind))
+    plan = plan_delete(selection)
     _ask(plan, asked=not (yes or dry_run))
-    finish(plan, dry_run=dry_run, as_json=as_json, address=address)
+    finish(plan, dry_run=dry_run, as_json=as_json, found=selection)
 
 
 def _ask(plan: Plan, *, asked: bool) -> None:

@@ -142,7 +142,7 @@ def ls(
     elif not address:
         click.echo("The project has no runs." if not (state or made_by or is_filtered) else "Nothing matches.", err=True)
     else:
-        click.echo(nothing_matches(address), err=True)
+        click.echo(nothing_matches(root.select(parsed)), err=True)
 
 
 def _in_state(root: Any, keys: list[Any], found: list[dict[str, Any]], state: str) -> list[dict[str, Any]]:
@@ -286,12 +286,13 @@ def stats(address: str, config: str, kind: str | None, points: bool, by: str | N
     """Count what ADDRESS matches, by run, object, user and session."""
     from copick_tools.stats import stats as counted
 
-    found = counted(opened(config), address, kind=kind_of(kind), points=points, tools=by == "tool")
+    root = opened(config)
+    found = counted(root, address, kind=kind_of(kind), points=points, tools=by == "tool")
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     if not found:
-        click.echo(f"Nothing matches {address}.")
+        click.echo(nothing_matches(root.select(address)))
     for name, counts in found.items():
         points_text = f", {count(counts['points'], 'point')}" if "points" in counts else ""
         click.echo(f"{name}: {counts['total']}{points_text}")

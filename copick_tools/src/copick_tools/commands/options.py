@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from copick_core.overlay import CopickRootOverlay
+    from copick_core.projects.selection import Selection
     from copick_tools.plans import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,7 +91,7 @@ def kind_of(kind: str | None) -> str | None:
     return "voxel spacing" if kind == "spacing" else kind
 
 
-def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False, address: str | None = None) -> None:
+def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False, found: Selection | None = None) -> None:
     """Run a plan with progress on standard error, and print its report; with ``dry_run`` only print the plan.
 
     Args:
@@ -98,10 +99,10 @@ def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False, ad
         dry_run: Only print it.
         as_json: Print JSON.
         verify: Compare what is written with its source.
-        address: What was to be found; a plan without steps then says that nothing matches it.
+        found: What the plan was made for; a plan without steps then says that nothing matches its address.
     """
-    if address is not None and not as_json and not plan.steps and not plan.skipped:
-        click.echo(nothing_matches(address))
+    if found is not None and not as_json and not plan.steps and not plan.skipped:
+        click.echo(nothing_matches(found))
         return
     if dry_run:
         click.echo(json.dumps(plan.to_json(), indent=2) if as_json else str(plan))
@@ -113,9 +114,19 @@ def finish(plan: Plan, *, dry_run: bool, as_json: bool, verify: bool = False, ad
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
 
 
-def nothing_matches(address: str) -> str:
-    """What to print where an address matches nothing."""
-    return f"Nothing matches {address!r}."
+def nothing_matches(found: Selection) -> str:
+    """What to print where an address matches nothing, with the name that may have been meant."""
+    from copick_core.errors import closest
+    from copick_core.tree.addresses import Address
+
+    root, run, name = found.root, found.address.literal("run"), found.address.literal("name")
+    text, runs = f"Nothing matches {str(found.address)!r}.", [one.name for one in root.runs]
+    if run is not None:
+        return text if run in runs else f"{text} There is no run {run!r}.{closest(run, runs)}"
+    if name in runs:
+        return f"{text} Did you mean the run, {str(Address(run=name))!r}?"
+    objects = [one.name for one in root.pickable_objects]
+    return text if name is None or name in objects else text + closest(name, objects)
 
 
 def save_objects(root: CopickRootOverlay, config: str, before: int) -> None:
