@@ -199,6 +199,9 @@ def test_diff_and_restore_print_every_entity(root: CopickRootIcechunk, capsys: A
         line.replace("added", "removed") for line in changes
     ]
     assert printed(capsys, "restore", "--all", "--as-of", "before") == "Nothing differs.\n"
+    assert printed(capsys, "restore", "TS_0/", "--as-of", "before") == "Nothing differs.\n"
+    never = "Nothing matches 'TS_9/', neither now nor as of before.\n"
+    assert printed(capsys, "restore", "TS_9/", "--as-of", "before") == never
 
 
 def test_diff_tells_as_json_how_points_differ(root: CopickRootIcechunk, capsys: Any) -> None:

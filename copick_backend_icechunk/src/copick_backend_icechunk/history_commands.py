@@ -73,13 +73,15 @@ def restore(address: str | None, config: str, as_of: str, everything: bool, mess
     """Restore what ADDRESS matches, and everything below it, to an earlier state, in one commit."""
     if (address is None) is not everything:
         raise click.UsageError("name either ADDRESS or --all")
-    changes = opened(config).restore(address, as_of, message)
+    root = opened(config)
+    changes = root.restore(address, as_of, message)
     if as_json:
         click.echo(json.dumps([_change(change) for change in changes], indent=2))
         return
     _print(changes, "", every=True)
     if not changes:
-        click.echo("Nothing differs.")
+        is_known = address is None or next(iter(root.select(address)), None) is not None
+        click.echo("Nothing differs." if is_known else f"Nothing matches {address!r}, neither now nor as of {as_of}.")
 
 
 @examples("copick-core tag", "copick-core tag monday", "copick-core tag first --at 7K2M4QXA")

@@ -21,7 +21,7 @@ from copick_core.cli.parameters import examples, json_option, project_option
     "shares",
     multiple=True,
     metavar="NAME=SHARE",
-    help="Share of the runs that the split NAME gets, drawn at random; repeatable.",
+    help="Share of the runs that the split NAME gets, of the sum of all shares, drawn at random; repeatable.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random order.")
 @click.option("--assign", "assigned", multiple=True, metavar="NAME=RUN,RUN", help="Put runs into a split; repeatable.")
