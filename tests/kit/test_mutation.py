@@ -71,15 +71,21 @@ def test_what_was_picked_says_why() -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A small repository with one function that is tested and one that only runs."""
+    """A small repository with a function that is tested, one that only runs, and one that is tested by a slow file."""
     package = tmp_path / "copick_core/src/copick_core"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "sums.py").write_text("def known(a):\n    return a + 1\n\n\ndef run(a):\n    return a + 7\n")
+    (package / "sums.py").write_text(
+        "def known(a):\n    return a + 1\n\n\ndef run(a):\n    return a + 7\n\n\ndef slow(a):\n    return a + 9\n"
+    )
     (tmp_path / "tests/core").mkdir(parents=True)
     test = "from copick_core.sums import known, run\n\n\ndef test_it():\n    run(1)\n    assert known(1) == 2\n"
     (tmp_path / "tests/core/test_sums.py").write_text(test)
-    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\ntimeout = 60\n")
+    slow = "import pytest\nfrom copick_core.sums import slow\n\npytestmark = pytest.mark.slow\n\n\n"
+    slow += "def test_it():\n    assert slow(1) == 10\n"
+    (tmp_path / "tests/core/test_slow_sums.py").write_text(slow)
+    settings = 'timeout = 60\naddopts = "-m \'not slow\'"\nmarkers = ["slow", "exhaustive", "full"]\n'
+    (tmp_path / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\n{settings}")
     for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "Add sums"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     return tmp_path
@@ -101,6 +107,8 @@ def test_what_no_test_notices_survives_and_the_checkout_stays_as_it_is(
         (2, "returned None"): of_test,
         (6, "constant off by one"): "",
         (6, "returned None"): "",
+        (10, "constant off by one"): of_test.replace("test_sums", "test_slow_sums"),
+        (10, "returned None"): of_test.replace("test_sums", "test_slow_sums"),
     }
-    assert "2 of 4 mutations are killed" in capsys.readouterr().out
+    assert "4 of 6 mutations are killed" in capsys.readouterr().out
     assert subprocess.run(["git", "-C", str(repository), "diff", "--quiet"], check=False).returncode == 0

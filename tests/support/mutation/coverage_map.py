@@ -6,6 +6,7 @@ import difflib
 import functools
 import hashlib
 import json
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,10 @@ from typing import Any
 from .copies import REPOSITORY, environment, run_pytest
 
 CACHE = REPOSITORY / ".cache" / "mutation"
+
+#: Arguments of pytest for tests that are slow, which are used only where a whole file of them is.
+WITH_SLOW = ("-m", "not exhaustive and not full")
+_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
 
 # A plugin of pytest, which runs in the copy: the line that is executed belongs to the test that runs.
 _PLUGIN = """
@@ -101,7 +106,11 @@ def load(
         unknown = [file for file in files if _kept(copy, file, cache) is None]
         if unknown:
             say(f"measuring {part}: {len(unknown)} of {len(files)} files")
-            _measure(copy, commit, unknown, cache)
+            slow = [file for file in unknown if _SLOW.search((copy / file).read_text())]
+            if quick := [file for file in unknown if file not in slow]:
+                _measure(copy, commit, quick, cache)
+            if slow:
+                _measure(copy, commit, slow, cache, marks=WITH_SLOW)
         for file in files:
             _add(result, copy, _kept(copy, file, cache) or {})
     return result
@@ -157,7 +166,7 @@ def _moved(copy: Path, commit: str, path: str) -> dict[int, int] | None:
     return {block.a + n + 1: block.b + n + 1 for block in same for n in range(block.size)}
 
 
-def _measure(copy: Path, commit: str, files: Sequence[str], cache: Path) -> None:
+def _measure(copy: Path, commit: str, files: Sequence[str], cache: Path, *, marks: Sequence[str] = ()) -> None:
     from coverage import CoverageData
     from coverage.exceptions import DataError
 
@@ -171,7 +180,7 @@ def _measure(copy: Path, commit: str, files: Sequence[str], cache: Path) -> None
     (copy.parent / "site" / "mutation_contexts.py").write_text(_PLUGIN)
     env = environment(copy, COVERAGE_PROCESS_START=str(settings), MUTATION_OUTCOMES=str(outcomes), COVERAGE_CORE="ctrace")
     outcomes.unlink(missing_ok=True)
-    code, output = run_pytest(copy, ["-q", "-p", "mutation_contexts", *files], seconds=7200, env=env)
+    code, output = run_pytest(copy, ["-q", "-p", "mutation_contexts", *marks, *files], seconds=7200, env=env)
     if not outcomes.exists():
         raise RuntimeError(f"pytest measured nothing and ended with {code}: {output[-2000:]}")
     seen = json.loads(outcomes.read_text())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .copies import environment, run_pytest
-from .coverage_map import CoverageMap
+from .coverage_map import WITH_SLOW, CoverageMap
 from .operators import Mutation
 
 #: Most tests of a line that are run before the others.
@@ -101,7 +101,7 @@ def _run(copy: Path, tests: Sequence[str], known: CoverageMap, left_out: Sequenc
     limit = 60 + 4 * sum(known.seconds.get(test, 1.0) for test in (tests or known.seconds))
     if not tests:
         chosen.write_text("\n".join(f"--deselect={test}" for test in sorted(known.not_passing)))
-    arguments = [f"@{chosen}", *(() if tests else (f"--ignore={path}" for path in left_out))]
+    arguments = [f"@{chosen}", *(WITH_SLOW if tests else (f"--ignore={path}" for path in left_out))]
     code, output = run_pytest(copy, ["-q", "-x", "-rfE", "--timeout=180", *arguments], seconds=limit, env=environment(copy))
     if code == 0 or code == 5:
         return ""
