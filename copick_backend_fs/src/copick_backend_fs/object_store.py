@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 from copick_backend_fs.buckets import MARK, BucketFiles, Page
 from copick_backend_fs.config import Limits
 from copick_backend_fs.connection import Connection, server
-from copick_backend_fs.ending import end_after_threads, request_of_obstore
 from copick_backend_fs.files import PIECE, PreconditionFailedError, together
 from copick_backend_fs.live import PAGE, Live, Slots
 from copick_backend_fs.store_arguments import StoreArguments, translate
 from copick_core.errors import ConfigError, redacted
+from copick_core.layers.ending import end_after_threads, waiting
 from copick_core.layers.path_layer import Listing
 from copick_core.layers.revisions import ANY, AnyRevision, Revision
 
@@ -355,7 +355,7 @@ def _told_as_usual(path: str) -> Iterator[None]:
     from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 
     try:
-        with request_of_obstore():
+        with waiting():
             yield
     except (FileNotFoundError, GenericError, PermissionDeniedError, UnauthenticatedError) as error:
         reason = str(error).partition("\n\nDebug source")[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from copick_backend_fs.connection import CONCURRENCY
-from copick_backend_fs.ending import for_threads
+from copick_core.layers.ending import for_threads
 
 #: Arguments that say how fsspec lists folders and opens files, which is not done here.
 _ABOUT_FSSPEC = {

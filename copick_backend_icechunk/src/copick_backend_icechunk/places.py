@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from copick_backend_icechunk.objects import BucketObjects, LocalObjects, Objects
 from copick_core.errors import ConfigError, UnreachableError
 from copick_core.layers.atomic import locked
+from copick_core.layers.ending import end_after_threads
 
 if TYPE_CHECKING:
     import icechunk
@@ -84,7 +86,9 @@ class Place:
             keeping: Keep snapshots in memory. Walks through the history need each one once.
         """
         import icechunk
+        from zarr.core.sync import sync
 
+        end_after_threads(sync(_running_loop()))
         # Icechunk would ask of each new session, for all arrays, whether their names are those of coordinates, to load
         # these ahead: most of the time of a commit.
         never = icechunk.ManifestPreloadConfig(max_total_refs=0, preload_if=icechunk.ManifestPreloadCondition.false())
@@ -124,3 +128,7 @@ class Place:
         os.makedirs(self.folder, exist_ok=True)
         with locked(self.folder):
             yield
+
+
+async def _running_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()

@@ -1,8 +1,9 @@
-"""How a process ends that has used obstore: only after obstore's threads are done with Python.
+"""How a process ends that has used an async library of Rust: only after its threads are done with Python.
 
-Such a thread calls Python for credentials, and to hand an answer over. In the midst of the latter the event loop wakes up, and
-who asked may be at the end of the program before the thread has Python's lock again. Python ends every thread that wants its
-lock then, and Rust, whose frames are on this thread's stack, aborts the whole process.
+Threads of such libraries (obstore, icechunk, and whatever else answers by pyo3) call Python for credentials, and to hand an
+answer over. In the midst of the latter the event loop wakes up, and who asked may be at the end of the program before the
+thread has Python's lock again. Python ends every thread that wants its lock then, and Rust, whose frames are on this thread's
+stack, aborts the whole process. A backend over such a library calls :func:`end_after_threads` with its event loop.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ T = TypeVar("T")
 #: whether it was, at a moment that nobody sees.
 _MOST, _GIVEN_UP = 1.0, 0.1
 
-#: How many threads of obstore are in Python, and the tasks that wait for an answer.
+#: How many threads are in Python, and the tasks that wait for an answer.
 _inside = 0
 _waiting: set[asyncio.Task[object] | None] = set()
 _was_given_up = False
 
 
 def for_threads(function: Callable[P, T]) -> Callable[P, T]:
-    """Take note of the threads that are in a function, which obstore's threads will call."""
+    """Take note of the threads that are in a function, which such a library calls."""
 
     @wraps(function)
     def counted(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -39,7 +40,7 @@ def for_threads(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         finally:
-            _inside -= 1  # the last step: Python lets no other thread run between it and the return to obstore
+            _inside -= 1  # the last step: Python lets no other thread run between it and the return to Rust
 
     return counted
 
@@ -52,8 +53,8 @@ def end_after_threads(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @contextmanager
-def request_of_obstore() -> Iterator[None]:
-    """Take note of a request that the running task waits for."""
+def waiting() -> Iterator[None]:
+    """Take note that the running task waits for an answer; it is given up when Python ends."""
     global _was_given_up
     task = asyncio.current_task()
     _waiting.add(task)
