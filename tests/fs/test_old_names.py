@@ -185,3 +185,22 @@ def test_a_volume_of_an_object_is_read(config: Any, tmp_path: Path) -> None:
     (objects / "outer-shell.zarr").rename(objects / "outer_shell.zarr")
 
     assert copick_core.open(config).get_object("outer-shell").numpy().max() == 1
+
+
+def test_an_old_tomogram_is_overwritten_in_place_without_a_word_of_its_name(tmp_path: Path) -> None:
+    config = config_of(str(tmp_path / "project"))
+    spacing = copick_core.open(config).new_run("TS_1").new_voxel_spacing(10.0)
+    spacing.new_tomogram("my-type").from_numpy(np.ones((2, 2, 2)), levels=1)
+    folder = folder_of(tmp_path) / "VoxelSpacing10.000"
+    (folder / "my-type.zarr").rename(folder / "my_type.zarr")
+    spacing = run_of(config).get_voxel_spacing(10.0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        taken = spacing.new_tomogram("my-type", exist_ok=True)
+    taken.from_numpy(np.zeros((2, 2, 2)), levels=1)
+
+    assert taken.tomo_type == "my_type"
+    assert [path.name for path in folder.glob("*.zarr")] == ["my_type.zarr"]
+    with pytest.raises(AlreadyExistsError):
+        spacing.new_tomogram("my-type")

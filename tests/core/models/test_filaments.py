@@ -287,6 +287,15 @@ def test_a_whole_file_can_be_assigned(root, filaments):
     assert (again(root).voxel_spacing, again(root).instance_ids().tolist()) == (5, [9])
 
 
+@pytest.mark.parametrize(("named", "stored"), [(None, "TS_1"), ("TS_1 elsewhere", "TS_1 elsewhere")])
+def test_a_file_is_stored_with_the_run_that_it_names_or_else_belongs_to(root, filaments, named, stored):
+    names = {"pickable_object_name": "microtubule", "user_id": "alice", "session_id": "1"}
+    filaments.meta = CopickFilamentsFile(**names, run_name=named)
+    filaments.store()
+
+    assert again(root).load().run_name == stored
+
+
 def test_the_name_of_a_file_is_believed_with_a_warning(root, filaments):
     write(root, user_id="bob")
 

@@ -9,7 +9,7 @@ from copick_core.errors import (
     InvalidNameError,
     UnknownObjectError,
 )
-from copick_core.models import CopickPoint
+from copick_core.models import CopickPicksFile, CopickPoint
 
 
 def test_picks_need_a_known_object_and_a_user(root, run):
@@ -202,3 +202,15 @@ def test_fields_that_are_assigned_before_reading_are_stored_with_the_points_that
     last = root.get_run("TS_1").picks[0]
     assert [p.location.x for p in last.load().points] == [4]
     assert (last.meta.trust_orientation, last.meta.voxel_spacing) == (False, 10.0)
+
+
+def test_a_file_that_names_no_run_is_stored_with_that_which_it_belongs_to(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.meta = CopickPicksFile(pickable_object_name="ribosome", user_id="alice", session_id="1")
+    picks.store()
+    root.refresh()
+    assert root.get_run("TS_1").picks[0].load().run_name == "TS_1"
+
+    picks.meta.run_name = "TS_1 of another project"
+    picks.store()
+    assert picks.load().run_name == "TS_1 of another project"

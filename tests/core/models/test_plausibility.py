@@ -282,3 +282,38 @@ def test_the_check_of_labels_takes_pieces_and_keeps_what_it_found_first() -> Non
         check(np.array(piece, "u1"))
 
     assert (check.found, check.found_shared) == (9, 2)
+
+
+def test_a_binary_segmentation_may_have_ones_whatever_the_label_of_its_object(config: dict[str, Any]) -> None:
+    run = copick_core.open({**config, "pickable_objects": OBJECTS[1:]}).new_run("TS_1")
+
+    segmentation(run).from_numpy(np.ones(SHAPE, "u1"))
+    with pytest.warns(UserWarning, match="value 2"):
+        segmentation(run).from_numpy(np.full(SHAPE, 2, "u1"))
+
+
+def test_a_panoptic_segmentation_is_as_large_as_its_tomogram_without_its_channels(run: Any) -> None:
+    run.new_segmentation(10.0, "all", "1", is_panoptic=True).from_numpy(np.ones((2, *SHAPE), "u2"))
+
+
+FORGETTING = {
+    "project": lambda tomogram: tomogram.voxel_spacing.run.root.refresh(),
+    "run": lambda tomogram: tomogram.voxel_spacing.run.refresh(),
+    "voxel spacings": lambda tomogram: tomogram.voxel_spacing.run.refresh_voxel_spacings(),
+    "voxel spacing": lambda tomogram: tomogram.voxel_spacing.refresh(),
+    "tomograms": lambda tomogram: tomogram.voxel_spacing.refresh_tomograms(),
+    "tomogram": lambda tomogram: tomogram.refresh(),
+    "deleted run": lambda tomogram: tomogram.voxel_spacing.run.delete(),
+    "deleted voxel spacing": lambda tomogram: tomogram.voxel_spacing.delete(),
+    "deleted tomogram": lambda tomogram: tomogram.delete(),
+}
+
+
+@pytest.mark.parametrize("forget", FORGETTING)
+def test_sizes_of_tomograms_that_were_forgotten_or_deleted_are_not_compared(run: Any, forget: str) -> None:
+    run.new_voxel_spacing(20.0).new_tomogram("wbp").from_numpy(np.ones((3, 4, 5)), levels=1)
+
+    FORGETTING[forget](run.get_voxel_spacing(10.0).get_tomogram("wbp"))
+
+    run = run.root.new_run("TS_1", exist_ok=True)
+    segmentation(run).from_numpy(np.ones((2, 2, 2), "u1"))

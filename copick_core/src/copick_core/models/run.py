@@ -124,10 +124,12 @@ class CopickRun(PicksOfRun, MeshesOfRun, FilamentsOfRun, SegmentationsOfRun):
     def refresh_voxel_spacings(self) -> None:
         """Forget the voxel spacings; the next access lists them again."""
         self._refresh(self._voxel_spacings_children)
+        self.root._sizes.pop(self.name, None)
 
     def refresh(self) -> None:
         """Forget everything below this run."""
         self._refresh(*map(self.__getattribute__, _SLOTS))
+        self.root._sizes.pop(self.name, None)
 
     def ensure(self, create: bool = False) -> bool:
         """Whether the run is stored; with ``create``, make it if it is not."""

@@ -124,6 +124,10 @@ class CopickVoxelSpacing(Parent, Entity[VoxelSpacingKey]):
     def refresh_tomograms(self) -> None:
         """Forget the tomograms; the next access lists them again."""
         self._refresh(self._tomograms_children)
+        sizes = self.run.root._sizes.get(self._key.run, {})
+        for known in [*sizes]:
+            if known[0].parent == self._key:
+                sizes.pop(known, None)
 
     def refresh(self) -> None:
         """Forget everything below this spacing."""
