@@ -42,12 +42,22 @@ def decode_mesh(data: bytes | BinaryIO, source: str) -> Scene:
 
 
 def _check_counts(file: BinaryIO) -> None:
-    """Refuse arrays that cannot be in the file: trimesh would make them up, of zeros (glTF 2.0, section 3.6.2)."""
+    """Refuse what cannot be in the file: parts, for which memory would be taken, and arrays (glTF 2.0, section 3.6.2).
+
+    Trimesh would make the arrays up, of zeros.
+    """
     size = file.seek(0, 2)
+    at = 12
+    while at + 8 <= size:
+        file.seek(at)
+        length = int.from_bytes(file.read(4), "little")
+        at += 8 + length
+        if at > size:
+            raise ValueError(f"it claims a part of {length:,} bytes, the whole file has {size:,}")
     file.seek(12)
     length = int.from_bytes(file.read(4), "little")
     file.seek(20)
-    document = json.loads(file.read(min(length, size)))
+    document = json.loads(file.read(length))
     file.seek(0)
     for accessor in document.get("accessors", []):
         claimed = accessor["count"] * _NUMBERS.get(accessor["type"], 1) * _BYTES.get(accessor["componentType"], 1)
@@ -66,13 +76,13 @@ def encode_mesh(mesh: Geometry, source: str) -> bytes:
 
     geometries = mesh.geometry.values() if isinstance(mesh, trimesh.Scene) else [mesh]
     for geometry in geometries:
-        vertices = np.asarray(getattr(geometry, "vertices", ()), dtype=float)
+        vertices = np.asarray(getattr(geometry, "vertices", ()))
         finite = np.isfinite(vertices)
         if not finite.all():
             raise InvalidDataError(
                 source=source, reason="vertices must be finite numbers", index=int(np.argwhere(~finite)[0][0])
             )
-        faces = np.asarray(getattr(geometry, "faces", ()), dtype=int)
+        faces = np.asarray(getattr(geometry, "faces", ()))
         absent = (faces < 0) | (faces >= len(vertices))
         if absent.any():
             face = int(np.argwhere(absent)[0][0])
