@@ -349,7 +349,7 @@ def test_where_files_cannot_be_locked_a_writer_counts_as_dead_after_a_day(volume
     os.close(descriptor)
 
     held = []
-    for age in (0, 23 * 3600, 25 * 3600):
+    for age in (0, 86400 - 12, 86400 + 12):
         os.utime(path, (time.time() - age,) * 2)
         held.append(staging.is_held(path))
 
@@ -363,9 +363,9 @@ def test_what_the_dead_have_left_stays_for_a_week(volume):
     write_synced(file, b"")
     os.mkdir(folder)
     left = []
-    for age in (6.9, 7.1):
+    for age in (7 * 86400 - 60, 7 * 86400 + 60):
         for path in (file, folder):
-            os.utime(path, (time.time() - age * 24 * 3600,) * 2)
+            os.utime(path, (time.time() - age,) * 2)
         staging.sweep(volume)
         left.append(staging.remains(volume))
 
