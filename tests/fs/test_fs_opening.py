@@ -78,3 +78,23 @@ def test_a_reference_that_is_missing_is_told(tmp_path: Path, caplog: pytest.LogC
     (record,) = caplog.records
     assert record.name == opening.__name__
     assert record.getMessage() == f"static_root {tmp_path / 'none'} does not exist: nothing will be listed from it"
+
+
+def test_a_location_that_is_both_is_one_layer_that_is_written_to(tmp_path: Path) -> None:
+    layers = open_layers(config(static_root=str(tmp_path / "x" / ".."), overlay_root=str(tmp_path)))
+
+    assert (layers.static, layers.overlay.name, layers.overlay.read_only) == ((), "overlay", False)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("static", ["s3://lab/theirs", "memory://theirs"])
+def test_of_a_folder_and_a_bucket_neither_lies_in_the_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, static: str
+) -> None:
+    arguments = SERVER if static.startswith("s3") else {}
+    both = config(static_root=static, static_fs_args=arguments, overlay_root=str(tmp_path / "mine"))
+
+    layers = open_layers(both)
+
+    assert layers.overlay.protected == ()  # type: ignore[union-attr]
+    assert [layer.name for layer in layers.static] == ["static"]
+    assert caplog.records == []

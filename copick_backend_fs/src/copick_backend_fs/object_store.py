@@ -352,11 +352,15 @@ _UNANSWERED = re.compile(r"error sending request|operation timed out|error decod
 @contextmanager
 def _told_as_usual(path: str) -> Iterator[None]:
     """Raise the errors of obstore as those that every file system raises."""
-    from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import GenericError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
     try:
         with waiting():
             yield
+    except ValueError as error:
+        if "Could not parse path" not in str(error):
+            raise
+        raise InvalidPathError(str(error)) from error  # obstore has that class, and does not raise it
     except (FileNotFoundError, GenericError, PermissionDeniedError, UnauthenticatedError) as error:
         reason = str(error).partition("\n\nDebug source")[0]
         if "NoSuchBucket" in reason or "NoSuchContainer" in reason or "ContainerNotFound" in reason:
