@@ -353,13 +353,13 @@ def test_a_lock_that_cannot_be_read_is_gone_or_being_written(
         assert asyncio.run(locks._read(live, "lock")) == said
 
 
-@pytest.mark.parametrize(("taken_over", "age", "asks"), [(False, 0, False), (True, 0, True), (False, 1, True)])
+@pytest.mark.parametrize(("taken_over", "age", "asks"), [(False, 0.45, False), (True, 0, True), (False, 0.55, True)])
 def test_a_lock_is_asked_for_again_if_it_is_doubtful(
-    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool, age: int, asks: bool
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool, age: float, asks: bool
 ) -> None:
     (tmp_path / "lock").write_bytes(b"theirs")
     monkeypatch.setattr(locks.time, "monotonic", lambda: 100.0)
-    lock = Lock(live, str(tmp_path / "lock"), b"mine", 100.0 - age * (locks.LEASE / 2 + 1), taken_over)
+    lock = Lock(live, str(tmp_path / "lock"), b"mine", 100.0 - age * locks.LEASE, taken_over)
 
     if asks:
         with pytest.raises(LockLostError):
@@ -368,26 +368,86 @@ def test_a_lock_is_asked_for_again_if_it_is_doubtful(
     asyncio.run(lock.check())
 
 
+@pytest.mark.parametrize(("age", "theirs", "left"), [(0.45, True, False), (0.55, True, True), (0.55, False, False)])
 def test_a_lock_that_was_held_too_long_is_removed_only_if_it_still_is_its_owners(
-    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, theirs: bool, left: bool
 ) -> None:
     place = tmp_path / f"{locks.PREFIX}a"
-    owner = locks.Owner()
     now = [100.0]
     monkeypatch.setattr(locks.time, "monotonic", lambda: now[0])
 
-    async def hold(*, theirs: bool) -> None:
-        async with locked(live, str(tmp_path / "a"), owner, live.files.create):
-            now[0] += locks.LEASE
+    async def hold() -> None:
+        async with locked(live, str(tmp_path / "a"), locks.Owner(), live.files.create) as lock:
+            assert not lock.taken_over
+            now[0] += age * locks.LEASE
             if theirs:
                 place.write_bytes(b"theirs")
 
-    asyncio.run(hold(theirs=False))
-    after_mine = place.exists()
-    asyncio.run(hold(theirs=True))
+    asyncio.run(hold())
 
-    assert not after_mine
-    assert place.read_bytes() == b"theirs"
+    assert place.exists() is left
+
+
+def test_a_lock_that_is_gone_when_it_is_given_up_is_no_error(live: Live, tmp_path: Path) -> None:
+    async def hold() -> None:
+        async with locked(live, str(tmp_path / "a"), locks.Owner(), live.files.create):
+            (tmp_path / f"{locks.PREFIX}a").unlink()
+
+    asyncio.run(hold())
+
+    assert os.listdir(tmp_path) == []
+
+
+class Waiting:
+    """Takes the lock that others hold; the time is that of those who wait."""
+
+    def __init__(self, live: Live, folder: Path, monkeypatch: pytest.MonkeyPatch, *marks: bytes) -> None:
+        self.place = folder / "lock"
+        self.place.write_bytes(marks[0])
+        self.live, self.now, self.marks = live, 100.0, [*marks]
+        monkeypatch.setattr(locks.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(locks.asyncio, "sleep", self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        assert 0.005 <= seconds <= 0.03
+        self.now += 1.0
+        self.marks = [*self.marks[1:], self.marks[0]]
+        self.place.write_bytes(self.marks[0])
+
+    def take(self, mark: bytes = b"mine") -> bool:
+        return asyncio.run(locks._take(self.live, str(self.place), mark, self.live.files.create))
+
+
+def test_a_lock_that_nobody_changes_for_its_lease_is_taken_over(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Waiting(live, tmp_path, monkeypatch, b"theirs")
+
+    assert waiting.take()
+    assert waiting.now == 100.0 + locks.LEASE + 1
+    assert waiting.place.read_bytes() == b"mine"
+    assert os.listdir(tmp_path) == ["lock"]
+
+
+def test_a_lock_that_writers_change_is_waited_for_and_then_given_up(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Waiting(live, tmp_path, monkeypatch, b"one", b"other")
+
+    with pytest.raises(LockLostError):
+        waiting.take()
+    assert waiting.now == 100.0 + locks._PATIENCE + 1
+
+
+def test_the_lock_of_a_process_that_has_ended_is_taken_over_at_once_and_its_own_is_held(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = json.dumps(["x", locks.host(), 2**22 + 1, "1"]).encode()
+    taken_over = Waiting(live, tmp_path, monkeypatch, dead)
+    assert taken_over.take()
+    assert (taken_over.now, taken_over.place.read_bytes()) == (100.0, b"mine")
+
+    assert not Waiting(live, tmp_path, monkeypatch, b"mine").take()
 
 
 def test_a_mark_says_who_holds_a_lock_and_no_two_are_equal() -> None:
