@@ -222,6 +222,18 @@ def test_who_may_not_take_over_tells_whose_record_stands(place: Place, monkeypat
     assert place.replacement().finish() == theirs
 
 
+def test_a_replacement_begins_when_that_of_a_dead_writer_is_finished(place: Place) -> None:
+    place.put("wbp.zarr", **{"0/0": b"9"})
+    place.put("dead", **V2)
+    place.put("staged", **{".zgroup": b"{}", "0/7": b"7"})
+    place.stand(**ELSEWHERE, staged="dead", last=".zattrs")
+
+    place.replacement().run(place.at(f"{FOLDER}/staged"))
+
+    assert place.names() == ["wbp.zarr/.zgroup", "wbp.zarr/0/7"]
+    assert len([asked for asked in place.asked if asked.startswith("copy_marked dead")]) == 1
+
+
 def test_who_is_overtaken_again_and_again_gives_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Any] = []
 
