@@ -110,7 +110,7 @@ def test_objects_with_picks_filaments_or_a_map_are_particles_and_those_of_surfac
 
 
 def test_names_that_no_object_can_have_are_passed_over_without_a_word(tmp_path, recwarn):
-    path = written(tmp_path, "Picks/alice_1_ribosome.json", "Picks/alice_1_my object.json")
+    path = written(tmp_path, "Picks/alice_1_ribosome.json", "Picks/alice_1_my object.json", "Picks/alice_1_-.json")
 
     assert objects(guess(path)) == [("ribosome", True, 1)]
     assert [str(one.message) for one in recwarn if "sanitized" in str(one.message).lower()] == []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from copick_backend_fs.layer import local_path, open_layer
-from copick_core.errors import ConfigError
+from copick_core.errors import ConfigError, InvalidNameError
 from copick_core.layers import Layer
 from copick_core.tree import layout
 from copick_core.tree.keys import ROOT, Kind, RunKey
@@ -91,5 +91,13 @@ def _objects(layer: Layer, runs: Sequence[RunKey]) -> list[dict[str, Any]]:
     particles |= {key.name for key in layer.list(Kind.OBJECT, ROOT) if key.kind is Kind.OBJECT}
     others = {str(key.object_name) for key in meshes if key.kind is Kind.MESH}
     others |= {k.name for k in segmentations if k.kind is Kind.SEGMENTATION and k.segmentation_type == "binary"}
-    names = [n for n in sorted(particles | others) if sanitize_name(n, suppress_warnings=True) == n]
+    names = [name for name in sorted(particles | others) if _is_valid(name)]
     return [{"name": name, "is_particle": name in particles, "label": label} for label, name in enumerate(names, 1)]
+
+
+def _is_valid(name: str) -> bool:
+    """Whether an object can have a name: files of others may have any."""
+    try:
+        return sanitize_name(name, suppress_warnings=True) == name
+    except InvalidNameError:
+        return False
