@@ -230,6 +230,16 @@ def test_a_dry_run_plans_for_runs_that_are_still_to_be_made(root, tmp_path):
     assert [run.name for run in root.runs] == ["TS_1"]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_object_that_is_misspelt_fails_before_anything_is_planned(root, tmp_path, register, dry_run):
+    two_objects(register)
+
+    rows = copick_core.import_picks(root, file(tmp_path), "1", "ribosom", dry_run=dry_run).rows
+
+    assert [(row.run, row.entity, row.state, row.count) for row in rows] == [("TS_1", None, "failed", 2)] * 2
+    assert all("Did you mean 'ribosome'" in row.error for row in rows)
+
+
 def test_a_file_that_is_missing_is_said_to_be(root, tmp_path):
     (row,) = copick_core.import_picks(root, tmp_path / "a.csv", "1", "ribosome").rows
 

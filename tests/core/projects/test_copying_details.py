@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 import copick_core
@@ -128,6 +130,18 @@ def test_content_that_differs_is_not_the_same(source, kind):
         entity(target, kind).set_region(2, x=0, y=0, z=0)
 
     assert not same_content(layer, key, over, key)
+
+
+def test_copies_of_one_format_are_compared_byte_for_byte(source):
+    target = memory()
+    copy_project(source, target)
+    key = entity(source, Kind.SEGMENTATION).key
+    store, prototype = target.layers.overlay.zarr(key), default_buffer_prototype()
+    attributes = sync(store.get(".zattrs", prototype)).to_bytes()
+
+    sync(store.set(".zattrs", prototype.buffer.from_bytes(attributes + b" ")))
+
+    assert not same_content(source.layers.overlay, key, target.layers.overlay, key)
 
 
 def test_names_inside_of_picks_are_written_as_text_not_as_codes(source):

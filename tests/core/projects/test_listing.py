@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -312,8 +313,18 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are(root):
         root.table("pick")
     with pytest.raises(InvalidDataError, match="'picks'"):
         root.prefetch(["pick"])
-    with pytest.raises(InvalidDataError, match="list of kinds"):
+    with pytest.raises(InvalidDataError, match="list of kinds") as caught:
         root.prefetch("picks")
+    assert caught.value.source == "kinds"
+
+
+def test_a_kind_that_is_unknown_is_named_as_it_was_given(root):
+    with pytest.raises(InvalidDataError) as caught:
+        root.table("voxel_spacingz")
+
+    assert caught.value.source == "kind of entity"
+    assert caught.value.reason.startswith("'voxel_spacingz' is none of 'run', 'voxel spacing', ")
+    assert caught.value.__suppress_context__
 
 
 def test_prefetch_sends_one_request_for_each_directory(bucket):
@@ -384,6 +395,28 @@ def test_a_folder_that_may_not_be_read_does_not_hide_the_others(kind):
         table = root.table(kind)
 
     assert {*table["run"]} == {"TS_00000", "TS_00002", "TS_00003"}
+
+
+@pytest.mark.parametrize(
+    ("private", "said"),
+    [([1], "run 'TS_00001' could not"), ([1, 2], "run 'TS_00001', and those of 1 others could not"), ([0, 2, 3], "2 others")],
+)
+def test_what_cannot_be_listed_is_told_once_with_the_number_of_the_others(private, said):
+    layer = PartlyPrivateLayer(4)
+    layer.private = tuple(f"ExperimentRuns/TS_{n:05d}" for n in private)
+    root = project_over(layer)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tables = [root.table("segmentations") for _ in range(2)]
+
+    (only,) = caught
+    assert str(only.message).startswith("Layer 'static': the segmentations of run ")
+    assert said in str(only.message)
+    assert only.filename == __file__
+    assert len({*tables[1]["run"]}) == 4 - len(private)
+    layer.private = ()
+    assert len({*root.table("segmentations")["run"]}) == 4
 
 
 def test_what_could_not_be_prefetched_stays_unlisted_and_says_why():

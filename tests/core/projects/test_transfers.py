@@ -186,6 +186,16 @@ def test_a_new_file_appears_when_it_is_whole_with_those_beside_it(tmp_path):
     assert sorted(os.listdir(tmp_path / "new")) == ["a.star", "frames.txt"]
 
 
+def test_a_new_file_is_written_beside_its_place_in_a_hidden_folder(tmp_path):
+    with new_file(str(tmp_path / "a.star"), overwrite=False) as staged:
+        (folder,) = tmp_path.iterdir()
+        assert os.path.dirname(staged) == str(folder)
+        assert folder.name.startswith(".copick-")
+        write(staged, "all")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a.star"]
+
+
 def test_a_name_without_a_folder_is_a_file_of_this_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
