@@ -30,6 +30,33 @@ def test_a_file_is_written_in_the_order_of_the_released_library():
     )
 
 
+def test_keys_that_the_released_library_does_not_know_stand_last():
+    document = {**NAMES, "history": ["x"], "filaments": []}
+
+    written = encode(decode(json.dumps(document).encode(), "mt"), "mt")
+
+    assert written.endswith(b',"filaments":[],"history":["x"]}')
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("edit", "index"),
+    [
+        (lambda file: file.filaments.append(file.filaments[0]), 1),
+        (lambda file: file.__dict__.update(version="one"), None),
+        (lambda file: file.filaments[0].__dict__.update(points=[[0.0, 0.0, 0.0]]), 0),
+    ],
+)
+def test_what_was_edited_in_place_is_checked_before_it_is_written(edit, index):
+    file = CopickFilamentsFile(**NAMES, filaments=[CopickFilament(instance_id=3, points=POINTS)])
+    edit(file)
+
+    with pytest.raises(InvalidDataError) as caught:
+        encode(file, "mt")
+
+    assert caught.value.index == index
+
+
 def test_floats_and_unknown_keys_come_back():
     curve = {"kind": "nurbs", "control_points": POINTS, "step": 1.0, "weights": [1, 2]}
     filament = {"instance_id": 1, "points": POINTS, "curve": curve, "lumen": {"a": [1]}}

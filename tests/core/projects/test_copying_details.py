@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,16 @@ from zarr.storage import MemoryStore
 import copick_core
 from copick_core.errors import AlreadyExistsError, ConflictError, InvalidDataError, NotFoundError
 from copick_core.layers.revisions import changes
-from copick_core.projects.copying import add_objects, configured_format, copy_content, copy_project, copy_store, same_content
-from copick_core.tree.keys import Kind, PicksKey
+from copick_core.projects.copying import (
+    _plan,
+    add_objects,
+    configured_format,
+    copy_content,
+    copy_project,
+    copy_store,
+    same_content,
+)
+from copick_core.tree.keys import FeaturesKey, Kind, PicksKey, RunKey, TomogramKey, VoxelSpacingKey
 from support.objects import OBJECTS
 
 
@@ -45,11 +54,11 @@ def test_objects_are_added_as_copies_and_named(source):
     assert [obj.name for obj in target.pickable_objects] == ["ribosome"]
 
     added = add_objects(source, target)
-    source.config.pickable_objects[1].color = (1, 2, 3, 4)
+    source.config.pickable_objects[1].metadata["note"] = "changed"
 
     assert added == ["membrane", "proteasome"]
     assert [obj.name for obj in target.pickable_objects] == ["ribosome", "membrane", "proteasome"]
-    assert target.config.pickable_objects[1].color == (60, 160, 230, 255)
+    assert target.config.pickable_objects[1].metadata == {}
     assert add_objects(source, target) == []
 
 
@@ -104,12 +113,14 @@ def test_what_is_there_is_replaced_only_if_told_to(source, kind):
 
 
 @pytest.mark.parametrize("kind", [Kind.PICKS, Kind.SEGMENTATION])
-def test_what_there_is_not_is_not_copied(source, kind):
+def test_what_there_is_not_is_not_copied(source, kind, monkeypatch):
     target = memory(OBJECTS)
     layer, over = source.layers.overlay, target.layers.overlay
     key = entity(source, kind).key._replace(session_id="9")
 
-    with pytest.raises(NotFoundError) as caught:
+    monkeypatch.setattr(layer, "location", lambda key: "/the/place")
+
+    with pytest.raises(NotFoundError, match="/the/place" if kind is Kind.SEGMENTATION else "overlay") as caught:
         copy_content(layer, key, over, key)
 
     assert (caught.value.key, caught.value.layer) == (key, "overlay")
@@ -142,6 +153,45 @@ def test_copies_of_one_format_are_compared_byte_for_byte(source):
     sync(store.set(".zattrs", prototype.buffer.from_bytes(attributes + b" ")))
 
     assert not same_content(source.layers.overlay, key, target.layers.overlay, key)
+
+
+def of_format_3():
+    """A project whose place fixes the format of volumes."""
+    target = memory(OBJECTS, chunks=[2, 2, 2])
+    target.layers.overlay.volume_format = {"zarr_format": 3}
+    return target
+
+
+def test_volumes_are_encoded_anew_where_a_place_fixes_their_format(source):
+    target = of_format_3()
+
+    report = copy_project(source, target, verify=True)
+
+    assert len(report.verified) == 2
+    old, new = (entity(root, Kind.SEGMENTATION) for root in (source, target))
+    np.testing.assert_array_equal(new.numpy(), old.numpy())
+    array = zarr.open_array(target.layers.overlay.zarr(new.key), path="0", mode="r")
+    assert (array.metadata.zarr_format, array.chunks) == (3, (2, 2, 2))
+
+
+def test_a_volume_is_encoded_anew_by_default_as_the_place_wants_it(source):
+    target = of_format_3()
+    key = entity(source, Kind.SEGMENTATION).key
+
+    copy_content(source.layers.overlay, key, target.layers.overlay, key)
+
+    assert zarr.open_array(target.layers.overlay.zarr(key), path="0", mode="r").metadata.zarr_format == 3
+    assert same_content(source.layers.overlay, key, target.layers.overlay, key)
+    entity(target, Kind.SEGMENTATION).set_region(2, x=0, y=0, z=0)
+    assert not same_content(source.layers.overlay, key, target.layers.overlay, key)
+
+
+def test_a_target_without_records_gets_everything_but_the_reviews(source):
+    source.reviews.set("TS_1", "done")
+    target = memory(OBJECTS)
+    target.layers.overlay.keeps_records = False
+
+    assert len(copy_project(source, target).copied) == 2
 
 
 def test_names_inside_of_picks_are_written_as_text_not_as_codes(source):
@@ -212,6 +262,46 @@ def test_progress_is_told_before_each_entity_and_containers_are_made(source):
     assert [(done, total) for _, done, total in told] == [(n, len(told)) for n in range(len(told))]
     assert [key.kind for key in report.copied] == [Kind.PICKS, Kind.SEGMENTATION]
     assert (report.skipped, report.verified) == ([], [])
+
+
+def test_everything_is_copied_once_and_containers_come_before_what_they_hold(source):
+    tomogram = source.get_run("TS_1").new_voxel_spacing(10.0).new_tomogram("wbp")
+    tomogram.from_numpy(np.ones((4, 5, 6), np.float32), levels=1)
+    tomogram.new_features("sobel").from_numpy(np.ones((4, 5, 6), np.float32))
+    told = []
+
+    copy_project(source, memory(), progress=lambda key, *_: told.append(key.kind))
+
+    assert told == [Kind.RUN, Kind.PICKS, Kind.SEGMENTATION, Kind.VOXEL_SPACING, Kind.TOMOGRAM, Kind.FEATURES]
+
+
+class Variants:
+    """A layer with two tomograms of one type, as a portal has them, each with features."""
+
+    def list(self, kind, parent):
+        spacing = VoxelSpacingKey("TS_1", 10.0)
+        children = {
+            (Kind.VOXEL_SPACING, RunKey("TS_1")): [spacing],
+            (Kind.TOMOGRAM, spacing): [TomogramKey("TS_1", 10.0, "wbp", variant) for variant in ("7", "9")],
+        }
+        if kind is Kind.FEATURES:
+            return [FeaturesKey("TS_1", 10.0, "wbp", "sobel", parent.variant)]
+        return children.get((kind, parent), [])
+
+
+def test_tomograms_that_share_a_type_get_types_of_their_own_and_so_do_their_features():
+    layer = Variants()
+    source = SimpleNamespace(runs=[SimpleNamespace(name="TS_1")], layers=SimpleNamespace(all=[layer]))
+
+    plan = [(key, target) for _, key, target in _plan(source, None) if key.kind in (Kind.TOMOGRAM, Kind.FEATURES)]
+
+    first, second = (TomogramKey("TS_1", 10.0, "wbp", variant) for variant in ("7", "9"))
+    assert plan == [
+        (first, TomogramKey("TS_1", 10.0, "wbp")),
+        (FeaturesKey("TS_1", 10.0, "wbp", "sobel", "7"), FeaturesKey("TS_1", 10.0, "wbp", "sobel")),
+        (second, TomogramKey("TS_1", 10.0, "wbp-9")),
+        (FeaturesKey("TS_1", 10.0, "wbp", "sobel", "9"), FeaturesKey("TS_1", 10.0, "wbp-9", "sobel")),
+    ]
 
 
 def test_what_was_skipped_is_verified_too(source):
@@ -285,7 +375,13 @@ def test_the_target_shows_what_was_copied_into_runs_that_it_had_listed(source):
 
 @pytest.mark.parametrize(
     ("fields", "version", "chunks"),
-    [({}, 2, None), ({"zarr_format": 3}, 3, None), ({"format": "ome-0.5"}, 3, None), ({"chunks": [8, 8, 8]}, 2, (8, 8, 8))],
+    [
+        ({}, 2, None),
+        ({"zarr_format": 3}, 3, None),
+        ({"format": "ome-0.5"}, 3, None),
+        ({"chunks": [8, 8, 8]}, 2, (8, 8, 8)),
+        ({"format": "ome-0.5", "chunks": [8, 8, 8]}, 3, (8, 8, 8)),
+    ],
 )
 def test_the_format_of_a_project_is_that_of_its_config(fields, version, chunks):
     found = configured_format(memory(**fields))
