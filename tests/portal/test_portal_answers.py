@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trimesh
@@ -56,6 +57,23 @@ def test_a_refusal_is_told_at_once(portal, status):
     assert (raised.value.query, raised.value.url) == ("runs", portal.graphql.url)
     assert str(status) in raised.value.reason
     assert portal.graphql.counts["runs"] == 1
+
+
+def test_pauses_between_trials_double_until_time_is_over(portal, monkeypatch):
+    now, pauses = [0.0], []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr("copick_backend_portal.connection.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr("copick_backend_portal.connection.random.uniform", lambda low, high: (low + high) / 2)
+    portal.graphql.faults.append(Fault(status=500))
+
+    with pytest.raises(PortalUnreachableError):
+        connection(portal, 1.0).ask(RUNS, [10001], [])
+
+    assert pauses == [0.1, 0.2, 0.4]
 
 
 def test_where_one_query_is_refused_nobody_waits_for_the_others(portal):
@@ -231,6 +249,27 @@ def test_missing_entities_are_named_with_their_layer_and_have_no_place(root):
         assert layer.location(key) is layer.revision(key) is None
     assert layer.revisions([*missing, KEYS[0]]) == {KEYS[0]: ("portal", 1001)}
     assert all(str(layer.location(key)).startswith("s3://") for key in KEYS)
+
+
+def test_what_cannot_be_used_is_told_once(root):
+    layer = root.layers.static[0]
+
+    with pytest.warns(PortalWarning) as told:
+        [layer._complain(what, "it is odd") for what in ("tomogram 1", "tomogram 1", "tomogram 2")]
+
+    assert [str(one.message) for one in told] == [
+        f"CryoET Data Portal: tomogram {number} is left out: it is odd." for number in (1, 2)
+    ]
+
+
+def test_files_are_read_by_callers_too_and_anew_in_a_process_of_its_own(root, monkeypatch):
+    files, path = root.layers.static[0].files, root.layers.static[0].location(KEYS[0])
+    first = files.fs
+
+    assert files.for_callers().cat_file(path) == files.read(path) != b""
+    assert files.fs is first
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert files.fs is not first
 
 
 def test_an_entity_of_a_kind_that_the_portal_lacks_has_no_details(root):

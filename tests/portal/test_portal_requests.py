@@ -13,6 +13,7 @@ from graphql import parse, validate
 
 import copick_core
 from copick_backend_portal.disk_cache import FOLDER, PREFIX, DiskCache
+from copick_backend_portal.errors import PortalWarning
 from copick_backend_portal.queries import OBJECT_QUERIES, PARTS, RUNS
 from copick_core.errors import ConfigError
 from copick_core.tree.keys import Kind, RunKey
@@ -232,6 +233,17 @@ def test_an_answer_is_asked_again_when_it_is_older_than_its_time_to_live(portal,
 
     assert len(open_project(portal, overlay, portal_cache_ttl_seconds=3600).runs) == 5
     assert portal.graphql.counts["runs"] == requests
+
+
+def test_that_old_answers_are_used_is_told_once(portal, overlay, root):
+    list_everything(root)
+    make_older(overlay, 1e6)
+    portal.graphql.faults.append(Fault(status=503))
+
+    with pytest.warns(PortalWarning, match=r"What was kept on disk earlier is used; reconnect\(\) asks again\.$") as told:
+        list_everything(open_project(portal, overlay, portal_timeout_seconds=0.2))
+
+    assert len(told) == 1
 
 
 def test_a_cache_that_never_ages_is_used(portal, overlay, root):

@@ -9,13 +9,14 @@ import pytest
 import trimesh
 
 import copick_core
+from copick_backend_portal.config import CopickConfigCDP
 from copick_backend_portal.entities import CopickRootCDP
 from copick_backend_portal.objects import new_config, objects
 from copick_core.layers.problems import Problem
 from copick_core.tree.keys import RunKey, VoxelSpacingKey
 from support.portal_loopback import Fault
 from support.portal_loopback.content import LABELS
-from support.portals import OBJECTS
+from support.portals import OBJECTS, open_project
 
 
 @pytest.fixture
@@ -155,6 +156,16 @@ def test_tomograms_of_a_stack_are_in_the_order_of_its_layers(portal):
     assert found == sorted(found, key=layers.index)
 
 
+def test_a_tomogram_that_another_project_has_written_since_is_found_by_its_type(portal, overlay, root):
+    spacing = root.get_run("501").get_voxel_spacing(7.84)
+    before = len(spacing.tomograms)
+    other = open_project(portal, overlay).get_run("501").get_voxel_spacing(7.84)
+    other.new_tomogram("theirs").from_numpy(np.zeros((4, 4, 4), np.float32))
+
+    assert [t.layer for t in spacing.get_tomograms("theirs")] == ["overlay"]
+    assert len(spacing.tomograms) == before + 1
+
+
 # Configurations
 
 
@@ -196,3 +207,30 @@ def test_an_object_of_the_portal_tells_how_it_is_shown():
         "identifier": "GO:1",
         "radius": 50,
     }
+
+
+def test_the_portal_is_asked_within_bounds_that_a_configuration_may_change():
+    config = CopickConfigCDP(dataset_ids=[1], pickable_objects=[])
+
+    assert config.cache_settings() == (True, 86400.0, None, 60.0)
+    asked = (config.portal_timeout_seconds, config.portal_offline_seconds, config.portal_batch_runs, config.portal_connections)
+    assert asked == (10.0, 30.0, 200, 4)
+
+
+@pytest.mark.parametrize(
+    ("field", "possible", "impossible"),
+    [
+        ("dataset_ids", [1], []),
+        ("portal_timeout_seconds", 0.001, 0),
+        ("portal_offline_seconds", 0, -0.001),
+        ("portal_batch_runs", 1, 0),
+        ("portal_connections", 1, 0),
+        ("portal_connections", 32, 33),
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(field, possible, impossible):
+    fields = {"dataset_ids": [1], "pickable_objects": []}
+
+    assert getattr(CopickConfigCDP(**{**fields, field: possible}), field) == possible
+    with pytest.raises(ValueError, match=field):
+        CopickConfigCDP(**{**fields, field: impossible})

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.places import Volume
 from copick_core.errors import InvalidDataError, NotFoundError, ReadOnlyError
 from copick_core.projects.doctor import doctor, repair
+from support import volume_generator
 from support.volumes import open_volume
 
 # Uploads
@@ -214,3 +216,23 @@ def test_a_torn_database_is_repaired_by_what_is_whole_in_it(generated):
     repair(doctor(root))
 
     assert {*json.loads((generated.root / "jobs.json").read_text())} == {"CC7651", "4F09A2", "12E345"}
+
+
+def test_a_job_is_stuck_after_as_many_hours_as_are_asked_for(tmp_path):
+    made = volume_generator.tour(tmp_path / "volume")
+    made.job("12E345", "TRAINING", last_updated_at=(datetime.now() - timedelta(hours=4)).isoformat())
+    made.save()
+    root = open_volume(made.root)
+
+    def found(**options):
+        return [f.message.partition(". ")[0] for f in root.doctor(**options) if f.code == "stuck"]
+
+    assert (found(), found(stuck_hours=5)) == ([], [])
+    assert found(stuck_hours=3) == ["TRAINING, but no update for 4 h"]
+
+
+def test_findings_are_errors_first_then_by_job_and_by_what_they_are(generated):
+    findings = [(f.severity, f.job or "", f.code) for f in open_volume(generated.root).doctor()]
+
+    assert findings == sorted(findings)
+    assert {severity for severity, _, _ in findings} == {"error", "warning"}

@@ -1,18 +1,29 @@
 """What is just possible in a volume, and what is just not any more."""
 
+import contextlib
+import inspect
+import zipfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from copick_backend_volume.annotating import add_training_pairs
 from copick_backend_volume.arrays import ArrayWriter, open_array
+from copick_backend_volume.cleaning import plan_cleanup
 from copick_backend_volume.cli.looking import _shown
+from copick_backend_volume.convert import convert
 from copick_backend_volume.database import is_as_new
 from copick_backend_volume.meshing import mesh_segmentation
+from copick_backend_volume.publish import publish_segmentation
+from copick_backend_volume.root import CopickRootVolume, CopickRunVolume
+from copick_backend_volume.sources import sources
+from copick_backend_volume.uploading import add_slices
 from copick_backend_volume.uploads import _Findings
 from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.tree.keys import RunKey
 from support import volume_generator
-from support.volume_files import write_mrc
 from support.volumes import open_volume
 
 JOB = "CC7651"
@@ -73,12 +84,6 @@ def test_files_of_one_name_are_all_kept(root, tmp_path):
     assert root.volume.upload_names(run.name) == ["slice_000000_1.png", "slice_000001_1.png"]
 
 
-def test_a_volume_file_of_voxels_without_a_size_tells_none(root, tmp_path):
-    run = root.upload(write_mrc(tmp_path / "a.mrc", size=0), "unknown")
-
-    assert (run.voxel_size_info.calibrated, run.voxel_size_info.zyx) == (False, None)
-
-
 def test_an_id_that_is_no_second_keeps_nobody_from_publishing(volume, run):
     (volume.root / "models" / JOB / "99999999999.json").write_text("{}")
 
@@ -124,3 +129,72 @@ def test_meshing_tells_the_values_that_it_has_meshed(root, run):
     made = run.publish_segmentation(labels, "tool", value=None)
 
     assert mesh_segmentation(root.volume, root.volume_layer.jobs, JOB, made.model_id) == [4, 9]
+    assert root.get_run(JOB).latest_mesh.pickable_object_name == "label-4"
+
+
+@pytest.mark.parametrize(
+    ("method", "function"),
+    [
+        (CopickRunVolume.convert, convert),
+        (CopickRunVolume.mesh, mesh_segmentation),
+        (CopickRunVolume.publish_segmentation, publish_segmentation),
+        (CopickRunVolume.add_training_pairs, add_training_pairs),
+        (CopickRunVolume.add_slices, add_slices),
+        (CopickRootVolume.plan_cleanup, plan_cleanup),
+    ],
+)
+def test_what_a_call_does_by_default_is_what_its_function_does(method, function):
+    mine, its = (inspect.signature(call).parameters for call in (method, function))
+    defaults = {name: (mine[name].default, its[name].default) for name in mine.keys() & its.keys()}
+
+    assert any(one is not inspect.Parameter.empty for one, _ in defaults.values())
+    assert [name for name, (one, other) in defaults.items() if one is not None and one != other] == []
+
+
+def test_values_without_a_name_have_colours_that_people_tell_apart(volume):
+    labels = np.zeros((12, 40, 30), np.uint64)
+    labels[0, 0, :9] = range(9)
+    volume.segmentation(JOB, "1760000000", labels)
+
+    colours = [tuple(o.color) for o in open_volume(volume.root).pickable_objects]
+
+    told_apart = [
+        (230, 159, 0, 255),
+        (86, 180, 233, 255),
+        (0, 158, 115, 255),
+        (240, 228, 66, 255),
+        (0, 114, 178, 255),
+        (213, 94, 0, 255),
+        (204, 121, 167, 255),
+    ]
+    assert colours == [*told_apart, *told_apart[:2]]
+
+
+def a_zip_of(monkeypatch, *sizes, packed=1):
+    """What is said of a zip that says that its files have these sizes."""
+    infos = []
+    for number, size in enumerate(sizes):
+        infos.append(zipfile.ZipInfo(f"{number}.png"))
+        infos[-1].file_size = size
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: contextlib.nullcontext(SimpleNamespace(infolist=lambda: infos)))
+    monkeypatch.setattr("os.path.getsize", lambda path: packed)
+    found, problems = sources(["a.zip"])
+    return [source.problem for source in found], [*problems]
+
+
+def test_files_of_a_zip_have_up_to_a_gigabyte_and_all_of_them_a_hundred_times_its_size(monkeypatch):
+    gigabyte = 1 << 30
+
+    assert a_zip_of(monkeypatch, gigabyte) == ([None], [])
+    assert a_zip_of(monkeypatch, gigabyte, 1) == ([], ["a.zip"])
+    assert a_zip_of(monkeypatch, gigabyte + 1, packed=gigabyte) == (
+        [f"it has {gigabyte + 1} bytes, more than a slice may"],
+        [],
+    )
+    assert a_zip_of(monkeypatch, gigabyte, 600 << 20, packed=(1624 << 20) // 100 + 1) == ([None, None], [])
+    assert a_zip_of(monkeypatch, gigabyte, 600 << 20, packed=(1624 << 20) // 100) == ([], ["a.zip"])
+
+
+def test_a_zip_has_up_to_a_hundred_thousand_files(monkeypatch):
+    assert a_zip_of(monkeypatch, *[0] * 100_000)[1] == []
+    assert a_zip_of(monkeypatch, *[0] * 100_001)[1] == ["a.zip"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import pty
 import re
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import termios
 
+import click
 import numpy as np
 import pytest
 
+from copick_backend_volume.cli.frame import confirm
 from copick_core.__main__ import main
 from support import volume_generator
 from support.volume_files import write_mrc
@@ -205,3 +208,17 @@ def test_a_job_that_failed_is_converted_again_when_that_is_asked_for(volume):
     assert main(["volume", "convert", str(volume.root), "--job", "12E345", "--retry"]) == 1
     (volume.root / "uploads/12E345/part2.png").unlink()
     assert main(["volume", "convert", str(volume.root), "--job", "12E345", "--retry"]) == 0
+
+
+def test_a_question_is_asked_beside_the_results_and_a_no_ends_the_command(monkeypatch, capsys):
+    answers = io.StringIO("y\nn\n")
+    answers.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", answers)
+
+    confirm("Delete it?", yes=False)
+    with pytest.raises(click.Abort):
+        confirm("Delete it?", yes=False)
+    confirm("Delete it?", yes=True)
+
+    printed = capsys.readouterr()
+    assert ("Delete it?" in printed.out, printed.err.count("Delete it?")) == (False, 2)

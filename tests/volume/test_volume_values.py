@@ -1,13 +1,21 @@
 """Values of a volume as pure functions read them: configurations, entries of the database, notes."""
 
+import inspect
 from datetime import datetime, timedelta
 
 import pytest
 
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.database import is_as_new, joined, later_than, merged, parse, salvage, undone, updated_at
+from copick_backend_volume.dicom import DicomHeader
+from copick_backend_volume.jobs import JobStore
+from copick_backend_volume.layer import VoxelSize
+from copick_backend_volume.models import TrainedModel
+from copick_backend_volume.places import Volume
 from copick_backend_volume.records import parse_job
-from copick_backend_volume.uploads import UploadReport
+from copick_backend_volume.sources import Opener
+from copick_backend_volume.training import TrainingPair
+from copick_backend_volume.uploads import Upload, UploadReport
 
 
 def config(**fields):
@@ -173,3 +181,30 @@ def test_a_report_without_slices_tells_no_shape_type_or_size():
 
     assert (report.shape_zyx, report.dtype, report.spacing_zyx, report.source_type) == (None, None, None, "image_stack")
     assert report.ok
+
+
+# ------------------------------------------------------------------------------------------------------- what is shown
+
+
+def test_a_database_is_made_of_its_settings_and_shows_nothing_else():
+    store = JobStore(Volume("v"))
+
+    assert repr(store) == "JobStore(volume=Volume(root='v'), writable=False, patience=2.0, settle=0.02)"
+    assert [*inspect.signature(JobStore).parameters] == ["volume", "writable", "patience", "settle"]
+    assert repr(Opener()) == "Opener()"
+
+
+def test_what_is_long_is_not_shown():
+    header = DicomHeader("series", 1.0, 1, None)
+    upload = Upload("a.png", "a.png", 8, dicom=header, digest="abc")
+    pair = TrainingPair("job", "1", 1, None, "img1.png", "seg1.png", {"long": 1})
+    model = TrainedModel("job", "1", None, None, None, None, None, {"long": 1}, (pair,), False, True, True)
+    report = UploadReport("job", (upload,), (), ())
+    size = VoxelSize(1.0, "dicom", True, (1.0, 1.0, 1.0))
+
+    assert repr(upload).endswith("problem=None, member=None)")
+    assert repr(pair).endswith("mask_path='seg1.png')")
+    assert "metadata" not in repr(model)
+    assert "training_pairs" not in repr(model)
+    assert repr(report) == "UploadReport(job='job', ignored=(), findings=())"
+    assert repr(size) == "VoxelSize(angstrom=1.0, source='dicom', calibrated=True)"
