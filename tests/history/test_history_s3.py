@@ -75,3 +75,9 @@ def test_a_picks_file_takes_few_requests(running: S3Server) -> None:
 
     assert sum(writing.values()) <= 12
     assert sum(reading.values()) <= 3
+
+
+def test_asking_for_a_version_costs_a_request_in_a_bucket_and_none_on_disk(running: S3Server, tmp_path: Path) -> None:
+    bucket = Place(f"s3://lab/{next(_prefixes)}", arguments(running))
+
+    assert [IcechunkLayer(place).versions_take_requests for place in (bucket, Place(str(tmp_path)))] == [True, False]
