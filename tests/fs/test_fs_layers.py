@@ -23,7 +23,7 @@ from copick_backend_fs.new_config import new_config
 from copick_backend_fs.records import Record, RecordTakenError
 from copick_backend_fs.remote import FsspecLayer
 from copick_backend_fs.replacing import Replacement
-from copick_core.errors import InvalidNameError
+from copick_core.errors import InvalidNameError, ReadOnlyError
 from copick_core.layers.revisions import FileChangedError, FolderTakenError
 from copick_core.layers.staged import STAGED_SECONDS
 from copick_core.tree.keys import ROOT, PicksKey, RunKey, TomogramKey
@@ -227,6 +227,14 @@ def test_of_the_times_that_a_file_system_tells_the_newest_is_taken(monkeypatch: 
     monkeypatch.setattr(type(layer), "fs", fs)
 
     assert (layer.modified_time("v", folder=True), layer.modified_time("a", folder=False)) == (9.0, 7.0)
+
+
+def test_a_bucket_that_is_only_read_is_asked_for_nothing_before_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = open_layer("b", "s3://lab/project", LAB, read_only=True)
+    monkeypatch.setattr(layer, "_connection", None)
+
+    with pytest.raises(ReadOnlyError):
+        fill(layer)
 
 
 # --------------------------------------------------------------------------------------------------------------- servers

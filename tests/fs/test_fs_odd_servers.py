@@ -6,6 +6,8 @@ import asyncio
 import errno
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ import pytest
 from copick_backend_fs import locks
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import ATTEMPTS, RemoteFiles, _renames, _whole_folders
-from copick_backend_fs.live import Live
+from copick_backend_fs.live import Live, hang_up
 from copick_backend_fs.locks import Lock, LockLostError, locked
 from copick_backend_fs.smb import refused_part
 from copick_core.layers.staged import aside_of
@@ -472,3 +474,31 @@ def test_a_mark_says_who_holds_a_lock_and_no_two_are_equal() -> None:
 )
 def test_a_name_that_a_share_does_not_take_is_found(path: str, refused: str | None) -> None:
     assert refused_part(path) == refused
+
+
+# ----------------------------------------------------------------------------------------------------------- hanging up
+
+
+def test_the_session_of_a_share_is_ended_as_whoever_opened_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    asked: list[Any] = []
+
+    class SMBFileSystem:
+        """The name is what counts."""
+
+        host, username, password, _port = "lab", "me", "hush", 4450
+
+    def disconnect(*, close: bool) -> None:
+        asked.append(close)
+        ended.set()
+
+    def register_session(host: str, **options: Any) -> Any:
+        asked.append((host, options))
+        return SimpleNamespace(connection=SimpleNamespace(disconnect=disconnect))
+
+    monkeypatch.setitem(sys.modules, "smbclient", SimpleNamespace(register_session=register_session))
+
+    hang_up(SimpleNamespace(fs=SMBFileSystem()))  # type: ignore[arg-type]
+
+    assert ended.wait(20)
+    assert asked == [("lab", {"username": "me", "password": "hush", "port": 4450}), False]

@@ -438,6 +438,16 @@ def test_a_store_that_only_shares_a_new_volume_holds_nothing_back(place: Place) 
     made.discard()
 
 
+def test_levels_of_a_new_volume_are_listed_from_the_finest(place: Place) -> None:
+    held = {f"{level}/.zarray": b"{}" for level in (10, 9, 2, 0)}
+    store = NewVolume(place.connection, f"{FOLDER}/wbp.zarr", held=held)
+
+    async def listed(prefix: str) -> list[str]:
+        return [name async for name in store.list_dir(prefix)]
+
+    assert (sync(listed("")), sync(listed("10/"))) == (["0", "2", "9", "10"], [".zarray"])
+
+
 # --------------------------------------------------------------------------------------------------------- other writers
 
 

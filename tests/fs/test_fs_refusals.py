@@ -6,23 +6,21 @@ import asyncio
 import errno
 import os
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from copick_backend_fs import azure, connection, object_store
+from copick_backend_fs import azure, object_store
 from copick_backend_fs.azure import AzureFiles
 from copick_backend_fs.buckets import BucketFiles
-from copick_backend_fs.config import Limits
-from copick_backend_fs.connection import CONCURRENCY, Connection
-from copick_backend_fs.files import PreconditionFailedError, RemoteFiles
-from copick_backend_fs.live import Live, is_broken_connection
+from copick_backend_fs.connection import CONCURRENCY
+from copick_backend_fs.files import PreconditionFailedError
+from copick_backend_fs.live import Live
 from copick_backend_fs.object_store import StoreConnection, StoreFiles
 from copick_backend_fs.s3 import S3Files
 from copick_backend_fs.store_arguments import StoreArguments, translate
-from copick_core.errors import ConfigError, UnreachableError
+from copick_core.errors import ConfigError
 from copick_core.layers.revisions import ANY
 
 # --------------------------------------------------------------------------------------------------------------- buckets
@@ -240,6 +238,15 @@ def test_names_that_obstore_refuses_are_asked_of_fsspec(monkeypatch: pytest.Monk
     assert (plain.asked, deleted) == (["lab/a//b", "lab/..", "lab/d\x01"], ["c"])
 
 
+def test_what_is_asked_on_condition_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(StoreArguments, "open", lambda self, *, retries=None: asked.append(retries) or SimpleNamespace())
+    _, files = store()
+
+    assert files._once is files._once
+    assert asked == [None, 0]
+
+
 def test_requests_over_obstore_and_over_fsspec_are_counted_and_renewed_together() -> None:
     made, _ = store()
     made.sent, made.plain.sent = 2, 3
@@ -415,128 +422,38 @@ def test_an_error_of_azure_is_told_as_every_file_system_does(
         assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, where)
 
 
-# ------------------------------------------------------------------------------------------------------------ connecting
-
-
-class HostKeyNotVerifiable(Exception):  # noqa: N818 - the name is what counts
-    """As that of asyncssh."""
-
-
-def test_a_server_whose_key_is_unknown_says_how_to_make_it_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Connection("memory://me:hush@lab", {})
-
-    async def refuse(live: Live) -> None:
-        raise HostKeyNotVerifiable("no trusted key")
-
-    with pytest.raises(ConfigError) as raised:
-        made.ask(refuse)
-
-    assert raised.value.source == "memory://me:***@lab"
-    assert raised.value.reason == (
-        "the server's key cannot be verified (no trusted key). Log in once with ssh, which stores it in "
-        f"{connection.known_hosts()}, or give another file as known_hosts in its arguments; null checks nothing"
-    )
-
-
-def test_an_error_that_names_its_place_already_is_raised_as_it_is() -> None:
-    made = Connection("memory://place", {}, Limits(field="overlay_root"))
-    error = UnreachableError(location="elsewhere", reason="down", field="")
-
-    async def refuse(live: Live) -> None:
-        raise error
-
-    with pytest.raises(UnreachableError) as raised:
-        made.ask(refuse)
-    assert raised.value is error
-
-
-@pytest.mark.parametrize(("there", "given"), [(True, {}), (True, {"known_hosts": None}), (False, {})])
-def test_keys_of_servers_are_those_of_the_user_unless_others_are_given(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool, given: dict[str, Any]
-) -> None:
-    hosts = tmp_path / "known_hosts"
-    if there:
-        hosts.write_text("")
-    monkeypatch.setattr(connection, "known_hosts", lambda: str(hosts))
-    made = Connection("ssh://lab/project", given)
-
-    args = _arguments(made, monkeypatch)
-
-    assert args == {"skip_instance_cache": True, **({"known_hosts": str(hosts)} if there else {}), **given}
-
-
-@pytest.mark.parametrize("given", [{}, {"share_access": "r"}])
-def test_who_reads_a_file_of_a_share_locks_out_nobody_unless_that_is_wanted(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
-) -> None:
-    made = Connection("smb://lab/project", given)
-
-    assert _arguments(made, monkeypatch) == {"skip_instance_cache": True, "share_access": "rwd", **given}
-
-
-def test_pools_are_as_large_as_the_number_of_requests_at_once_unless_another_one_is_given(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for given, size in (({}, CONCURRENCY), ({"config_kwargs": {"max_pool_connections": 3}}, 3)):
-        args = _arguments(Connection("s3://lab", given), monkeypatch)
-        assert args == {"skip_instance_cache": True, "config_kwargs": {"max_pool_connections": size}}
-
-
-def _arguments(made: Connection, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the file system is made with."""
-    found: list[dict[str, Any]] = []
-
-    def url_to_fs(url: str, **args: Any) -> Any:
-        found.append(args)
-        assert url == made.url
-        return SimpleNamespace(async_impl=False, session=object(), kwargs={}), "/"
-
-    monkeypatch.setattr("fsspec.core.url_to_fs", url_to_fs)
-    live = made._connect()
-    assert (live.root, live.slots._value) == ("/", CONCURRENCY // 4)
-    (args,) = found
-    return args
-
-
-def test_nothing_that_is_listed_is_remembered_by_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = SimpleNamespace(use_listings_cache=True, cleared=[])
-    cache.clear = lambda: cache.cleared.append(1)
-    fs = SimpleNamespace(async_impl=True, dircache=cache)
-    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url, **args: (fs, "lab/"))
-
-    live = Connection("https://lab", {})._connect()
-
-    assert (cache.use_listings_cache, cache.cleared) == (False, [1])
-    assert (live.root, live.slots._value, type(live.files)) == ("lab", CONCURRENCY, RemoteFiles)
-
-
-class DisconnectError(Exception):
-    """As that of asyncssh."""
-
-
-class PermissionDenied(DisconnectError):  # noqa: N818 - the name is what counts
-    """As that of asyncssh, which is an answer."""
-
-
-class SMBAuthenticationError(Exception):
-    """As that of smbprotocol."""
-
-
 @pytest.mark.parametrize(
-    ("error", "broken"),
+    ("expected", "error", "unmet"),
     [
-        (DisconnectError("bye"), True),
-        (PermissionDenied("no"), False),
-        (SMBAuthenticationError("No username or password was specified"), True),
-        (SMBAuthenticationError("wrong password"), False),
-        (OSError("Socket is closed"), True),
-        (OSError(errno.EBADF, "closed"), True),
-        (OSError("another reason"), False),
+        (None, "ResourceExistsError", True),
+        ("x", "ResourceModifiedError", True),
+        ("x", "ResourceNotFoundError", True),
+        (None, "ResourceNotFoundError", False),
+        ("x", "HttpResponseError", False),
+        (None, "HttpResponseError", False),
+        (ANY, "ResourceExistsError", False),
     ],
 )
-def test_errors_of_libraries_say_whether_the_connection_is_gone(error: Exception, broken: bool) -> None:
-    outer = ValueError("around it")
-    outer.__cause__ = error
+def test_a_condition_that_azure_finds_unmet_is_told_from_other_errors(
+    monkeypatch: pytest.MonkeyPatch, expected: Any, error: str, unmet: bool
+) -> None:
+    from azure.core import MatchConditions, exceptions
 
-    assert is_broken_connection(error) is broken
-    assert is_broken_connection(outer) is broken
+    files, asked = AzureFiles("az", 2.0), []
+
+    async def upload_blob(data: bytes, **options: Any) -> None:
+        asked.append(options)
+        raise getattr(exceptions, error)("no")
+
+    monkeypatch.setattr(files, "_blob", lambda live, path: SimpleNamespace(upload_blob=upload_blob))
+    live: Any = SimpleNamespace(slots=asyncio.Semaphore(1))
+
+    with pytest.raises(PreconditionFailedError if unmet else OSError) as raised:
+        asyncio.run(files.put(live, "lab/a", b"1", expected))
+
+    assert not unmet or not raised.value.repeated  # type: ignore[attr-defined]
+    (options,) = asked
+    assert (options["overwrite"], options["metadata"]) == (expected is not None, None)
+    assert options["retry_total"] == (2 if expected is ANY else 0)
+    condition = {"etag": "x", "match_condition": MatchConditions.IfNotModified} if expected == "x" else {}
+    assert {name: options[name] for name in ("etag", "match_condition") if name in options} == condition
