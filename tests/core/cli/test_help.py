@@ -93,3 +93,34 @@ def test_a_project_is_named_once_by_its_config_or_by_an_option_or_the_environmen
     assert "COPICK_CONFIG" in capsys.readouterr().err
     monkeypatch.setenv("COPICK_CONFIG", str(path))
     assert main(["doctor"]) == 0
+
+
+def words_of(name):
+    return " ".join(shown(name).split())
+
+
+def test_options_that_many_commands_have_are_explained_alike_with_what_they_take():
+    assert (
+        "-c, --config FILE Config file of the project, or the project's folder or URL. [env var: COPICK_CONFIG; required]"
+        in words_of("ls")
+    )
+    assert "-c, --config FILE Config file of the project, if CONFIG is left out. [env var: COPICK_CONFIG]" in words_of(
+        "doctor"
+    )
+    assert "--if-exists [fail|skip|replace|newer] What to do with targets that exist with other content. [default: fail]" in (
+        words_of("cp")
+    )
+    assert "--as-of WHEN Show an earlier state: a tag, a commit or a time. Needs a project with a history." in words_of(
+        "render"
+    )
+
+
+def test_options_of_every_new_configuration_are_explained_with_what_they_take():
+    assert (
+        "--output FILE File to write. [default: config.json] --force Replace the file if it exists. "
+        "--name TEXT Name of the project. --description TEXT Description of the project. "
+        "--user-id NAME User that new annotations belong to by default. "
+        "--session-id NAME Session of new annotations by default. --json Print JSON. "
+        "--objects FILE JSON file with the objects: a list of them, or a configuration."
+    ) in words_of("new-config memory")
+    assert "stack An overlay of any backend over static layers of any backends" in words_of("new-config")

@@ -156,3 +156,10 @@ def test_descriptors_of_folders_are_closed_again(tmp_path: Path) -> None:
     after = os.open(tmp_path, os.O_RDONLY)
     os.close(after)
     assert after == before  # the lowest one that is free
+
+
+def test_a_file_that_cannot_be_made_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_file(str(tmp_path / "gone" / "config.json"), b"new", lambda: None)
+
+    assert caught.value.filename == str(tmp_path / "gone" / "config.json")

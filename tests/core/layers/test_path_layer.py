@@ -288,3 +288,25 @@ def test_forgetting_a_run_forgets_what_is_below_it_and_nothing_else():
     layer.forget(RunKey("TS_1"))
 
     assert [len([*layer.list(Kind.TOMOGRAM, key)]) for key in spacings] == [1, 0]
+
+
+class WithoutRevisions(DictPathLayer):
+    """A storage that tells no revisions."""
+
+    def read_file(self, path):
+        return super().read_file(path)[0], None
+
+
+def test_where_the_storage_tells_no_revision_the_bytes_of_a_file_are_one():
+    layer = WithoutRevisions()
+    assert layer.file_revision("a") is None
+
+    layer.write_file("a", b"1")
+    first = layer.file_revision("a")
+    layer.write_file("a", b"2")
+
+    assert first is not None
+    assert layer.file_revision("a") not in (None, first)
+    layer.write_file("a", b"1")
+    assert layer.file_revision("a") == first
+    assert DictPathLayer(layer.disk).file_revision("a") == 3

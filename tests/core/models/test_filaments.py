@@ -158,6 +158,10 @@ def test_a_curve_to_edit_has_the_step_of_the_voxel_spacing(filaments):
     assert filaments.editable_curve(1).step == 20
 
 
+def test_ids_are_integers_even_of_none(filaments):
+    assert (filaments.instance_ids().dtype, filaments.instance_ids().tolist()) == (np.int64, [])
+
+
 def test_the_curve_of_an_unknown_id_is_told_with_those_that_there_are(filaments):
     filaments.from_numpy([LINE], [7])
 

@@ -14,6 +14,7 @@ from copick_core.errors import (
     NotFoundError,
 )
 from copick_core.models.children import Children
+from copick_core.models.entity import Entity
 
 VOLUME = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
 
@@ -326,3 +327,80 @@ def test_an_argument_in_the_place_of_a_flag_is_refused_by_name(run, method, argu
         getattr(run, method)(*arguments)
 
     assert caught.value.source == wrong
+
+
+def test_flags_of_numpy_are_flags(run, spacing):
+    assert run.new_voxel_spacing(10.0, exist_ok=np.True_) is spacing
+    with pytest.raises(AlreadyExistsError):
+        run.new_voxel_spacing(10.0, exist_ok=np.False_)
+
+
+@pytest.mark.parametrize("make", [lambda root, run: root.new_run, lambda root, run: run.new_voxel_spacing])
+def test_metadata_may_have_names_that_are_only_a_little_like_an_argument(root, run, make):
+    made = make(root, run)("20", existing="y")
+
+    assert made.meta.existing == "y"
+
+
+def test_a_run_of_an_impossible_name_is_missing_and_is_never_made(root):
+    assert root.get_run("a/b") is None
+    with pytest.raises(InvalidNameError, match="path separators"):
+        root.get_run("a/b", note="x")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        (10, [10.0]),
+        (np.float32(10.0), [10.0]),
+        (np.array(10.0), [10.0]),
+        ([10, 20.0], [10.0, 20.0]),
+        (np.array([20.0, 30.0]), [20.0, 30.0]),
+        ((10, 30), [10.0, 30.0]),
+        ([], []),
+        (None, [10.0, 20.0, 30.0]),
+    ],
+    ids=str,
+)
+def test_voxel_sizes_are_wanted_one_by_one_or_many_at_once(run, sizes, found):
+    for size in (10, 20, 30):
+        run.new_segmentation(size, "ribosome", "1").from_numpy(np.ones((2, 2, 2)))
+
+    assert sorted(s.voxel_size for s in run.get_segmentations(voxel_size=sizes)) == found
+
+
+class Mine(Entity):
+    """An entity of a place of its own, which says nothing of layers."""
+
+
+def test_what_says_nothing_of_layers_can_be_written_and_is_in_none():
+    mine = Mine.__new__(Mine)
+
+    assert (mine.read_only, mine.layer) == (False, None)
+    mine._check_writable()
+    assert repr(mine).startswith("Mine() at 0x")
+
+
+@pytest.mark.parametrize("flag", ["is_multilabel", "is_instance", "is_panoptic", "exist_ok"])
+def test_every_flag_of_a_segmentation_is_true_or_false(run, flag):
+    with pytest.raises(InvalidDataError, match=f"^{flag}: 'x' is neither True nor False"):
+        run.new_segmentation(10.52, "ribosome", "5", **{flag: "x"})
+
+
+@pytest.mark.parametrize("kind", ["segmentations", "features", "tomograms"])
+def test_a_volume_that_was_never_written_is_deleted_without_a_word_and_a_deleted_one_is_not(run, spacing, tomogram, kind):
+    parent = {"features": tomogram, "tomograms": spacing}.get(kind, run)
+    volume = {
+        "segmentations": lambda: run.new_segmentation(10, "ribosome", "1"),
+        "features": lambda: tomogram.new_features("edges"),
+        "tomograms": lambda: spacing.new_tomogram("raw"),
+    }[kind]()
+    before = len(getattr(parent, kind))
+
+    volume.delete()
+    assert len(getattr(parent, kind)) == before - 1
+
+    volume.from_numpy(np.ones(VOLUME.shape))
+    volume.delete()
+    with pytest.raises(NotFoundError):
+        volume.delete()

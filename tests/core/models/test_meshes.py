@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
+import copick_core
 from copick_core.errors import InvalidDataError
 from copick_core.meshes import decode_mesh, encode_mesh, extras_of, with_extras
 
@@ -173,3 +174,19 @@ def test_a_new_mesh_is_empty(root, run):
     root.refresh()
     mesh = root.get_run("TS_1").meshes[0].mesh
     assert sum(len(g.vertices) for g in mesh.geometry.values()) == 0
+
+
+def test_who_has_forgotten_a_mesh_may_replace_what_others_have_stored_since(project_config):
+    box, ball = trimesh.creation.box(), trimesh.creation.icosphere(0)
+    copick_core.open(project_config()).new_run("TS_1").new_mesh("membrane", "1", mesh=box)
+    mine, theirs = (copick_core.open(project_config()).get_run("TS_1").meshes[0] for _ in range(2))
+    mine.load()
+    theirs.mesh = ball
+    theirs.store()
+
+    mine.refresh()
+    mine.mesh = box
+    mine.store()
+
+    theirs.refresh()
+    assert sum(len(geometry.faces) for geometry in theirs.mesh.geometry.values()) == len(box.faces)

@@ -1,9 +1,11 @@
 """Objects of a project: what a new one has, what an old one keeps, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError
+from copick_core.errors import AlreadyExistsError, InvalidDataError, InvalidNameError, UnknownObjectError
 
 FIELDS = {
     "label": 12,
@@ -131,3 +133,26 @@ def test_reconnecting_forgets_all_handles(root):
 
     assert root.get_run("TS_1") is not run
     assert root.get_object("ribosome") is not obj
+
+
+@pytest.mark.parametrize(("flags", "wrong"), [({"is_particle": "yes"}, "is_particle"), ({"exist_ok": 1}, "exist_ok")])
+def test_a_flag_of_an_object_is_true_or_false(root, flags, wrong):
+    with pytest.raises(InvalidDataError, match=f"^{wrong}: .* neither True nor False"):
+        root.new_object("actin", **{"is_particle": True, **flags})
+
+    assert root.get_object("actin") is None
+
+
+def test_a_name_of_no_object_is_told_without_a_warning_and_one_that_is_sanitised_with_one(root):
+    run = root.new_run("TS_1")
+    root.new_object("my-object", is_particle=True)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(UnknownObjectError) as unknown:
+            run.new_picks("no_object", "1")
+        assert not caught
+        run.new_picks("my_object", "1")
+        assert len(caught) == 1
+
+    assert (unknown.value.name, unknown.value.known) == ("no_object", ["ribosome", "membrane", "proteasome", "my-object"])

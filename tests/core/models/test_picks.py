@@ -1,10 +1,15 @@
 """Picks: what is stored of them, filters, and what is refused."""
 
+from datetime import date
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import copick_core
 from copick_core.errors import (
     AlreadyExistsError,
+    ConflictError,
     InvalidDataError,
     InvalidNameError,
     UnknownObjectError,
@@ -214,3 +219,45 @@ def test_a_file_that_names_no_run_is_stored_with_that_which_it_belongs_to(root, 
     picks.meta.run_name = "TS_1 of another project"
     picks.store()
     assert picks.load().run_name == "TS_1 of another project"
+
+
+def test_fields_that_json_has_no_type_for_are_stored_as_text(root, run):
+    picks = run.new_picks("ribosome", "1")
+    picks.meta.picked_on = date(2026, 2, 1)
+    picks.store()
+    assert picks.load().picked_on == "2026-02-01"
+
+
+def test_picks_that_cannot_be_read_exist_all_the_same(project_config):
+    picks = copick_core.open(project_config()).new_run("TS_1").new_picks("ribosome", "1")
+    with pytest.raises(AlreadyExistsError, match="It is empty: pass exist_ok=True to continue it") as empty:
+        picks.run.new_picks("ribosome", "1")
+    Path(picks.path).write_text("{")
+
+    run = copick_core.open(project_config()).get_run("TS_1")
+    with pytest.raises(AlreadyExistsError, match="Pass exist_ok=True to get it") as damaged:
+        run.new_picks("ribosome", "1")
+
+    for caught in (empty, damaged):
+        assert (caught.value.key, caught.value.layer) == (picks.key, "overlay")
+
+
+@pytest.mark.parametrize("given", [None, [[1.0, 2.0, 3.0]]])
+def test_of_two_who_make_the_same_picks_at_the_same_moment_the_second_is_told(project_config, monkeypatch, given):
+    root, other = copick_core.open(project_config()), copick_core.open(project_config())
+    run = root.new_run("TS_1")
+    write = type(root.layers.overlay).write
+
+    def write_second(layer, *args, **kwargs):
+        monkeypatch.undo()
+        other.get_run("TS_1").new_picks("ribosome", "1", positions=[[7.0, 8.0, 9.0]])
+        return write(layer, *args, **kwargs)
+
+    monkeypatch.setattr(type(root.layers.overlay), "write", write_second)
+    with pytest.raises(ConflictError) as caught:
+        run.new_picks("ribosome", "1", positions=given)
+
+    assert (caught.value.layer, caught.value.expected) == ("overlay", None)
+    monkeypatch.setattr(type(root.layers.overlay), "write", write)
+    taken = run.new_picks("ribosome", "1", exist_ok=True, positions=given)
+    assert taken.numpy()[0].tolist() == (given or [[7.0, 8.0, 9.0]])

@@ -182,3 +182,34 @@ def test_colors_are_those_of_the_objects(run):
 @pytest.mark.parametrize("kind", ["is_multilabel", "is_panoptic"])
 def test_a_segmentation_of_several_objects_has_no_color_even_if_it_has_the_name_of_one(run, kind):
     assert run.new_segmentation(10, "membrane", "1", **{kind: True}).color == (128, 128, 128, 0)
+
+
+def test_what_is_asked_of_a_coarser_level_is_that_of_the_level(run):
+    segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
+    volume = np.zeros((2, 4, 4, 4), int)
+    volume[0], volume[1] = 1, 4
+    segmentation.from_numpy(volume, levels=2)
+    segmentation.set_region(np.full((2, 2, 2), 9), "1", channel="instance")
+
+    assert segmentation.segments() == [("ribosome", 4)]
+    assert segmentation.segments("1") == [("ribosome", 9)]
+    assert segmentation.instance_ids("1", "ribosome").tolist() == [9]
+    assert segmentation.label_volume("1").shape == (2, 2, 2)
+    assert (segmentation.instance_volume("ribosome", "1") == 9).all()
+
+
+def test_a_label_of_an_object_that_was_taken_out_is_shown_as_its_number(root, run):
+    segmentation = run.new_segmentation(10, "all", "1", is_panoptic=True)
+    segmentation.from_numpy(np.full((2, 2, 2, 2), 7))
+
+    root.get_object("proteasome").delete()
+
+    assert segmentation.segments() == [("7", 7)]
+
+
+def test_a_value_that_no_type_holds_is_told_with_its_place_in_the_whole_volume(run):
+    labels = np.ones((200, 2, 2))
+    labels[150, 1, 0] = 0.5
+
+    with pytest.raises(InvalidDataError, match=r"value 0.5 at index \(150, 1, 0\)"):
+        run.new_segmentation(10, "membrane", "1").import_volume(labels, voxel_size=10.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from copick_core.errors import InvalidDataError
+from copick_core.errors import AlreadyExistsError, InvalidDataError
 
 FLAGS = {
     "binary": {},
@@ -132,5 +132,9 @@ def test_features_that_are_no_volume_have_one_level_and_no_image(run, options, r
 
     refused(lambda f: f.from_numpy(np.ones((5, 6)), **options), features, f"an array with 2 dimensions has {reason}")
     features.from_numpy(np.ones((5, 6)), levels=1)
+    with pytest.raises(AlreadyExistsError, match=r"Pass overwrite=True to replace it\.$") as exists:
+        features.from_numpy(np.zeros((5, 6)), overwrite=False)
+    assert (exists.value.key, exists.value.layer) == (features.key, features.layer)
+    assert features.numpy().all()
     assert features.numpy().shape == (5, 6)
     assert "tomo_type='wbp', feature_type='sobel'" in repr(features)

@@ -5,6 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
+from hashlib import sha256
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -15,6 +17,7 @@ import copick_core
 from copick_backend_fs.config import CopickConfigFSSpec
 from copick_core.errors import ConfigError, ConfigNotFoundError, ConflictError, MissingDependencyError, NotPicklableError
 from copick_core.models import CopickConfig, PickableObject
+from copick_core.opening import opening
 
 OBJECT = {"name": "ribosome", "is_particle": True}
 
@@ -410,10 +413,14 @@ def test_of_two_who_add_objects_to_one_config_the_second_is_told(config_file):
     first, second = copick_core.open(path), copick_core.open(path)
     first.new_object("membrane", False)
     second.new_object("actin", False)
+    before = path.read_bytes()
     first.save_config(path)
-    with pytest.raises(ConflictError, match=r"configuration.*Open it again"):
+    with pytest.raises(ConflictError, match=r"configuration.*Open it again") as caught:
         second.save_config(path)
     assert [o.name for o in copick_core.open(path).pickable_objects] == ["ribosome", "membrane"]
+    assert (caught.value.key, caught.value.layer) == ("the configuration", str(path))
+    assert caught.value.expected == sha256(before).hexdigest()
+    assert caught.value.found == sha256(path.read_bytes()).hexdigest()
     first.new_object("tubulin", True)
     first.save_config(path)
     second.save_config(path, overwrite=True)
@@ -439,3 +446,42 @@ def test_an_error_of_a_url_that_has_no_number_says_what_its_library_says(monkeyp
         copick_core.from_file("memory://configs/c.json")
 
     assert caught.value.reason == "it cannot be read: no route to https://me:***@host"
+
+
+def test_a_saved_config_can_be_read_by_people(config_file):
+    path = config_file(description="Å")
+    copick_core.open(path).save_config(path)
+
+    assert '\n    "description": "Å"' in path.read_text(encoding="utf-8")
+
+
+def test_objects_of_a_new_config_are_numbered_where_they_have_no_label(tmp_path):
+    objects = [PickableObject(name=name, is_particle=True) for name in ("a", "b")]
+
+    root = copick_core.new_config(tmp_path / "c.json", tmp_path / "data", "mine", "all of it", objects)
+
+    assert [(obj.name, obj.label) for obj in root.pickable_objects] == [("a", 1), ("b", 2)]
+    assert (root.config.name, root.config.description) == ("mine", "all of it")
+
+
+def test_what_is_asked_of_the_portal_is_passed_on_as_it_is(monkeypatch):
+    asked = []
+
+    class Portal:
+        @staticmethod
+        def from_czcdp_datasets(*arguments, **options):
+            asked.append((arguments, options))
+            return "datasets"
+
+        @staticmethod
+        def from_czcdp_depositions(*arguments, **options):
+            asked.append((arguments, options))
+            return "depositions"
+
+    monkeypatch.setattr(opening.plugins, "backends", SimpleNamespace(get=lambda name: SimpleNamespace(root_cls=Portal)))
+    options = {"overlay_fs_args": {"a": 1}, "user_id": "ana", "session_id": "7", "output_path": "c.json", "graphql_url": "g"}
+
+    assert copick_core.from_czcdp_datasets([1, 2], "overlay", **options) == "datasets"
+    assert copick_core.from_czcdp_depositions([3], None, **options) == "depositions"
+
+    assert asked == [(([1, 2], "overlay"), options), (([3], None), options)]

@@ -145,8 +145,8 @@ def test_relative_places_of_layers_are_saved_relative_beside_the_file_and_absolu
 
 
 def test_secrets_of_layers_are_not_in_repr(place):
-    config = stack({"config_type": "memory"}, place("a", overlay_fs_args={"secret": "hunter2"}))
-    root = copick_core.open(config)
+    secret = {"overlay_fs_args": {"secret": "hunter2"}}
+    root = copick_core.open(stack(place("o", **secret), place("a", **secret)))
     assert "hunter2" not in repr(root) + repr(root.config) + repr(root.layers)
 
 

@@ -297,3 +297,15 @@ def test_an_option_that_is_set_already_is_not_what_was_meant(tmp_path):
 
     assert "wrappers[0].tga: wrapper 'tagged' has no such option (it has file, password, size, tag)." in message
     assert "Did you mean" not in message
+
+
+@pytest.mark.parametrize("error", ["OSError('the disk is full')", "NotFoundError(key='k', layer='l')"])
+def test_what_keeps_a_wrapper_from_being_made_is_no_fault_of_its_plugin(install, tmp_path, error):
+    raising = f"lambda layer, options: (_ for _ in ()).throw({error})"
+    source = "    from copick_core.errors import NotFoundError\n" + BROKEN.format(wrap=raising)
+    install("broken-wrapper", "copick.wrappers", "broken", source)
+
+    with pytest.raises(OSError, match=r"^(the disk is full|k is not in layer 'l')") as caught:
+        copick_core.open(project(tmp_path, {"name": "broken"}))
+
+    assert not isinstance(caught.value, ConfigError)

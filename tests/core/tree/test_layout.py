@@ -138,3 +138,10 @@ ODD_KEYS = [
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_a_name_with_a_control_character_is_that_of_nothing(key):
     assert not layout.is_listable(key)
+
+
+@pytest.mark.parametrize(
+    "key", [PicksKey("r", "o" * 100, "u" * 100, "s" * 100), SegmentationKey("r", 10.0, "x-multilabel", "me", "1", "binary")]
+)
+def test_what_has_no_possible_name_is_in_no_listing(key):
+    assert not layout.is_listable(key)

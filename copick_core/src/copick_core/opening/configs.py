@@ -55,16 +55,18 @@ def save_config(config: CopickConfig, path: str | os.PathLike[str], *, overwrite
     known = config._file[1] if not overwrite and config._file is not None and config._file[0] == place else None
 
     def check() -> None:
+        if known is None:
+            return
         try:
-            found = read(name) if known is not None else None
+            found = read(name)
         except ConfigNotFoundError:
             return  # of a file that was deleted, nothing is overwritten
         if found != known:
             raise ConflictError(
                 key="the configuration",
                 layer=redacted(name),
-                expected=None if known is None else digest(known),  # the files may hold secrets
-                found=None if found is None else digest(found),
+                expected=digest(known),  # the files may hold secrets
+                found=digest(found),
                 way_out=by_caller(
                     "Open it again and make your change there, or pass overwrite=True.", "Run the command again."
                 ),
