@@ -1,6 +1,7 @@
 """Errors: one tree, each a built-in too, each survives a trip between processes."""
 
 import pickle
+from contextlib import suppress
 
 import pytest
 
@@ -419,3 +420,18 @@ def test_how_much_a_name_must_be_alike_can_be_told():
     assert errors.closest("ribosme", ["ribosome"]) == " Did you mean 'ribosome'?"
     assert errors.closest("ribosme", ["ribosome"], cutoff=0.99) == ""
     assert errors.closest("x", [], cutoff=0.0) == ""
+
+
+def test_words_for_the_command_line_are_used_as_long_as_one_runs_and_what_users_wrote_gets_those_of_python():
+    with suppress(ZeroDivisionError), errors.at_command_line():
+        with errors.at_command_line():
+            pass
+        assert errors.by_caller("python", "command") == "command"
+        with suppress(ZeroDivisionError), errors.in_python():
+            with errors.in_python():
+                pass
+            assert errors.by_caller("python", "command") == "python"
+            raise ZeroDivisionError
+        assert errors.by_caller("python", "command") == "command"
+        raise ZeroDivisionError
+    assert errors.by_caller("python", "command") == "python"

@@ -170,3 +170,15 @@ def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
 
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes differ elsewhere")
+def test_a_command_whose_reader_went_away_fails_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "copick_core", "new-plugin", "--help"]
+
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60)
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (1, b"")

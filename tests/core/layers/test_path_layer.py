@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from copick_core.errors import ConflictError
+from copick_core.errors import ConflictError, NotFoundError
 from copick_core.layers import FileChangedError
 from copick_core.layers.staged import STAGED_SECONDS, is_staged
 from copick_core.projects.copying import copy_content
@@ -310,3 +310,18 @@ def test_where_the_storage_tells_no_revision_the_bytes_of_a_file_are_one():
     layer.write_file("a", b"1")
     assert layer.file_revision("a") == first
     assert DictPathLayer(layer.disk).file_revision("a") == 3
+
+
+class Placed(DictPathLayer):
+    """Says where its entities lie."""
+
+    def location(self, key):
+        return f"disk:{key.kind.value}"
+
+
+@pytest.mark.parametrize("call", [lambda layer: layer.read(PICKS), lambda layer: layer.delete(PICKS)], ids=["read", "delete"])
+def test_what_is_missing_is_told_with_the_place_where_it_would_lie(call):
+    with pytest.raises(NotFoundError, match="in layer 'paths' at disk:picks") as caught:
+        call(Placed())
+
+    assert (caught.value.key, caught.value.layer, caught.value.location) == (PICKS, "paths", "disk:picks")

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -137,3 +138,30 @@ def test_what_a_layer_lacks_is_told_with_its_name_and_the_wrapper(inner):
         _ = layer._nothing
 
     assert (caught.value.name, caught.value.obj) == ("_nothing", layer)
+
+
+#: Methods that enclose a block, or that answer of the wrapper itself.
+SPECIAL = {"list", "replace_zarr", "listing_runs", "unwrap"}
+
+
+@pytest.mark.parametrize("name", sorted(methods_of(Layer) - OWN - SPECIAL))
+def test_what_is_asked_and_answered_is_passed_on_as_it_is(name):
+    inner = create_autospec(DictLayer, instance=True, read_only=False, versions_take_requests=False)
+    signature = inspect.signature(getattr(WrapperLayer, name))
+    arguments = {parameter: object() for parameter in [*signature.parameters][1:]}
+
+    answer = getattr(WrapperLayer(inner), name)(**arguments)
+
+    getattr(inner, name).assert_called_once_with(**arguments)
+    if signature.return_annotation != "None":
+        assert answer is getattr(inner, name).return_value
+
+
+@pytest.mark.parametrize(
+    "name", ["requests", "keeps_records", "volume_format", "versions_take_requests", "process_bound", "name", "read_only"]
+)
+def test_what_a_layer_is_like_is_told_of_the_wrapped_one(inner, name):
+    told = object()
+    setattr(inner, name, told)
+
+    assert getattr(WrapperLayer(inner), name) is told

@@ -73,8 +73,11 @@ def test_set_region_changes_that_region_only(tomogram):
 def test_a_value_that_the_type_would_change_is_told_with_its_volume(tomogram):
     data = np.zeros((3, 4, 5))
     data[2, 3, 4] = 0.5
-    with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5 at index \(2, 3, 4\)"):
+    with pytest.raises(
+        InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5 at index \(2, 3, 4\)"
+    ) as caught:
         tomogram.from_numpy(data, dtype="int16")
+    assert caught.value.index == (2, 3, 4)
     tomogram.from_numpy(VOLUME, dtype="int16")
     with pytest.raises(InvalidDataError, match=r"^tomogram 'wbp' at 10.000 of run 'TS_1': value 0.5"):
         tomogram.set_region(0.5, z=0)

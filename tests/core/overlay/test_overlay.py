@@ -413,8 +413,11 @@ def test_a_volume_that_somebody_else_deletes_is_said_to_be_deleted_perhaps(proje
     mine, theirs = (root.get_run("TS_1").segmentations[0] for root in (first, second))
     theirs.delete()
 
-    with pytest.raises(LevelNotFoundError, match="or it was deleted"):
-        mine.numpy()
+    with pytest.raises(LevelNotFoundError, match="or it was deleted") as caught:
+        mine.numpy("1")
+
+    error = caught.value
+    assert (error.key, error.layer, error.level, error.location) == (mine.key, "overlay", "1", mine.path)
 
 
 @pytest.mark.parametrize("done", ["replaced", "deleted"])
@@ -430,8 +433,9 @@ def test_a_region_is_not_written_into_a_volume_that_another_process_has_replaced
     if done == "replaced":
         shutil.move(other.path, mine.path)
 
-    with pytest.raises(ConflictError, match=rf"was {done.replace('replaced', 'changed')} .*refresh"):
+    with pytest.raises(ConflictError, match=rf"was {done.replace('replaced', 'changed')} .*refresh") as caught:
         mine.set_region(7)
+    assert (caught.value.key, caught.value.layer) == (mine.key, "overlay")
 
     assert Path(mine.path).exists() == (done == "replaced")
     if done == "replaced":
@@ -446,8 +450,9 @@ def test_of_two_who_create_the_same_volume_the_second_is_told(project_config):
     mine = run.new_segmentation(10, "membrane", "1")
     theirs = second.get_run("TS_1").new_segmentation(10, "membrane", "1")
     mine.from_numpy([[[1]]])
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="was created in layer 'overlay'") as caught:
         theirs.from_numpy([[[2]]])
+    assert (caught.value.key, caught.value.expected, caught.value.found) == (theirs.key, None, "a volume")
     assert run.get_segmentations()[0].numpy().tolist() == [[[1]]]
 
 
