@@ -117,6 +117,33 @@ def test_dicom_is_known_by_its_mark_and_keeps_signed_values(run, uploads):
     np.testing.assert_array_equal(image(run), STACK.astype(np.int16) - 1000)
 
 
+@pytest.mark.parametrize(("frames", "found"), [(1, set()), (2, {"pages"})])
+def test_dicom_of_several_frames_is_reported_as_pages(run, uploads, frames, found):
+    import pydicom
+
+    dicom(uploads / "a.dcm", STACK[0], z=0.0)
+    data = pydicom.dcmread(uploads / "a.dcm")
+    data.NumberOfFrames, data.PixelData = frames, STACK[0].tobytes() * frames
+    data.save_as(uploads / "a.dcm")
+
+    (upload,) = run.uploads.slices
+
+    assert (upload.pages, upload.shape_yx, upload.channels, codes(run)) == (frames, STACK[0].shape, 1, found)
+
+
+def test_the_distance_of_dicom_slices_wins_over_their_thickness(run, uploads):
+    import pydicom
+
+    dicom(uploads / "a.dcm", STACK[0], z=0.0, spacing=(0.02, 0.03))
+    before = run.uploads.spacing_zyx
+    data = pydicom.dcmread(uploads / "a.dcm")
+    data.SpacingBetweenSlices = 0.05
+    data.save_as(uploads / "a.dcm")
+
+    assert before == pytest.approx((2e5, 2e5, 3e5))
+    assert run.uploads.spacing_zyx == pytest.approx((5e5, 2e5, 3e5))
+
+
 def test_dicom_among_images_is_refused(run, uploads):
     dicom(uploads / "a.dcm", STACK[0], z=0)
     Image.fromarray(STACK[1]).save(uploads / "b.png")

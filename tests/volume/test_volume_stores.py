@@ -207,6 +207,13 @@ def test_missing_chunks_are_counted_and_read_as_zeros(folder):
     assert array.missing() == 12
 
 
+def test_an_array_that_is_deleted_meanwhile_lacks_all_of_its_chunks(folder):
+    array = open_array(folder)
+    shutil.rmtree(folder)
+
+    assert array.missing() == 3 * 2 * 2
+
+
 def test_a_damaged_chunk_is_named_and_its_labels_are_not_known(folder):
     with open(os.path.join(folder, "0.0.0"), "wb") as file:
         file.write(b"damaged")
@@ -333,6 +340,13 @@ def test_a_staged_folder_replaces_another_only_where_it_is_told_to(volume, monke
     with open(os.path.join(target, "a")) as file:
         assert file.read() == "3"
     assert os.listdir(os.path.join(volume.root, "chunks")) == ["job"]
+
+
+@pytest.mark.parametrize("lacking", [lambda name: object(), lambda name: os.stat("/nowhere")], ids=["call", "library"])
+def test_where_the_system_cannot_exchange_folders_nothing_is_exchanged(monkeypatch, lacking):
+    monkeypatch.setattr("ctypes.CDLL", lacking)
+
+    assert staging._exchange("one", "other") is False
 
 
 def test_where_files_cannot_be_locked_a_writer_counts_as_dead_after_a_day(volume, monkeypatch):

@@ -7,15 +7,18 @@ import pytest
 
 from copick_backend_volume.config import CopickConfigVolume
 from copick_backend_volume.database import is_as_new, joined, later_than, merged, parse, salvage, undone, updated_at
-from copick_backend_volume.dicom import DicomHeader
+from copick_backend_volume.dicom import DicomHeader, cube, in_order, largest_series
 from copick_backend_volume.jobs import JobStore
 from copick_backend_volume.layer import VoxelSize
 from copick_backend_volume.models import TrainedModel
 from copick_backend_volume.places import Volume
 from copick_backend_volume.records import parse_job
+from copick_backend_volume.repairs import problem_of
 from copick_backend_volume.sources import Opener
 from copick_backend_volume.training import TrainingPair
-from copick_backend_volume.uploads import Upload, UploadReport
+from copick_backend_volume.uploads import Finding, Upload, UploadReport, in_angstrom
+from copick_core.layers import Problem
+from copick_core.tree.keys import RunKey
 
 
 def config(**fields):
@@ -208,3 +211,72 @@ def test_what_is_long_is_not_shown():
     assert "training_pairs" not in repr(model)
     assert repr(report) == "UploadReport(job='job', ignored=(), findings=())"
     assert repr(size) == "VoxelSize(angstrom=1.0, source='dicom', calibrated=True)"
+
+
+# -------------------------------------------------------------------------------------------------------------- voxels
+
+
+@pytest.mark.parametrize(
+    ("spacing", "size"),
+    [
+        ((2.0, 2.0, 2.0), 2.0),
+        ((2.001, 2.0, 2.0015), 2.0),
+        ((2.0, 2.0, 2.003), None),
+        ((2.003, 2.0, 2.0), None),
+        ((0.0, 0.0, 0.0), None),
+        ((-2.0, -2.0, -2.0), None),
+    ],
+)
+def test_voxels_are_cubes_if_their_sizes_differ_by_less_than_a_thousandth(spacing, size):
+    assert cube(spacing) == size
+    assert DicomHeader("s", None, None, spacing).is_isotropic is (size is not None)
+    assert not DicomHeader("s", None, None, None).is_isotropic
+
+
+def test_slices_are_in_the_order_of_their_positions_or_else_of_their_numbers():
+    def slices(*places):
+        return [DicomHeader("s", z, number, None) for z, number in places]
+
+    assert in_order(slices((2.0, 1), (1.0, 2))) == [1, 0]
+    assert in_order(slices((None, 3), (1.0, 2))) == [1, 0]
+    assert in_order(slices((None, 3), (1.0, None))) is None
+
+
+def test_of_series_of_one_size_the_first_is_the_largest():
+    def series(text):
+        return largest_series([DicomHeader(letter, None, None, None) for letter in text])
+
+    assert (series("ab"), series("abb"), series("ba")) == ("a", "b", "b")
+
+
+def test_millimetres_are_ten_million_angstrom():
+    assert in_angstrom(DicomHeader("s", None, None, (1e-7, 2e-7, 3e-7))) == pytest.approx((1.0, 2.0, 3.0))
+    assert in_angstrom(DicomHeader("s", None, None, (0.0, 2e-7, 3e-7))) is None
+    assert in_angstrom(DicomHeader("s", None, None, None)) is in_angstrom(None) is None
+
+
+def test_slices_are_dicom_if_all_of_them_are():
+    header = DicomHeader("s", None, None, None)
+    slices = {True: Upload("a", "a", 1, dicom=header), False: Upload("b", "b", 1)}
+
+    found = [UploadReport("j", tuple(slices[one] for one in kinds), (), ()).source_type for kinds in ([1, 1], [1, 0], [0], [])]
+
+    assert found == ["dicom", "image_stack", "image_stack", "image_stack"]
+
+
+def test_what_the_doctor_finds_is_a_problem_of_its_job_at_its_place():
+    volume = Volume("v")
+    store = JobStore(volume)
+    findings = [
+        Finding("junk", "warning", "m", "J", ("a", "b")),
+        Finding("no-image", "error", "m", "J"),
+        Finding("no-volume", "error", "m"),
+    ]
+
+    problems = [problem_of(volume, store, finding) for finding in findings]
+
+    assert problems == [
+        Problem("junk", RunKey("J"), "a, b", "warning", "m", None),
+        Problem("no-image", RunKey("J"), "v, job J", "error", "m", None),
+        Problem("no-volume", None, "v", "error", "m", None),
+    ]
