@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from copick_backend_memory.config import CopickConfigMemory
 from copick_backend_memory.layer import MemoryLayer, Place
+from copick_backend_memory.new_config import new_config
+from copick_backend_memory.opening import open_layers
 from copick_backend_memory.volumes import MemoryVolume
 from copick_core.errors import ConflictError, NotFoundError
 from copick_core.tree.keys import PicksKey, RunKey, TomogramKey
@@ -189,3 +193,45 @@ def test_what_is_no_file_is_not_written_as_one_and_what_is_no_container_is_not_m
         layer.ensure(PICKS)
 
     assert not layer.exists(RUN)
+
+
+# -------------------------------------------------------------------------------------------------------------- opening
+
+
+def test_a_new_configuration_names_a_place_of_its_own_unless_one_is_given() -> None:
+    found = [new_config()["place"] for _ in range(2)]
+
+    assert new_config("mine") == {"place": "mine"}
+    assert found[0] != found[1]
+    assert all(re.fullmatch("project-[0-9a-f]{12}", name) for name in found)
+
+
+def test_a_project_is_opened_in_the_place_that_it_names() -> None:
+    layers = [open_layers(CopickConfigMemory(pickable_objects=[], place=place)) for place in ("here", "here", None, None)]
+
+    overlays = [one.overlay for one in layers]
+    places = [layer.place for layer in overlays if isinstance(layer, MemoryLayer)]
+    assert places[0] is places[1]
+    assert len({id(place) for place in places}) == 3
+    assert [(one.static, one.overlay.read_only) for one in layers if one.overlay] == [((), False)] * 4
+
+
+def test_a_layer_that_is_only_read_opens_volumes_to_be_read(layer: MemoryLayer, volume: MemoryVolume) -> None:
+    reader = MemoryLayer("reader", layer.place, read_only=True)
+
+    assert (reader.zarr(TOMOGRAM).read_only, layer.zarr(TOMOGRAM).read_only) == (True, False)
+    assert (reader.name, layer.name, MemoryLayer().name) == ("reader", "notes", "overlay")
+
+
+def test_a_volume_that_was_set_value_by_value_has_a_version_and_each_replacement_another(
+    layer: MemoryLayer, volume: MemoryVolume
+) -> None:
+    versions = [layer.volume_version(TOMOGRAM), layer.volume_version(OTHER)]
+    for _ in range(2):
+        with layer.replace_zarr(TOMOGRAM) as store:
+            store.set_sync("a", buffer(b"1"))
+        versions.append(layer.volume_version(TOMOGRAM))
+
+    assert versions[:2] == [0, None]
+    assert len({*versions}) == 4
+    assert {*layer.place.volumes[TOMOGRAM]} == {"a"}
