@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from copick_core.errors import ConflictError, NotFoundError
+from copick_core.errors import BeingReplacedError, ConflictError, NotFoundError
 from copick_core.layers import FileChangedError
+from copick_core.layers.revisions import FolderTakenError
 from copick_core.layers.staged import STAGED_SECONDS, is_staged
 from copick_core.projects.copying import copy_content
 from copick_core.testing import samples
@@ -325,3 +326,21 @@ def test_what_is_missing_is_told_with_the_place_where_it_would_lie(call):
         call(Placed())
 
     assert (caught.value.key, caught.value.layer, caught.value.location) == (PICKS, "paths", "disk:picks")
+
+
+class Taken(DictPathLayer):
+    """Somebody else is replacing the folder."""
+
+    def replace_folder(self, staged, path):
+        raise FolderTakenError(960.0)
+
+
+def test_a_folder_that_somebody_is_replacing_is_told_with_the_volume_and_since_when():
+    layer = Taken()
+
+    with pytest.raises(BeingReplacedError) as caught:
+        replace(layer, KEY)
+
+    error = caught.value
+    assert (error.key, error.layer, error.since) == (KEY, "paths", 960.0)
+    assert layer.disk.files == {}

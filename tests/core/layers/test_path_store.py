@@ -135,3 +135,10 @@ def test_what_is_no_part_and_no_buffer_is_refused_by_its_type(store: PathStore) 
         get(store, "10/0", part)
     with pytest.raises(TypeError, match="takes buffers, not bytes"):
         run_async(store.set("10/0", value))
+
+
+def test_a_store_can_all_that_zarr_may_ask_of_one_and_is_writable_unless_it_says_otherwise() -> None:
+    store = PathStore(DictPathLayer(), "volume.zarr")
+
+    assert (store.supports_writes, store.supports_deletes, store.supports_listing) == (True, True, True)
+    assert (store.read_only, PathStore(DictPathLayer(), "volume.zarr", read_only=True).read_only) == (False, True)
