@@ -137,3 +137,53 @@ def test_a_column_of_another_length_is_named(name):
 
     with pytest.raises(InvalidDataError, match=f"{name} must have one entry for each of 1 filaments, not 2"):
         filaments_of([{"points": POINTS}], "mt", **{field: [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("document", "source", "reason", "index"),
+    [
+        (
+            {"filaments": [{"instance_id": 1, "points": POINTS}, {"instance_id": 2, "points": POINTS, "score": "x"}]},
+            "mt: filament 1",
+            "score: ",
+            1,
+        ),
+        ({"filaments": [3]}, "mt: filament 0", "Input should be ", 0),
+        ({"filaments": 3}, "mt", "Input should be a valid list", None),
+        ({"filaments": [], "version": "one"}, "mt", "version: ", None),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_filament_and_field(document, source, reason, index):
+    with pytest.raises(InvalidDataError) as caught:
+        decode(json.dumps({**NAMES, **document}).encode(), "mt")
+
+    assert (caught.value.source, caught.value.index) == (source, index)
+    assert caught.value.reason.startswith(reason), caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("edit", "source", "index"),
+    [
+        (lambda file: file.filaments[0].metadata.update(a=object()), "mt: filament 0", 0),
+        (lambda file: file.model_extra.update(a=float("nan")), "mt", None),
+    ],
+)
+def test_what_is_no_json_is_named_with_its_filament(edit, source, index):
+    file = CopickFilamentsFile(**NAMES, note=1, filaments=[CopickFilament(instance_id=3, points=POINTS)])
+    edit(file)
+
+    with pytest.raises(InvalidDataError, match="it cannot be written as JSON: ") as caught:
+        encode(file, "mt")
+
+    assert (caught.value.source, caught.value.index) == (source, index)
+
+
+def test_a_column_of_another_length_is_named_as_users_know_it():
+    shapes = [{"points": POINTS}, {"points": POINTS}]
+
+    for given, name in (("instance_id", "instance_ids"), ("score", "scores"), ("radius", "radii"), ("metadata", "metadata")):
+        column = {"instance_ids" if given == "instance_id" else given: [1]}
+        with pytest.raises(InvalidDataError) as caught:
+            filaments_of(shapes, "mt", **column)
+        assert caught.value.source == "mt"
+        assert caught.value.reason == f"{name} must have one entry for each of 2 filaments, not 1"

@@ -155,3 +155,41 @@ def test_knots_that_do_not_begin_at_0_keep_their_ends():
 def test_two_points_have_a_spacing():
     assert median_spacing([(0, 0, 0), (0, 0, 7)]) == 7
     assert median_spacing([]) == 0.0
+
+
+@pytest.mark.parametrize("points", [[], [CORNER[0]]], ids=["no point", "one point"])
+def test_no_curve_is_that_of_fewer_than_two_points(points):
+    assert curve_is_current(np.reshape(points, (-1, 3)), CORNER, 30) is False
+
+
+def test_a_curve_that_cannot_be_evaluated_is_that_of_no_points():
+    assert curve_is_current(CORNER, CORNER, 30, "of tomorrow") is False
+    assert curve_is_current([[0.0, 0.0]], CORNER, 30) is False
+
+
+@pytest.mark.parametrize(
+    ("points", "tolerance", "source", "reason"),
+    [
+        (CORNER, 0, "tolerance", "it must be positive, in angstrom, not 0"),
+        (CORNER, float("nan"), "tolerance", "it must be positive, in angstrom, not nan"),
+        ([CORNER[0]] * 3, 1, "polyline", "it needs at least two distinct points"),
+        (
+            [*CORNER, CORNER[0]],
+            1,
+            "polyline",
+            "it is closed: it ends where it starts; control points are those of open curves",
+        ),
+    ],
+)
+def test_what_has_no_control_points_is_named_with_the_reason(points, tolerance, source, reason):
+    with pytest.raises(InvalidDataError) as caught:
+        control_points_from_polyline(points, tolerance)
+
+    assert (caught.value.source, caught.value.reason) == (source, reason)
+
+
+def test_a_distance_to_nothing_is_refused():
+    with pytest.raises(InvalidDataError) as caught:
+        distances_to_polyline(CORNER, np.empty((0, 3)))
+
+    assert (caught.value.source, caught.value.reason) == ("polyline", "it has no vertex")

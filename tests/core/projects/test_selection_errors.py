@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import copick_core
-from copick_core.errors import AddressError, InvalidDataError, NotFoundError, UnknownObjectError
+from copick_core.errors import AddressError, InvalidDataError, NotFoundError, ReadOnlyError, UnknownObjectError
 from copick_core.projects.selection import handle_of
 from copick_core.tree.keys import ObjectKey
 from support.objects import OBJECTS
@@ -91,3 +91,14 @@ def test_a_result_is_kept_for_each_entity_though_addresses_are_shared(root):
         "TS_1/ribosome:alice/1 (mesh, overlay)": "mesh",
         "TS_1/ribosome:alice/1@10.0": "segmentation",
     }
+
+
+def test_nothing_is_deleted_where_the_last_one_is_read_only(layered):
+    root, _ = layered
+    root.new_run("TS_0").new_picks("ribosome", "1", "alice").store()
+
+    with pytest.raises(ReadOnlyError):
+        root.select("ribosome", kind="picks").delete()
+
+    root.refresh()
+    assert [picks.run.name for picks in root.select("ribosome", kind="picks")] == ["TS_0", "TS_1"]
