@@ -102,3 +102,10 @@ def test_nothing_is_deleted_where_the_last_one_is_read_only(layered):
 
     root.refresh()
     assert [picks.run.name for picks in root.select("ribosome", kind="picks")] == ["TS_0", "TS_1"]
+
+
+def test_an_object_is_found_by_its_address_and_selected_as_it_is(root):
+    ribosome = root.get_object("ribosome")
+
+    assert root.entity("ribosome", kind="object") is ribosome
+    assert [*root.select("ribo*", kind="object")] == [ribosome]
