@@ -2,14 +2,15 @@
 
 import pickle
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 import copick_core
-from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError
+from copick_core.errors import InvalidDataError, NotFoundError, NotPicklableError, at_command_line, by_caller
 from copick_core.projects.runs import map_runs, worker
-from copick_core.projects.runs.pools import pool_of
+from copick_core.projects.runs.pools import _Sending, pool_of
 from support import map_jobs
 from support.locks import waits_for
 
@@ -167,3 +168,24 @@ def test_a_run_that_is_named_twice_is_worked_on_once(project):
     report = map_runs(map_jobs.name_of, project, ["TS_1", "TS_0", "TS_1"], executor="thread")
 
     assert [*report.results] == ["TS_1", "TS_0"]
+
+
+def told_by(run):
+    return by_caller("exist_ok=True", "--if-exists replace")
+
+
+@pytest.mark.parametrize("is_at", [False, True])
+def test_what_a_worker_says_is_for_those_who_called(project, is_at):
+    with at_command_line() if is_at else nullcontext():
+        job = _Sending(told_by, project, None, 1)._job
+
+    assert work(job, "TS_0") == [("TS_0", "--if-exists replace" if is_at else "exist_ok=True", None)]
+    assert by_caller("exist_ok=True", "--if-exists replace") == "exist_ok=True"
+
+
+def test_an_argument_that_cannot_be_sent_is_named_with_its_run(project):
+    with pool_of("process", 1, map_jobs.name_of, project) as pool, pytest.raises(NotPicklableError) as caught:
+        pool.submit([("TS_1", {"held": threading.Lock()})])
+
+    assert caught.value.subject == "An argument of run 'TS_1'"
+    assert 'Define it at the top level of a module, or use executor="thread"' in caught.value.reason

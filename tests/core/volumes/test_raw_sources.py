@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from zarr.storage import LocalStore
 
 from copick_core.errors import InvalidDataError, LevelNotFoundError
@@ -118,3 +119,43 @@ def test_a_zarr_folder_without_levels_is_said_to_lack_them(tmp_path):
 
     with pytest.raises(LevelNotFoundError):
         read_volume(path)
+
+
+def flat(path: Path) -> None:
+    zarr.open_array(path, mode="w", zarr_format=2, shape=(4, 4), dtype="u1")
+
+
+def channels(path: Path) -> None:
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", shape=(2, 4, 4, 4), dtype="u1")
+    axes = [{"name": "c"}, *({"name": n, "type": "space", "unit": "angstrom"} for n in "zyx")]
+    scale = [{"type": "scale", "scale": [1.0, 10.0, 10.0, 10.0]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+
+
+def malformed(path: Path) -> None:
+    write_volume(LocalStore(path), VOLUME, 10.0, levels=1)
+    (path / ".zattrs").write_text('{"multiscales": [{"axes": 3, "datasets": [{"path": "0"}]}]}')
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (flat, "it has no axes z, y and x, but 0 (4), 1 (4)"),
+        (channels, "it has the axis 'c' of 2 entries, where (z, y, x) is wanted."),
+        (malformed, "its multiscales metadata are malformed"),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_named_with_their_folder_once(tmp_path, make, reason):
+    path = tmp_path / "a.zarr"
+    make(path)
+
+    with pytest.raises(InvalidDataError) as unsized:
+        read_volume(path)
+    with pytest.raises(InvalidDataError) as sized:
+        read_volume(path, voxel_size=10.0)
+
+    assert [error.value.source for error in (unsized, sized)] == [str(path)] * 2
+    assert unsized.value.reason.startswith(f"its metadata cannot be used: {reason}")
+    assert sized.value.reason.startswith(reason)
