@@ -47,10 +47,6 @@ def forget(volume, job=JOB):
 # Listings
 
 
-def test_a_new_job_is_listed(root):
-    assert root.new_job("x").name in names(root)
-
-
 def test_what_is_made_of_a_job_is_listed(root):
     run = root.upload(STACK, "x")
     before = [*run.voxel_spacings], [*run.segmentations], [*run.meshes]

@@ -222,3 +222,19 @@ def test_a_question_is_asked_beside_the_results_and_a_no_ends_the_command(monkey
 
     printed = capsys.readouterr()
     assert ("Delete it?" in printed.out, printed.err.count("Delete it?")) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("publish", ["--job ID", "[required]", "[default: 255; x>=1]", "--project FILE"]),
+        ("annotate", ["--job ID", "[default: 255; x>=1]", "--project FILE"]),
+        ("mesh", ["--job ID", "[required]"]),
+        ("rename", ["--job ID", "[required]"]),
+    ],
+)
+def test_options_that_commands_share_tell_what_they_take(capsys, command, told):
+    main(["volume", command, "--help"])
+
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert [words for words in told if words not in help_text] == []
