@@ -205,3 +205,19 @@ def test_the_file_and_its_objects_are_told_as_json(tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["config"] == "config.json"
     assert [(obj["name"], obj["label"]) for obj in told["objects"]] == [("ribosome", 2)]
+
+
+def test_the_file_and_its_objects_are_told_to_people(tmp_path, capsys):
+    objects = [
+        {"name": "ribosome", "is_particle": True, "label": 2, "identifier": "GO:1"},
+        {"name": "membrane", "is_particle": False, "label": 100},
+    ]
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+
+    assert main(["new-config", "memory", "--objects", "objects.json"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "config.json: 2 objects",
+        "    2  ribosome  particle  GO:1",
+        "  100  membrane  segmentation",
+    ]

@@ -111,3 +111,25 @@ def test_the_folder_and_its_files_are_told_as_json(tmp_path, capsys):
     assert told["folder"] == str(tmp_path / "copick_command_count")
     assert "pyproject.toml" in told["files"]
     assert all((tmp_path / "copick_command_count" / file).is_file() for file in told["files"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "next_step"),
+    [("backend", "The tests that fail say what to fill in."), ("format", "It works as it is; change it.")],
+)
+def test_what_to_do_next_is_told_beside_the_folder(tmp_path, capsys, kind, next_step):
+    into = tmp_path / "not" / "there"
+    assert main(["new-plugin", kind, "mine", "--into", str(into)]) == 0
+
+    folder = into / f"copick_{kind}_mine"
+    told = capsys.readouterr()
+    assert told.out == f"{folder}\n"
+    assert told.err == f'Next: cd {folder}; pip install -e ".[test]"; pytest. {next_step}\n'
+
+
+@pytest.mark.parametrize("kind", ["command", "format", "wrapper"])
+def test_only_a_backend_keeps_bytes_under_paths(tmp_path, capsys, kind):
+    assert main(["new-plugin", kind, "mine", "--paths", "--into", str(tmp_path)]) == 2
+
+    assert "--paths is for backends" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
