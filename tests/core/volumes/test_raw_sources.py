@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 
@@ -77,13 +78,25 @@ def test_a_file_that_becomes_shorter_is_refused_when_it_is_read(path):
 
 def test_an_open_file_is_closed_with_its_source_and_one_by_path_may_be_read_on(path):
     file = path.open("rb")
-    with source(file):
+    opened = source(file)
+    with opened:
         assert not file.closed
     assert file.closed
 
     by_path = source(str(path))
     by_path.close()
     np.testing.assert_array_equal(by_path.data, VOLUME)
+
+
+def test_an_open_file_is_closed_when_nobody_holds_its_source(path):
+    file = path.open("rb")
+    opened = source(file)
+    assert not file.closed
+
+    del opened
+    gc.collect()
+
+    assert file.closed
 
 
 def test_a_spooled_volume_is_the_same_and_can_be_read_in_any_piece(monkeypatch):
