@@ -22,6 +22,7 @@ from copick_backend_icechunk.opening import open_layers
 from copick_backend_icechunk.recovery import last_good
 from copick_backend_icechunk.root import CopickRootIcechunk
 from copick_core.__main__ import main
+from copick_core.errors import InvalidDataError
 from support.histories import messages, picks
 
 
@@ -211,3 +212,24 @@ def test_a_commit_whose_values_are_missing_is_not_whole(root: CopickRootIcechunk
 
     for deep, found in ((True, good), (False, newest)):
         assert last_good(repository, commits.place.objects, "main", newest, guessed=False, deep=deep) == found
+
+
+@pytest.mark.filterwarnings("ignore:.*last good one")
+def test_a_damaged_project_is_written_to_again_when_somebody_else_has_repaired_it(
+    root: CopickRootIcechunk, config: dict[str, Any]
+) -> None:
+    root.new_run("TS_1")
+    root.new_run("TS_2")
+    lost(root, root.history()[0].id)
+    mine, watching = copick_core.open(config), copick_core.open(config)
+    with pytest.raises(InvalidDataError, match="are missing"):
+        mine.new_run("TS_3")
+    found = [[problem.id for problem in watching.history_layer.problems()]]
+
+    copick_core.open(config).history_layer.problems()[0].repair.apply()  # type: ignore[union-attr]
+    found.append([problem.id for problem in watching.history_layer.problems()])
+    mine.new_run("TS_3")
+
+    assert found == [["damaged-commits"], []]
+    watching.refresh()
+    assert [run.name for run in watching.runs] == ["TS_1", "TS_3"]

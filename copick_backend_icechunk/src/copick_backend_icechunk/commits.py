@@ -72,7 +72,7 @@ class Committer(Branch):
         """
         import icechunk
 
-        self.view()
+        self.view(fresh=self.good is not None)
         if self.good is not None:
             raise InvalidDataError(source=str(self.place), reason=f"{self.damage} Run 'copick-core doctor --repair' first")
         try:

@@ -174,6 +174,8 @@ class Branch:
                 if advanced != self._advanced:
                     continue  # a commit of this process came in between, and must show
                 self.stale = False
+                if self.damaged_tip != tip:  # somebody has repaired it
+                    self.damaged_tip = self.good = None
                 if self._view is None or self.damaged_tip == tip:
                     tip = self._sound(repository, tip, deep=not self.place.is_bucket)
                 if self._view is None or self._view.id != tip:
