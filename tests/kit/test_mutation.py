@@ -54,6 +54,13 @@ def test_a_mutation_tells_its_change_and_the_lines_of_its_statement() -> None:
     assert [*mutation.lines(source)] == [2, 3, 4, 5]
 
 
+def test_defaults_and_class_bodies_run_at_import() -> None:
+    source = "class A:\n    b = 1\n\n    def c(self, d=2):\n        return d + 3\n"
+    found = {m.old: m.runs_at_import(source) for m in mutations_of("a.py", source) if m.old in "123"}
+
+    assert found == {"1": True, "2": True, "3": False}
+
+
 def test_a_picked_mutation_that_fits_no_more_is_named() -> None:
     text = '[[mutation]]\npath = "a.py"\nold = "x"\nnew = "y"\nwhy = "lock"\n'
 

@@ -76,10 +76,7 @@ class CoverageMap:
     not_passing: set[str] = field(default_factory=set)
 
     def tests_of(self, path: str, lines: Iterable[int]) -> set[str]:
-        """Return the tests that execute one of these lines.
-
-        Lines that run only when their module is imported, such as defaults, belong to every test of the module.
-        """
+        """Return the tests that execute one of these lines; if none is known to, all tests of the module."""
         by_line = self.tests.get(path, {})
         found: set[str] = set().union(*(by_line.get(line, ()) for line in lines))
         return found or set().union(*by_line.values())

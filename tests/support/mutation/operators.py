@@ -62,6 +62,12 @@ class Mutation:
                     return range(min(node.lineno, first), max(body[0].lineno, last + 1))
         return range(first, last + 1)
 
+    def runs_at_import(self, source: str) -> bool:
+        """Return whether what is changed runs once, when its module is imported: then no test is known to depend on it."""
+        line = source.count("\n", 0, self.start) + 1
+        functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return not any(function.body[0].lineno <= line <= (function.end_lineno or 0) for function in functions)
+
     def diff(self, source: str) -> str:
         """Return the change as `diff -U0` shows it, without its header."""
         made = difflib.unified_diff(source.splitlines(), self.applied(source).splitlines(), lineterm="", n=0)

@@ -76,7 +76,8 @@ def try_mutation(
     file = copy / mutation.path
     source = file.read_text()
     lines = mutation.lines(source)
-    ordered = nearest(known.tests_of(mutation.path, lines), mutation.path, known)
+    executed = () if mutation.runs_at_import(source) else lines
+    ordered = nearest(known.tests_of(mutation.path, executed), mutation.path, known)
     first, others = ordered[:NEAREST], ordered[NEAREST:] if survivors != "nearest" else []
     _write(file, mutation.applied(source))
     ran, killed = 0, ""
