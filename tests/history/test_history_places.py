@@ -390,3 +390,10 @@ def test_a_restoration_says_what_and_from_when(root: CopickRootIcechunk, address
     assert [str(change) for change in changes] == ["changed picks 'ribosome' of alice/1 in run 'TS_1'"]
     stored.refresh()
     assert stored.numpy()[0][0, 0] == 1
+
+
+def test_a_place_is_opened_in_the_event_loop_of_zarr_too(tmp_path: Path) -> None:
+    async def opened() -> icechunk.Repository | None:
+        return Place(str(tmp_path / "project")).open(create=True)
+
+    assert isinstance(sync(opened()), icechunk.Repository)

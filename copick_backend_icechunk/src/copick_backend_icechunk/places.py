@@ -86,9 +86,8 @@ class Place:
             keeping: Keep snapshots in memory. Walks through the history need each one once.
         """
         import icechunk
-        from zarr.core.sync import sync
 
-        end_after_threads(sync(_running_loop()))
+        end_after_threads(_loop())
         # Icechunk would ask of each new session, for all arrays, whether their names are those of coordinates, to load
         # these ahead: most of the time of a commit.
         never = icechunk.ManifestPreloadConfig(max_total_refs=0, preload_if=icechunk.ManifestPreloadCondition.false())
@@ -130,5 +129,14 @@ class Place:
             yield
 
 
-async def _running_loop() -> asyncio.AbstractEventLoop:
-    return asyncio.get_running_loop()
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop that asks icechunk: that of zarr, in which this may run already."""
+    from zarr.core.sync import sync
+
+    async def running() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return sync(running())
