@@ -16,6 +16,7 @@ from copick_backend_fs import files as of_files
 from copick_backend_fs import s3
 from copick_backend_fs.connection import Connection
 from copick_backend_fs.files import RemoteFiles, _read_part, _stream
+from copick_backend_fs.leftovers import partial_files
 from copick_backend_fs.live import Live
 from copick_backend_fs.locks import Owner
 from copick_backend_fs.s3 import S3Files
@@ -262,3 +263,17 @@ def test_an_upload_that_fails_is_given_up_and_says_what_failed(
         asyncio.run(files.write_file(None, "a", io.BytesIO(b"01234567")))  # type: ignore[arg-type]
 
     assert files.calls[-1] == ("abort_multipart_upload", "u")
+
+
+def test_a_leftover_that_somebody_else_removes_first_is_passed_over(tmp_path: Path) -> None:
+    paths = [tmp_path / f"0.{letter * 32}.partial" for letter in "ab"]
+    for path in paths:
+        path.touch()
+        os.utime(path, (0, 0))
+    found = partial_files(tmp_path)
+
+    first = Path(next(found))
+    for path in {*paths} - {first}:
+        path.unlink()
+
+    assert [*found] == []
