@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 from s3_stub import S3Stub
 
 import copick_core
+from copick_core.layers.ending import end_after_threads
 
 OBSTORE = """
 import sys, threading, time
@@ -78,3 +82,18 @@ def test_a_thread_of_icechunk_that_hands_over_an_answer_is_waited_for(tmp_path: 
     (tmp_path / "config.json").write_text(json.dumps({"name": "lab", "description": "", "version": "1", **config}))
 
     assert ended(ICECHUNK, str(tmp_path / "config.json")) == (0, "")
+
+
+def test_an_event_loop_is_looked_after_once_and_not_kept() -> None:
+    loop = asyncio.new_event_loop()
+    end_after_threads(loop)
+    counted = loop.call_soon_threadsafe
+    end_after_threads(loop)
+    assert loop.call_soon_threadsafe is counted
+
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop, counted
+    gc.collect()
+
+    assert gone() is None

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,8 +27,10 @@ _MOST, _GIVEN_UP = 1.0, 0.1
 
 #: How many threads are in Python, and the tasks that wait for an answer.
 _inside = 0
-_waiting: set[asyncio.Task[object] | None] = set()
+_waiting: set[asyncio.Task[object]] = set()
 _was_given_up = False
+#: The event loops that are looked after, which are not kept by that.
+_watched: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def for_threads(function: Callable[P, T]) -> Callable[P, T]:
@@ -45,11 +48,17 @@ def for_threads(function: Callable[P, T]) -> Callable[P, T]:
     return counted
 
 
-@cache
 def end_after_threads(loop: asyncio.AbstractEventLoop) -> None:
     """Let Python end only after the threads that answer requests of an event loop are done with it."""
-    loop.call_soon_threadsafe = for_threads(loop.call_soon_threadsafe)  # type: ignore[method-assign]
-    atexit.register(_end, loop, os.getpid())
+    if loop not in _watched:
+        _watched.add(loop)
+        loop.call_soon_threadsafe = for_threads(loop.call_soon_threadsafe)  # type: ignore[method-assign]
+    _end_slowly(os.getpid())
+
+
+@cache
+def _end_slowly(process: int) -> None:
+    atexit.register(_end, process)
 
 
 @contextmanager
@@ -57,6 +66,7 @@ def waiting() -> Iterator[None]:
     """Take note that the running task waits for an answer; it is given up when Python ends."""
     global _was_given_up
     task = asyncio.current_task()
+    assert task is not None  # a coroutine is run by one
     _waiting.add(task)
     try:
         yield
@@ -67,12 +77,12 @@ def waiting() -> Iterator[None]:
         _waiting.discard(task)
 
 
-def _end(loop: asyncio.AbstractEventLoop, process: int) -> None:
+def _end(process: int) -> None:
     if process != os.getpid():  # a forked child has none of the threads
         return
     last = time.monotonic() + _MOST
-    if _waiting:
-        loop.call_soon_threadsafe(lambda: [task.cancel() for task in _waiting if task])
+    for task in [*_waiting]:
+        task.get_loop().call_soon_threadsafe(task.cancel)
     while (_inside or _waiting) and time.monotonic() < last:
         time.sleep(0.001)
     if _was_given_up:
