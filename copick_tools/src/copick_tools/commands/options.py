@@ -120,13 +120,16 @@ def nothing_matches(found: Selection) -> str:
     from copick_core.tree.addresses import Address
 
     root, run, name = found.root, found.address.literal("run"), found.address.literal("name")
-    text, runs = f"Nothing matches {str(found.address)!r}.", [one.name for one in root.runs]
+    text = f"Nothing matches {str(found.address)!r}."
+    if run is None and name is None:
+        return text
+    runs = [one.name for one in root.runs]
     if run is not None:
         return text if run in runs else f"{text} There is no run {run!r}.{closest(run, runs)}"
     if name in runs:
         return f"{text} Did you mean the run, {str(Address(run=name))!r}?"
     objects = [one.name for one in root.pickable_objects]
-    return text if name is None or name in objects else text + closest(name, objects)
+    return text if name in objects else text + closest(str(name), objects)
 
 
 def save_objects(root: CopickRootOverlay, config: str, before: int) -> None:
