@@ -162,12 +162,12 @@ class _Reading:
                 after = name
                 if name.partition("/")[0] in wanted:
                     tree.note(name, revision)
-            first, last = done, after
-            while done < len(runs) and (page.is_last or _is_past(last, runs[done])):
+            first = done
+            while done < len(runs) and (page.is_last or _is_past(after, runs[done])):
                 done += 1
             tree.runs.update(run for run in runs[first:done] if run in tree.folders)
             if done < len(runs):
-                after = _past(last) if last.startswith(f"{runs[done]}/") else _before(runs[done])
+                after = _past(after) if after.startswith(f"{runs[done]}/") else _before(runs[done])
                 if _is_too_many(pages - _TOLERATED, tree, runs[: done + 1]):
                     break
         return done, pages, after
