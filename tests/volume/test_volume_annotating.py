@@ -16,11 +16,6 @@ JOB = "CC7651"
 
 
 @pytest.fixture
-def volume(tmp_path):
-    return volume_generator.tour(tmp_path / "volume")
-
-
-@pytest.fixture
 def run(volume):
     return open_volume(volume.root, write_back=True).get_run(JOB)
 

@@ -36,16 +36,6 @@ from support.volumes import open_volume
 JOB, OLD, LATEST = "CC7651", "1720196800", "1720196900"
 
 
-@pytest.fixture
-def volume(tmp_path):
-    return volume_generator.tour(tmp_path / "volume")
-
-
-@pytest.fixture
-def root(volume):
-    return open_volume(volume.root, write_back=True)
-
-
 def labels(shape=(12, 40, 30), dtype="u1", value=1):
     return np.full(shape, value, dtype)
 

@@ -23,21 +23,10 @@ from copick_backend_volume.uploading import add_slices
 from copick_backend_volume.uploads import _Findings
 from copick_core.errors import ConflictError, InvalidDataError
 from copick_core.tree.keys import RunKey
-from support import volume_generator
 from support.volumes import open_volume
 
 JOB = "CC7651"
 LABELS = np.ones((12, 40, 30), np.uint16)
-
-
-@pytest.fixture
-def volume(tmp_path):
-    return volume_generator.tour(tmp_path / "volume")
-
-
-@pytest.fixture
-def root(volume):
-    return open_volume(volume.root, write_back=True)
 
 
 @pytest.fixture

@@ -20,21 +20,10 @@ from copick_backend_volume.training import TrainingPair
 from copick_backend_volume.uploads import Upload, dicom_spacing, read_slice
 from copick_core.errors import InvalidDataError
 from copick_core.tree.keys import ROOT, Kind
-from support import volume_generator
 from support.volumes import open_volume
 
 JOB = "CC7651"
 TRIANGLE = np.arange(9, dtype="<f4").reshape(1, 3, 3)
-
-
-@pytest.fixture
-def volume(tmp_path):
-    return volume_generator.tour(tmp_path / "volume")
-
-
-@pytest.fixture
-def root(volume):
-    return open_volume(volume.root, write_back=True)
 
 
 # Voxel sizes

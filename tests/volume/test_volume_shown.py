@@ -21,11 +21,6 @@ STACK = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 
 
 @pytest.fixture
-def volume(tmp_path):
-    return volume_generator.tour(tmp_path / "volume")
-
-
-@pytest.fixture
 def root(volume):
     root = open_volume(volume.root, write_back=True, include_orphans=False)
     assert JOB in names(root)
